@@ -1,0 +1,303 @@
+"""The files of a run directory: their paths, the final record, atomic writes and the status trail.
+
+Nothing here opens a model or a tracker; whoever reads results needs this module and JSON alone.
+"""
+
+import dataclasses
+import json
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from train.spec import IsoflopError, RunJob, SpecError, job_from_json, job_to_json
+
+STATUSES = (
+    "planned",
+    "running",
+    "finished",
+    "diverged",
+    "oom",
+    "timeout",
+    "preempted",
+    "failed",
+)
+DONE = ("finished", "diverged")
+"""Statuses that end a run for good: they stand in record.json, and nothing trains the run again."""
+
+
+class RecordError(IsoflopError):
+    """A file of a run directory that can't be read or written."""
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """Where everything of one run lies."""
+
+    run_dir: Path
+
+    @property
+    def spec(self) -> Path:
+        return self.run_dir / "spec.json"
+
+    @property
+    def overrides(self) -> Path:
+        return self.run_dir / "overrides.txt"
+
+    @property
+    def env(self) -> Path:
+        return self.run_dir / "env.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.run_dir / "lock"
+
+    @property
+    def metrics(self) -> Path:
+        return self.run_dir / "metrics.jsonl"
+
+    @property
+    def status(self) -> Path:
+        return self.run_dir / "status.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.run_dir / "train.log"
+
+    @property
+    def error(self) -> Path:
+        return self.run_dir / "error.txt"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.run_dir / "checkpoint"
+
+    @property
+    def state(self) -> Path:
+        return self.run_dir / "state"
+
+    @property
+    def evals(self) -> Path:
+        return self.run_dir / "evals"
+
+    @property
+    def record(self) -> Path:
+        return self.run_dir / "record.json"
+
+    def checkpoint_at(self, step: int) -> Path:
+        return self.run_dir / "checkpoints" / f"step-{step}"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One finished (or diverged) run: a row of runs.parquet. Losses are nats per token.
+
+    `flops` is what ran under the design's count; `flops_spent` leaves out what a branch reused.
+    """
+
+    run_id: str
+    name: str
+    sweep: str
+    grid: str
+    status: str
+    seed: int
+    family: str
+    d_model: int
+    n_layers: int
+    n_heads: int
+    d_ff: int
+    vocab_size: int
+    seq_len: int
+    n_params: int
+    n_params_total: int
+    n_params_non_embedding: int
+    n_tokens: int
+    tokens_per_param: float
+    n_steps: int
+    batch_tokens: int
+    lr_peak: float
+    flops: float
+    flops_6nd: float
+    flops_chinchilla: float
+    flops_budget: float | None
+    flops_spent: float
+    loss: float | None
+    bits_per_byte: float | None
+    train_loss: float | None
+    losses: dict[str, float] = field(default_factory=dict)
+    epochs: dict[str, float] = field(default_factory=dict)
+    recipe: str = "default"
+    schedule: str = "cosine"
+    precision: str = "fp32"
+    device: str = "cpu"
+    wall_seconds: float = 0.0
+    tokens_per_second: float = 0.0
+    flops_per_second: float = 0.0
+    mfu: float | None = None
+    peak_memory_bytes: int | None = None
+    checkpoint: str = "checkpoint"
+    message: str = ""
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            raise RecordError(f"status={self.status!r} is unknown; expected one of {STATUSES}")
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Replace a file by new content so that a reader sees the old one or the new one, whole.
+
+    Raises:  RecordError: the directory is read-only or the disk is full; the old file stays.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise RecordError(f"can't write {path}: {error.strerror or error}") from error
+
+
+def write_json(path: Path, content: Any) -> None:
+    """`write_atomic` of indented JSON; NaN is refused because other readers can't parse it."""
+    write_atomic(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Parsed JSON of a file.
+
+    Raises:  RecordError: missing, unreadable, truncated or garbage; the message names the path.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RecordError(f"{path} is missing") from error
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path} can't be read as JSON ({error}); delete it to redo it") from error
+
+
+def append_jsonl(path: Path, row: dict[str, Any]) -> None:
+    """Append one JSON line in a single write, so that concurrent readers see whole lines."""
+    line = json.dumps(row, allow_nan=True) + "\n"
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line)
+    except OSError as error:
+        raise RecordError(f"can't append to {path}: {error.strerror or error}") from error
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Every whole JSON object line of a file; a missing file has none, a torn line is passed over.
+
+    A process killed while appending leaves at most one torn line, which holds no acknowledged data.
+    """
+    return list(_jsonl(path))
+
+
+def _jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(row, dict):
+                yield row
+
+
+def write_job(run_dir: Path, job: RunJob, overrides: list[str] | None = None) -> None:
+    """Create a run directory and its spec.json, or check that it already holds this very run.
+
+    Raises:  RecordError: the path is a file, or holds another spec.
+    """
+    paths = RunPaths(run_dir)
+    if run_dir.exists() and not run_dir.is_dir():
+        raise RecordError(f"{run_dir} is a file; expected a directory: choose another out=DIR")
+    if paths.spec.exists():
+        present = read_job(run_dir)
+        if present.run_id != job.run_id:
+            raise RecordError(
+                f"{run_dir} holds run {present.run_id} and this spec is run {job.run_id}; "
+                f"choose another out=DIR, or restore the settings to continue it"
+            )
+        if present == job:
+            return
+    elif run_dir.exists() and any(paths.run_dir.iterdir()):
+        raise RecordError(f"{run_dir} is not empty and has no spec.json; choose another out=DIR")
+    write_json(paths.spec, job_to_json(job))
+    if overrides is not None:
+        write_atomic(paths.overrides, "\n".join(overrides) + "\n")
+
+
+def read_job(run_dir: Path) -> RunJob:
+    """The run that a directory holds.
+
+    Raises:  RecordError: no readable spec.json, or one that was edited by hand.
+    """
+    path = RunPaths(run_dir).spec
+    content = read_json(path)
+    try:
+        return job_from_json(content)
+    except SpecError as error:
+        raise RecordError(f"{path}: {error}") from error
+
+
+def write_record(run_dir: Path, record: RunRecord) -> None:
+    """Mark a run as done: record.json is the last file that a run writes."""
+    write_json(RunPaths(run_dir).record, dataclasses.asdict(record))
+
+
+def read_record(run_dir: Path) -> RunRecord | None:
+    """The record of a run, or None while it has none.
+
+    Raises:  RecordError: a record.json that is truncated, garbage, or of another run than spec.json.
+    """
+    path = RunPaths(run_dir).record
+    if not path.exists():
+        return None
+    content = read_json(path)
+    try:
+        return RunRecord(**content)
+    except TypeError as error:
+        raise RecordError(f"{path} is not a run record ({error}); delete it to redo it") from error
+
+
+def append_status(run_dir: Path, status: str, **details: Any) -> None:
+    """Add a line to status.jsonl: the status, the time, who says so, and any details."""
+    if status not in STATUSES:
+        raise RecordError(f"status={status!r} is unknown; expected one of {STATUSES}")
+    row = {"status": status, "time": time.time(), "host": socket.gethostname(), "pid": os.getpid()}
+    append_jsonl(RunPaths(run_dir).status, {**row, **details})
+
+
+def last_status(run_dir: Path) -> dict[str, Any] | None:
+    """The newest line of status.jsonl, or None where there is none; reads the file's end alone."""
+    path = RunPaths(run_dir).status
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 16384))
+            lines = file.read().splitlines()
+    except OSError:
+        return None
+    for line in reversed(lines):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and row.get("status") in STATUSES:
+            return row
+    return None
