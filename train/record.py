@@ -104,6 +104,8 @@ class RunRecord:
     sweep: str
     grid: str
     status: str
+    data: str
+    data_fingerprint: str
     seed: int
     family: str
     d_model: int

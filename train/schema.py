@@ -5,6 +5,7 @@ of them answer --help, -m and bad input alike.
 """
 
 import argparse
+import dataclasses
 import itertools
 import logging
 import os
@@ -12,7 +13,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -40,10 +41,7 @@ def load_config(config_name: str, overrides: list[str], cls: type[T]) -> T:
     try:
         with _hydra():
             composed = compose(config_name=config_name, overrides=_for_hydra(overrides))
-        schema = OmegaConf.structured(cls)
-        OmegaConf.set_readonly(schema, False)
-        _make_writable(schema)
-        merged = OmegaConf.merge(schema, composed)
+        merged = OmegaConf.merge(_schema(cls, composed), composed)
         return OmegaConf.to_object(merged)  # type: ignore[return-value]
     except (HydraException, OmegaConfBaseException) as error:
         if isinstance(error.__cause__, IsoflopError):
@@ -153,13 +151,30 @@ def _forced(override: str) -> str:
     return f"++{override}" if plain and not (CONF_DIR / key).is_dir() else override
 
 
-def _make_writable(node: Any) -> None:
-    """Frozen dataclasses give read-only nodes, nested ones too; a merge needs them writable."""
+def _schema(cls: type, composed: Any) -> DictConfig:
+    """A writable typed node for a frozen dataclass, shaped to take the composed values.
+
+    OmegaConf makes nodes of frozen classes read-only, leaves required nested ones missing and creates
+    new entries of a `dict[str, Dataclass]` read-only; a merge needs all three undone beforehand.
+    """
+    node = OmegaConf.structured(cls)
+    _make_writable(node)
+    for name, hint in get_type_hints(cls).items():
+        values = composed.get(name) if isinstance(composed, DictConfig) else None
+        element = get_args(hint)[-1] if get_origin(hint) is dict else None
+        if dataclasses.is_dataclass(hint) and (values is not None or OmegaConf.is_missing(node, name)):
+            node[name] = _schema(hint, values)  # type: ignore[arg-type]
+        elif dataclasses.is_dataclass(element) and isinstance(values, DictConfig):
+            for key in values:
+                node[name][key] = _schema(element, values[key])  # type: ignore[arg-type]
+    return node
+
+
+def _make_writable(node: DictConfig) -> None:
     OmegaConf.set_readonly(node, False)
-    children = node.values() if isinstance(node, DictConfig) else ()
-    for child in children:
-        if OmegaConf.is_config(child):
-            _make_writable(child)
+    for name in node:
+        if not OmegaConf.is_missing(node, str(name)) and isinstance(node[name], DictConfig):
+            _make_writable(node[name])
 
 
 def _one_line(error: Exception) -> str:
