@@ -1,0 +1,39 @@
+"""What a report is made of: titled sections of plain text, figures and tables.
+
+Whoever has something to report returns a `Section`; `analysis.report` alone knows HTML. Every
+string is plain text, escaped when rendered.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class FigureSpec:
+    """A drawn figure; `name` is its file stem, `alt` says in words what a reader would see."""
+
+    name: str
+    figure: Figure
+    alt: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """A table of ready-to-print cells; numbers are formatted by whoever made them."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the report, rendered in this order: title, paragraphs, figures, tables."""
+
+    title: str
+    paragraphs: list[str] = field(default_factory=list)
+    figures: list[FigureSpec] = field(default_factory=list)
+    tables: list[TableSpec] = field(default_factory=list)
