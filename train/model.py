@@ -1,0 +1,83 @@
+"""ModelSpec to a Hugging Face decoder with random weights, and the loss it is trained on."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+)
+
+from train.data import IGNORED
+from train.spec import ModelSpec, known
+
+
+def build_model(spec: ModelSpec, seed: int, end_id: int | None = None) -> PreTrainedModel:
+    """A model of the spec's family with weights drawn from the seed, float32 on CPU.
+
+    Raises:  SpecError: the shape is not complete.
+    """
+    torch.manual_seed(seed)
+    return _gpt2(spec, end_id) if spec.family == "gpt2" else _llama(spec, end_id)
+
+
+def _llama(spec: ModelSpec, end_id: int | None) -> PreTrainedModel:
+    config = LlamaConfig(
+        vocab_size=known(spec.vocab_size, "model.vocab_size"),
+        hidden_size=spec.d_model,
+        intermediate_size=known(spec.d_ff, "model.d_ff"),
+        num_hidden_layers=known(spec.n_layers, "model.n_layers"),
+        num_attention_heads=known(spec.n_heads, "model.n_heads"),
+        num_key_value_heads=known(spec.n_heads, "model.n_heads"),
+        max_position_embeddings=spec.seq_len,
+        tie_word_embeddings=spec.tied,
+        initializer_range=spec.init_std,
+        bos_token_id=end_id,
+        eos_token_id=end_id,
+        pad_token_id=None,
+    )
+    return LlamaForCausalLM(config)
+
+
+def _gpt2(spec: ModelSpec, end_id: int | None) -> PreTrainedModel:
+    config = GPT2Config(
+        vocab_size=known(spec.vocab_size, "model.vocab_size"),
+        n_embd=spec.d_model,
+        n_inner=known(spec.d_ff, "model.d_ff"),
+        n_layer=known(spec.n_layers, "model.n_layers"),
+        n_head=known(spec.n_heads, "model.n_heads"),
+        n_positions=spec.seq_len,
+        tie_word_embeddings=spec.tied,
+        initializer_range=spec.init_std,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        resid_pdrop=0.0,
+        bos_token_id=end_id,
+        eos_token_id=end_id,
+    )
+    return GPT2LMHeadModel(config)
+
+
+class SummedLoss(nn.Module):
+    """Negative log-likelihood summed over the labelled positions of a batch.
+
+    The head runs on those positions alone, so prompts and padding cost no logits. It is a module of
+    its own so that DDP and FSDP, which hook `forward`, see the whole computation.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, tokens: Tensor, labels: Tensor, masked: bool = False) -> Tensor:
+        """Args: tokens, labels: int64 (rows, seq_len); masked: labels hold IGNORED. Nats, scalar."""
+        hidden = self.model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
+        hidden, labels = hidden.flatten(0, 1), labels.flatten()
+        if masked:
+            labelled = labels != IGNORED
+            hidden, labels = hidden[labelled], labels[labelled]
+        logits = self.model.get_output_embeddings()(hidden)
+        return F.cross_entropy(logits.float(), labels, reduction="sum")

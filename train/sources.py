@@ -1,0 +1,228 @@
+"""Where text comes from: each kind of source yields documents of a training and a validation split.
+
+A source is a small frozen object made from the options of its `SourceSpec`; to add one, write it
+here (or in a module of its own) and name it in `KINDS`. Files are cut into pieces and split by a hash
+of each piece's content, so equal pieces always fall on the same side.
+"""
+
+import dataclasses
+import hashlib
+import sysconfig
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from train.files import read_texts
+from train.spec import SourceSpec, SpecError
+
+PIECE_CHARS = 16384
+"""Longest piece of a file that is assigned to a split as a whole."""
+
+MAX_VAL_SHARE = 0.2
+"""Largest share of a source's text that validation may take."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text; characters before `loss_from` are context that carries no loss (a prompt).
+
+    `ends` is False for a piece whose text continues in the next one.
+    """
+
+    text: str
+    loss_from: int = 0
+    ends: bool = True
+
+
+class Source(Protocol):
+    """What a data part reads from. `rows` packs whole documents into rows of one length."""
+
+    @property
+    def rows(self) -> bool: ...
+
+    @property
+    def identity(self) -> dict[str, Any]: ...
+
+    def documents(self, split: str) -> Iterator[Document]: ...
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """Pieces of text files; validation takes the pieces with the lowest content hashes."""
+
+    name: str
+    paths: tuple[Path, ...]
+    field: str
+    val_chars: float
+    rows: bool = False
+
+    @cached_property
+    def _threshold(self) -> str:
+        """Pieces whose hash is below it are validation."""
+        sizes = {_hash(piece): len(piece) for piece, _ in self._pieces()}
+        total, held_out = sum(sizes.values()), 0
+        if total == 0:
+            raise SpecError(f"data source {self.name!r} is empty: no text in {len(self.paths)} files")
+        for digest in sorted(sizes):
+            if held_out >= self.val_chars:
+                return digest
+            held_out += sizes[digest]
+            if held_out > MAX_VAL_SHARE * total:
+                break
+        raise SpecError(
+            f"data source {self.name!r} has {total} characters in {len(sizes)} pieces, too few to "
+            f"hold out {self.val_chars:.0f} (at most {MAX_VAL_SHARE:.0%}); "
+            f"lower data.val_tokens or add text"
+        )
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        digest = hashlib.sha256()
+        for path in self.paths:
+            digest.update(hashlib.sha256(_read_bytes(path)).digest())
+        return {"content": digest.hexdigest(), "field": self.field, "val_chars": self.val_chars}
+
+    def documents(self, split: str) -> Iterator[Document]:
+        threshold = self._threshold
+        for piece, last in self._pieces():
+            if (_hash(piece) < threshold) == (split == "val"):
+                yield Document(piece, ends=last)
+
+    def _pieces(self) -> Iterator[tuple[str, bool]]:
+        """Every piece, and whether it is the last of its document."""
+        for path in self.paths:
+            for text in read_texts(path, self.field):
+                *others, last = list(cut(text, PIECE_CHARS)) or [""]
+                yield from ((piece, False) for piece in others)
+                if last:
+                    yield last, True
+
+
+def cut(text: str, longest: int) -> Iterator[str]:
+    """Consecutive pieces of at most `longest` characters, ended at a line's end where there is one."""
+    start = 0
+    while start < len(text):
+        end = min(start + longest, len(text))
+        newline = text.rfind("\n", start, end)
+        if end < len(text) and newline > start:
+            end = newline + 1
+        yield text[start:end]
+        start = end
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """files: paths or globs; field: the text's key in JSONL and parquet rows."""
+
+    files: list[str]
+    field: str = "text"
+
+
+def _stdlib(options: dict[str, Any], val_tokens: float) -> Source:
+    _read_options("stdlib", _NoOptions, options)
+    root = Path(sysconfig.get_paths()["stdlib"])
+    found = (path for path in root.rglob("*.py") if "site-packages" not in path.parts)
+    return FileSource("stdlib", tuple(sorted(found)), "text", val_tokens)
+
+
+def _text(options: dict[str, Any], val_tokens: float) -> Source:
+    chosen = _read_options("text", TextOptions, options)
+    paths: list[Path] = []
+    for pattern in [chosen.files] if isinstance(chosen.files, str) else chosen.files:
+        path = Path(pattern).expanduser()
+        base = Path(path.anchor) if path.is_absolute() else Path()
+        relative = str(path.relative_to(path.anchor)) if path.is_absolute() else pattern
+        matches = [path] if path.is_file() else sorted(p for p in base.glob(relative) if p.is_file())
+        if not matches:
+            raise SpecError(f"data source 'text': no file matches {pattern!r}; check options.files")
+        paths.extend(matches)
+    return FileSource("text", tuple(dict.fromkeys(paths)), chosen.field, val_tokens)
+
+
+@dataclass(frozen=True)
+class _NoOptions:
+    """A source without options."""
+
+
+@dataclass(frozen=True)
+class ArithmeticSource:
+    """Generated problems; validation takes held-out ones, which training never holds (eval.split)."""
+
+    task: Any
+    n_items: int
+    n_val_items: int
+    seed: int
+    rows: bool = True
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        from eval.tasks import TASK_VERSION
+
+        return {"version": TASK_VERSION, **dataclasses.asdict(self)}
+
+    def documents(self, split: str) -> Iterator[Document]:
+        from eval.tasks import heldout_items, training_items
+
+        items = (
+            training_items(self.task, self.n_items, self.seed)
+            if split == "train"
+            else heldout_items(self.task, self.n_val_items, self.seed)
+        )
+        for item in items:
+            yield Document(f"{item.prompt}{item.target}\n", loss_from=len(item.prompt))
+
+
+def _arithmetic(options: dict[str, Any], val_tokens: float) -> Source:
+    from eval.tasks import TaskSpec
+
+    own = {"n_items": 400_000, "seed": 0}
+    own.update({key: value for key, value in options.items() if key in own})
+    task = _read_options(
+        "arithmetic", TaskSpec, {k: v for k, v in options.items() if k not in own}, tuple(own)
+    )
+    n_val_items = min(4096, max(1, int(val_tokens)))
+    return ArithmeticSource(task, int(own["n_items"]), n_val_items, int(own["seed"]))
+
+
+KINDS: dict[str, Callable[[dict[str, Any], float], Source]] = {
+    "stdlib": _stdlib,
+    "text": _text,
+    "arithmetic": _arithmetic,
+}
+
+
+def make_source(spec: SourceSpec, val_tokens: float) -> Source:
+    """The source that a spec describes.
+
+    Raises:  SpecError: unknown kind or option, or no file found.
+    """
+    if spec.kind not in KINDS:
+        raise SpecError(f"data source {spec.kind!r} is unknown; expected one of {', '.join(KINDS)}")
+    return KINDS[spec.kind](spec.options, val_tokens)
+
+
+def _read_options(kind: str, cls: type[T], options: dict[str, Any], more: tuple[str, ...] = ()) -> T:
+    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    unknown = sorted(set(options) - set(names))
+    if unknown:
+        expected = ", ".join([*names, *more]) or "none"
+        raise SpecError(f"data source {kind!r} has no option {unknown[0]!r}; it has: {expected}")
+    try:
+        return cls(**options)
+    except TypeError as error:
+        raise SpecError(f"data source {kind!r}: {error}; set it under options") from error
+
+
+def _hash(piece: str) -> str:
+    return hashlib.blake2b(piece.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SpecError(f"data file {path} can't be read: {error.strerror}") from error
