@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.utils.logging import disable_progress_bar
 
 from train.record import RecordError, read_json, write_json
 from train.spec import IsoflopError
@@ -35,17 +36,23 @@ class CheckpointError(IsoflopError):
 
 @dataclass(frozen=True)
 class TrainerState:
-    """What a run needs beside its weights to go on exactly: counters, and where metrics.jsonl ended."""
+    """What a run needs beside its weights to go on exactly.
+
+    `metrics_bytes` is the length of metrics.jsonl; `progress` holds the loop's `Outcome`, whose step
+    is the data position.
+    """
 
     run_id: str
-    step: int
     metrics_bytes: int
-    train_seconds: float
-    extra: dict[str, Any]
+    progress: dict[str, Any]
 
 
 def save_model(
-    model: PreTrainedModel, codec: TextCodec, directory: Path, max_length: int, facts: dict[str, Any]
+    model: PreTrainedModel,
+    codec: TextCodec,
+    directory: Path,
+    max_length: int,
+    facts: dict[str, Any],
 ) -> None:
     """Write a directory that AutoModelForCausalLM and AutoTokenizer load without network.
 
@@ -54,6 +61,7 @@ def save_model(
     """
 
     def fill(building: Path) -> None:
+        disable_progress_bar()
         model.save_pretrained(building)
         save_tokenizer(codec, building, max_length)
         write_json(building / "isoflop.json", facts)
@@ -77,7 +85,7 @@ def save_state(
         checksums = {path.name: _sha256(path) for path in sorted(building.iterdir())}
         write_json(building / "manifest.json", checksums)
 
-    _write_directory(root / f"step-{state.step:09d}", fill)
+    _write_directory(root / f"step-{state.progress['step']:09d}", fill)
     for old in sorted(root.glob("step-*"))[:-KEPT_STATES]:
         shutil.rmtree(old, ignore_errors=True)
 

@@ -186,7 +186,9 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError as error:
         raise RecordError(f"{path} is missing") from error
     except (OSError, ValueError) as error:
-        raise RecordError(f"{path} can't be read as JSON ({error}); delete it to redo it") from error
+        raise RecordError(
+            f"{path} can't be read as JSON ({error}); delete it to redo it"
+        ) from error
 
 
 def append_jsonl(path: Path, row: dict[str, Any]) -> None:

@@ -162,7 +162,9 @@ def _schema(cls: type, composed: Any) -> DictConfig:
     for name, hint in get_type_hints(cls).items():
         values = composed.get(name) if isinstance(composed, DictConfig) else None
         element = get_args(hint)[-1] if get_origin(hint) is dict else None
-        if dataclasses.is_dataclass(hint) and (values is not None or OmegaConf.is_missing(node, name)):
+        if dataclasses.is_dataclass(hint) and (
+            values is not None or OmegaConf.is_missing(node, name)
+        ):
             node[name] = _schema(hint, values)  # type: ignore[arg-type]
         elif dataclasses.is_dataclass(element) and isinstance(values, DictConfig):
             for key in values:

@@ -60,7 +60,9 @@ class Shard:
         """
         n_tokens = self.counts[split]["n_tokens"]
         tokens = _map(self.directory / f"{split}.tokens", self.dtype, n_tokens)
-        mask = _map(self.directory / f"{split}.mask", "uint8", n_tokens) if self.row_length else None
+        mask = (
+            _map(self.directory / f"{split}.mask", "uint8", n_tokens) if self.row_length else None
+        )
         return tokens, mask
 
     def verify(self) -> None:
@@ -72,7 +74,9 @@ class Shard:
             path = self.directory / f"{split}.tokens"
             self.open(split)
             if _sha256(path) != self.counts[split]["sha256"]:
-                raise ShardError(f"{path} is damaged (checksum); delete {self.directory} to rebuild")
+                raise ShardError(
+                    f"{path} is damaged (checksum); delete {self.directory} to rebuild"
+                )
 
 
 def ensure_shard(
@@ -136,13 +140,20 @@ def _build(
         os.rename(building, directory)
     except OSError as error:
         if not (directory / "meta.json").exists():
-            raise ShardError(f"can't write data shards under {directory.parent}: {error}") from error
+            raise ShardError(
+                f"can't write data shards under {directory.parent}: {error}"
+            ) from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
 
 
 def _write_split(
-    directory: Path, split: str, source: Source, codec: TextCodec, row_length: int | None, dtype: str
+    directory: Path,
+    split: str,
+    source: Source,
+    codec: TextCodec,
+    row_length: int | None,
+    dtype: str,
 ) -> dict[str, Any]:
     """Write one split's files; returns its counts."""
     digest, totals = hashlib.sha256(), {"n_tokens": 0, "n_documents": 0, "n_text_bytes": 0}

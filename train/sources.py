@@ -66,7 +66,9 @@ class FileSource:
         sizes = {_hash(piece): len(piece) for piece, _ in self._pieces()}
         total, held_out = sum(sizes.values()), 0
         if total == 0:
-            raise SpecError(f"data source {self.name!r} is empty: no text in {len(self.paths)} files")
+            raise SpecError(
+                f"data source {self.name!r} is empty: no text in {len(self.paths)} files"
+            )
         for digest in sorted(sizes):
             if held_out >= self.val_chars:
                 return digest
@@ -136,7 +138,9 @@ def _text(options: dict[str, Any], val_tokens: float) -> Source:
         path = Path(pattern).expanduser()
         base = Path(path.anchor) if path.is_absolute() else Path()
         relative = str(path.relative_to(path.anchor)) if path.is_absolute() else pattern
-        matches = [path] if path.is_file() else sorted(p for p in base.glob(relative) if p.is_file())
+        matches = (
+            [path] if path.is_file() else sorted(p for p in base.glob(relative) if p.is_file())
+        )
         if not matches:
             raise SpecError(f"data source 'text': no file matches {pattern!r}; check options.files")
         paths.extend(matches)
@@ -205,7 +209,9 @@ def make_source(spec: SourceSpec, val_tokens: float) -> Source:
     return KINDS[spec.kind](spec.options, val_tokens)
 
 
-def _read_options(kind: str, cls: type[T], options: dict[str, Any], more: tuple[str, ...] = ()) -> T:
+def _read_options(
+    kind: str, cls: type[T], options: dict[str, Any], more: tuple[str, ...] = ()
+) -> T:
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     unknown = sorted(set(options) - set(names))
     if unknown:

@@ -107,7 +107,9 @@ class TokenizerSpec:
         for kind, name in needs.items():
             value = getattr(self, name)
             if self.kind == kind:
-                require(value is not None, f"tokenizer.kind={kind} needs tokenizer.{name}; got none")
+                require(
+                    value is not None, f"tokenizer.kind={kind} needs tokenizer.{name}; got none"
+                )
             else:
                 require(
                     value is None,
@@ -146,7 +148,9 @@ class DataSpec:
     fingerprint: str | None = None
 
     def __post_init__(self) -> None:
-        require(len(self.parts) > 0, "data.parts is empty; choose data=stdlib, text, arithmetic, ...")
+        require(
+            len(self.parts) > 0, "data.parts is empty; choose data=stdlib, text, arithmetic, ..."
+        )
         require(self.val_tokens >= 1, f"data.val_tokens={self.val_tokens} must be at least 1")
         require(self.max_epochs > 0, f"data.max_epochs={self.max_epochs} must be positive")
 
@@ -279,6 +283,7 @@ class RuntimeSpec:
     micro_batch: int | None = None
     auto_micro_batch: bool = False
     compile: str = "auto"
+    deterministic: bool = False
     log_every: int = 10
     n_evals: int = 8
     save_every_seconds: float = 60.0

@@ -99,7 +99,9 @@ def _byte_symbols() -> list[str]:
 def _character_codec(alphabet: str) -> TextCodec:
     characters = sorted(set(alphabet))
     if not alphabet.isascii() or not characters:
-        raise SpecError(f"tokenizer.alphabet={alphabet!r} must be ASCII and not empty; or use bytes")
+        raise SpecError(
+            f"tokenizer.alphabet={alphabet!r} must be ASCII and not empty; or use bytes"
+        )
     vocab = {character: index for index, character in enumerate(characters)}
     tokenizer = Tokenizer(models.WordLevel(vocab=vocab, unk_token=""))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")

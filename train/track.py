@@ -114,5 +114,3 @@ def wandb_mode(mode: str) -> str:
     netrc = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
     known = netrc.exists() and "api.wandb.ai" in netrc.read_text(errors="replace")
     return "online" if known else "offline"
-
-

@@ -1,0 +1,96 @@
+"""Front door: compose one run, create its directory, train it."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from train.record import RunPaths, read_record, write_job
+from train.resolve import resolve
+from train.schema import front_door
+from train.spec import (
+    DataSpec,
+    HorizonSpec,
+    IsoflopError,
+    ModelSpec,
+    OptimSpec,
+    RunJob,
+    RunSpec,
+    RuntimeSpec,
+    ScheduleSpec,
+    TrackerSpec,
+)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The keys of conf/train.yaml."""
+
+    data: DataSpec
+    horizon: HorizonSpec
+    model: ModelSpec = field(default_factory=ModelSpec)
+    optim: OptimSpec = field(default_factory=OptimSpec)
+    schedule: ScheduleSpec = field(default_factory=ScheduleSpec)
+    runtime: RuntimeSpec = field(default_factory=RuntimeSpec)
+    tracker: TrackerSpec = field(default_factory=TrackerSpec)
+    precision: str = "fp32"
+    seed: int = 0
+    name: str | None = None
+    out: str | None = None
+
+
+def job_of(config: TrainConfig) -> RunJob:
+    """The resolved run of a configuration; builds the data's shards where they are missing.
+
+    Raises:  IsoflopError: anything about the spec or its data that can't work.
+    """
+    from train.data import describe
+
+    requested = RunSpec(
+        data=config.data,
+        horizon=config.horizon,
+        model=config.model,
+        optim=config.optim,
+        schedule=config.schedule,
+        precision=config.precision,
+        seed=config.seed,
+    )
+    spec = resolve(requested, describe(config.data, config.model.seq_len))
+    name = config.name or f"{'+'.join(sorted(spec.data.parts))}-d{spec.model.d_model}-s{spec.seed}"
+    return RunJob(spec=spec, runtime=config.runtime, tracker=config.tracker, name=name)
+
+
+def main(config: TrainConfig, overrides: list[str]) -> int:
+    """Train one run; returns the exit status."""
+    job = job_of(config)
+    run_dir = Path(config.out) if config.out else Path("results/single/runs") / job.dir_name
+    write_job(run_dir, job, overrides)
+    if read_record(run_dir) is None:
+        print(
+            f"training {job.name}: {job.spec.n_steps} steps of {job.spec.optim.batch_tokens} tokens"
+        )
+    from train.run import PREEMPTED_EXIT, train_run
+
+    started = time.perf_counter()
+    status = train_run(run_dir)
+    record = read_record(run_dir)
+    if record is None:
+        error = RunPaths(run_dir).error
+        reason = error.read_text().splitlines()[0] if error.exists() else "see train.log"
+        if status == "preempted":
+            print(f"preempted; run the same command again to continue\n{run_dir}")
+            return PREEMPTED_EXIT
+        raise IsoflopError(f"run ended as {status}: {reason} ({run_dir})")
+    loss = "none" if record.loss is None else f"{record.loss:.4f} nats/token"
+    seconds = time.perf_counter() - started
+    print(f"{status}: validation loss {loss}, {record.n_tokens} tokens, {seconds:.1f} s\n{run_dir}")
+    return 0 if status == "finished" else 1
+
+
+if __name__ == "__main__":
+    front_door(
+        "train",
+        "Train one model from scratch into one run directory.",
+        "train",
+        TrainConfig,
+        main,
+    )

@@ -1,0 +1,105 @@
+"""Where a run computes: device, precision, ranks, what it can reach, and how much memory it took."""
+
+import os
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+from train.spec import IsoflopError, RunSpec, RuntimeSpec
+
+PEAK_BF16_FLOPS = {
+    "B200": 2250e12,
+    "H200": 989e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "L4": 121e12,
+    "RTX 4090": 165e12,
+    "V100": 125e12,
+    "T4": 65e12,
+}
+"""Dense bf16 (fp16 before Ampere) tensor-core peaks of the SXM or largest variant, from data sheets."""
+
+COMPILE_PAYS_FLOPS = {"cuda": 1e16, "cpu": 1e14}
+"""Run cost from which compiling, some tens of seconds, is repaid (auto); see docs/performance.md."""
+
+
+class DeviceError(IsoflopError):
+    """A device that is asked for and not there."""
+
+
+def make_accelerator(runtime: RuntimeSpec, precision: str) -> Accelerator:
+    """An Accelerator for this run alone; a warm worker's earlier settings are forgotten.
+
+    Raises:  DeviceError: the device is not available.
+    """
+    _require_device(runtime.device)
+    torch.set_num_threads(runtime.threads)
+    if runtime.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(runtime.deterministic)
+    AcceleratorState._reset_state()
+    return Accelerator(
+        cpu=runtime.device == "cpu",
+        mixed_precision="bf16" if precision == "bf16" else "no",
+    )
+
+
+def compiles(runtime: RuntimeSpec, device: str, run_flops: float) -> bool:
+    """Whether a run is compiled: as asked, or for auto when its cost repays the compilation.
+
+    A pure function of spec and device, so that a resumed run computes as before.
+    """
+    if runtime.compile != "auto":
+        return runtime.compile == "on"
+    return run_flops >= COMPILE_PAYS_FLOPS.get(device, float("inf"))
+
+
+def peak_flops(device: torch.device, spec: RunSpec) -> float | None:
+    """Peak FLOP/s of a known GPU under the run's precision; None where it is not known."""
+    if device.type != "cuda" or spec.precision != "bf16":
+        return None
+    name = torch.cuda.get_device_name(device)
+    return next((peak for key, peak in PEAK_BF16_FLOPS.items() if key in name), None)
+
+
+def device_name(device: torch.device) -> str:
+    """What the record says: cpu, mps, or the GPU's own name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Start measuring anew, so that a warm worker reports this run's peak alone."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def peak_memory_bytes(device: torch.device) -> int | None:
+    """Highest memory since `reset_peak_memory`: the device's on CUDA, resident memory elsewhere."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    line = next((row for row in status.splitlines() if row.startswith("VmHWM:")), None)
+    return int(line.split()[1]) * 1024 if line else None
+
+
+def _require_device(device: str) -> None:
+    available = {
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+    }
+    if device in available and not available[device]():
+        raise DeviceError(
+            f"runtime.device={device} is not available here (torch {torch.__version__}); "
+            f"use runtime.device=auto, or install a torch build for it"
+        )

@@ -1,0 +1,229 @@
+"""The training loop, nothing else."""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from train.data import IGNORED, Dataset
+from train.flops import flops_per_token
+from train.schedule import learning_rate
+from train.spec import RunSpec, RuntimeSpec, known
+
+EVAL_TOKENS = 8192
+"""Tokens a forward pass of validation."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the loop calls and does not know: metrics out, states saved, a stop asked for.
+
+    `save(outcome)` keeps a state from which step `outcome.step` comes next; `keep(step)` writes an
+    intermediate model; `stopping()` is asked before every step.
+    """
+
+    write: Callable[[dict[str, float]], None]
+    beat: Callable[[int, float, float], None]
+    save: Callable[["Outcome"], None]
+    keep: Callable[[int], None]
+    stopping: Callable[[], bool]
+
+
+@dataclass
+class Outcome:
+    """How far a run came, with its last good numbers; `window` holds losses not yet logged."""
+
+    status: str = "finished"
+    step: int = 0
+    train_loss: float | None = None
+    loss: float | None = None
+    losses: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    window: list[float] = field(default_factory=list)
+    message: str = ""
+
+
+def train(
+    spec: RunSpec,
+    runtime: RuntimeSpec,
+    dataset: Dataset,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    accelerator: Accelerator,
+    hooks: Hooks,
+    outcome: Outcome,
+) -> Outcome:
+    """Train from `outcome.step` to the end, to divergence, or until asked to stop.
+
+    Args:    model: `SummedLoss`, prepared; outcome: a fresh one, or a restored state's numbers.
+    Returns: the outcome, whose status is finished, diverged or preempted.
+    """
+    n_steps = known(spec.n_steps, "n_steps")
+    eval_steps = {round(n_steps * k / runtime.n_evals) for k in range(1, runtime.n_evals + 1)}
+    keep_steps = {max(1, round(n_steps * fraction)) for fraction in runtime.keep_checkpoints}
+    token_flops = flops_per_token(spec.model)
+    window = _restored_window(outcome, accelerator)
+    started, saved = time.perf_counter() - outcome.seconds, time.perf_counter()
+    for step in range(outcome.step, n_steps):
+        stopping = hooks.stopping()
+        if stopping or time.perf_counter() - saved > runtime.save_every_seconds:
+            outcome.seconds = time.perf_counter() - started
+            outcome.window = [float(accelerator.reduce(loss, reduction="sum")) for loss in window]
+            hooks.save(outcome)
+            saved = time.perf_counter()
+        if stopping:
+            outcome.status = "preempted"
+            return outcome
+        lr = step_learning_rate(spec, step)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        window.append(_step(dataset.batch(step), spec, runtime, model, optimizer, accelerator))
+        done = step + 1
+        if done % runtime.log_every == 0 or done in eval_steps or done == n_steps:
+            mean = _mean(window, accelerator)
+            window = []
+            outcome.seconds = time.perf_counter() - started
+            if not _healthy(mean, done, spec):
+                outcome.status, outcome.step = "diverged", done
+                outcome.message = f"training loss {mean:.4g} at step {done} of {n_steps}"
+                return outcome
+            n_tokens = done * known(spec.optim.batch_tokens, "optim.batch_tokens")
+            row = {
+                "step": done,
+                "n_tokens": n_tokens,
+                "flops": n_tokens * token_flops,
+                "train_loss": mean,
+                "lr": lr,
+            }
+            outcome.train_loss = mean
+            if done in eval_steps:
+                losses = evaluate(spec, dataset, model, accelerator)
+                row |= _loss_columns(losses, spec)
+                outcome.losses, outcome.loss = losses, row["loss"]
+            hooks.write(row)
+            hooks.beat(done, mean, outcome.seconds)
+        outcome.step = done
+        if done in keep_steps:
+            hooks.keep(done)
+    outcome.seconds = time.perf_counter() - started
+    return outcome
+
+
+def step_learning_rate(spec: RunSpec, step: int) -> float:
+    """The spec's learning rate at an optimiser step."""
+    batch_tokens = known(spec.optim.batch_tokens, "optim.batch_tokens")
+    return learning_rate(
+        step,
+        schedule=spec.schedule.name,
+        n_steps=known(spec.n_steps, "n_steps"),
+        warmup_steps=round(known(spec.schedule.warmup_tokens, "warmup_tokens") / batch_tokens),
+        lr_peak=known(spec.optim.lr_peak, "optim.lr_peak"),
+        final_fraction=spec.schedule.final_fraction,
+        decay_fraction=spec.schedule.decay_fraction,
+    )
+
+
+@torch.no_grad()
+def evaluate(
+    spec: RunSpec, dataset: Dataset, model: nn.Module, accelerator: Accelerator
+) -> dict[str, float]:
+    """Validation loss of every data part, nats per labelled token."""
+    model.eval()
+    rows = max(1, EVAL_TOKENS // spec.model.seq_len)
+    losses = {}
+    for part, shard in dataset.shards.items():
+        total = torch.zeros(2, dtype=torch.float64, device=accelerator.device)
+        for number, (tokens, labels) in enumerate(dataset.val_batches(part, rows)):
+            if number % accelerator.num_processes != accelerator.process_index:
+                continue
+            with accelerator.autocast():
+                nll = model(
+                    *_to_device(tokens, labels, accelerator), masked=shard.row_length is not None
+                )
+            total += torch.stack([nll.double(), nll.new_tensor(_count(labels)).double()])
+        total = accelerator.reduce(total, reduction="sum")
+        losses[part] = float(total[0] / total[1])
+    model.train()
+    return losses
+
+
+def _step(
+    batch: tuple[NDArray[np.int64], NDArray[np.int64]],
+    spec: RunSpec,
+    runtime: RuntimeSpec,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    accelerator: Accelerator,
+) -> Tensor:
+    """One optimiser step on this rank's share of the batch; returns its share of the mean loss."""
+    all_tokens, all_labels = batch
+    n_labelled = _count(all_labels)
+    masked = n_labelled < all_labels.size
+    world = accelerator.num_processes
+    tokens = all_tokens[accelerator.process_index :: world]
+    labels = all_labels[accelerator.process_index :: world]
+    rows = runtime.micro_batch or len(tokens)
+    loss = torch.zeros((), device=accelerator.device)
+    for start in range(0, len(tokens), rows):
+        last = start + rows >= len(tokens)
+        part = slice(start, start + rows)
+        with nullcontext() if last else accelerator.no_sync(model):
+            with accelerator.autocast():
+                nll = model(*_to_device(tokens[part], labels[part], accelerator), masked=masked)
+            share = nll / n_labelled
+            accelerator.backward(share * world)
+        loss += share.detach()
+    accelerator.clip_grad_norm_(model.parameters(), spec.optim.grad_clip)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return loss
+
+
+def _restored_window(outcome: Outcome, accelerator: Accelerator) -> list[Tensor]:
+    """Losses since the last log line, as they were when the state was saved; rank 0 holds them."""
+    share = 1.0 if accelerator.is_main_process else 0.0
+    return [torch.tensor(loss * share, device=accelerator.device) for loss in outcome.window]
+
+
+def _mean(window: list[Tensor], accelerator: Accelerator) -> float:
+    """Mean loss over the window's steps and all ranks: the only wait for the device."""
+    return float(accelerator.reduce(torch.stack(window).mean(), reduction="sum"))
+
+
+def _healthy(loss: float, step: int, spec: RunSpec) -> bool:
+    """False for NaN or infinity, and past the first tenth for a loss twice that of a uniform guess."""
+    if not math.isfinite(loss):
+        return False
+    early = step < known(spec.n_steps, "n_steps") / 10
+    return early or loss < 2 * math.log(known(spec.model.vocab_size, "model.vocab_size"))
+
+
+def _loss_columns(losses: dict[str, float], spec: RunSpec) -> dict[str, float]:
+    """The mixture's loss, weighted as it is trained, and each part's own where there are several."""
+    weights = {name: part.weight for name, part in spec.data.parts.items()}
+    mean = sum(losses[name] * weight for name, weight in weights.items()) / sum(weights.values())
+    parts = {f"loss/{name}": value for name, value in losses.items()} if len(losses) > 1 else {}
+    return {"loss": mean, **parts}
+
+
+def _count(labels: NDArray[np.int64]) -> int:
+    return int((labels != IGNORED).sum())
+
+
+def _to_device(
+    tokens: NDArray[np.int64], labels: NDArray[np.int64], accelerator: Accelerator
+) -> tuple[Tensor, Tensor]:
+    pair = torch.from_numpy(np.ascontiguousarray(tokens)), torch.from_numpy(labels.copy())
+    if accelerator.device.type != "cuda":
+        return pair
+    tokens_on, labels_on = (
+        tensor.pin_memory().to(accelerator.device, non_blocking=True) for tensor in pair
+    )
+    return tokens_on, labels_on
