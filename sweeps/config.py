@@ -1,0 +1,80 @@
+"""The composed configuration of `python -m sweeps`: the base run, the sweep, and what to do with it."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from sweeps.launchers import LauncherSpec
+from sweeps.spec import SweepSpec
+from train.spec import (
+    DataSpec,
+    HorizonSpec,
+    ModelSpec,
+    OptimSpec,
+    RunSpec,
+    RuntimeSpec,
+    ScheduleSpec,
+    TrackerSpec,
+    one_of,
+)
+
+ACTIONS = ("plan", "launch", "status", "retry", "cancel", "clean", "collect", "sync")
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """Everything that `python -m sweeps` takes; `only` names statuses for retry, things for clean.
+
+    `scale_memory` and `scale_time` multiply a Slurm job's resources on retry.
+    """
+
+    data: DataSpec
+    sweep: SweepSpec
+    model: ModelSpec = field(default_factory=ModelSpec)
+    optim: OptimSpec = field(default_factory=OptimSpec)
+    schedule: ScheduleSpec = field(default_factory=ScheduleSpec)
+    runtime: RuntimeSpec = field(default_factory=RuntimeSpec)
+    tracker: TrackerSpec = field(default_factory=TrackerSpec)
+    launcher: LauncherSpec = field(default_factory=LauncherSpec)
+    precision: str = "fp32"
+    action: str = "launch"
+    watch: bool = False
+    format: str = "table"
+    only: Any = None
+    out: str | None = None
+    calibrate: bool = True
+    scale_memory: float = 1.0
+    scale_time: float = 1.0
+
+    def __post_init__(self) -> None:
+        one_of("action", self.action, ACTIONS)
+        one_of("format", self.format, ("table", "json"))
+
+    @property
+    def root(self) -> Path:
+        return Path(self.out) if self.out else Path("results") / self.sweep.name
+
+    @property
+    def base(self) -> RunSpec:
+        """What every grid starts from; its horizon is a placeholder that each cell replaces."""
+        return RunSpec(
+            data=self.data,
+            horizon=HorizonSpec(n_tokens=1.0),
+            model=self.model,
+            optim=self.optim,
+            schedule=self.schedule,
+            precision=self.precision,
+        )
+
+    @property
+    def run_settings(self) -> RuntimeSpec:
+        """How each run is executed: the launcher decides its threads."""
+        return replace(self.runtime, threads=self.launcher.threads_per_worker)
+
+    @property
+    def only_names(self) -> list[str]:
+        """`only` as a list, given as one name, several with commas, or a list."""
+        if self.only is None:
+            return []
+        names = self.only if isinstance(self.only, list) else str(self.only).split(",")
+        return [str(name).strip() for name in names]

@@ -1,0 +1,221 @@
+"""Expansion of a sweep into runs: a pure function, in which every cell that is left out keeps a reason."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sweeps.merge import merged
+from sweeps.spec import Bounds, GridSpec, SweepSpec
+from train.flops import count_params, flops_per_token
+from train.resolve import DataFacts, epochs_by_part, resolve
+from train.shapes import complete_shape, nearest_shape
+from train.spec import (
+    DataSpec,
+    HorizonSpec,
+    ModelSpec,
+    RunJob,
+    RunSpec,
+    RuntimeSpec,
+    SpecError,
+    TrackerSpec,
+    known,
+)
+
+FactsLookup = Callable[[DataSpec, int], DataFacts]
+"""(data, sequence length) -> facts; the only thing that expansion must be told from outside."""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a sweep with what its cost follows from."""
+
+    job: RunJob
+    run_id: str
+    n_params: int
+    n_tokens: int
+    flops: float
+
+    @property
+    def dir_name(self) -> str:
+        return f"{self.job.name}-{self.run_id}"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A cell that is not trained: `kind` is dropped (out of bounds) or merged (the same as another)."""
+
+    kind: str
+    grid: str
+    name: str
+    d_model: int
+    seeds: list[int]
+    horizon: dict[str, float]
+    reason: str
+    run_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """The runs of a sweep in grid order, and the cells that gave none."""
+
+    runs: list[PlannedRun] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+    @property
+    def dropped(self) -> list[LeftOut]:
+        return [cell for cell in self.left_out if cell.kind == "dropped"]
+
+
+def expand(
+    sweep: SweepSpec,
+    base: RunSpec,
+    facts: FactsLookup,
+    runtime: RuntimeSpec | None = None,
+    tracker: TrackerSpec | None = None,
+) -> Expansion:
+    """Every run of a sweep, each realised spec once.
+
+    Args:    base: what grids start from; its horizon and seed are replaced by each cell's.
+    Raises:  SpecError: a shape or a `base` that can't be built, or not one cell within bounds.
+    """
+    out = Expansion()
+    taken: dict[str, str] = {}
+    template = RunJob(
+        spec=base,
+        runtime=runtime or RuntimeSpec(),
+        tracker=tracker or TrackerSpec(),
+        sweep=sweep.name,
+    )
+    for grid_name, grid in sweep.grids.items():
+        job = replace(
+            template, spec=merged(base, grid.base, f"sweep.grids.{grid_name}.base"), grid=grid_name
+        )
+        seeds, bounds = grid.seeds or sweep.seeds, grid.bounds or sweep.bounds
+        for cell in _cells(grid, job, facts(job.spec.data, job.spec.model.seq_len)):
+            _add_cell(out, taken, cell, seeds, bounds)
+    if not out.runs:
+        reasons = "; ".join(dict.fromkeys(cell.reason for cell in out.dropped[:3]))
+        raise SpecError(
+            f"all {len(out.dropped)} cells of sweep {sweep.name!r} are dropped: {reasons}"
+        )
+    return out
+
+
+@dataclass(frozen=True)
+class _Cell:
+    job: RunJob
+    facts: DataFacts
+    horizon: tuple[str, float]
+
+
+def _cells(grid: GridSpec, job: RunJob, facts: DataFacts) -> Iterator[_Cell]:
+    """Shapes x horizons, horizon by horizon, with the shapes in the order given."""
+    shapes = _shapes(grid, job.spec.model, facts)
+    for name, value in grid.horizons:
+        for label, model in shapes:
+            spec = replace(job.spec, model=model, horizon=HorizonSpec(**{name: value}))
+            yield _Cell(
+                replace(
+                    job,
+                    spec=spec,
+                    name=f"{job.grid}-{_horizon_label(name, value)}-{label}",
+                    flops_budget=value if name == "flops" else None,
+                ),
+                facts,
+                (name, value),
+            )
+
+
+def _shapes(grid: GridSpec, model: ModelSpec, facts: DataFacts) -> list[tuple[str, ModelSpec]]:
+    """(label, complete shape) along the grid's first side."""
+    template = replace(model, vocab_size=model.vocab_size or facts.vocab_size)
+    where = "shapes"
+    chosen = [merged(template, {"d_model": d}, where) for d in grid.d_models]
+    chosen += [nearest_shape(n, template) for n in grid.n_params]
+    chosen += [merged(template, shape, where) for shape in grid.shapes]
+    complete = [complete_shape(shape) for shape in chosen]
+    widths = [shape.d_model for shape in complete]
+    return [
+        (f"d{m.d_model}" if widths.count(m.d_model) == 1 else f"d{m.d_model}l{m.n_layers}", m)
+        for m in complete
+    ]
+
+
+def _add_cell(
+    out: Expansion, taken: dict[str, str], cell: _Cell, seeds: list[int], bounds: Bounds
+) -> None:
+    """Resolve a cell once, check it, and add one run a seed."""
+
+    def leave_out(kind: str, which: list[int], reason: str, run_id: str | None = None) -> None:
+        name, value = cell.horizon
+        job = cell.job
+        out.left_out.append(
+            LeftOut(
+                kind,
+                job.grid,
+                job.name,
+                job.spec.model.d_model,
+                which,
+                {name: value},
+                reason,
+                run_id,
+            )
+        )
+
+    try:
+        spec = resolve(cell.job.spec, cell.facts)
+    except SpecError as error:
+        leave_out("dropped", seeds, str(error))
+        return
+    n_params = count_params(spec.model).n_params
+    n_tokens = known(spec.n_steps, "n_steps") * known(spec.optim.batch_tokens, "batch_tokens")
+    flops = float(n_tokens * flops_per_token(spec.model))
+    reason = _out_of_bounds(spec, cell.facts, n_params, n_tokens, flops, bounds)
+    if reason:
+        leave_out("dropped", seeds, reason)
+        return
+    for seed in seeds:
+        name = f"{cell.job.name}-s{seed}"
+        job = replace(cell.job, spec=replace(spec, seed=seed), name=name)
+        run_id = job.run_id
+        if run_id in taken:
+            leave_out("merged", [seed], f"the same run as {taken[run_id]}", run_id)
+            continue
+        taken[run_id] = name
+        out.runs.append(PlannedRun(job, run_id, n_params, n_tokens, flops))
+
+
+def _out_of_bounds(
+    spec: RunSpec, facts: DataFacts, n_params: int, n_tokens: int, flops: float, bounds: Bounds
+) -> str | None:
+    """The first bound that a resolved cell breaks, as a sentence, or None."""
+    n_steps = known(spec.n_steps, "n_steps")
+    ratio = n_tokens / n_params
+    epochs = max(epochs_by_part(spec, facts, n_tokens).values())
+    checks: list[tuple[str, str, Any, float | None, bool]] = [
+        ("min_steps", "steps", n_steps, bounds.min_steps, True),
+        ("max_steps", "steps", n_steps, bounds.max_steps, False),
+        ("min_tokens_per_param", "tokens per parameter", ratio, bounds.min_tokens_per_param, True),
+        ("max_tokens_per_param", "tokens per parameter", ratio, bounds.max_tokens_per_param, False),
+        ("max_epochs", "epochs", epochs, bounds.max_epochs, False),
+        ("max_flops", "FLOPs", flops, bounds.max_flops, False),
+    ]
+    for name, what, got, bound, at_least in checks:
+        if bound is not None and (got < bound if at_least else got > bound):
+            side = "under" if at_least else "over"
+            return f"{got:.4g} {what} are {side} bounds.{name}={bound:g}"
+    return None
+
+
+def _horizon_label(name: str, value: float) -> str:
+    suffix = {"flops": "", "n_tokens": "tok", "tokens_per_param": "x"}[name]
+    return f"{short_number(value)}{suffix}"
+
+
+def short_number(value: float) -> str:
+    """Three significant digits without a plus or a padded exponent: 1e12, 2.5e6, 20, 0.5."""
+    text = f"{value:.3g}"
+    if "e" not in text and abs(value) < 10_000:
+        return text
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"

@@ -1,0 +1,35 @@
+"""Ctrl-C once stops cleanly, twice at once: two callbacks behind SIGINT and SIGTERM."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def on_interrupt(
+    first: Callable[[], None], again: Callable[[], None]
+) -> Iterator[Callable[[], bool]]:
+    """Call `first` on the first SIGINT, SIGTERM or SIGUSR2 and `again` on each further one.
+
+    Yields a function that says whether any has come. The former handlers come back at the end; off
+    the main thread, where none can be set, nothing is caught.
+    """
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+
+    def note(number: int, frame: Any) -> None:
+        known = asked.is_set()
+        asked.set()
+        (again if known else first)()
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+    former = {number: signal.signal(number, note) for number in numbers}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

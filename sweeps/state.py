@@ -1,0 +1,180 @@
+"""The state of a run, read from its directory: what is recorded, who holds it, how far it has come."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from train.claim import Holder, holder, is_alive
+from train.record import DONE, RunPaths, last_status
+
+JobAlive = Callable[[str], bool | None]
+"""Whether a Slurm job still exists; None where Slurm can't tell."""
+
+
+@dataclass(frozen=True)
+class RunState:
+    """One run as `status` shows it; `note` says why it is not finished, `silent_seconds` since when
+    nothing was written by a run in progress. `tokens_per_second` and `loss` are the newest known.
+    """
+
+    run_dir: Path
+    run_id: str
+    name: str
+    grid: str
+    status: str
+    note: str = ""
+    n_tokens: int = 0
+    target_tokens: int = 0
+    loss: float | None = None
+    tokens_per_second: float | None = None
+    wall_seconds: float | None = None
+    silent_seconds: float | None = None
+    holder: str = ""
+
+    @property
+    def done(self) -> bool:
+        return self.status in DONE
+
+    @property
+    def fraction(self) -> float:
+        if self.done:
+            return 1.0
+        return min(1.0, self.n_tokens / self.target_tokens) if self.target_tokens else 0.0
+
+
+def read_state(run_dir: Path, job_alive: JobAlive | None = None) -> RunState:
+    """The state of one run; every damaged file shows as a note, never as an exception."""
+    paths = RunPaths(run_dir)
+    record = _json(paths.record)
+    if isinstance(record, dict) and record.get("status") in DONE and "run_id" in record:
+        return _from_record(run_dir, record)
+    spec = _json(paths.spec)
+    if not isinstance(spec, dict) or not isinstance(spec.get("spec"), dict):
+        why = "damaged" if paths.spec.exists() else "missing"
+        note = f"spec.json is {why}; launch the sweep again to restore it"
+        return RunState(run_dir, run_dir.name[-12:], run_dir.name, "", "failed", note)
+    status, note, held = _standing(run_dir, job_alive)
+    if paths.record.exists() and status != "running":
+        status, note = "failed", "record.json is damaged; retry trains on from the saved state"
+    newest = _newest_metrics(paths.metrics) if status != "planned" else {}
+    return RunState(
+        run_dir=run_dir,
+        run_id=str(spec.get("run_id")),
+        name=str(spec.get("name")),
+        grid=str(spec.get("grid")),
+        status=status,
+        note=note,
+        n_tokens=int(newest.get("n_tokens") or 0),
+        target_tokens=_target_tokens(spec["spec"]),
+        loss=newest.get("loss"),
+        tokens_per_second=newest.get("tokens_per_second"),
+        silent_seconds=silence(run_dir) if status == "running" else None,
+        holder=held.describe() if held and status == "running" else "",
+    )
+
+
+def is_lost(run_dir: Path, held: Holder, job_alive: JobAlive | None = None) -> bool:
+    """Whether a lock's holder is known to be gone: its process, its Slurm job, or its heartbeat."""
+    if held.job is not None and job_alive is not None and job_alive(held.job) is False:
+        return True
+    return not is_alive(run_dir, held)
+
+
+def silence(run_dir: Path) -> float:
+    """Seconds since a run in progress last wrote a metric, a status line or its lock."""
+    paths = RunPaths(run_dir)
+    times = [_modified(path) for path in (paths.metrics, paths.status)]
+    return max(0.0, time.time() - max(times))
+
+
+def last_line(path: Path) -> str:
+    """The last line of a text file that is not blank, or an empty string."""
+    lines = [line for line in _tail(path).decode(errors="replace").splitlines() if line.strip()]
+    return lines[-1].strip() if lines else ""
+
+
+def _standing(run_dir: Path, job_alive: JobAlive | None) -> tuple[str, str, Holder | None]:
+    """(status, note, holder) of a run without a record."""
+    held = holder(run_dir)
+    if held is not None and not is_lost(run_dir, held, job_alive):
+        return "running", "", held
+    row = last_status(run_dir) or {"status": "planned"}
+    status = row["status"]
+    if status == "running" or held is not None:
+        who = held.describe() if held else f"pid {row.get('pid')} on {row.get('host')}"
+        return "failed", f"{who} died without a word; retry continues it", held
+    if status in DONE:
+        return "failed", f"was {status}, but record.json is gone; launch again to redo it", held
+    return status, _reason(run_dir, row), held
+
+
+def _reason(run_dir: Path, row: dict[str, Any]) -> str:
+    message = row.get("message") or row.get("reason") or row.get("note")
+    if message:
+        return str(message).strip().splitlines()[0]
+    return "" if row["status"] == "planned" else last_line(RunPaths(run_dir).error)
+
+
+def _from_record(run_dir: Path, record: dict[str, Any]) -> RunState:
+    n_tokens = int(record.get("n_tokens") or 0)
+    return RunState(
+        run_dir=run_dir,
+        run_id=str(record["run_id"]),
+        name=str(record.get("name")),
+        grid=str(record.get("grid")),
+        status=str(record["status"]),
+        note=str(record.get("message") or ""),
+        n_tokens=n_tokens,
+        target_tokens=n_tokens,
+        loss=record.get("loss"),
+        tokens_per_second=record.get("tokens_per_second"),
+        wall_seconds=record.get("wall_seconds"),
+    )
+
+
+def _target_tokens(spec: dict[str, Any]) -> int:
+    try:
+        return int(spec["n_steps"] * spec["optim"]["batch_tokens"])
+    except (KeyError, TypeError):
+        return 0
+
+
+def _newest_metrics(path: Path) -> dict[str, Any]:
+    """The newest value of every metric in the last lines of metrics.jsonl."""
+    newest: dict[str, Any] = {}
+    for line in _tail(path).splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict):
+            newest.update({key: value for key, value in row.items() if value is not None})
+    return newest
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _tail(path: Path, n_bytes: int = 8192) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - n_bytes))
+            return file.read()
+    except OSError:
+        return b""
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
