@@ -1,0 +1,63 @@
+"""An exam: a named set of items by split, with everything that identifies its results."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from eval.formats import Item
+from eval.tasks import TASK_VERSION, TaskSpec, heldout_items, training_items
+
+HELDOUT_SEED = 1
+"""Every checkpoint is asked the same held-out items, so that comparisons are paired."""
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Items to ask. `task`, `format` and `n_shots` are columns of results, `label` names files.
+
+    `identity` is JSON: equal identities pose equal items, and stored results are then reused.
+    """
+
+    label: str
+    task: str
+    format: str
+    n_shots: int
+    splits: Mapping[str, list[Item]]
+    identity: dict[str, Any]
+    decode: bool = True
+    excluded: dict[str, int] = field(default_factory=dict)
+
+
+def generated_exam(
+    spec: TaskSpec, n_items: int, seen_seed: int | None = None, n_seen: int = 0
+) -> Exam:
+    """Held-out items of a generated task and, for a model trained on it, items that it has seen.
+
+    Args:    seen_seed: the seed of the run's own training items, whose first n_seen are asked.
+    Raises:  TaskError: a split without problems.
+    """
+    splits = {"heldout": heldout_items(spec, n_items, HELDOUT_SEED)}
+    if seen_seed is not None and n_seen:
+        splits["seen"] = training_items(spec, n_seen, seen_seed)
+    return Exam(
+        label=spec.label,
+        task=spec.name,
+        format=spec.format,
+        n_shots=spec.shots,
+        splits=splits,
+        identity={
+            "task": dataclasses.asdict(spec),
+            "version": TASK_VERSION,
+            "n_items": n_items,
+            "heldout_seed": HELDOUT_SEED,
+            "seen_seed": seen_seed,
+            "n_seen": n_seen,
+        },
+    )
+
+
+def task_fields(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a data source's options that describes its task."""
+    names = {f.name for f in dataclasses.fields(TaskSpec)}
+    return {key: value for key, value in options.items() if key in names}
