@@ -1,8 +1,8 @@
 """Which window of which data part fills each row of each batch: a pure function of (seed, step).
 
-A row's number is step * rows_per_batch + position. A mixture deals rows to its parts in fixed blocks
-with exact quotas, so how many windows a part has given before any row is known without counting; a
-part's windows come in a keyed permutation, a new one each epoch.
+A row's number is step * rows_per_batch + position. A mixture deals rows to its parts in fixed
+blocks with exact quotas, so how many windows a part has given before any row is known without
+counting; a part's windows come in a keyed permutation, a new one each epoch.
 """
 
 from dataclasses import dataclass

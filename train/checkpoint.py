@@ -1,7 +1,7 @@
 """Model directories in Hugging Face format, and the trainer's state for an exact resume.
 
-Both appear by rename, whole or not at all. A trainer state carries a checksum of every file; one that
-fails is passed over for the one before it. Nothing here unpickles.
+Both appear by rename, whole or not at all. A trainer state carries a checksum of every file; one
+that fails is passed over for the one before it. Nothing here unpickles.
 """
 
 import hashlib
@@ -38,8 +38,8 @@ class CheckpointError(IsoflopError):
 class TrainerState:
     """What a run needs beside its weights to go on exactly.
 
-    `metrics_bytes` is the length of metrics.jsonl; `progress` holds the loop's `Outcome`, whose step
-    is the data position.
+    `metrics_bytes` is the length of metrics.jsonl; `progress` holds the loop's `Outcome`,
+    whose step is the data position.
     """
 
     run_id: str
@@ -105,8 +105,8 @@ def load_state(
         state = TrainerState(**read_json(directory / "trainer.json"))
         if state.run_id != run_id:
             raise CheckpointError(
-                f"{directory} belongs to run {state.run_id}, not {run_id}; move it away, or restore "
-                f"the run's spec"
+                f"{directory} belongs to run {state.run_id}, not {run_id}; move it away, "
+                f"or restore the run's spec"
             )
         _restore(directory, model, optimizer)
         return state

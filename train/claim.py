@@ -1,4 +1,4 @@
-"""Who trains a run: one process at a time, found out from facts (host, pid, start time), never guessed.
+"""Who trains a run: one process at a time, told by facts (host, pid, start time), never guessed.
 
 The lock is created with O_EXCL, so of two launchers exactly one gets it. A holder that died is
 replaced under a short exclusive lock, so that two successors can't both replace it.
@@ -145,7 +145,7 @@ def _silence_seconds(lock: Path) -> float:
 
 
 def _process_start(pid: int) -> str:
-    """A token of a process's start that no later process with the same pid shares; "" if none runs."""
+    """A token of a process's start, not shared by a later process of that pid; "" if none runs."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
         fields = stat.rpartition(")")[2].split()

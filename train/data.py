@@ -17,7 +17,7 @@ from train.resolve import DataFacts
 from train.shards import Shard, ensure_shard
 from train.sources import Source, make_source
 from train.spec import DataSpec, RunSpec, SpecError, canonical_json, known
-from train.tokenizer import END, TextCodec, build_codec
+from train.tokenizer import TextCodec, build_codec, codec_of
 
 IGNORED = -100
 """Label of a position that carries no loss."""
@@ -36,6 +36,10 @@ def describe(data: DataSpec, seq_len: int) -> DataFacts:
     Raises:  SpecError: a source that is unknown, empty or too small; ShardError: a damaged shard.
     """
     codec, shards = prepare(data, seq_len)
+    return _facts(codec, shards, seq_len)
+
+
+def _facts(codec: TextCodec, shards: dict[str, Shard], seq_len: int) -> DataFacts:
     content = {name: shard.fingerprint for name, shard in shards.items()}
     return DataFacts(
         fingerprint=hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16],
@@ -59,8 +63,8 @@ def prepare(data: DataSpec, seq_len: int) -> tuple[TextCodec, dict[str, Shard]]:
         for split in ("train", "val"):
             if shard.n_windows(split, seq_len) < 1:
                 raise SpecError(
-                    f"data part {name!r} has {shard.counts[split]['n_tokens']} {split} tokens, fewer "
-                    f"than one window of model.seq_len={seq_len}; shorten it or add text"
+                    f"data part {name!r} has {shard.counts[split]['n_tokens']} {split} tokens, "
+                    f"fewer than one window of model.seq_len={seq_len}; shorten it or add text"
                 )
     return codec, shards
 
@@ -72,6 +76,7 @@ class Dataset:
     spec: RunSpec
     codec: TextCodec
     shards: dict[str, Shard]
+    facts: DataFacts
 
     @classmethod
     def open(cls, spec: RunSpec) -> "Dataset":
@@ -80,16 +85,16 @@ class Dataset:
         Raises:  SpecError: the data on this machine is not the data that the spec was made for;
                  ShardError: a shard whose checksum differs.
         """
-        facts = describe(spec.data, spec.model.seq_len)
+        codec, shards = prepare(spec.data, spec.model.seq_len)
+        facts = _facts(codec, shards, spec.model.seq_len)
         if facts.fingerprint != spec.data.fingerprint:
             raise SpecError(
                 f"the data here has fingerprint {facts.fingerprint}, the run was made for "
                 f"{spec.data.fingerprint}: files changed or another Python version; plan it anew"
             )
-        codec, shards = prepare(spec.data, spec.model.seq_len)
         for shard in shards.values():
             shard.verify()
-        return cls(spec, codec, shards)
+        return cls(spec, codec, shards, facts)
 
     @property
     def rows_per_batch(self) -> int:
@@ -116,7 +121,7 @@ class Dataset:
         return rows[:, :-1], labels
 
     def val_batches(self, part: str, rows: int) -> Iterator[Rows]:
-        """The part's validation windows, in order, up to `data.val_tokens`, in batches of `rows`."""
+        """The part's validation windows in order, up to `data.val_tokens`, in batches of `rows`."""
         seq_len = self.spec.model.seq_len
         wanted = max(1, int(self.spec.data.val_tokens) // seq_len)
         count = min(wanted, self.shards[part].n_windows("val", seq_len))
@@ -150,5 +155,4 @@ def _codec(data: DataSpec, sources: dict[str, Source]) -> TextCodec:
         texts = chain.from_iterable(source.documents("train") for source in sources.values())
         trained = build_codec(data.tokenizer, lambda: (document.text for document in texts))
         write_atomic(path, trained.tokenizer.to_str())
-    tokenizer = Tokenizer.from_file(str(path))
-    return TextCodec(tokenizer=tokenizer, end_id=tokenizer.token_to_id(END))
+    return codec_of(Tokenizer.from_file(str(path)))

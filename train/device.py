@@ -1,4 +1,4 @@
-"""Where a run computes: device, precision, ranks, what it can reach, and how much memory it took."""
+"""Where a run computes: device, precision, ranks, peak speed, and how much memory it took."""
 
 import os
 from pathlib import Path
@@ -20,10 +20,10 @@ PEAK_BF16_FLOPS = {
     "V100": 125e12,
     "T4": 65e12,
 }
-"""Dense bf16 (fp16 before Ampere) tensor-core peaks of the SXM or largest variant, from data sheets."""
+"""Dense bf16 (fp16 before Ampere) peaks of the SXM or largest variant, from data sheets."""
 
 COMPILE_PAYS_FLOPS = {"cuda": 1e16, "cpu": 1e14}
-"""Run cost from which compiling, some tens of seconds, is repaid (auto); see docs/performance.md."""
+"""Run cost from which compiling, some tens of seconds, is repaid (auto)."""
 
 
 class DeviceError(IsoflopError):

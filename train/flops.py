@@ -1,9 +1,9 @@
 """Parameter counts by group and FLOPs per token, under every convention that papers use.
 
-`n_params` counts the parameters that multiply (matmuls), LM head included, input embedding excluded;
-tied or not, the head counts once. A run's cost is n_tokens * (6 n_params + 12 n_layers d_model
-seq_len): two FLOPs a multiply-add, forward once and backward twice, plus the attention scores and
-their weighted sum over the full (unmasked) context.
+`n_params` counts the parameters that multiply (matmuls), LM head included, input embedding
+excluded; tied or not, the head counts once. A run's cost is
+n_tokens * (6 n_params + 12 n_layers d_model seq_len): two FLOPs a multiply-add, forward once and
+backward twice, plus the attention scores and their weighted sum over the full (unmasked) context.
 """
 
 from dataclasses import dataclass

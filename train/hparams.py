@@ -24,8 +24,8 @@ class Hyperparameters:
 def default_rule(n_params: int, n_tokens: float) -> Hyperparameters:
     """OLMo ladder's rate, halved and capped at 0.01, with the Step Law's batch.
 
-    lr = 0.5 * 0.0047 (N / 108e6)^(-1/3) (Bhagia et al. 2024); batch = 0.58 D^0.571 tokens (Li et al.
-    2025), at most D/500 so that a run has some 500 steps; warm-up = min(N tokens, 10 % of D)
+    lr = 0.5 * 0.0047 (N / 108e6)^(-1/3) (Bhagia et al. 2024); batch = 0.58 D^0.571 tokens (Li et
+    al. 2025), at most D/500 so that a run has some 500 steps; warm-up = min(N tokens, 10 % of D)
     (Porian et al. 2024); beta2 = 0.99 below 524,288 tokens a batch, else 0.95.
     """
     batch_tokens = min(0.58 * n_tokens**0.571, n_tokens / 500)
@@ -51,6 +51,6 @@ def hyperparameters(rule: str, n_params: int, n_tokens: float) -> Hyperparameter
 
 
 def power_of_two_sequences(batch_tokens: float, seq_len: int) -> int:
-    """Tokens of a batch of 2^k whole sequences nearest below `batch_tokens`, at least one sequence."""
+    """Tokens of a batch of 2^k whole sequences, at most `batch_tokens`, at least one sequence."""
     sequences = max(1.0, batch_tokens / seq_len)
     return seq_len * 2 ** math.floor(math.log2(sequences))

@@ -25,14 +25,14 @@ EVAL_TOKENS = 8192
 class Hooks:
     """What the loop calls and does not know: metrics out, states saved, a stop asked for.
 
-    `save(outcome)` keeps a state from which step `outcome.step` comes next; `keep(step)` writes an
-    intermediate model; `stopping()` is asked before every step.
+    `save(outcome)` keeps a state from which step `outcome.step` comes next; `keep(step, loss)`
+    writes an intermediate model; `stopping()` is asked before every step.
     """
 
     write: Callable[[dict[str, float]], None]
     beat: Callable[[int, float, float], None]
     save: Callable[["Outcome"], None]
-    keep: Callable[[int], None]
+    keep: Callable[[int, float | None], None]
     stopping: Callable[[], bool]
 
 
@@ -72,10 +72,11 @@ def train(
     window = _restored_window(outcome, accelerator)
     started, saved = time.perf_counter() - outcome.seconds, time.perf_counter()
     for step in range(outcome.step, n_steps):
-        stopping = hooks.stopping()
-        if stopping or time.perf_counter() - saved > runtime.save_every_seconds:
+        due = time.perf_counter() - saved > runtime.save_every_seconds
+        stopping, due = _agree(hooks.stopping(), due, step, runtime, accelerator)
+        if stopping or due:
             outcome.seconds = time.perf_counter() - started
-            outcome.window = [float(accelerator.reduce(loss, reduction="sum")) for loss in window]
+            outcome.window = [_summed(loss, accelerator) for loss in window]
             hooks.save(outcome)
             saved = time.perf_counter()
         if stopping:
@@ -111,7 +112,7 @@ def train(
             hooks.beat(done, mean, outcome.seconds)
         outcome.step = done
         if done in keep_steps:
-            hooks.keep(done)
+            hooks.keep(done, outcome.loss)
     outcome.seconds = time.perf_counter() - started
     return outcome
 
@@ -149,6 +150,7 @@ def evaluate(
                 )
             total += torch.stack([nll.double(), nll.new_tensor(_count(labels)).double()])
         total = accelerator.reduce(total, reduction="sum")
+        assert isinstance(total, Tensor)
         losses[part] = float(total[0] / total[1])
     model.train()
     return losses
@@ -186,6 +188,20 @@ def _step(
     return loss
 
 
+def _agree(
+    stopping: bool, due: bool, step: int, runtime: RuntimeSpec, accelerator: Accelerator
+) -> tuple[bool, bool]:
+    """Wishes to stop or save as all ranks see them; several ranks ask one another at log steps."""
+    if accelerator.num_processes == 1:
+        return stopping, due
+    if step % runtime.log_every:
+        return False, False
+    wishes = torch.tensor([float(stopping), float(due)], device=accelerator.device)
+    total = accelerator.reduce(wishes, reduction="sum")
+    assert isinstance(total, Tensor)
+    return bool(total[0] > 0), bool(total[1] > 0)
+
+
 def _restored_window(outcome: Outcome, accelerator: Accelerator) -> list[Tensor]:
     """Losses since the last log line, as they were when the state was saved; rank 0 holds them."""
     share = 1.0 if accelerator.is_main_process else 0.0
@@ -194,11 +210,17 @@ def _restored_window(outcome: Outcome, accelerator: Accelerator) -> list[Tensor]
 
 def _mean(window: list[Tensor], accelerator: Accelerator) -> float:
     """Mean loss over the window's steps and all ranks: the only wait for the device."""
-    return float(accelerator.reduce(torch.stack(window).mean(), reduction="sum"))
+    return _summed(torch.stack(window).mean(), accelerator)
+
+
+def _summed(share: Tensor, accelerator: Accelerator) -> float:
+    total = accelerator.reduce(share, reduction="sum")
+    assert isinstance(total, Tensor)  # reduce keeps the type that it is given
+    return float(total)
 
 
 def _healthy(loss: float, step: int, spec: RunSpec) -> bool:
-    """False for NaN or infinity, and past the first tenth for a loss twice that of a uniform guess."""
+    """False for NaN or infinity, and after the first tenth for twice a uniform guess's loss."""
     if not math.isfinite(loss):
         return False
     early = step < known(spec.n_steps, "n_steps") / 10
@@ -206,7 +228,7 @@ def _healthy(loss: float, step: int, spec: RunSpec) -> bool:
 
 
 def _loss_columns(losses: dict[str, float], spec: RunSpec) -> dict[str, float]:
-    """The mixture's loss, weighted as it is trained, and each part's own where there are several."""
+    """The mixture's loss, weighted as trained, and each part's own where there are several."""
     weights = {name: part.weight for name, part in spec.data.parts.items()}
     mean = sum(losses[name] * weight for name, weight in weights.items()) / sum(weights.values())
     parts = {f"loss/{name}": value for name, value in losses.items()} if len(losses) > 1 else {}

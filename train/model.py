@@ -73,11 +73,13 @@ class SummedLoss(nn.Module):
         self.model = model
 
     def forward(self, tokens: Tensor, labels: Tensor, masked: bool = False) -> Tensor:
-        """Args: tokens, labels: int64 (rows, seq_len); masked: labels hold IGNORED. Nats, scalar."""
+        """Scalar in nats. Args: tokens, labels: int64 (rows, seq_len); masked: some are IGNORED."""
         hidden = self.model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
         hidden, labels = hidden.flatten(0, 1), labels.flatten()
         if masked:
             labelled = labels != IGNORED
             hidden, labels = hidden[labelled], labels[labelled]
-        logits = self.model.get_output_embeddings()(hidden)
+        head = self.model.get_output_embeddings()
+        assert head is not None  # both families have one
+        logits = head(hidden)
         return F.cross_entropy(logits.float(), labels, reduction="sum")

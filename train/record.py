@@ -267,7 +267,7 @@ def write_record(run_dir: Path, record: RunRecord) -> None:
 def read_record(run_dir: Path) -> RunRecord | None:
     """The record of a run, or None while it has none.
 
-    Raises:  RecordError: a record.json that is truncated, garbage, or of another run than spec.json.
+    Raises:  RecordError: a record.json that is truncated or garbage.
     """
     path = RunPaths(run_dir).record
     if not path.exists():

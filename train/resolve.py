@@ -1,4 +1,4 @@
-"""Fill in everything that a spec leaves to be derived: shape, hyperparameters, steps, fingerprint."""
+"""Fill in whatever a spec leaves to be derived: shape, hyperparameters, steps, fingerprint."""
 
 from dataclasses import dataclass, replace
 
@@ -37,7 +37,8 @@ def resolve(spec: RunSpec, facts: DataFacts) -> RunSpec:
     if batch_tokens % model.seq_len:
         below = batch_tokens - batch_tokens % model.seq_len
         raise SpecError(
-            f"optim.batch_tokens={batch_tokens} is not a multiple of model.seq_len={model.seq_len}; "
+            f"optim.batch_tokens={batch_tokens} is not a multiple of "
+            f"model.seq_len={model.seq_len}; "
             f"use {max(below, model.seq_len)} or {below + model.seq_len}"
         )
     n_steps = steps_for(n_tokens, batch_tokens)
@@ -60,7 +61,7 @@ def resolve(spec: RunSpec, facts: DataFacts) -> RunSpec:
 
 
 def epochs_by_part(spec: RunSpec, facts: DataFacts, n_tokens: int) -> dict[str, float]:
-    """Passes over each part's training tokens: share * n_tokens / tokens on hand, 0 when endless."""
+    """Passes over each part's training tokens: share * n_tokens / tokens on hand; 0 if endless."""
     total = sum(part.weight for part in spec.data.parts.values())
     return {
         name: 0.0 if (on_hand := facts.n_train_tokens[name]) is None

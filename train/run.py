@@ -2,31 +2,30 @@
 
     python -m train.run RUN_DIR
 
-Exit status: 0 finished, diverged or already done; 75 preempted (run again to continue); 1 otherwise.
+Exit status: 0 finished, diverged or already done; 75 preempted (run again to continue); else 1.
 """
 
 import json
 import logging
+import os
 import platform
 import subprocess
 import sys
-import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 
-from train import checkpoint, device, summary
+from train import checkpoint, device
 from train.claim import Claimed, claim
 from train.data import Dataset
 from train.device import make_accelerator
 from train.flops import flops_per_token
-from train.loop import Hooks, Outcome, train
+from train.loop import Outcome, train
 from train.model import SummedLoss, build_model
 from train.optim import build_optimizer
 from train.record import (
@@ -36,20 +35,20 @@ from train.record import (
     read_record,
     write_atomic,
     write_json,
-    write_record,
 )
 from train.spec import IsoflopError, RunJob, known
 from train.stopping import stop_requests
-from train.track import MetricsFile, Wandb
+from train.summary import record_of
+from train.writer import RunWriter, silent_hooks
 
 PREEMPTED_EXIT = 75
-BEAT_SECONDS = 5.0
 log = logging.getLogger(__name__)
 
 
 def train_run(run_dir: Path) -> str:
     """Bring a run to its end and return its status; a fault becomes a status and error.txt.
 
+    Under `accelerate launch` every rank calls this; the first claims the run and writes its files.
     Returns "running" where another live process holds the run.
     Raises:  RecordError: the directory holds no readable run.
     """
@@ -57,6 +56,8 @@ def train_run(run_dir: Path) -> str:
     done = read_record(run_dir)
     if done is not None:
         return done.status
+    if not _leads():
+        return _execute(run_dir, job)[0]
     try:
         with claim(run_dir), _log_file(RunPaths(run_dir).log):
             done = read_record(run_dir)
@@ -66,10 +67,15 @@ def train_run(run_dir: Path) -> str:
         return "running"
 
 
+def _leads() -> bool:
+    """Whether this process is the one, of all ranks, that writes."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _attempt(run_dir: Path, job: RunJob) -> str:
     paths = RunPaths(run_dir)
-    paths.error.unlink(missing_ok=True)
     try:
+        paths.error.unlink(missing_ok=True)
         append_status(run_dir, "running", step=0, n_steps=job.spec.n_steps)
         status, message = _execute(run_dir, job)
     except Exception as error:
@@ -85,58 +91,37 @@ def _attempt(run_dir: Path, job: RunJob) -> str:
 
 def _execute(run_dir: Path, job: RunJob) -> tuple[str, str]:
     """Train, then write the model and the record; returns the status and a message."""
-    spec, paths = job.spec, RunPaths(run_dir)
-    checkpoint.sweep_leftovers(run_dir)
+    spec = job.spec
     accelerator = make_accelerator(job.runtime, spec.precision)
     device.reset_peak_memory(accelerator.device)
-    write_json(paths.env, environment(accelerator))
     dataset = Dataset.open(spec)
     model = build_model(spec.model, spec.seed, dataset.codec.end_id).to(accelerator.device)
     optimizer = build_optimizer(model, spec.optim, accelerator.device.type)
-    restored = checkpoint.load_state(paths.state, job.run_id, model, optimizer)
+    restored = checkpoint.load_state(RunPaths(run_dir).state, job.run_id, model, optimizer)
     outcome = Outcome(**restored.progress) if restored else Outcome()
     if restored is not None:
         log.info("continuing at step %d of %s", outcome.step, spec.n_steps)
-    metrics = MetricsFile(paths.metrics, restored.metrics_bytes if restored else 0)
-    tracker = Wandb(job, run_dir)
     run_flops = known(spec.horizon.n_tokens, "horizon.n_tokens") * flops_per_token(spec.model)
-    trained = SummedLoss(model)
+    trained: torch.nn.Module = SummedLoss(model)
     if device.compiles(job.runtime, accelerator.device.type, run_flops):
-        trained = torch.compile(trained)
+        trained = torch.compile(trained)  # type: ignore[assignment]
     prepared, prepared_optimizer = accelerator.prepare(trained, optimizer)
-
-    def write(row: dict[str, float]) -> None:
-        metrics.write(row)
-        tracker.write(row)
-
-    def save(progress: Outcome) -> None:
-        state = checkpoint.TrainerState(job.run_id, metrics.sync(), asdict(progress))
-        checkpoint.save_state(paths.state, model, optimizer, state)
-
-    def save_checkpoint(directory: Path, step: int) -> None:
-        facts = {"run_id": job.run_id, "step": step, "loss": outcome.loss}
-        checkpoint.save_model(model, dataset.codec, directory, spec.model.seq_len, facts)
-
+    writer = (
+        RunWriter(run_dir, job, model, optimizer, dataset.codec, restored)
+        if accelerator.is_main_process
+        else None
+    )
+    if writer is not None:
+        write_json(RunPaths(run_dir).env, environment(accelerator))
     with stop_requests() as stopping:
-        hooks = Hooks(
-            write=write,
-            beat=_heartbeat(run_dir, job),
-            save=save,
-            keep=lambda step: save_checkpoint(paths.checkpoint_at(step), step),
-            stopping=stopping,
-        )
+        hooks = writer.hooks(stopping) if writer else silent_hooks(stopping)
         outcome = train(
             spec, job.runtime, dataset, prepared, prepared_optimizer, accelerator, hooks, outcome
         )
-    metrics.sync()
-    metrics.close()
-    record = None
-    if outcome.status != "preempted":
-        save_checkpoint(paths.checkpoint, outcome.step)
-        record = summary.record_of(job, outcome, dataset, accelerator.device)
-    tracker.finish(record, outcome.status)
-    if record is not None:
-        write_record(run_dir, record)
+    if writer is not None:
+        final = outcome.status != "preempted"
+        record = record_of(job, outcome, dataset, accelerator.device) if final else None
+        writer.finish(outcome, record)
     return outcome.status, outcome.message
 
 
@@ -165,28 +150,6 @@ def environment(accelerator: Accelerator) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "processes": accelerator.num_processes,
     }
-
-
-def _heartbeat(run_dir: Path, job: RunJob) -> Any:
-    """A function that notes progress in status.jsonl, at most every few seconds."""
-    last = time.monotonic() - BEAT_SECONDS
-    batch_tokens = known(job.spec.optim.batch_tokens, "optim.batch_tokens")
-
-    def beat(step: int, train_loss: float, seconds: float) -> None:
-        nonlocal last
-        if time.monotonic() - last < BEAT_SECONDS:
-            return
-        last = time.monotonic()
-        append_status(
-            run_dir,
-            "running",
-            step=step,
-            n_steps=job.spec.n_steps,
-            train_loss=train_loss,
-            tokens_per_second=step * batch_tokens / max(seconds, 1e-9),
-        )
-
-    return beat
 
 
 def _status_of(error: Exception) -> str:

@@ -16,8 +16,8 @@ def learning_rate(
     """Learning rate of optimiser step `step` (0-based); `final_fraction * lr_peak` at `n_steps`.
 
     Warm-up is linear and reaches the peak at `warmup_steps`. Then, with x the share done of what
-    follows: cosine = f + (1-f)(1+cos(pi x))/2; linear = 1-(1-f)x; constant = 1; wsd = 1 until the last
-    `decay_fraction` of the run, then linear to f.
+    follows: cosine = f + (1-f)(1+cos(pi x))/2; linear = 1-(1-f)x; constant = 1; wsd = 1 until the
+    last `decay_fraction` of the run, then linear to f.
     """
     if step < warmup_steps:
         return lr_peak * (step + 1) / (warmup_steps + 1)

@@ -1,7 +1,7 @@
 """The only user of Hydra and OmegaConf: command-line overrides in, checked dataclasses out.
 
-Every front door (`python -m train | sweeps | eval | analysis`) goes through `front_door`, so that all
-of them answer --help, -m and bad input alike.
+Every front door (`python -m train | sweeps | eval | analysis`) goes through `front_door`, so that
+all of them answer --help, -m and bad input alike.
 """
 
 import argparse
@@ -36,7 +36,7 @@ class UsageError(IsoflopError):
 def load_config(config_name: str, overrides: list[str], cls: type[T]) -> T:
     """Compose `conf/<config_name>.yaml` with overrides into an instance of a frozen dataclass.
 
-    Raises:  UsageError: unknown key, group option or type; IsoflopError: from the class's own checks.
+    Raises:  UsageError: unknown key, group option or type; IsoflopError: the class's own checks.
     """
     try:
         with _hydra():
@@ -135,7 +135,7 @@ def _hydra() -> Any:
 
 
 def _for_hydra(overrides: list[str]) -> list[str]:
-    """Let the dataclasses, not the YAML files, say which keys exist: values are added or overridden.
+    """Let dataclasses, not YAML files, say which keys exist: values are added or overridden.
 
     An explicit horizon on the command line replaces the preset's, since the two are alternatives.
     """
@@ -154,8 +154,8 @@ def _forced(override: str) -> str:
 def _schema(cls: type, composed: Any) -> DictConfig:
     """A writable typed node for a frozen dataclass, shaped to take the composed values.
 
-    OmegaConf makes nodes of frozen classes read-only, leaves required nested ones missing and creates
-    new entries of a `dict[str, Dataclass]` read-only; a merge needs all three undone beforehand.
+    OmegaConf makes nodes of frozen classes read-only, leaves required nested ones missing and
+    creates new entries of a `dict[str, Dataclass]` read-only; a merge needs all three undone.
     """
     node = OmegaConf.structured(cls)
     _make_writable(node)

@@ -7,7 +7,7 @@ from train.spec import ModelSpec, SpecError, known
 
 
 def head_dim_for(d_model: int) -> int:
-    """64 from width 256, 32 from width 64, and below that the largest of 16, 8, 4, 2 giving 2 heads.
+    """64 from width 256, 32 from width 64, and below that the power of two that gives 2 heads.
 
     Widths that the preferred size does not divide take the next smaller power of two.
     """
@@ -19,7 +19,7 @@ def head_dim_for(d_model: int) -> int:
 
 
 def d_ff_for(d_model: int, family: str) -> int:
-    """Feed-forward width: 4 d for gpt2; 8/3 d rounded to a multiple of 8 (64 from d=256) for llama."""
+    """Feed-forward width: 4 d for gpt2; for llama 8/3 d, to a multiple of 8 (64 from d=256)."""
     if family == "gpt2":
         return 4 * d_model
     multiple = 64 if d_model >= 256 else 8

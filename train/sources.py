@@ -1,8 +1,8 @@
 """Where text comes from: each kind of source yields documents of a training and a validation split.
 
 A source is a small frozen object made from the options of its `SourceSpec`; to add one, write it
-here (or in a module of its own) and name it in `KINDS`. Files are cut into pieces and split by a hash
-of each piece's content, so equal pieces always fall on the same side.
+here (or in a module of its own) and name it in `KINDS`. Files are cut into pieces and split by a
+hash of each piece's content, so equal pieces always fall on the same side.
 """
 
 import dataclasses
@@ -60,6 +60,10 @@ class FileSource:
     val_chars: float
     rows: bool = False
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"content": self._content, "field": self.field, "val_chars": self.val_chars}
+
     @cached_property
     def _threshold(self) -> str:
         """Pieces whose hash is below it are validation."""
@@ -82,11 +86,11 @@ class FileSource:
         )
 
     @cached_property
-    def identity(self) -> dict[str, Any]:
+    def _content(self) -> str:
         digest = hashlib.sha256()
         for path in self.paths:
             digest.update(hashlib.sha256(_read_bytes(path)).digest())
-        return {"content": digest.hexdigest(), "field": self.field, "val_chars": self.val_chars}
+        return digest.hexdigest()
 
     def documents(self, split: str) -> Iterator[Document]:
         threshold = self._threshold
@@ -105,7 +109,7 @@ class FileSource:
 
 
 def cut(text: str, longest: int) -> Iterator[str]:
-    """Consecutive pieces of at most `longest` characters, ended at a line's end where there is one."""
+    """Consecutive pieces of at most `longest` characters, each ended at a line's end if it can."""
     start = 0
     while start < len(text):
         end = min(start + longest, len(text))
@@ -154,7 +158,7 @@ class _NoOptions:
 
 @dataclass(frozen=True)
 class ArithmeticSource:
-    """Generated problems; validation takes held-out ones, which training never holds (eval.split)."""
+    """Generated problems; validation takes held-out ones, which training never holds."""
 
     task: Any
     n_items: int

@@ -1,7 +1,8 @@
 """What a run is: frozen dataclasses, their checks, and the identity of a run.
 
-The same classes are the Hydra schema (see `train.schema`). A field that is None asks for a value to
-be derived; `train.resolve.resolve` fills every one of them, and only a resolved spec has an identity.
+The same classes are the Hydra schema (see `train.schema`). A field that is None asks for a value
+to be derived; `train.resolve.resolve` fills every one of them, and only a resolved spec has an
+identity.
 """
 
 import dataclasses
@@ -12,13 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 SCHEMA_VERSION = 1
-"""Raised whenever the meaning of a spec changes, so that old results are never taken for new ones."""
+"""Raised whenever the meaning of a spec changes, so that old results never pass for new ones."""
 
 T = TypeVar("T")
 
 
 class IsoflopError(Exception):
-    """Root of every error that a user can cause; its message says what, got, expected and the fix."""
+    """Root of every error that a user can cause; it says what, got, expected and the fix."""
 
 
 class SpecError(IsoflopError):
@@ -94,7 +95,7 @@ TOKENIZERS = ("bytes", "characters", "bpe", "hf")
 
 @dataclass(frozen=True)
 class TokenizerSpec:
-    """bytes (257 ids) | characters (an alphabet) | bpe (trained here) | hf (a name or directory)."""
+    """bytes (257 ids) | characters (an alphabet) | bpe (trained here) | hf (name or directory)."""
 
     kind: str = "bytes"
     alphabet: str | None = None
@@ -129,7 +130,7 @@ class SourceSpec:
     def __post_init__(self) -> None:
         require(
             self.weight > 0 and math.isfinite(self.weight),
-            f"weight={self.weight} of source {self.kind!r} must be positive; leave the part out instead",
+            f"weight={self.weight} of source {self.kind!r} must be positive; or leave it out",
         )
 
 
@@ -137,7 +138,7 @@ class SourceSpec:
 class DataSpec:
     """What is trained on: one part, or a weighted mixture of named parts.
 
-    `val_tokens` is held out of each part; `max_epochs` bounds how often a training token may be seen.
+    `val_tokens` is held out of each part; `max_epochs` bounds how often a token may be seen.
     `fingerprint` identifies the content and is filled in by `train.resolve`.
     """
 

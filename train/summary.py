@@ -14,6 +14,7 @@ from train.flops import (
 )
 from train.loop import Outcome
 from train.record import RunRecord
+from train.resolve import epochs_by_part
 from train.spec import RunJob, known
 
 
@@ -59,7 +60,7 @@ def record_of(job: RunJob, outcome: Outcome, dataset: Dataset, device: torch.dev
         bits_per_byte=_bits_per_byte(outcome, dataset),
         train_loss=outcome.train_loss,
         losses=outcome.losses,
-        epochs=_epochs(job, n_tokens, dataset),
+        epochs=epochs_by_part(spec, dataset.facts, n_tokens),
         recipe=spec.optim.rule,
         schedule=spec.schedule.name,
         precision=spec.precision,
@@ -86,16 +87,3 @@ def _bits_per_byte(outcome: Outcome, dataset: Dataset) -> float | None:
         part.weight / total * outcome.losses[name] / dataset.shards[name].bytes_per_token("val")
         for name, part in parts.items()
     ) / math.log(2)
-
-
-def _epochs(job: RunJob, n_tokens: int, dataset: Dataset) -> dict[str, float]:
-    """Passes over each part's training tokens."""
-    seq_len, parts = job.spec.model.seq_len, job.spec.data.parts
-    total = sum(part.weight for part in parts.values())
-    return {
-        name: n_tokens
-        * part.weight
-        / total
-        / (dataset.shards[name].n_windows("train", seq_len) * seq_len)
-        for name, part in parts.items()
-    }

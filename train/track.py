@@ -61,7 +61,7 @@ class Wandb:
                 name=job.name,
                 config=asdict(job.spec) | {"grid": job.grid, "flops_budget": job.flops_budget},
                 resume="allow",
-                mode=wandb_mode(job.tracker.mode),
+                mode=wandb_mode(job.tracker.mode),  # type: ignore[arg-type]
                 dir=str(run_dir),
                 settings=wandb.Settings(silent=True, console="off"),
             )
