@@ -1,4 +1,4 @@
-"""How fast this machine trains: a few real steps of a few sizes, timed once and kept in the user's cache."""
+"""How fast this machine trains: real steps of a few sizes, timed once and kept in a cache."""
 
 import json
 import logging

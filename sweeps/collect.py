@@ -1,9 +1,8 @@
-"""Run directories to tables: runs.parquet, curves.parquet, evals.parquet; rebuilt whole every time."""
+"""Run directories to runs.parquet, curves.parquet and evals.parquet, rebuilt whole every time."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -33,6 +32,27 @@ CURVES = pa.schema(
     ]
 )
 
+EVALS = pa.schema(
+    [
+        ("run_id", pa.string()),
+        ("step", pa.int64()),
+        ("n_params", pa.int64()),
+        ("n_tokens", pa.int64()),
+        ("flops", pa.float64()),
+        ("loss", pa.float64()),
+        ("task", pa.string()),
+        ("format", pa.string()),
+        ("n_shots", pa.int64()),
+        ("split", pa.string()),
+        ("target_length", pa.int64()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("ci_low", pa.float64()),
+        ("ci_high", pa.float64()),
+        ("n_items", pa.int64()),
+    ]
+)
+
 
 @dataclass(frozen=True)
 class Collected:
@@ -44,7 +64,7 @@ class Collected:
 
 
 def collect(root: Path) -> Collected:
-    """Write the three tables of a sweep; a run without a record is a row with its status and no loss.
+    """Write the three tables of a sweep; a run without a record is a row without a loss.
 
     Raises:  IsoflopError: no sweep there, or its directory can't be written.
     """
@@ -53,7 +73,7 @@ def collect(root: Path) -> Collected:
     rows = [row for path in directories if (row := _run_row(root, path, problems)) is not None]
     counts = {"runs": _write(paths.table("runs"), _run_schema(rows), [rows])}
     counts["curves"] = _write(paths.table("curves"), CURVES, _curves(directories))
-    counts["evals"] = _write_evals(root, directories, problems)
+    counts["evals"] = _write(paths.table("evals"), EVALS, _evals(directories, problems))
     by_status: dict[str, int] = {}
     for row in rows:
         by_status[row["status"]] = by_status.get(row["status"], 0) + 1
@@ -140,20 +160,18 @@ def _number(value: Any) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _write_evals(root: Path, directories: list[Path], problems: list[str]) -> int:
-    """The evaluation rows of every run, as `eval` wrote them."""
-    if find_spec("eval.run") is None:
-        return 0
-    from eval.run import EVAL_SCHEMA, rows
+def _evals(directories: list[Path], problems: list[str]) -> Iterator[list[dict[str, Any]]]:
+    """The evaluation rows of every run that has been evaluated, as `eval` wrote them."""
+    evaluated = [run_dir for run_dir in directories if RunPaths(run_dir).evals.is_dir()]
+    if not evaluated:
+        return
+    from eval.run import rows
 
-    def batches() -> Iterator[list[dict[str, Any]]]:
-        for run_dir in directories:
-            try:
-                yield rows(run_dir)
-            except IsoflopError as error:
-                problems.append(f"{run_dir.name}: {error}")
-
-    return _write(SweepPaths(root).table("evals"), EVAL_SCHEMA, batches())
+    for run_dir in evaluated:
+        try:
+            yield rows(run_dir)
+        except IsoflopError as error:
+            problems.append(f"evaluations of {run_dir.name}: {error}")
 
 
 def _write(path: Path, schema: pa.Schema, batches: Iterable[list[dict[str, Any]]]) -> int:

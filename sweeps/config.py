@@ -1,4 +1,4 @@
-"""The composed configuration of `python -m sweeps`: the base run, the sweep, and what to do with it."""
+"""The configuration of `python -m sweeps`: the base run, the sweep, and what to do with it."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path

@@ -56,8 +56,9 @@ def predicted_bytes(spec: RunSpec, micro_batch: int | None = None) -> float:
     """Memory of training a resolved spec, in bytes, beyond the process itself.
 
     Sixteen bytes a parameter (weights, gradient, two AdamW moments, float32), and a token's kept
-    activations: about 16 d_model + 3 d_ff values a layer, attention scores once, and the logits three
-    times over (logits, their float32 softmax, gradient); four bytes each, two in bf16 but for logits.
+    activations: about 16 d_model + 3 d_ff values a layer, attention scores once, and the logits
+    three times over (logits, their float32 softmax, gradient); four bytes each, in bf16 two but
+    for logits.
     """
     model = spec.model
     tokens = known(spec.optim.batch_tokens, "optim.batch_tokens")

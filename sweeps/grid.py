@@ -1,4 +1,4 @@
-"""Expansion of a sweep into runs: a pure function, in which every cell that is left out keeps a reason."""
+"""Expansion of a sweep into runs: a pure function; every cell left out keeps its reason."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -42,7 +42,7 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A cell that is not trained: `kind` is dropped (out of bounds) or merged (the same as another)."""
+    """A cell that is not trained: `kind` is dropped (out of bounds) or merged (into its equal)."""
 
     kind: str
     grid: str

@@ -95,7 +95,7 @@ def until_done(
     console: Console,
     poll_seconds: float = POLL_SECONDS,
 ) -> bool:
-    """Start tasks; then wait for those that another live process holds, and take over if it dies."""
+    """Start tasks, then wait for those that another live process holds; take over if it dies."""
     uninterrupted = start(tasks) if tasks else True
     waiting = [task for task in tasks if _held(task.run_dir)]
     if waiting and uninterrupted:

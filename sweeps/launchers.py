@@ -18,8 +18,8 @@ class LauncherSpec:
 
     slurm: None takes the plan's prediction by size. `runs_per_job` runs go into one job, of which
     `runs_per_gpu` (without GPUs: `cpus` / `threads_per_worker`) train at once; `gpus` and `nodes`
-    above 1 put a single run on all of them through Accelerate. `signal_seconds` before the time limit
-    a job saves and requeues itself, at most `max_requeues` times.
+    above 1 put a single run on all of them through Accelerate. `signal_seconds` before its time
+    limit a job saves and requeues itself, at most `max_requeues` times.
     """
 
     kind: str = "pool"
@@ -70,7 +70,7 @@ class LauncherSpec:
         require(
             self.runs_per_job == 1 or (self.gpus <= 1 and self.nodes == 1),
             f"launcher.runs_per_job={self.runs_per_job} packs small runs, but gpus={self.gpus} and "
-            f"nodes={self.nodes} spread one run over many; set runs_per_job=1, or gpus<=1 and nodes=1",
+            f"nodes={self.nodes} spread one run over many; use runs_per_job=1, or one gpu and node",
         )
 
 

@@ -142,7 +142,7 @@ def _named(root: Path, states: list[RunState], name: str) -> list[Path]:
 
 
 def sync(root: Path, upload: Callable[[Path], str | None] | None = None) -> Done:
-    """Upload every offline W&B run of a sweep; those that fail are listed and stay for another time."""
+    """Upload every offline W&B run of a sweep; those that fail are listed and stay as they are."""
     done = Done()
     for run_dir in run_dirs(root):
         for offline in sorted((run_dir / "wandb").glob("offline-run-*")):

@@ -13,8 +13,8 @@ T = TypeVar("T")
 def merged(spec: T, changes: dict[str, Any], where: str = "base") -> T:
     """The dataclass `spec` with `changes` laid over it, nested dataclasses field by field.
 
-    Sources (`data.parts`) are replaced whole, and the tokenizer with them, since another source is an
-    alternative rather than a refinement.
+    Sources (`data.parts`) are replaced whole, and the tokenizer with them, since another source is
+    an alternative rather than a refinement.
     Raises:  SpecError: an unknown key or a value of the wrong type, with its full path.
     """
     hints = get_type_hints(type(spec))
@@ -57,11 +57,11 @@ def typed(hint: Any, value: Any, path: str) -> Any:
         return None
     for choice in choices:
         origin = typing.get_origin(choice) or choice
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if origin is float and number:
-            return float(value)
-        if origin is int and number and float(value).is_integer():
-            return int(value)
+        number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
+        if origin is float and number is not None:
+            return float(number)
+        if origin is int and number is not None and float(number).is_integer():
+            return int(number)
         if origin not in (int, float) and (origin is Any or isinstance(value, origin)):
             return value
     names = " or ".join(getattr(choice, "__name__", str(choice)) for choice in choices)

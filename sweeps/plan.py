@@ -1,4 +1,4 @@
-"""The plan of a sweep: every run with its cost and standing, and the table that shows it to people."""
+"""The plan of a sweep: every run with its cost and standing, and the table that shows it."""
 
 from dataclasses import dataclass
 from pathlib import Path

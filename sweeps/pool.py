@@ -4,6 +4,7 @@ One thread a worker hands it runs, longest first; a worker that dies takes only 
 and is replaced. Stopping once lets every worker save its run; stopping twice kills them.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -210,10 +211,8 @@ def _read(worker: _Worker) -> dict[str, object] | None:
 def _retire(worker: _Worker) -> None:
     """Close the worker's input, which ends it between runs, and wait for it."""
     assert worker.process.stdin is not None  # opened with a pipe
-    try:
+    with contextlib.suppress(BrokenPipeError):
         worker.process.stdin.close()
-    except BrokenPipeError:
-        pass
     try:
         worker.process.wait(timeout=30)
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""What a person sees while runs are launched: one live display on a terminal, plain lines elsewhere."""
+"""What a person sees of a launch: one live display on a terminal, plain lines elsewhere."""
 
 import threading
 import time

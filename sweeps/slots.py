@@ -21,9 +21,9 @@ class Slot:
 def make_slots(launcher: LauncherSpec, cores: list[int], devices: list[str]) -> list[Slot]:
     """The slots of a machine with these cores and GPUs.
 
-    On GPUs there are `runs_per_device` a device, else as many as `threads_per_worker` fit the cores.
-    Workers are pinned only where together they fill the machine: pinned to a part of it, two pools
-    side by side would fight for the same cores.
+    On GPUs there are `runs_per_device` a device, else as many as the cores have room for at
+    `threads_per_worker`. Workers are pinned only where together they fill the machine: pinned to a
+    part of it, two pools side by side would fight for the same cores.
     """
     threads = launcher.threads_per_worker
     if devices:

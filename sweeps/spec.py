@@ -38,7 +38,7 @@ class Bounds:
             least, most = getattr(self, low), getattr(self, high)
             require(
                 least is None or most is None or least <= most,
-                f"bounds.{low}={least} lies above bounds.{high}={most}; every cell would be dropped",
+                f"bounds.{low}={least} lies above bounds.{high}={most}; no cell can pass",
             )
 
 
@@ -46,11 +46,11 @@ class Bounds:
 class GridSpec:
     """One rectangle of cells: shapes along one side, horizons along the other.
 
-    Shapes, exactly one of: `d_models` (widths of the ladder), `n_params` (targets, each taken to the
-    nearest shape), `shapes` (explicit model fields). Horizons by kind: isoflop takes `budgets` in
-    FLOPs, D following as C / FLOPs per token; grid takes `n_tokens`; ladder takes one `n_tokens` or
-    any `tokens_per_param`. `base` changes parts of the sweep's base run for this grid alone; `seeds`
-    and `bounds`, where given, replace the sweep's.
+    Shapes, exactly one of: `d_models` (widths of the ladder), `n_params` (targets, each taken to
+    the nearest shape), `shapes` (explicit model fields). Horizons by kind: isoflop takes `budgets`
+    in FLOPs, D following as C / FLOPs per token; grid takes `n_tokens`; ladder takes one `n_tokens`
+    or any `tokens_per_param`. `base` changes parts of the sweep's base run for this grid alone;
+    `seeds` and `bounds`, where given, replace the sweep's.
     """
 
     kind: str = "isoflop"
@@ -103,7 +103,7 @@ class GridSpec:
 
 @dataclass(frozen=True)
 class SweepSpec:
-    """A named union of grids; `seeds` and `bounds` hold for every grid that sets none of its own."""
+    """A named union of grids; `seeds` and `bounds` hold for grids that set none of their own."""
 
     name: str = "sweep"
     seeds: list[int] = field(default_factory=lambda: [0])
@@ -114,11 +114,11 @@ class SweepSpec:
         for what, name in [("sweep.name", self.name), *(("a grid's name", g) for g in self.grids)]:
             require(
                 _NAME.fullmatch(str(name)) is not None,
-                f"{what}={name!r} must be letters, digits, '_', '-' or '.', for it names a directory",
+                f"{what}={name!r} must be letters, digits, '_', '-', '.': it names a directory",
             )
         require(
             len(self.grids) > 0,
-            "sweep.grids is empty; choose sweep=isoflop, grid or ladder, or a preset that has grids",
+            "sweep.grids is empty; choose sweep=isoflop, grid or ladder, or a preset with grids",
         )
         require(len(self.seeds) > 0, "sweep.seeds is empty; give at least one, for example [0]")
         _check_seeds(self.seeds)

@@ -1,4 +1,4 @@
-"""The state of a run, read from its directory: what is recorded, who holds it, how far it has come."""
+"""The state of a run, from its directory: what is recorded, who holds it, how far it is."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`action=status`: the standing of every run, read from files, as a table, a watched table or JSON."""
+"""The standing of every run, read from files: as a table, watched or not, or as JSON."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""A sweep's directory: where its files lie, which run directories it has, and writing a plan into it."""
+"""A sweep's directory: where its files lie, which runs it has, and writing a plan into it."""
 
 import dataclasses
 import json
@@ -101,7 +101,7 @@ def placed(root: Path, runs: list[PlannedRun]) -> dict[str, Path]:
 
 
 def create_run(run_dir: Path, run: PlannedRun, overrides: list[str]) -> bool:
-    """Make sure that a run's spec.json says what the plan says; True where a damaged one was restored.
+    """Make a run's spec.json say what the plan says; True where a damaged one was restored.
 
     The plan knows every spec, so a torn or edited spec.json is written anew and the run's metrics,
     state and record stay; so is one whose labels or ways of execution changed.
@@ -121,7 +121,7 @@ def create_run(run_dir: Path, run: PlannedRun, overrides: list[str]) -> bool:
 def write_plan(
     root: Path, expansion: Expansion, places: dict[str, Path], seconds: list[float]
 ) -> None:
-    """plan.jsonl: one line a run with its directory and predicted seconds, then the cells left out."""
+    """plan.jsonl: a line a run with its directory and predicted seconds, then cells left out."""
     lines = [
         {
             "status": "planned",

@@ -1,8 +1,8 @@
 """A warm worker process: it imports everything once, then trains one run directory after another.
 
-Protocol, one line each way: a run directory on standard input, a JSON object with its final status on
-standard output. What a run prints goes to standard error, which the pool sends to the worker's log.
-A closed standard input means that the launcher is gone: the run in progress saves and stops.
+Protocol, one line each way: a run directory on standard input, a JSON object with its final status
+on standard output. What a run prints goes to standard error, which the pool sends to the worker's
+log. A closed standard input means that the launcher is gone: the run in progress saves and stops.
 """
 
 import json
