@@ -42,7 +42,7 @@ def make_accelerator(runtime: RuntimeSpec, precision: str) -> Accelerator:
     torch.use_deterministic_algorithms(runtime.deterministic)
     AcceleratorState._reset_state()
     return Accelerator(
-        cpu=runtime.device == "cpu",
+        cpu=runtime.device == "cpu" or not _has_accelerator(),
         mixed_precision="bf16" if precision == "bf16" else "no",
     )
 
@@ -91,6 +91,10 @@ def peak_memory_bytes(device: torch.device) -> int | None:
         return None
     line = next((row for row in status.splitlines() if row.startswith("VmHWM:")), None)
     return int(line.split()[1]) * 1024 if line else None
+
+
+def _has_accelerator() -> bool:
+    return torch.cuda.is_available() or torch.backends.mps.is_available()
 
 
 def _require_device(device: str) -> None:

@@ -40,7 +40,7 @@ def load_config(config_name: str, overrides: list[str], cls: type[T]) -> T:
     """
     try:
         with _hydra():
-            composed = compose(config_name=config_name, overrides=_for_hydra(overrides))
+            composed = compose(config_name=config_name, overrides=_for_hydra(config_name, overrides))
         merged = OmegaConf.merge(_schema(cls, composed), composed)
         return OmegaConf.to_object(merged)  # type: ignore[return-value]
     except (HydraException, OmegaConfBaseException) as error:
@@ -52,7 +52,7 @@ def load_config(config_name: str, overrides: list[str], cls: type[T]) -> T:
 def config_text(config_name: str, overrides: list[str]) -> str:
     """The composed configuration as YAML, for --cfg."""
     with _hydra():
-        composed = compose(config_name=config_name, overrides=_for_hydra(overrides))
+        composed = compose(config_name=config_name, overrides=_for_hydra(config_name, overrides))
     return OmegaConf.to_yaml(composed)
 
 
@@ -134,7 +134,7 @@ def _hydra() -> Any:
     return initialize_config_dir(config_dir=str(CONF_DIR), version_base="1.3", job_name="isoflop")
 
 
-def _for_hydra(overrides: list[str]) -> list[str]:
+def _for_hydra(config_name: str, overrides: list[str]) -> list[str]:
     """Let dataclasses, not YAML files, say which keys exist: values are added or overridden.
 
     An explicit horizon on the command line replaces the preset's, since the two are alternatives.
@@ -142,13 +142,20 @@ def _for_hydra(overrides: list[str]) -> list[str]:
     explicit = any(re.match(r"horizon\.\w+=(?!null$)", override) for override in overrides)
     chosen = any(override.startswith("horizon=") for override in overrides)
     added = ["horizon=explicit"] if explicit and not chosen else []
-    return [_forced(override) for override in overrides] + added
+    groups = _groups(config_name)
+    return [_forced(override, groups) for override in overrides] + added
 
 
-def _forced(override: str) -> str:
+def _forced(override: str, groups: list[str]) -> str:
     key = override.partition("=")[0]
     plain = re.fullmatch(r"[A-Za-z_][\w.]*", key) and "=" in override
-    return f"++{override}" if plain and not (CONF_DIR / key).is_dir() else override
+    return f"++{override}" if plain and key not in groups else override
+
+
+def _groups(config_name: str) -> list[str]:
+    """The config groups in a config's defaults: `sweep` is one in sweep.yaml, a path in eval.yaml."""
+    text = (CONF_DIR / f"{config_name}.yaml").read_text(encoding="utf-8")
+    return list(dict.fromkeys(re.findall(r"^\s*- (?:optional |override )?/?(\w+): ", text, flags=re.M)))
 
 
 def _schema(cls: type, composed: Any) -> DictConfig:
@@ -201,6 +208,5 @@ def _one_line(error: Exception) -> str:
 def _help_epilog(config_name: str) -> str:
     text = (CONF_DIR / f"{config_name}.yaml").read_text(encoding="utf-8")
     comments = [line[1:].removeprefix(" ") for line in text.splitlines() if line.startswith("#")]
-    groups = dict.fromkeys(re.findall(r"^\s*- (?:optional )?(\w+): ", text, flags=re.M))
-    lines = [f"  {group:10} {', '.join(group_options(group))}" for group in groups]
+    lines = [f"  {group:10} {', '.join(group_options(group))}" for group in _groups(config_name)]
     return "\n".join([*comments, "", "groups (group=option):", *lines])
