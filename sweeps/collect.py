@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -176,7 +177,7 @@ def _evals(directories: list[Path], problems: list[str]) -> Iterator[list[dict[s
 
 def _write(path: Path, schema: pa.Schema, batches: Iterable[list[dict[str, Any]]]) -> int:
     """Write row batches as one parquet file that replaces the old one whole; returns the rows."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
     n_rows = 0
     try:
         with pq.ParquetWriter(temporary, schema) as writer:

@@ -64,6 +64,7 @@ class Pool:
         self._workers: dict[int, _Worker] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self._queue = Admission([], {})
         self._broken: list[str] = []
 
     def run(self, tasks: list[Task]) -> None:
@@ -72,37 +73,35 @@ class Pool:
         Raises:  IsoflopError: a worker can't even start.
         """
         self._log_dir.mkdir(parents=True, exist_ok=True)
-        queue = Admission(tasks, self._limits)
+        self._queue = Admission([] if self._stopping.is_set() else tasks, self._limits)
         used = self._slots[: max(1, min(len(self._slots), len(tasks)))]
-        threads = [threading.Thread(target=self._serve, args=(slot, queue)) for slot in used]
+        threads = [threading.Thread(target=self._serve, args=(slot,)) for slot in used]
         for thread in threads:
             thread.start()
         while any(thread.is_alive() for thread in threads):
             for thread in threads:
                 thread.join(timeout=0.5 / len(threads))
             self._kill_hung()
-            if self._stopping.is_set():
-                queue.close()
         if self._broken:
             raise IsoflopError(self._broken[0])
 
     def stop(self) -> None:
         """Start nothing more and let every worker save its run."""
-        self._stopping.set()
-        self._signal(signal.SIGTERM)
+        self._end(signal.SIGTERM)
 
     def kill(self) -> None:
         """End every worker at once; their runs continue from the last saved state another time."""
-        self._stopping.set()
-        self._signal(signal.SIGKILL)
+        self._end(signal.SIGKILL)
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _end(self, number: signal.Signals) -> None:
+        self._stopping.set()
+        self._queue.close()
         for worker in list(self._workers.values()):
             if worker.process.poll() is None:
                 worker.process.send_signal(number)
 
-    def _serve(self, slot: Slot, queue: Admission) -> None:
-        worker: _Worker | None = None
+    def _serve(self, slot: Slot) -> None:
+        worker, queue = None, self._queue
         while (task := queue.take(slot.device)) is not None:
             try:
                 if worker is None or worker.process.poll() is not None:

@@ -61,6 +61,8 @@ def read_state(run_dir: Path, job_alive: JobAlive | None = None) -> RunState:
     if paths.record.exists() and status != "running":
         status, note = "failed", "record.json is damaged; retry trains on from the saved state"
     newest = _newest_metrics(paths.metrics) if status != "planned" else {}
+    if status == "running":
+        newest = {**(last_status(run_dir) or {}), **newest}
     return RunState(
         run_dir=run_dir,
         run_id=str(spec.get("run_id")),
@@ -104,7 +106,7 @@ def _standing(run_dir: Path, job_alive: JobAlive | None) -> tuple[str, str, Hold
         return "running", "", held
     row = last_status(run_dir) or {"status": "planned"}
     status = row["status"]
-    if status == "running" or held is not None:
+    if status == "running" or (held is not None and status == "planned"):
         who = held.describe() if held else f"pid {row.get('pid')} on {row.get('host')}"
         return "failed", f"{who} died without a word; retry continues it", held
     if status in DONE:
