@@ -29,6 +29,8 @@ def load_checkpoint(name: str, device: str = "auto") -> tuple[Any, Vocabulary]:
             f"checkpoint={name} is no Hugging Face model directory (no config.json in it); "
             f"give a directory such as RUN_DIR/checkpoint, or a hub name"
         )
+    if not Path(name).is_dir():
+        _check_hub(name)
     vocab = vocabulary(_tokenizer(name))
     try:
         dtype = torch.float32 if place.type == "cpu" else "auto"
@@ -54,7 +56,37 @@ def fingerprint(checkpoint: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def _check_hub(name: str) -> None:
+    """Fail at once, in one line, for a hub name that is neither cached nor reachable.
+
+    The loaders themselves would retry for most of a minute and log every attempt.
+    """
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    try:
+        if isinstance(try_to_load_from_cache(name, "config.json"), str):
+            return
+        HfApi().model_info(name, timeout=10)
+    except HFValidationError as error:
+        raise CheckpointError(f"checkpoint={name} is neither a directory nor a hub name") from error
+    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+        raise CheckpointError(_unreachable(name, error)) from error
+    except Exception as error:  # the HTTP client's own error classes vary with its version
+        if "http" not in type(error).__module__:
+            raise
+        raise CheckpointError(_unreachable(name, error)) from error
+
+
+def _unreachable(name: str, error: Exception) -> str:
+    return (
+        f"checkpoint={name} is no directory here, not in the local Hugging Face cache, and the hub "
+        f"can't provide it ({_reason(error)}); give a directory, or check the name and the network"
+    )
+
+
 def _tokenizer(name: str) -> Any:
+    """The tokenizer, loaded first so that a hub name without network fails soon and quietly."""
     from transformers import AutoTokenizer
 
     if _looks_like_path(name) and not list(Path(name).glob("tokenizer*")):

@@ -57,7 +57,7 @@ def generated_exam(
     )
 
 
-def task_fields(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a data source's options that describes its task."""
+def spec_from_options(options: Mapping[str, Any]) -> TaskSpec:
+    """The task among the options of an `arithmetic` data part, which also name items and seed."""
     names = {f.name for f in dataclasses.fields(TaskSpec)}
-    return {key: value for key, value in options.items() if key in names}
+    return TaskSpec(**{key: value for key, value in options.items() if key in names})

@@ -1,0 +1,242 @@
+"""Front door: `python -m eval sweep=DIR | checkpoint=DIR_OR_NAME | rescore=DIR [task=...]`."""
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from eval.answer import Settings
+from eval.exam import Exam, generated_exam, spec_from_options
+from eval.run import Advance, Target, examine, rescore, run_targets
+from eval.tasks import TaskError, TaskSpec
+from train.record import read_job, read_record
+from train.schema import front_door
+from train.spec import IsoflopError
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """Exactly one of sweep, checkpoint and rescore; conf/eval.yaml explains the rest.
+
+    `sweep=DIR` on the command line arrives as `sweep_dir`: Hydra knows `sweep` as a config group.
+    """
+
+    sweep_dir: str | None = None
+    checkpoint: str | None = None
+    rescore: str | None = None
+    task: dict[str, Any] = field(default_factory=lambda: {"task": "own"})
+    path: str | None = None
+    out: str | None = None
+    n_items: int = 10_000
+    n_seen: int = 2_000
+    samples: int = 0
+    temperature: float = 0.7
+    self_evaluate: bool = False
+    max_new_tokens: int | None = None
+    batch_tokens: int = 16_384
+    seed: int = 0
+    device: str = "auto"
+    threads: int = 1
+    untrained: bool = False
+    again: bool = False
+
+    def __post_init__(self) -> None:
+        given = [k for k in ("sweep_dir", "checkpoint", "rescore") if getattr(self, k) is not None]
+        _require(
+            len(given) == 1,
+            f"got {' and '.join(given) or 'nothing to evaluate'}; expected exactly one of "
+            f"sweep=DIR, checkpoint=DIR_OR_HF_NAME, rescore=DIR",
+        )
+        own = self.task.get("task", "own")
+        _require(
+            not (self.checkpoint and own == "own"),
+            "checkpoint=... needs a task, since its training data is unknown: task=addition, or "
+            "task=file path=FILE",
+        )
+        _require(
+            (own == "file") == (self.path is not None),
+            f"task={own} with path={self.path}; task=file and path=FILE go together",
+        )
+        _require(self.n_items >= 1, f"n_items={self.n_items} must be at least 1")
+        _require(self.n_seen >= 0, f"n_seen={self.n_seen} must not be negative")
+        _require(self.threads >= 1, f"threads={self.threads} must be at least 1")
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(
+            samples=self.samples,
+            temperature=self.temperature,
+            self_evaluate=self.self_evaluate,
+            max_new_tokens=self.max_new_tokens,
+            batch_tokens=self.batch_tokens,
+            seed=self.seed,
+        )
+
+
+def main(config: EvalConfig, overrides: list[str]) -> int:
+    """Evaluate and print where the results lie; 1 if a checkpoint could not be examined."""
+    if config.rescore is not None:
+        return _rescore(Path(config.rescore))
+    import torch
+
+    torch.set_num_threads(config.threads)
+    if config.checkpoint is not None:
+        return _one_checkpoint(config, config.checkpoint)
+    return _sweep(config, Path(config.sweep_dir or ""))
+
+
+def _one_checkpoint(config: EvalConfig, checkpoint: str) -> int:
+    slug = re.sub(r"[^\w.-]+", "_", checkpoint.strip("/")).strip("_")
+    target = Target(checkpoint, Path(config.out) if config.out else Path("results/eval") / slug)
+    exams = _exams(config, None)
+    with _progress(_n_items(exams), checkpoint) as advance:
+        paths = examine(target, exams, config.settings, config.device, config.again, advance)
+    for path in paths:
+        print(path)
+    return 0
+
+
+def _sweep(config: EvalConfig, sweep: Path) -> int:
+    """Every finished run of a sweep; runs that are passed over are listed with their reason."""
+    run_dirs = sorted(path.parent for path in sweep.glob("runs/*/spec.json"))
+    if not run_dirs:
+        raise TaskError(f"sweep={sweep} has no runs; expected a directory with runs/*/spec.json")
+    planned: list[tuple[Target, list[Exam]]] = []
+    skipped: dict[str, list[str]] = {}
+    for run_dir in run_dirs:
+        try:
+            exams = _run_exams(config, run_dir)
+            planned += [(target, exams) for target in run_targets(run_dir)]
+        except IsoflopError as error:
+            skipped.setdefault(str(error).replace(f"{run_dir} ", ""), []).append(run_dir.name)
+    _report("not examined", skipped)
+    if not planned:
+        raise TaskError(f"no run under {sweep} can be examined; the reasons stand above")
+    failed = _examine_all(config, planned)
+    _report("failed", failed)
+    print(f"{len(planned) - sum(map(len, failed.values()))} checkpoints examined: {sweep / 'runs'}")
+    return 1 if failed else 0
+
+
+def _examine_all(
+    config: EvalConfig, planned: list[tuple[Target, list[Exam]]]
+) -> dict[str, list[str]]:
+    failed: dict[str, list[str]] = {}
+    total = sum(_n_items(exams) for _, exams in planned)
+    with _progress(total, f"{len(planned)} checkpoints") as advance:
+        for target, exams in planned:
+            try:
+                examine(target, exams, config.settings, config.device, config.again, advance)
+            except IsoflopError as error:
+                failed.setdefault(str(error), []).append(target.checkpoint)
+    return failed
+
+
+def _run_exams(config: EvalConfig, run_dir: Path) -> list[Exam]:
+    """What a run is asked: its own tasks, or the task that was named if its data holds that."""
+    record = read_record(run_dir)
+    if record is None or record.status != "finished":
+        raise TaskError(f"{run_dir} is {record.status if record else 'not finished'}")
+    parts = read_job(run_dir).spec.data.parts.values()
+    trained = [part.options for part in parts if part.kind == "arithmetic"]
+    asked = config.task.get("task", "own")
+    if asked == "own":
+        _require(bool(trained), f"{run_dir} was trained on no generated task; name one with task=")
+        return [
+            generated_exam(
+                spec_from_options(options), config.n_items, options.get("seed", 0), config.n_seen
+            )
+            for options in trained
+        ]
+    holds = asked == "file" or any(part.get("task", "addition") == asked for part in trained)
+    _require(
+        holds or config.untrained,
+        f"{run_dir} was not trained on {asked}; untrained=true asks it all the same",
+    )
+    return _exams(config, trained)
+
+
+def _exams(config: EvalConfig, trained: list[dict[str, Any]] | None) -> list[Exam]:
+    """The named task; seen items are asked only of a run that was trained on this very task."""
+    spec = _task_spec(config.task)
+    seeds = [
+        options.get("seed", 0) for options in trained or [] if spec_from_options(options) == spec
+    ]
+    seen_seed = seeds[0] if seeds else None
+    return [generated_exam(spec, config.n_items, seen_seed, config.n_seen)]
+
+
+def _task_spec(fields: dict[str, Any]) -> TaskSpec:
+    try:
+        return TaskSpec(**fields)
+    except TypeError as error:
+        raise TaskError(f"task: {error}; expected fields of a task, see conf/task/") from error
+
+
+def _rescore(root: Path) -> int:
+    summaries = [
+        path
+        for path in ([root] if root.is_file() else sorted(root.rglob("*.json")))
+        if path.with_suffix(".parquet").exists()
+    ]
+    if not summaries:
+        raise TaskError(f"rescore={root} holds no stored answers (FILE.json beside FILE.parquet)")
+    with _progress(len(summaries), "rescoring") as advance:
+        for summary in summaries:
+            rescore(summary)
+            advance(1)
+    print(f"{len(summaries)} summaries computed anew: {root}")
+    return 0
+
+
+def _report(what: str, by_reason: dict[str, list[str]]) -> None:
+    for reason, names in by_reason.items():
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        print(f"{what}: {len(names)} ({shown}): {reason}", file=sys.stderr)
+
+
+def _n_items(exams: list[Exam]) -> int:
+    return sum(len(items) for exam in exams for items in exam.splits.values())
+
+
+@contextmanager
+def _progress(total: int, what: str) -> Iterator[Advance]:
+    """A bar on a terminal, a line every tenth elsewhere."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+
+        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            number = bar.add_task(what, total=total)
+            yield lambda n: bar.advance(number, n)
+        return
+    done = 0
+
+    def advance(n: int) -> None:
+        nonlocal done
+        before, done = done, done + n
+        if 10 * before // total < 10 * done // total:
+            print(f"{what}: {done} of {total}", file=sys.stderr)
+
+    yield advance
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise TaskError(message)
+
+
+if __name__ == "__main__":
+    front_door(
+        "eval",
+        "Ask checkpoints to solve tasks: exact match, edit distance and more from one pass.",
+        "eval",
+        EvalConfig,
+        main,
+        [re.sub(r"^sweep=", "sweep_dir=", argument) for argument in sys.argv[1:]],
+    )
