@@ -40,7 +40,7 @@ def load_config(config_name: str, overrides: list[str], cls: type[T]) -> T:
     """
     try:
         with _hydra():
-            composed = compose(config_name=config_name, overrides=_for_hydra(config_name, overrides))
+            composed = compose(config_name=config_name, overrides=_for_hydra(overrides))
         merged = OmegaConf.merge(_schema(cls, composed), composed)
         return OmegaConf.to_object(merged)  # type: ignore[return-value]
     except (HydraException, OmegaConfBaseException) as error:
@@ -52,7 +52,7 @@ def load_config(config_name: str, overrides: list[str], cls: type[T]) -> T:
 def config_text(config_name: str, overrides: list[str]) -> str:
     """The composed configuration as YAML, for --cfg."""
     with _hydra():
-        composed = compose(config_name=config_name, overrides=_for_hydra(config_name, overrides))
+        composed = compose(config_name=config_name, overrides=_for_hydra(overrides))
     return OmegaConf.to_yaml(composed)
 
 
@@ -134,7 +134,7 @@ def _hydra() -> Any:
     return initialize_config_dir(config_dir=str(CONF_DIR), version_base="1.3", job_name="isoflop")
 
 
-def _for_hydra(config_name: str, overrides: list[str]) -> list[str]:
+def _for_hydra(overrides: list[str]) -> list[str]:
     """Let dataclasses, not YAML files, say which keys exist: values are added or overridden.
 
     An explicit horizon on the command line replaces the preset's, since the two are alternatives.
@@ -142,41 +142,41 @@ def _for_hydra(config_name: str, overrides: list[str]) -> list[str]:
     explicit = any(re.match(r"horizon\.\w+=(?!null$)", override) for override in overrides)
     chosen = any(override.startswith("horizon=") for override in overrides)
     added = ["horizon=explicit"] if explicit and not chosen else []
-    groups = _groups(config_name)
-    return [_forced(override, groups) for override in overrides] + added
+    return [_forced(override) for override in overrides] + added
 
 
-def _forced(override: str, groups: list[str]) -> str:
+def _forced(override: str) -> str:
     key = override.partition("=")[0]
     plain = re.fullmatch(r"[A-Za-z_][\w.]*", key) and "=" in override
-    return f"++{override}" if plain and key not in groups else override
-
-
-def _groups(config_name: str) -> list[str]:
-    """The config groups in a config's defaults: `sweep` is one in sweep.yaml, a path in eval.yaml."""
-    text = (CONF_DIR / f"{config_name}.yaml").read_text(encoding="utf-8")
-    return list(dict.fromkeys(re.findall(r"^\s*- (?:optional |override )?/?(\w+): ", text, flags=re.M)))
+    return f"++{override}" if plain and not (CONF_DIR / key).is_dir() else override
 
 
 def _schema(cls: type, composed: Any) -> DictConfig:
     """A writable typed node for a frozen dataclass, shaped to take the composed values.
 
     OmegaConf makes nodes of frozen classes read-only, leaves required nested ones missing and
-    creates new entries of a `dict[str, Dataclass]` read-only; a merge needs all three undone.
+    creates entries of a `dict[str, Dataclass]` read-only; a merge needs all three undone.
     """
     node = OmegaConf.structured(cls)
     _make_writable(node)
     for name, hint in get_type_hints(cls).items():
         values = composed.get(name) if isinstance(composed, DictConfig) else None
-        element = get_args(hint)[-1] if get_origin(hint) is dict else None
-        if dataclasses.is_dataclass(hint) and (
-            values is not None or OmegaConf.is_missing(node, name)
-        ):
-            node[name] = _schema(hint, values)  # type: ignore[arg-type]
-        elif dataclasses.is_dataclass(element) and isinstance(values, DictConfig):
-            for key in values:
-                node[name][key] = _schema(element, values[key])  # type: ignore[arg-type]
+        nested = _dataclass_of(hint)
+        if nested and (values is not None or OmegaConf.is_missing(node, name)):
+            node[name] = _schema(nested, values)
+        elif get_origin(hint) is dict and isinstance(values, DictConfig):
+            if element := _dataclass_of(get_args(hint)[1]):
+                for key in values:
+                    node[name][key] = _schema(element, values[key])
     return node
+
+
+def _dataclass_of(hint: Any) -> type | None:
+    """The dataclass of a type hint `Dataclass` or `Dataclass | None`; None for any other hint."""
+    for candidate in (hint, *get_args(hint)):
+        if get_origin(hint) is not dict and dataclasses.is_dataclass(candidate):
+            return candidate  # type: ignore[return-value]
+    return None
 
 
 def _make_writable(node: DictConfig) -> None:
@@ -208,5 +208,6 @@ def _one_line(error: Exception) -> str:
 def _help_epilog(config_name: str) -> str:
     text = (CONF_DIR / f"{config_name}.yaml").read_text(encoding="utf-8")
     comments = [line[1:].removeprefix(" ") for line in text.splitlines() if line.startswith("#")]
-    lines = [f"  {group:10} {', '.join(group_options(group))}" for group in _groups(config_name)]
+    groups = dict.fromkeys(re.findall(r"^\s*- (?:optional )?(\w+): ", text, flags=re.M))
+    lines = [f"  {group:10} {', '.join(group_options(group))}" for group in groups]
     return "\n".join([*comments, "", "groups (group=option):", *lines])
