@@ -20,7 +20,8 @@ Method = Literal["bins", "hull"]
 class Curves:
     """Points of training curves, sorted by run and, within a run, by FLOPs; all arrays (points,).
 
-    `run` numbers the runs from 0; `n_params`, `n_tokens`, `flops` are those of the run at that point.
+    `run` numbers the runs from 0; `n_params`, `n_tokens`, `flops` are those of the run at that
+    point.
     """
 
     run: np.ndarray
@@ -33,9 +34,8 @@ class Curves:
         return len(self.loss)
 
     def take(self, rows: np.ndarray) -> "Curves":
-        return Curves(
-            self.run[rows], self.n_params[rows], self.n_tokens[rows], self.flops[rows], self.loss[rows]
-        )  # fmt: skip
+        columns = (self.run, self.n_params, self.n_tokens, self.flops, self.loss)
+        return Curves(*(column[rows] for column in columns))
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,8 @@ def exponents(grid: np.ndarray, curve_grid: CurveGrid, present: np.ndarray) -> t
 def lower_hull(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Indices of the vertices of the lower convex hull, by x.
 
-    Points that lie above the hull of the lowest points of 1,000 slices of x can't be vertices and are
-    dropped first, so that the exact hull is walked over few of many million points.
+    Points that lie above the hull of the lowest points of 1,000 slices of x can't be vertices and
+    are dropped first, so that the exact hull is walked over few of many million points.
     """
     candidates = np.lexsort((y, x))
     if len(candidates) > 5000:

@@ -1,4 +1,4 @@
-"""Approach 2 of Hoffmann et al. 2022: per budget the loss as a polynomial of log N, and its minimum.
+"""Approach 2 of Hoffmann et al. 2022: each budget's loss against log N, and its minimum.
 
 The minima are then joined by power laws N_opt ~ C^a and D_opt ~ C^b, each weighted by its own
 uncertainty. A minimum that the runs do not bracket is shown, but no law is drawn through it.
@@ -23,9 +23,9 @@ _DEGREE = {"parabola": 2, "cubic": 3, "akima": 2}
 class Valley:
     """The loss profile of one budget and its minimum.
 
-    `sigma` is the standard error of log n_opt, `interval` its 95 % interval as N; `bracketed` is False
-    where runs on both sides of the minimum are missing, for the `reason` given, and `propose` names
-    model sizes that would bracket it. Losses have the unit of the input.
+    `sigma` is the standard error of log n_opt, `interval` its 95 % interval as N; `bracketed` is
+    False where runs on both sides of the minimum are missing, for the `reason` given, and `propose`
+    names model sizes that would bracket it. Losses have the unit of the input.
     """
 
     flops: float
@@ -53,7 +53,7 @@ class Valley:
 
 @dataclass(frozen=True)
 class IsoflopFit:
-    """The valleys and the laws through their bracketed minima; laws are None without two of them."""
+    """The valleys, and the laws through those that are bracketed (None with fewer than two)."""
 
     valleys: tuple[Valley, ...]
     n_law: PowerLaw | None
@@ -98,10 +98,10 @@ def fit_isoflop(
             f"add sizes to a budget, or give the runs' budgets in a column flops_budget"
         )
     spread, freedom = _noise(groups, n_params, loss, curve, noise)
+    columns = (budget, n_params, n_tokens, loss)
     valleys = tuple(
-        _valley(float(budget[rows[0]]), n_params[rows], n_tokens[rows], loss[rows], curve, spread, freedom)
-        for rows in groups
-    )  # fmt: skip
+        _valley(*(column[rows] for column in columns), curve, spread, freedom) for rows in groups
+    )
     return _laws(valleys, spread)
 
 
@@ -157,7 +157,7 @@ def _vertex(coefficients: np.ndarray) -> np.ndarray:
 
 
 def _valley(
-    flops: float,
+    budget: np.ndarray,
     n_params: np.ndarray,
     n_tokens: np.ndarray,
     loss: np.ndarray,
@@ -181,7 +181,7 @@ def _valley(
     shown = float(position) if np.isfinite(position) else float(x[loss.argmin()])
     half = float(stats.t.ppf(0.975, df=freedom)) * sigma if np.isfinite(freedom) else 1.96 * sigma
     return Valley(
-        flops=flops,
+        flops=float(budget[0]),
         n_opt=float(np.exp(shown)),
         d_opt=float(np.exp(np.interp(shown, x, np.log(n_tokens)))),
         loss=float(height) if np.isfinite(position) else float(loss.min()),
@@ -227,9 +227,9 @@ def _unbracketed(x: np.ndarray, loss: np.ndarray, position: float) -> str:
 
 
 def _proposal(x: np.ndarray, position: float) -> tuple[float, ...]:
-    """Two further model sizes beyond the edge that the minimum leans to, at the grid's own ratio."""
+    """Two model sizes beyond the edge that the minimum leans to, at the grid's own ratio."""
     sizes = np.unique(x)
-    ratio = float(np.median(np.diff(sizes)))
+    ratio = max(float(np.median(np.diff(sizes))), np.log(1.4))
     low = position - sizes[0] < sizes[-1] - position
     edge, step = (sizes[0], -ratio) if low else (sizes[-1], ratio)
     return tuple(float(np.exp(edge + k * step)) for k in (1, 2))
@@ -242,7 +242,7 @@ def _noise(
     curve: Curve,
     known: float | None,
 ) -> tuple[float, float]:
-    """Standard deviation of a loss about its profile, pooled over budgets, and degrees of freedom."""
+    """Standard deviation of losses about their profiles, pooled, and its degrees of freedom."""
     if known is not None:
         return known, float("inf")
     if curve == "akima":

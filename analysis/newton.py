@@ -43,8 +43,8 @@ def minimise(
 ) -> Minimum:
     """Damped Newton steps from every start until no parameter moves by more than `tolerance`.
 
-    Negative curvature is reversed and a damping term, lowered after success and raised after failure,
-    is added to every curvature; a parameter at a bound that it would leave is held there.
+    Negative curvature is reversed and a damping term, lowered after success and raised after
+    failure, is added to every curvature; a parameter at a bound that it would leave is held there.
 
     Args:    theta: starts (batch, p); bounds: lower and upper (p,); fixed: (p,) of bool.
     """

@@ -1,10 +1,10 @@
 """Huber loss of log residuals under the parametric surface, with its exact gradient and Hessian.
 
 The surface is written as a log-sum-exp (Hoffmann et al. 2022, appendix D.2), so that no parameter
-needs a sign constraint: log L = LSE(e, a - alpha u, b - beta v), where u = log N and v = log D. Here
-u and v are centred, which takes the near-collinearity of (a, alpha) and of (b, beta) out of the
-problem. All functions work on a batch of parameter vectors, each with its own weights on the same
-runs: a bootstrap is one call.
+needs a sign constraint: log L = LSE(e, a - alpha u, b - beta v), where u = log N and v = log D.
+Here u and v are centred, which takes the near-collinearity of (a, alpha) and of (b, beta) out of
+the problem. All functions work on a batch of parameter vectors, each with its own weights on the
+same runs: a bootstrap is one call.
 """
 
 from dataclasses import dataclass, replace
@@ -70,8 +70,8 @@ class LogRuns:
 class Penalty:
     """Huber's loss: r^2/2 within delta of 0, delta (|r| - delta/2) beyond; r = log L_fit - log L.
 
-    Runs above the surface (r < 0) count `above` times: below 1, runs that were tuned or trained less
-    well than the others pull the surface up less.
+    Runs above the surface (r < 0) count `above` times: below 1, runs that were tuned or trained
+    less well than the others pull the surface up less.
     """
 
     delta: float = 1e-3

@@ -4,8 +4,8 @@
     fit.alpha, fit.beta, fit.status
     fit.optimal(1e21).n_params
 
-Variable projection over a grid of exponents gives the starts, Newton's method under a Huber loss that
-narrows to the asked width gives the optimum, exactly: the gradient norm says how exactly.
+Variable projection over a grid of exponents gives the starts, Newton's method under a Huber loss
+that narrows to the asked width gives the optimum, exactly: the gradient norm says how exactly.
 """
 
 from collections.abc import Mapping
@@ -22,14 +22,14 @@ from analysis.surface import PARAMETERS, Allocation, Cost, FitError, Numbers, St
 Reduction = Literal["sum", "mean"]
 
 LEAST_WIDTH = 1e-10
-"""delta = 0 asks for least absolute deviations; the Huber loss is narrowed to this width instead."""
+"""delta = 0 asks for least absolute deviations: the Huber loss is narrowed to this width."""
 
 DEGENERATE_CONDITION = 1e9
 """Above this condition number the runs do not tell the parameters apart."""
 
 _TOLERANCE = {True: 1e-8, False: 1e-2}
-"""Largest gradient of a converged fit, against delta times the sum of weights. In the limit of least
-absolute deviations the optimum is a corner, which rounding of the objective lets one only approach."""
+"""Largest gradient of a converged fit, against delta times the sum of weights. Least absolute
+deviations have a corner for an optimum, which rounding of the objective lets one only approach."""
 
 _CHUNK = 250
 
@@ -39,8 +39,8 @@ class ParametricFit:
     """A fitted surface and how far to trust it; parameters are NaN where nothing could be fitted.
 
     `objective` is under `reduction`; `gradient_norm` is the largest gradient component in the free
-    directions, for log E, log A, log B, alpha, beta; `n_basins` counts the distinct local minima that
-    the starts ended in; `condition` is that of the squared-error Hessian with a unit diagonal.
+    directions, for log E, log A, log B, alpha, beta; `n_basins` counts the distinct local minima
+    that the starts ended in; `condition` is that of the squared-error Hessian with a unit diagonal.
     """
 
     surface: Surface
@@ -124,7 +124,7 @@ def fit_parametric(
     Args:    n_params, n_tokens, loss: one entry a run, (runs,), > 0; loss in nats a token.
              weights: importance of each run, (runs,), >= 0; default 1.
              delta: width of the Huber loss; 0 for least absolute deviations.
-             reduction: whether `objective` is the sum or the mean over runs; the minimum is the same.
+             reduction: whether `objective` is a sum or a mean over runs; the minimum is the same.
              above: weight of runs that lie above the surface; below 1 for under-tuned runs.
              fixed: parameters to hold, by name: {"alpha": 0.34}.
              cost: FLOPs as a function of N and D, for the optimum; 6 N D by default.

@@ -44,9 +44,9 @@ class PowerLaw:
 def fit_power_law(x: np.ndarray, y: np.ndarray, sigma: np.ndarray | None = None) -> PowerLaw:
     """Least squares of log y on log x.
 
-    Args:    x, y: (points,), > 0; sigma: standard error of each log y, > 0. With sigma the covariance
-             is that of the stated errors, enlarged where the scatter exceeds them; without, that of
-             the scatter.
+    Args:    x, y: (points,), > 0; sigma: standard error of each log y, > 0. With sigma the
+             covariance is that of the stated errors, enlarged where the scatter exceeds them;
+             without, that of the scatter.
     Raises:  FitError: fewer than two distinct x, or values that are not positive and finite.
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)

@@ -111,7 +111,7 @@ class Surface:
             value = np.asarray(getattr(self, name))
             if not np.all(np.isfinite(value) & (value > 0)):
                 raise FitError(
-                    f"{name}={value.min():.4g} leaves no interior optimum; expected A, B, alpha and "
+                    f"{name}={value.min():.4g} leaves no interior optimum; expected A, B, alpha, "
                     f"beta finite and above 0: look at the fit's status before allocating from it"
                 )
 

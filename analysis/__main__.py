@@ -1,0 +1,143 @@
+"""Front door: fit a sweep's runs or any table of runs, write fits.json, figures and the report."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+from analysis.allocation import Advice, allocate
+from analysis.config import AnalysisConfig
+from analysis.report import Report, write_report
+from analysis.results import fits_json, plain
+from analysis.section import Section
+from analysis.sections import (
+    caveats,
+    decision,
+    exclusion_counts,
+    exclusion_table,
+    run_table,
+    study_sections,
+)
+from analysis.study import Study, run_study
+from analysis.style import number
+from analysis.table import LossTable, read_file, read_sweeps, select
+from train.record import write_json
+from train.schema import front_door
+
+DESCRIPTION = "Fit scaling laws to the runs of a sweep, or of any table, and write one report."
+
+
+def analyse(config: AnalysisConfig, command: str) -> Path:
+    """Read, fit and write everything that one configuration asks for; the path of the report."""
+    directory = output_directory(config)
+    everything = read(config)
+    fit = config.fit
+    table = select(everything, fit.data, fit.grid, fit.where, fit.drop_highest)
+    study = run_study(table, fit, config.counting)
+    advice = allocate(study, config.allocation.flops, config.allocation.n_params)
+    emergence = emergence_sections(everything, directory)
+    write_json(directory / "fits.json", fits_json(study, advice))
+    report = Report(
+        title=config.title or f"Scaling laws of {', '.join(Path(s).stem for s in table.sources)}",
+        decision=decision(study, advice),
+        caveats=caveats(study),
+        facts=facts(study),
+        sections=[*study_sections(study, advice), *emergence, appendix(study)],
+        command=command,
+    )
+    print_fits(study, advice)
+    return write_report(report, directory)
+
+
+def read(config: AnalysisConfig) -> LossTable:
+    """The runs that a configuration names, unfiltered but clean."""
+    if config.sweeps:
+        return read_sweeps([Path(sweep) for sweep in config.sweeps])
+    assert config.table.path is not None  # AnalysisConfig holds exactly one of the two
+    return read_file(Path(config.table.path), config.table.columns)
+
+
+def output_directory(config: AnalysisConfig) -> Path:
+    """`out`, or analysis/ in the sweep's directory, or a directory named after the table."""
+    if config.out:
+        return Path(config.out)
+    if len(config.sweeps) == 1:
+        return Path(config.sweeps[0]) / "analysis"
+    names = config.sweeps or [str(config.table.path)]
+    stem = "+".join(re.sub(r"[^\w.-]+", "-", Path(name).stem) for name in names)
+    return Path("results") / f"analysis-{stem}"
+
+
+def emergence_sections(table: LossTable, directory: Path) -> list[Section]:
+    """The section on emergence, and emergence.json, where checkpoints were evaluated."""
+    if not len(table.evals):
+        return []
+    from analysis.emergence_report import emergence_results, emergence_section
+
+    write_json(directory / "emergence.json", plain(emergence_results(table.evals, table.runs)))
+    return [emergence_section(table.evals, table.runs)]
+
+
+def facts(study: Study) -> list[tuple[str, str]]:
+    """The few numbers under the decision."""
+    shown = [
+        ("runs fitted", f"{len(study.runs):,}"),
+        ("excluded", f"{len(study.table.excluded):,}"),
+    ]
+    for name in ("envelope", "isoflop", "parametric"):
+        fit = getattr(study, name)
+        shown.append((f"a, {name}", number(fit.a) if fit is not None else "–"))
+    if study.holdout is not None and study.holdout.predictions[0].rms is not None:
+        shown.append(("left-out error", f"{100 * study.holdout.predictions[0].rms:.2g} %"))
+    return shown
+
+
+def appendix(study: Study) -> Section:
+    tables = [run_table(study)]
+    if study.table.excluded:
+        tables += [exclusion_counts(study), exclusion_table(study)]
+    sources = f"Read from {', '.join(study.table.sources)}."
+    return Section("Runs and exclusions", [sources], [], tables)
+
+
+def print_fits(study: Study, advice: list[Advice]) -> None:
+    """The main numbers as plain lines."""
+    print(f"{len(study.runs)} runs fitted, {len(study.table.excluded)} excluded")
+    for name in ("envelope", "isoflop", "parametric"):
+        fit = getattr(study, name)
+        if fit is None:
+            print(f"{name:11}{study.missing.get(name, 'not asked for')}")
+            continue
+        low, high = study.intervals.get(name, {}).get("a", (float("nan"), float("nan")))
+        exponents = f"a {fit.a:.6g} [{low:.4g}, {high:.4g}]  b {fit.b:.6g}"
+        print(f"{name:11}{exponents}  {fit.status} {fit.reason}")
+    fit = study.parametric
+    if fit is not None:
+        values = "  ".join(f"{p} {getattr(fit, p):.6g}" for p in ("E", "A", "B", "alpha", "beta"))
+        print(f"{'':11}{values}  objective {fit.objective:.10g}")
+    for note in caveats(study):
+        print(f"note: {note}")
+    print(decision(study, advice))
+
+
+def rewritten(argument: str) -> str:
+    """sweep= and table= as the keys they stand for; both are Hydra words of another meaning
+    here.
+    """
+    key, equals, value = argument.partition("=")
+    if not equals:
+        return argument
+    if key == "sweep":
+        return f"sweeps={value}" if value.startswith("[") else f"sweeps=[{value}]"
+    return f"table.path={value}" if key == "table" else argument
+
+
+def main(config: AnalysisConfig, overrides: list[str]) -> int:
+    command = shlex.join(["python", "-m", "analysis", *sys.argv[1:]])
+    print(analyse(config, command))
+    return 0
+
+
+if __name__ == "__main__":
+    arguments = [rewritten(argument) for argument in sys.argv[1:]]
+    front_door("analysis", DESCRIPTION, "analysis", AnalysisConfig, main, arguments)

@@ -1,0 +1,146 @@
+"""What to train with a budget, by each approach, with intervals: the paper's table 3 for any
+runs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.bootstrap import Interval, percentile_interval
+from analysis.powerlaw import PowerLaw
+from analysis.study import Study
+from analysis.surface import Cost
+
+NO_INTERVAL: Interval = (float("nan"), float("nan"))
+
+
+@dataclass(frozen=True)
+class Advice:
+    """How one approach spends one budget; NaN where it does not say (approaches 1 and 2: the
+    loss).
+    """
+
+    approach: str
+    flops: float
+    n_opt: float
+    d_opt: float
+    loss: float
+    n_interval: Interval = NO_INTERVAL
+    d_interval: Interval = NO_INTERVAL
+    loss_interval: Interval = NO_INTERVAL
+    extrapolated: bool = False
+
+    @property
+    def tokens_per_param(self) -> float:
+        return self.d_opt / self.n_opt
+
+
+def default_budgets(study: Study) -> list[float]:
+    """The budgets that ran (at most six of them), and 10, 100 and 1,000 times the largest."""
+    budgets = np.unique(study.runs.budget[np.isfinite(study.runs.budget)])
+    if not len(budgets):
+        low, high = study.runs.flops.min(), study.runs.flops.max()
+        budgets = np.geomspace(low, high, 3)
+    shown = budgets[np.unique(np.linspace(0, len(budgets) - 1, min(6, len(budgets))).astype(int))]
+    return [*map(float, shown), *(float(budgets.max()) * factor for factor in (10, 100, 1000))]
+
+
+def allocate(
+    study: Study, flops: Sequence[float] = (), n_params: Sequence[float] = ()
+) -> list[Advice]:
+    """Advice by every approach that was fitted, for budgets in FLOPs and for model sizes.
+
+    A model size is given the budget for which the approach finds it optimal. With neither, the
+    default budgets.
+    """
+    budgets = list(flops) if flops or n_params else default_budgets(study)
+    advice: list[Advice] = []
+    for name, n_law, d_law in _laws(study):
+        own = [
+            *budgets,
+            *(float((n / n_law.coefficient) ** (1 / n_law.exponent)) for n in n_params),
+        ]
+        advice += [_from_laws(study, name, n_law, d_law, c) for c in own]
+    fit = study.parametric
+    if fit is not None and fit.usable:
+        own = [*budgets, *(float(fit.surface.optimal_for(n).flops) for n in n_params)]
+        advice += [_from_surface(study, c) for c in own]
+    if study.kaplan is not None and study.kaplan.joint.status == "converged":
+        advice += [_from_kaplan(study, c) for c in budgets]
+    return sorted(advice, key=lambda row: row.flops)
+
+
+def preferred(study: Study) -> str | None:
+    """The approach that the summary quotes: 2 with three bracketed minima, else 3, else 1."""
+    isoflop = study.isoflop
+    if isoflop is not None and sum(valley.bracketed for valley in isoflop.valleys) >= 3:
+        return "isoflop"
+    if study.parametric is not None and study.parametric.status == "converged":
+        return "parametric"
+    if study.envelope is not None and study.envelope.status == "converged":
+        return "envelope"
+    return None
+
+
+def _laws(study: Study) -> list[tuple[str, PowerLaw, PowerLaw]]:
+    fits = (("envelope", study.envelope), ("isoflop", study.isoflop))
+    return [(name, f.n_law, f.d_law) for name, f in fits if f is not None and f.n_law and f.d_law]
+
+
+def _from_laws(study: Study, name: str, n_law: PowerLaw, d_law: PowerLaw, flops: float) -> Advice:
+    at = np.array([flops])
+    bands = []
+    for law in (n_law, d_law):
+        low, high = law.band(at)
+        bands.append((float(low[0]), float(high[0])) if name == "isoflop" else NO_INTERVAL)
+    return Advice(
+        approach=name,
+        flops=flops,
+        n_opt=float(n_law(flops)),
+        d_opt=float(d_law(flops)),
+        loss=float("nan"),
+        n_interval=bands[0],
+        d_interval=bands[1],
+        extrapolated=flops > study.runs.flops.max() * 1.05,
+    )
+
+
+def _from_surface(study: Study, flops: float) -> Advice:
+    assert study.parametric is not None  # checked by the caller
+    best = study.parametric.optimal(flops)
+    spans = [NO_INTERVAL] * 3
+    if study.draws is not None:
+        with np.errstate(all="ignore"):  # draws without an optimum become NaN and are counted
+            drawn = _optima_of_draws(study, flops)
+        spans = [percentile_interval(values) for values in drawn]
+    return Advice(
+        "parametric",
+        flops,
+        float(best.n_params),
+        float(best.n_tokens),
+        float(best.loss),
+        *spans,
+        extrapolated=flops > study.runs.flops.max() * 1.05,
+    )
+
+
+def _optima_of_draws(study: Study, flops: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    surface = study.draws
+    assert surface is not None and isinstance(surface.cost, Cost)
+    n_params = surface.G * (flops / surface.cost.k) ** np.asarray(surface.a)
+    n_tokens = surface.cost.n_tokens(n_params, flops)
+    return np.asarray(n_params), np.asarray(n_tokens), np.asarray(surface.loss(n_params, n_tokens))
+
+
+def _from_kaplan(study: Study, flops: float) -> Advice:
+    assert study.kaplan is not None  # checked by the caller
+    best = study.kaplan.joint.optimal(flops)
+    return Advice(
+        "kaplan",
+        flops,
+        float(best.n_params),
+        float(best.n_tokens),
+        float(best.loss),
+        extrapolated=flops > study.runs.flops.max() * 1.05,
+    )

@@ -1,0 +1,107 @@
+"""What an analysis is asked to do: the frozen dataclasses behind conf/analysis.yaml and
+conf/fit/.
+"""
+
+from dataclasses import dataclass, field
+
+from analysis.counting import COUNTINGS
+from train.spec import SpecError, one_of, require
+
+
+@dataclass(frozen=True)
+class TableConfig:
+    """A foreign table: a csv or parquet file, or wandb:entity/project.
+
+    `columns` maps the design's names to the table's; `filters` are passed to W&B; `cache` is where
+    its downloads are kept.
+    """
+
+    path: str | None = None
+    columns: dict[str, str] = field(default_factory=dict)
+    filters: dict[str, str] = field(default_factory=dict)
+    cache: str = "results/wandb-cache"
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """Which runs are fitted, and how; conf/fit/ holds the procedures of the literature by name."""
+
+    name: str = "default"
+    data: str | None = None
+    grid: str | None = None
+    where: list[str] = field(default_factory=list)
+    drop_highest: int = 0
+    approaches: list[str] = field(default_factory=lambda: list(APPROACHES))
+    envelope: str = "bins"
+    valley: str = "parabola"
+    solver: str = "newton"
+    delta: float = 1e-3
+    reduction: str = "sum"
+    above: float = 1.0
+    weights: str | None = None
+    fixed: dict[str, float] = field(default_factory=dict)
+    cost: str = "fitted"
+    n_resamples: int = 1000
+    resample: str = "runs"
+    draws: str = "numpy"
+    seed: int = 0
+    interval: str = "bootstrap"
+
+    def __post_init__(self) -> None:
+        for approach in self.approaches:
+            one_of("fit.approaches", approach, APPROACHES)
+        one_of("fit.envelope", self.envelope, ("bins", "hull"))
+        one_of("fit.valley", self.valley, ("parabola", "cubic", "akima"))
+        one_of("fit.solver", self.solver, ("newton", "lbfgs"))
+        one_of("fit.reduction", self.reduction, ("sum", "mean"))
+        one_of("fit.cost", self.cost, ("fitted", "6nd"))
+        one_of("fit.draws", self.draws, ("numpy", "legacy"))
+        one_of("fit.interval", self.interval, ("bootstrap", "profile"))
+        require(self.delta >= 0, f"fit.delta={self.delta} must be >= 0 (0: absolute deviations)")
+        require(self.above > 0, f"fit.above={self.above} must be positive")
+        require(self.drop_highest >= 0, f"fit.drop_highest={self.drop_highest} must be >= 0")
+        require(
+            self.n_resamples == 0 or self.n_resamples >= 100,
+            f"fit.n_resamples={self.n_resamples} is too few for a 95 % interval; use 0 for "
+            f"none, or at least 100",
+        )
+
+
+APPROACHES = ("envelope", "isoflop", "parametric", "kaplan")
+
+
+@dataclass(frozen=True)
+class AllocationConfig:
+    """What to allocate: budgets in FLOPs, or model sizes to find the budgets of; both empty for the
+    sweep's own budgets and some beyond them.
+    """
+
+    flops: list[float] = field(default_factory=list)
+    n_params: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for name in ("flops", "n_params"):
+            for value in getattr(self, name):
+                require(value > 0, f"allocation.{name} has {value}; expected positive numbers")
+
+
+@dataclass(frozen=True)
+class AnalysisConfig:
+    """One report: its runs (exactly one of sweeps and table), its fits, and where it goes."""
+
+    sweeps: list[str] = field(default_factory=list)
+    table: TableConfig = field(default_factory=TableConfig)
+    counting: str = "exact"
+    fit: FitConfig = field(default_factory=FitConfig)
+    allocation: AllocationConfig = field(default_factory=AllocationConfig)
+    out: str | None = None
+    title: str | None = None
+
+    def __post_init__(self) -> None:
+        one_of("counting", self.counting, COUNTINGS)
+        if bool(self.sweeps) == bool(self.table.path):
+            raise SpecError(
+                f"give exactly one of sweep=DIRECTORY and table=FILE; got "
+                f"{'both' if self.sweeps else 'neither'}; "
+                f"for example: python -m analysis sweep=results/demo"
+            )

@@ -1,0 +1,347 @@
+"""A study in words, tables and figures: the sections of the report."""
+
+import numpy as np
+import pandas as pd
+
+from analysis import figures
+from analysis.allocation import Advice, preferred
+from analysis.bootstrap import Interval
+from analysis.section import FigureSpec, Section, TableSpec
+from analysis.study import Study
+from analysis.style import count_label, number
+from analysis.surface import PARAMETERS
+
+MOST_ROWS = 500
+"""Runs listed at most; the rest are in the table that the report was made from."""
+
+LOSS_UNIT = "nats/token"
+
+
+def span(interval: Interval | tuple[float, float] | None, digits: int = 3) -> str:
+    """An interval as text; a dash where there is none."""
+    if interval is None or np.isnan(interval).any():
+        return "–"
+    return f"{number(interval[0], digits)} to {number(interval[1], digits)}"
+
+
+def decision(study: Study, advice: list[Advice]) -> str:
+    """What to train, in one sentence with its interval; or why the runs can't say."""
+    approach = preferred(study)
+    rows = [row for row in advice if row.approach == approach and not row.extrapolated]
+    if approach is None or not rows:
+        return (
+            "These runs do not determine a compute-optimal size: no approach reached a trustworthy "
+            "fit. The sections below say why, and which runs would help."
+        )
+    best = rows[-1]
+    fit = getattr(study, approach)
+    a = study.intervals.get(approach, {}).get("a")
+    ratio = f"{number(best.tokens_per_param, 2)} tokens a parameter"
+    within = f" (95 % interval {span(best.n_interval)})" if np.isfinite(best.n_interval[0]) else ""
+    return (
+        f"With {number(best.flops)} FLOPs, train {count_label(best.n_opt)} parameters{within} on "
+        f"{count_label(best.d_opt)} tokens, {ratio}; as compute grows, N should grow as C to the "
+        f"power {number(fit.a, 2)} ({span(a, 2)})."
+    )
+
+
+def caveats(study: Study) -> list[str]:
+    """What a reader must know before believing the decision."""
+    notes = list(study.table.warnings)
+    a = {name: getattr(study, name).a for name in ("envelope", "isoflop", "parametric")
+         if getattr(study, name) is not None and np.isfinite(getattr(study, name).a)}  # fmt: skip
+    if len(a) > 1 and max(a.values()) - min(a.values()) > 0.1:
+        notes.append(
+            "The approaches disagree on the exponent of N: "
+            + ", ".join(f"{name} {value:.2f}" for name, value in a.items())
+        )
+    for name, fit in (("parametric", study.parametric), ("isoflop", study.isoflop)):
+        if fit is not None and fit.status != "converged":
+            notes.append(f"The {name} fit is {fit.status}: {fit.reason}")
+    if study.isoflop is not None:
+        for valley in study.isoflop.valleys:
+            if not valley.bracketed:
+                sizes = " and ".join(count_label(n) for n in valley.propose)
+                notes.append(
+                    f"Budget {number(valley.flops)}: {valley.reason}; runs at N = {sizes} would "
+                    f"bracket the minimum"
+                )
+    flat = [name for name, p in study.profiles.items() if p.flat]
+    if flat:
+        notes.append(f"The runs do not bound {', '.join(flat)} on one side (flat profile)")
+    return notes
+
+
+def study_sections(study: Study, advice: list[Advice]) -> list[Section]:
+    """The sections on fits, in the order of the report."""
+    made = [
+        runs_section(study),
+        envelope_section(study),
+        isoflop_section(study),
+        parametric_section(study),
+        overlay_section(study, advice),
+        holdout_section(study),
+        kaplan_section(study),
+        counting_section(study),
+    ]
+    return [section for section in made if section is not None]
+
+
+def runs_section(study: Study) -> Section:
+    runs = study.runs
+    budgets = np.unique(runs.budget[np.isfinite(runs.budget)])
+    data = sorted(set(study.table.runs["data"])) if "data" in study.table.runs else []
+    text = (
+        f"{len(runs)} runs fitted{' on ' + ', '.join(data) if data else ''}, "
+        f"{len(study.table.excluded)} excluded (listed below with reasons). "
+        f"N from {count_label(runs.n_params.min())} to {count_label(runs.n_params.max())}, "
+        f"D from {count_label(runs.n_tokens.min())} to {count_label(runs.n_tokens.max())}, "
+        f"C from {number(runs.flops.min())} to {number(runs.flops.max())} FLOPs in "
+        f"{len(budgets)} compute budgets; loss {number(runs.loss.min(), 4)} to "
+        f"{number(runs.loss.max(), 4)} {LOSS_UNIT}."
+    )
+    cost = (
+        f"Counting: {runs.counting}. These runs cost C = {number(float(runs.cost.k))} "
+        f"N^{number(float(runs.cost.gamma))} D FLOPs (fitted), which closed-form optima use."
+    )
+    return Section("The runs", [text, cost])
+
+
+def envelope_section(study: Study) -> Section | None:
+    fit = study.envelope
+    title = "Approach 1: the envelope of training curves"
+    if fit is None:
+        return _absent(study, "envelope", title)
+    text = (
+        f"At each amount of compute, the run with the least loss so far "
+        f"({'1,500 log-spaced amounts' if fit.method == 'bins' else 'convex hull in log-log'}). "
+        f"N grows as C^{number(fit.a)} ({span(study.intervals.get('envelope', {}).get('a'))}), "
+        f"D as C^{number(fit.b)} ({span(study.intervals.get('envelope', {}).get('b'))}). Losses in "
+        f"the middle of a decaying schedule lie above what a run that ends there would reach."
+    )
+    figure = FigureSpec(
+        "loss_curves",
+        figures.loss_curves(study),
+        f"Loss against training compute for {len(study.runs)} runs with their lower envelope; "
+        f"beside it the size of the best run against compute, rising as C^{number(fit.a)}.",
+        "Training curves, coloured by size, and the size of the run on the envelope.",
+    )
+    return Section(title, [text, *_status(fit.status, fit.reason)], [figure])
+
+
+def isoflop_section(study: Study) -> Section | None:
+    fit = study.isoflop
+    title = "Approach 2: IsoFLOP profiles"
+    if fit is None:
+        return _absent(study, "isoflop", title)
+    own = study.intervals.get("isoflop", {})
+    text = (
+        f"For each budget a {fit.valleys[0].curve} in log N and its minimum. "
+        f"N_opt grows as C^{number(fit.a)} ({span(own.get('a'))}), D_opt as C^{number(fit.b)} "
+        f"({span(own.get('b'))}), each minimum weighted by its own uncertainty. A profile's runs "
+        f"scatter by {number(fit.noise, 2)} {LOSS_UNIT} about it."
+    )
+    lowest = min(fit.valleys, key=lambda valley: valley.loss)
+    figure = FigureSpec(
+        "isoflop",
+        figures.valleys(study),
+        f"Final loss against parameters for {len(fit.valleys)} budgets, each a valley; minima move "
+        f"to larger models with compute, down to a loss of {number(lowest.loss, 4)}.",
+        "Profiles with minima (diamonds, 95 % intervals in N) and the power law through them.",
+    )
+    rows = [
+        [
+            number(valley.flops),
+            str(len(valley.losses)),
+            count_label(valley.n_opt),
+            span(valley.interval),
+            count_label(valley.d_opt),
+            number(valley.d_opt / valley.n_opt),
+            number(valley.loss, 4),
+            "yes" if valley.bracketed else f"no: {valley.reason}",
+        ]
+        for valley in fit.valleys
+    ]
+    table = TableSpec(
+        "Minima",
+        ["budget (FLOPs)", "runs", "N_opt", "95 % interval", "D_opt", "D/N", "loss", "bracketed"],
+        rows,
+    )
+    return Section(title, [text, *_status(fit.status, fit.reason)], [figure], [table])
+
+
+def parametric_section(study: Study) -> Section | None:
+    fit = study.parametric
+    title = "Approach 3: the parametric surface"
+    if fit is None:
+        return _absent(study, "parametric", title)
+    text = (
+        f"L(N, D) = E + A/N^alpha + B/D^beta by Huber loss (delta {number(fit.delta)}, "
+        f"{fit.reduction}) on log residuals: objective {fit.objective:.9g}, largest gradient "
+        f"{fit.gradient_norm:.1e}, {fit.n_basins} basin(s) among the starts, condition "
+        f"{fit.condition:.2g}. Bootstrap over {study.config.resample}, "
+        f"{study.n_resamples:,} resamples."
+    )
+    own = study.intervals.get("parametric", {})
+    rows = []
+    for name in (*PARAMETERS, "a", "b"):
+        held = study.profiles.get(name)
+        rows.append([
+            name,
+            number(getattr(fit, name), 5),
+            "fixed" if name in fit.fixed else span(own.get(name), 4),
+            span(held.interval, 4) + (" (flat)" if held.flat else "") if held else "–",
+        ])  # fmt: skip
+    table = TableSpec(
+        "Parameters", ["parameter", "value", "95 % bootstrap", "95 % profile likelihood"], rows
+    )
+    return Section(title, [text, *_status(fit.status, fit.reason)], [], [table])
+
+
+def overlay_section(study: Study, advice: list[Advice]) -> Section:
+    figure = FigureSpec(
+        "optimum",
+        figures.optimum(study),
+        "Optimal parameters and optimal tokens against compute, one line for each approach, with "
+        "the measured minima of the profiles.",
+        "N_opt and D_opt against compute. The shaded part lies beyond any run.",
+    )
+    rows = [
+        [
+            number(row.flops) + (" *" if row.extrapolated else ""),
+            row.approach,
+            count_label(row.n_opt),
+            span(row.n_interval),
+            count_label(row.d_opt),
+            span(row.d_interval),
+            number(row.tokens_per_param),
+            number(row.loss, 4),
+            span(row.loss_interval, 4),
+        ]
+        for row in advice
+    ]
+    table = TableSpec(
+        "Allocation (* beyond the compute of any run)",
+        ["C (FLOPs)", "approach", "N", "95 %", "D", "95 %", "D/N", "loss", "95 %"],
+        rows,
+    )
+    return Section("All approaches: how to spend compute", [], [figure], [table])
+
+
+def holdout_section(study: Study) -> Section | None:
+    held = study.holdout
+    title = "Prediction of the largest budget, left out"
+    if held is None:
+        return _absent(study, "holdout", title)
+    text = (
+        f"Every law fitted again to the {held.n_fitted} runs below {number(held.flops)} FLOPs and "
+        f"asked for the {held.n_held} runs there."
+    )
+    rows = [
+        [
+            p.law,
+            _percent(p.rms),
+            _percent(p.bias),
+            _percent(p.best),
+            "–" if p.n_opt is None else f"{p.n_opt:.2f} x",
+            p.reason,
+        ]
+        for p in held.predictions
+    ]
+    columns = ["law", "rms error of loss", "mean error", "error of the least loss", "N_opt", "note"]
+    return Section(title, [text], [], [TableSpec("Errors", columns, rows)])
+
+
+def kaplan_section(study: Study) -> Section | None:
+    kaplan = study.kaplan
+    title = "The power laws of Kaplan et al."
+    if kaplan is None:
+        return _absent(study, "kaplan", title)
+    joint = kaplan.joint
+    text = (
+        f"The joint law [(N_c/N)^(alpha_N/alpha_D) + D_c/D]^alpha_D gives alpha_N "
+        f"{number(joint.alpha_N)}, alpha_D {number(joint.alpha_D)}, N_c {number(joint.N_c)}, D_c "
+        f"{number(joint.D_c)}, hence a = {number(joint.a)}; rms of log residuals "
+        f"{number(joint.rms, 2)}; status {joint.status}. Without a floor E such laws bend too little."
+    )
+    rows = [
+        [f"L({name})", number(-law.exponent), span((-law.interval()[1], -law.interval()[0])),
+         str(law.n_points)]
+        for name, law in kaplan.frontier.items()
+    ]  # fmt: skip
+    rows += [[f"L({name})", "–", "–", reason] for name, reason in kaplan.reasons.items()]
+    columns = ["law", "exponent", "95 %", "runs on the frontier"]
+    return Section(title, [text], [], [TableSpec("Frontier laws L = (x_c/x)^alpha", columns, rows)])
+
+
+def counting_section(study: Study) -> Section | None:
+    if len(study.countings) < 2:
+        return None
+    names = ("envelope", "isoflop", "parametric")
+    rows = [
+        [row.counting + (" (this report)" if row.counting == study.runs.counting else ""),
+         *(number(row.a[name]) if name in row.a else "–" for name in names),
+         f"{number(row.k)} N^{number(row.gamma)} D"]
+        for row in study.countings
+    ]  # fmt: skip
+    text = (
+        "The same runs under other conventions for N and C: exponents of N_opt. Compare exponents "
+        "of other papers only under their own convention."
+    )
+    table = TableSpec("Exponent a by convention", ["counting", *names, "cost of the runs"], rows)
+    return Section("Counting conventions", [text], [], [table])
+
+
+def run_table(study: Study) -> TableSpec:
+    frame = study.table.runs
+    columns = {
+        "run_id": str,
+        "name": str,
+        "grid": str,
+        "seed": str,
+        "n_params": lambda v: count_label(float(v)),
+        "n_tokens": lambda v: count_label(float(v)),
+        "flops": lambda v: number(float(v)),
+        "flops_budget": lambda v: number(float(v)),
+        "lr_peak": lambda v: number(float(v)),
+        "loss": lambda v: number(float(v), 5),
+        "bits_per_byte": lambda v: number(float(v), 4),
+        "wall_seconds": lambda v: number(float(v)),
+    }
+    shown = {
+        name: form for name, form in columns.items() if name in frame and frame[name].notna().any()
+    }
+    rows = [
+        [form(value) for form, value in zip(shown.values(), row, strict=True)]
+        for row in frame[list(shown)].head(MOST_ROWS).itertuples(index=False)
+    ]
+    title = f"Fitted runs ({min(len(frame), MOST_ROWS):,} of {len(frame):,})"
+    return TableSpec(title, list(shown), rows)
+
+
+def exclusion_table(study: Study) -> TableSpec:
+    excluded = study.table.excluded
+    rows = [[row.run_id, row.reason] for row in excluded[:MOST_ROWS]]
+    return TableSpec(f"Excluded runs ({len(excluded):,})", ["run", "reason"], rows)
+
+
+def exclusion_counts(study: Study) -> TableSpec:
+    reasons = pd.Series([row.reason for row in study.table.excluded], dtype=str)
+    rows = [[reason, str(count)] for reason, count in reasons.value_counts().head(50).items()]
+    return TableSpec("Exclusions by reason", ["reason", "runs"], rows)
+
+
+def _absent(study: Study, approach: str, title: str) -> Section | None:
+    if approach not in study.missing:
+        return None
+    return Section(title, [f"Not fitted: {study.missing[approach]}."])
+
+
+def _status(status: str, reason: str) -> list[str]:
+    if status == "converged" and not reason:
+        return []
+    return [f"Status: {status}" + (f"; {reason}." if reason else ".")]
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:+.2f} %"

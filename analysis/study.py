@@ -1,0 +1,226 @@
+"""Every fit of one table of runs with its intervals: what fits.json and the report are made
+from.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import numpy as np
+
+from analysis import intervals
+from analysis.bootstrap import Interval
+from analysis.config import FitConfig
+from analysis.counting import COUNTINGS, Counted
+from analysis.envelope import EnvelopeFit, fit_envelope
+from analysis.holdout import Holdout, leave_largest_out
+from analysis.isoflop import IsoflopFit, fit_isoflop
+from analysis.kaplan import KaplanJoint, fit_frontier, fit_joint
+from analysis.parametric import ParametricFit, fit_parametric
+from analysis.powerlaw import PowerLaw
+from analysis.profile import PROFILED, Profile, profile
+from analysis.surface import Cost, FitError, Surface
+from analysis.table import LossTable
+
+log = logging.getLogger(__name__)
+Fit = TypeVar("Fit")
+
+
+@dataclass(frozen=True)
+class KaplanFit:
+    """The joint law and the frontier laws by variable (N, D, C); reasons for what is missing."""
+
+    joint: KaplanJoint
+    frontier: dict[str, PowerLaw]
+    reasons: dict[str, str]
+
+
+@dataclass(frozen=True)
+class CountingRow:
+    """Exponents a = dlog N_opt / dlog C of each approach under one counting convention."""
+
+    counting: str
+    a: dict[str, float]
+    k: float
+    gamma: float
+
+
+@dataclass(frozen=True)
+class Study:
+    """All fits of one table; one that could not be fitted is None, with the reason in `missing`.
+
+    `intervals[approach][quantity]` are 95 % intervals of each approach's default method; `draws`
+    are the surfaces of the bootstrap's resamples, None without one.
+    """
+
+    table: LossTable
+    runs: Counted
+    config: FitConfig
+    envelope: EnvelopeFit | None
+    isoflop: IsoflopFit | None
+    parametric: ParametricFit | None
+    kaplan: KaplanFit | None
+    holdout: Holdout | None
+    intervals: dict[str, dict[str, Interval]]
+    profiles: dict[str, Profile]
+    draws: Surface | None
+    n_resamples: int
+    countings: tuple[CountingRow, ...]
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+class _Attempts:
+    """Runs fits that may not be possible and keeps the reason of each that was not."""
+
+    def __init__(self) -> None:
+        self.missing: dict[str, str] = {}
+
+    def __call__(self, name: str, fit: Callable[[], Fit]) -> Fit | None:
+        try:
+            return fit()
+        except FitError as error:
+            self.missing[name] = str(error)
+            log.debug("%s: %s", name, error)
+            return None
+
+
+def run_study(table: LossTable, config: FitConfig, counting: str = "exact") -> Study:
+    """All approaches on the runs of a table that belong together (see `table.select`).
+
+    Raises:  FitError: a counting convention whose columns the table lacks.
+    """
+    attempt = _Attempts()
+    runs = _with_cost(table.counted(counting), config)
+    asked = set(config.approaches)
+    envelope = (
+        attempt("envelope", lambda: _envelope(table, runs, config)) if "envelope" in asked else None
+    )
+    isoflop = attempt("isoflop", lambda: _isoflop(runs, config)) if "isoflop" in asked else None
+    parametric = None
+    if "parametric" in asked:
+        parametric = attempt("parametric", lambda: _parametric(table, runs, config))
+    kaplan = attempt("kaplan", lambda: _kaplan(runs, config)) if "kaplan" in asked else None
+    holdout = attempt("holdout", lambda: leave_largest_out(runs, config.valley, config.delta))
+    study = Study(
+        table=table,
+        runs=runs,
+        config=config,
+        envelope=envelope,
+        isoflop=isoflop,
+        parametric=parametric,
+        kaplan=kaplan,
+        holdout=holdout,
+        intervals={},
+        profiles={},
+        draws=None,
+        n_resamples=0,
+        countings=_countings(table, config),
+        missing=attempt.missing,
+    )
+    return _with_intervals(study, attempt)
+
+
+def _with_cost(runs: Counted, config: FitConfig) -> Counted:
+    return replace(runs, cost=Cost()) if config.cost == "6nd" else runs
+
+
+def _envelope(table: LossTable, runs: Counted, config: FitConfig) -> EnvelopeFit:
+    if not len(table.curves):
+        raise FitError("the table has no training curves; the envelope needs losses along training")
+    return fit_envelope(table.training_curves(runs), config.envelope)
+
+
+def _isoflop(runs: Counted, config: FitConfig) -> IsoflopFit:
+    rows = np.isfinite(runs.budget)
+    if not rows.any():
+        raise FitError("no group of runs shares a compute budget; add a column flops_budget")
+    used = runs.take(np.flatnonzero(rows))
+    return fit_isoflop(used.budget, used.n_params, used.n_tokens, used.loss, curve=config.valley)
+
+
+def _parametric(table: LossTable, runs: Counted, config: FitConfig) -> ParametricFit:
+    weights = None
+    if config.weights is not None:
+        if config.weights not in table.runs:
+            raise FitError(f"fit.weights={config.weights} is no column of the runs")
+        weights = table.runs[config.weights].to_numpy(dtype=float)
+    return fit_parametric(
+        runs.n_params,
+        runs.n_tokens,
+        runs.loss,
+        weights=weights,
+        delta=config.delta,
+        reduction=config.reduction,
+        above=config.above,
+        fixed=config.fixed,
+        cost=runs.cost,
+    )
+
+
+def _kaplan(runs: Counted, config: FitConfig) -> KaplanFit:
+    attempt = _Attempts()
+    columns = {"N": runs.n_params, "D": runs.n_tokens, "C": runs.flops}
+    laws = {
+        name: attempt(name, lambda x=x: fit_frontier(x, runs.loss)) for name, x in columns.items()
+    }
+    joint = fit_joint(
+        runs.n_params, runs.n_tokens, runs.loss, delta=max(config.delta, 1e-6), cost=runs.cost
+    )
+    frontier = {name: law for name, law in laws.items() if law is not None}
+    return KaplanFit(joint, frontier, attempt.missing)
+
+
+def _countings(table: LossTable, config: FitConfig) -> tuple[CountingRow, ...]:
+    """The exponents under every convention that the table has the columns for, without
+    intervals.
+    """
+    rows = []
+    for counting in COUNTINGS:
+        attempt = _Attempts()
+        runs = attempt(counting, lambda c=counting: _with_cost(table.counted(c), config))
+        if runs is None:
+            continue
+        fits = {
+            "envelope": attempt("envelope", lambda r=runs: _envelope(table, r, config)),
+            "isoflop": attempt("isoflop", lambda r=runs: _isoflop(r, config)),
+            "parametric": attempt("parametric", lambda r=runs: _parametric(table, r, config)),
+        }
+        a = {name: fit.a for name, fit in fits.items() if fit is not None and np.isfinite(fit.a)}
+        rows.append(CountingRow(counting, a, float(runs.cost.k), float(runs.cost.gamma)))
+    return tuple(rows)
+
+
+def _with_intervals(study: Study, attempt: _Attempts) -> Study:
+    """The study with bootstrap and profile intervals of whatever was fitted."""
+    config, fit = study.config, study.parametric
+    n_draws = intervals.n_resamples(config, len(study.runs))
+    found: dict[str, dict[str, Interval]] = {}
+    profiles: dict[str, Profile] = {}
+    draws = None
+    if study.isoflop and study.isoflop.n_law and study.isoflop.d_law:
+        laws = {"a": study.isoflop.n_law, "b": study.isoflop.d_law}
+        found["isoflop"] = {name: law.interval() for name, law in laws.items()}
+    weights = None
+    if n_draws:
+        weights = attempt("bootstrap", lambda: intervals.counts(study.table.runs, config, n_draws))
+    if weights is not None and study.envelope and study.envelope.status == "converged":
+        curves = study.table.training_curves(study.runs)
+        exponents = intervals.envelope_draws(curves, study.runs, weights)
+        found["envelope"] = intervals.exponent_intervals(exponents)
+    if fit is not None and fit.status == "converged":
+        names = [name for name in PROFILED if name not in fit.fixed]
+        profiles = {name: profile(fit, name) for name in names}
+        if weights is not None:
+            draws = intervals.parametric_draws(fit, weights)
+            found["parametric"] = intervals.parametric_intervals(draws)
+        if weights is None or config.interval == "profile":
+            found["parametric"] = {name: p.interval for name, p in profiles.items()}
+    return replace(
+        study,
+        intervals=found,
+        profiles=profiles,
+        draws=draws,
+        n_resamples=0 if weights is None else n_draws,
+        missing=attempt.missing,
+    )

@@ -1,0 +1,110 @@
+"""How every figure looks: one ink, one grid, colours that colour-blind readers tell apart."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+INK = "#1b1e23"
+"""Text and axes; the report replaces it by the page's own ink, so that figures follow dark mode."""
+
+FAINT = "#d8dbe0"
+"""Grid lines; replaced like INK."""
+
+BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY, GREY = (
+    "#0072b2",
+    "#e69f00",
+    "#009e73",
+    "#cc79a7",
+    "#d55e00",
+    "#56b4e9",
+    "#8b9098",
+)
+"""Okabe and Ito's palette (2008)."""
+
+APPROACH_COLOURS = {
+    "envelope": ORANGE,
+    "isoflop": BLUE,
+    "parametric": GREEN,
+    "kaplan": PURPLE,
+    "published": GREY,
+}
+APPROACH_MARKS = {"envelope": ":", "isoflop": "-", "parametric": "--", "kaplan": "-."}
+
+_RC = {
+    "font.size": 9.5,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9.5,
+    "legend.fontsize": 8.5,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "white",
+    "lines.linewidth": 1.6,
+    "svg.fonttype": "path",
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """The project's matplotlib settings, for the time of drawing."""
+    with mpl.rc_context(_RC):
+        yield
+
+
+def new_figure(
+    columns: int = 1, width: float = 9.0, height: float = 4.0
+) -> tuple[Figure, list[Axes]]:
+    """A figure with one row of axes; never registered with pyplot, so nothing must be closed."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(1, columns, squeeze=False)[0]
+    return figure, list(axes)
+
+
+def budget_colours(budgets: np.ndarray) -> dict[float, tuple[float, float, float, float]]:
+    """A viridis colour for each budget, dark for small; the palest yellow is left out."""
+    cmap = mpl.colormaps["viridis"]
+    unique = np.unique(budgets)
+    shades = np.linspace(0.0, 0.88, len(unique)) if len(unique) > 1 else [0.4]
+    return {float(budget): cmap(shade) for budget, shade in zip(unique, shades, strict=True)}
+
+
+def size_norm(n_params: np.ndarray) -> LogNorm:
+    low, high = float(n_params.min()), float(n_params.max())
+    return LogNorm(low, high if high > low else low * 1.01)
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number as people write it: 1.23e+12 as 1.23e12, thousands as 12.3k, small ones plainly."""
+    if not np.isfinite(value):
+        return "–" if np.isnan(value) else ("∞" if value > 0 else "-∞")
+    if value != 0 and not 1e-3 <= abs(value) < 1e6:
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        return f"{mantissa}e{int(exponent)}"
+    return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"
+
+
+def count_label(value: float) -> str:
+    """A count with a unit: 1.3k, 25M, 7B, 1.2T."""
+    for scale, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= scale:
+            return number(value, 3) if value >= 1e15 else f"{value / scale:.3g}{unit}"
+    return f"{value:.3g}"
