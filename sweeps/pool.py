@@ -4,12 +4,8 @@ One thread a worker hands it runs, longest first; a worker that dies takes only 
 and is replaced. Stopping once lets every worker save its run; stopping twice kills them.
 """
 
-import contextlib
-import json
 import logging
-import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -18,13 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweeps.admission import Admission, Task
-from sweeps.slots import Slot, environment
+from sweeps.process import WorkerProcess
+from sweeps.slots import Slot
 from sweeps.state import last_line, silence
-from train.record import DONE, IsoflopError, append_status, read_record
+from train.record import DONE, append_status, read_record
+from train.spec import IsoflopError
 
 WORKER = [sys.executable, "-m", "sweeps.worker"]
-START_SECONDS = 300.0
-"""A worker that has not finished its imports by then is broken."""
+
+TICK_SECONDS = 0.5
 
 Report = Callable[[Task, str, str], None]
 """Told (task, status, message) when a run starts ("running") and when it ends."""
@@ -33,11 +31,10 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class _Worker:
-    """A worker process and the run it has in hand."""
+class _Duty:
+    """A worker and the run that it has in hand."""
 
-    process: subprocess.Popen[str]
-    log: Path
+    worker: WorkerProcess
     task: Task | None = None
     since: float = 0.0
     hung: bool = False
@@ -61,7 +58,7 @@ class Pool:
         self._hang_seconds = hang_seconds
         self._limits = limits or {}
         self._command = command or WORKER
-        self._workers: dict[int, _Worker] = {}
+        self._duties: dict[int, _Duty] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._queue = Admission([], {})
@@ -80,7 +77,7 @@ class Pool:
             thread.start()
         while any(thread.is_alive() for thread in threads):
             for thread in threads:
-                thread.join(timeout=0.5 / len(threads))
+                thread.join(timeout=TICK_SECONDS / len(threads))
             self._kill_hung()
         if self._broken:
             raise IsoflopError(self._broken[0])
@@ -96,85 +93,63 @@ class Pool:
     def _end(self, number: signal.Signals) -> None:
         self._stopping.set()
         self._queue.close()
-        for worker in list(self._workers.values()):
-            if worker.process.poll() is None:
-                worker.process.send_signal(number)
+        for duty in list(self._duties.values()):
+            duty.worker.signal(number)
 
     def _serve(self, slot: Slot) -> None:
-        worker, queue = None, self._queue
+        """One worker's life: start, train what the queue hands out, be replaced on death."""
+        duty, queue = None, self._queue
         while (task := queue.take(slot.device)) is not None:
             try:
-                if worker is None or worker.process.poll() is not None:
-                    worker = self._start(slot)
-                if worker is None:
+                if duty is None or not duty.worker.alive:
+                    if duty is not None:
+                        duty.worker.retire()
+                    duty = self._start(slot)
+                if duty is None:
                     queue.close()
                     break
-                self._train(worker, task)
+                self._train(duty, task)
             finally:
                 queue.release(task, slot.device)
-        if worker is not None:
-            _retire(worker)
+        if duty is not None:
+            duty.worker.retire()
 
-    def _start(self, slot: Slot) -> _Worker | None:
+    def _start(self, slot: Slot) -> _Duty | None:
         """A worker that has said it is ready; None where it can't start, with the reason kept."""
         path = self._log_dir / f"worker-{slot.index}.log"
-        with path.open("ab") as stream:
-            process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stream,
-                env=environment(slot, dict(os.environ)),
-                text=True,
-                start_new_session=True,
-            )
-        if slot.cores:
-            _pin(process.pid, slot.cores)
-        worker = _Worker(process, path)
-        with self._lock:
-            self._workers[slot.index] = worker
+        worker = WorkerProcess(slot, self._command, path)
+        duty = self._duties[slot.index] = _Duty(worker)
         if self._stopping.is_set():
-            process.terminate()
-        timer = threading.Timer(START_SECONDS, process.kill)
-        timer.start()
-        ready = _read(worker)
-        timer.cancel()
-        if ready is None and not self._stopping.is_set():
-            self._broken.append(
-                f"worker {slot.index} can't start ({_ending(process)}): "
-                f"{last_line(path) or 'no output'}; see {path}"
-            )
-        return worker if ready is not None else None
+            worker.signal(signal.SIGTERM)
+        if worker.ready():
+            return duty
+        worker.retire()
+        if not self._stopping.is_set():
+            reason = f"{worker.ending()}: {last_line(path) or 'no output'}"
+            self._broken.append(f"worker {slot.index} can't start ({reason}); see {path}")
+        return None
 
-    def _train(self, worker: _Worker, task: Task) -> None:
-        worker.task, worker.since, worker.hung = task, time.time(), False
+    def _train(self, duty: _Duty, task: Task) -> None:
+        duty.since, duty.hung, duty.task = time.time(), False, task
         self._tell(task, "running", "")
-        reply = None
-        try:
-            assert worker.process.stdin is not None  # opened with a pipe
-            worker.process.stdin.write(f"{task.run_dir}\n")
-            worker.process.stdin.flush()
-            reply = _read(worker)
-        except BrokenPipeError:
-            pass
-        worker.task = None
+        reply = duty.worker.ask(task.run_dir)
+        duty.task = None
         if reply is not None:
             self._tell(task, str(reply["status"]), str(reply.get("message", "")))
         else:
-            self._tell(task, *self._dead(worker, task))
+            self._tell(task, *self._dead(duty, task))
 
-    def _dead(self, worker: _Worker, task: Task) -> tuple[str, str]:
+    def _dead(self, duty: _Duty, task: Task) -> tuple[str, str]:
         """Record the death of a worker as the end of its run, and say what is known of it."""
-        how = _ending(worker.process)
-        record = _record_status(task.run_dir)
-        if record in DONE:
-            return record, ""
-        if worker.hung:
+        how = duty.worker.ending()
+        if (recorded := _recorded_status(task.run_dir)) in DONE:
+            return recorded, ""
+        if duty.hung:
             status, message = "failed", f"no progress for {self._hang_seconds:g} s; worker ended"
         elif self._stopping.is_set():
             status, message = "preempted", "the launcher was stopped"
         else:
-            status, message = "failed", f"worker {how}; see {worker.log}"
+            status, message = "failed", f"worker {how}; see {duty.worker.log_path}"
         try:
             append_status(task.run_dir, status, message=message)
         except IsoflopError as error:
@@ -187,58 +162,20 @@ class Pool:
 
     def _kill_hung(self) -> None:
         """End workers whose run has written nothing for too long; their thread sees them die."""
-        for worker in list(self._workers.values()):
-            task = worker.task
-            if task is None or time.time() - worker.since < self._hang_seconds:
+        for duty in list(self._duties.values()):
+            task = duty.task
+            if task is None or time.time() - duty.since < self._hang_seconds:
                 continue
             if silence(task.run_dir) > self._hang_seconds:
-                worker.hung = True
+                duty.hung = True
                 log.warning("%s shows no progress; its worker is replaced", task.run_dir.name)
-                worker.process.kill()
+                duty.worker.signal(signal.SIGKILL)
 
 
-def _read(worker: _Worker) -> dict[str, object] | None:
-    """The worker's next reply, or None once it is dead."""
-    assert worker.process.stdout is not None  # opened with a pipe
-    line = worker.process.stdout.readline()
-    try:
-        return json.loads(line) if line else None
-    except ValueError:
-        return None
-
-
-def _retire(worker: _Worker) -> None:
-    """Close the worker's input, which ends it between runs, and wait for it."""
-    assert worker.process.stdin is not None  # opened with a pipe
-    with contextlib.suppress(BrokenPipeError):
-        worker.process.stdin.close()
-    try:
-        worker.process.wait(timeout=30)
-    except subprocess.TimeoutExpired:
-        worker.process.kill()
-        worker.process.wait()
-
-
-def _ending(process: subprocess.Popen[str]) -> str:
-    code = process.wait()
-    if code >= 0:
-        return f"exited with status {code}"
-    name = signal.Signals(-code).name
-    cause = " (out of memory, or killed by hand)" if name == "SIGKILL" else ""
-    return f"killed by {name}{cause}"
-
-
-def _record_status(run_dir: Path) -> str | None:
+def _recorded_status(run_dir: Path) -> str:
+    """Status of a run's record, or an empty string where none can be read."""
     try:
         record = read_record(run_dir)
     except IsoflopError:
-        return None
-    return record.status if record else None
-
-
-def _pin(pid: int, cores: tuple[int, ...]) -> None:
-    if hasattr(os, "sched_setaffinity"):
-        try:
-            os.sched_setaffinity(pid, cores)
-        except OSError as error:
-            log.warning("can't pin worker %d to cores %s: %s", pid, cores, error)
+        return ""
+    return record.status if record else ""
