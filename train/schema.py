@@ -164,10 +164,10 @@ def _schema(cls: type, composed: Any) -> DictConfig:
         nested = _dataclass_of(hint)
         if nested and (values is not None or OmegaConf.is_missing(node, name)):
             node[name] = _schema(nested, values)
-        elif get_origin(hint) is dict and isinstance(values, DictConfig):
-            if element := _dataclass_of(get_args(hint)[1]):
-                for key in values:
-                    node[name][key] = _schema(element, values[key])
+        element = _dataclass_of(get_args(hint)[1]) if get_origin(hint) is dict else None
+        if element and isinstance(values, DictConfig):
+            for key in values:
+                node[name][key] = _schema(element, values[key])
     return node
 
 

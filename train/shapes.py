@@ -1,5 +1,6 @@
 """Architecture ladders: a width to a whole shape, a parameter count to the nearest shape."""
 
+import math
 from dataclasses import replace
 
 from train.flops import count_params
@@ -27,9 +28,11 @@ def d_ff_for(d_model: int, family: str) -> int:
 
 
 def complete_shape(model: ModelSpec) -> ModelSpec:
-    """The model with n_layers, n_heads and d_ff filled in where they are None.
+    """The model with n_layers, n_heads, d_ff and init_std filled in where they are None.
 
-    Depth is about d_model/64 and at least 2.
+    Depth is about d_model/64 and at least 2; weights start with std sqrt(2 / (5 d_model)), which is
+    GPT-2's 0.02 at width 1000 and keeps small models from starting far too small.
+    Source:  Nguyen and Salazar 2019 (small init).
     Raises:  SpecError: an odd width, which has no even head size.
     """
     if model.n_heads is None and model.d_model % 2:
@@ -39,6 +42,7 @@ def complete_shape(model: ModelSpec) -> ModelSpec:
         n_layers=model.n_layers or max(2, round(model.d_model / 64)),
         n_heads=model.n_heads or max(1, model.d_model // head_dim_for(model.d_model)),
         d_ff=model.d_ff or d_ff_for(model.d_model, model.family),
+        init_std=model.init_std or math.sqrt(2 / (5 * model.d_model)),
     )
 
 

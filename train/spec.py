@@ -62,14 +62,17 @@ class ModelSpec:
     vocab_size: int | None = None
     seq_len: int = 128
     tied: bool = False
-    init_std: float = 0.02
+    init_std: float | None = None
 
     def __post_init__(self) -> None:
         one_of("model.family", self.family, FAMILIES)
         for name in ("d_model", "n_layers", "n_heads", "d_ff", "vocab_size", "seq_len"):
             value = getattr(self, name)
             require(value is None or value >= 1, f"model.{name}={value} must be at least 1")
-        require(self.init_std > 0, f"model.init_std={self.init_std} must be positive")
+        require(
+            self.init_std is None or self.init_std > 0,
+            f"model.init_std={self.init_std} must be positive",
+        )
         if self.n_heads is not None and self.d_model % self.n_heads:
             below = self.d_model - self.d_model % self.n_heads
             fixes = " or ".join(str(d) for d in (below, below + self.n_heads) if d > 0)
