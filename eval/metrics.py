@@ -124,6 +124,12 @@ def target_nll_per_token(outcome: Outcome) -> float | None:
     return None if total is None else total / len(outcome.target_logprobs)
 
 
+def token_nll(outcome: Outcome) -> float | None:
+    """Mean negative log-likelihood of the target's tokens, stop token left out, nats per token."""
+    given = outcome.target_logprobs[:-1]
+    return -sum(given) / len(given) if given else None
+
+
 def answer_probability(outcome: Outcome) -> float | None:
     """exp(sum of target log-probabilities): P(fully correct) at temperature 1, exact."""
     total = target_nll(outcome)
@@ -242,6 +248,7 @@ ITEM_METRICS: dict[str, ItemMetric] = {
     "token_edit_distance_normalized": token_edit_distance_normalized,
     "token_accuracy": token_accuracy,
     "stop_accuracy": stop_accuracy,
+    "token_nll": token_nll,
     "target_nll": target_nll,
     "target_nll_per_token": target_nll_per_token,
     "answer_probability": answer_probability,
@@ -264,6 +271,7 @@ LOWER_IS_BETTER = frozenset(
     {
         "token_edit_distance",
         "token_edit_distance_normalized",
+        "token_nll",
         "target_nll",
         "target_nll_per_token",
         "brier_sum",

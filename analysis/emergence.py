@@ -1,0 +1,247 @@
+"""Metric against scale: how emergent it looks, how surprising that is, and where it rises.
+
+The emergence score (Schaeffer et al. 2023, after Srivastava et al. 2022) is large for a sudden
+jump. It is not 0 on noise and not small for a smooth rise, so it never stands alone here: beside it
+are a null distribution and what a straight line through as many points would score.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import least_squares
+
+Floats = NDArray[np.float64]
+
+MIN_POINTS = 3
+"""Fewer scales than these have no shape."""
+
+
+@dataclass(frozen=True)
+class Null:
+    """A score under chance: quantiles of |score|, and P(|null| >= |score|) with add-one."""
+
+    kind: str
+    n_draws: int
+    median: float
+    q95: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Transition:
+    """A logistic rise in log x: low + (high - low) / (1 + (x / threshold)^-steepness).
+
+    `width` is the number of decades of x between 10 % and 90 % of the rise. Intervals are 95 %.
+    `status` is converged; bound_hit (the threshold is at an end of the measured range, so the rise
+    was seen in part only); degenerate (constant, or too few points).
+    """
+
+    low: float
+    high: float
+    threshold: float
+    steepness: float
+    status: str
+    threshold_interval: tuple[float, float] = (math.nan, math.nan)
+    width_interval: tuple[float, float] = (math.nan, math.nan)
+
+    @property
+    def width(self) -> float:
+        return 2 * math.log(9) / self.steepness / math.log(10) if self.steepness > 0 else math.nan
+
+    def __call__(self, x: ArrayLike) -> Floats:
+        return _logistic(np.log(np.asarray(x, float)), self.low, self.high,
+                         math.log(self.threshold), self.steepness)  # fmt: skip
+
+
+def emergence_score(x: ArrayLike, y: ArrayLike) -> float:
+    """sign(argmax y - argmin y) (max y - min y) / sqrt(median of squared steps), y sorted by x.
+
+    M points on a straight line score M - 1 whatever its slope; a constant scores 0, and +-inf means
+    that more than half of the steps are exactly 0 and others are not. x's spacing is not used.
+
+    Args:    x: scale, shape (points,); y: metric, same shape, higher or lower better alike.
+    Raises:  ValueError: lengths differ, fewer than two points, or values that are not finite.
+    """
+    x, y = _checked(x, y)
+    return float(_scores(y[np.argsort(x, kind="stable")][None])[0])
+
+
+def permutation_null(
+    x: ArrayLike, y: ArrayLike, rng: np.random.Generator, n_draws: int = 2000
+) -> Null:
+    """Null by shuffling y over x: would these very values in any order look as emergent?
+
+    Its p-value can't be below the share of orders that score alike, about 2 in M! for M points.
+    """
+    x, y = _checked(x, y)
+    shuffled = rng.permuted(np.tile(y, (n_draws, 1)), axis=1)
+    return _null("permutation", emergence_score(x, y), shuffled)
+
+
+def chance_null(
+    x: ArrayLike,
+    y: ArrayLike,
+    rng: np.random.Generator,
+    n_draws: int = 2000,
+    spread: float | ArrayLike = 1.0,
+) -> Null:
+    """Null by noise alone: every point at one level, with independent normal errors of `spread`.
+
+    The score does not depend on a common scale, so for equal errors `spread` does not matter; pass
+    standard errors where they differ. Twelve points score about 3.3 at the median, 6.5 at 95 %.
+    """
+    x, y = _checked(x, y)
+    noise = rng.standard_normal((n_draws, len(y))) * np.asarray(spread, float)
+    return _null("chance", emergence_score(x, y), noise)
+
+
+def fit_transition(
+    x: ArrayLike, y: ArrayLike, rng: np.random.Generator | None = None, n_resamples: int = 200
+) -> Transition:
+    """Logistic rise (or fall) of y in log x by least squares; intervals by resampling the points.
+
+    Args:    x: scale > 0, shape (points,), repeats allowed (seeds); rng: None gives no intervals.
+    Raises:  ValueError: as `emergence_score`, or x not positive.
+    """
+    x, y = _checked(x, y)
+    if (x <= 0).any():
+        raise ValueError(f"x must be positive; got {x.min()}")
+    if len(np.unique(x)) < MIN_POINTS + 1 or np.ptp(y) == 0:
+        return Transition(float(y.mean()), float(y.mean()), math.nan, math.nan, "degenerate")
+    log_x = np.log(x)
+    low, high, centre, steepness = _fit_logistic(log_x, y)
+    margin = 0.01 * np.ptp(log_x)
+    inside = log_x.min() + margin < centre < log_x.max() - margin
+    status = "converged" if inside and steepness < _STEEPEST / np.ptp(log_x) * 0.99 else "bound_hit"
+    fitted = Transition(low, high, math.exp(centre), steepness, status)
+    return fitted if rng is None else _with_intervals(fitted, log_x, y, rng, n_resamples)
+
+
+def plateau(x: ArrayLike, y: ArrayLike, share: float = 0.05) -> list[tuple[float, float]]:
+    """Stretches of x over at least two steps in each of which y moves by < `share` of its range."""
+    x, y = _checked(x, y)
+    order = np.argsort(x, kind="stable")
+    x, y = x[order], y[order]
+    still = np.abs(np.diff(y)) < share * np.ptp(y)
+    found, start = [], None
+    for i, flat in enumerate([*still.tolist(), False]):
+        if flat and start is None:
+            start = i
+        elif not flat and start is not None:
+            if i - start >= 2:
+                found.append((float(x[start]), float(x[i])))
+            start = None
+    return found
+
+
+def mean_by(x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
+    """Mean of y at each distinct x, sorted: seeds averaged before a score is taken."""
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    distinct, index = np.unique(x, return_inverse=True)
+    return distinct, np.bincount(index, weights=y) / np.bincount(index)
+
+
+def bootstrap_mean(
+    values: ArrayLike, rng: np.random.Generator, n_resamples: int = 1000
+) -> tuple[float, float]:
+    """95 % percentile-bootstrap interval of a mean; the value itself for a single one."""
+    values = np.asarray(values, float)
+    drawn = rng.choice(values, (n_resamples, len(values))).mean(axis=1)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return float(low), float(high)
+
+
+_STEEPEST = 400.0
+"""Bound of steepness times the range of log x: a rise within 1 % of the range is a step."""
+
+
+def _scores(y: Floats) -> Floats:
+    """Scores of each row, (rows, points) -> (rows,); points already in order of scale."""
+    step = np.sqrt(np.median(np.diff(y, axis=1) ** 2, axis=1))
+    rise = np.ptp(y, axis=1)
+    sign = np.sign(np.argmax(y, axis=1) - np.argmin(y, axis=1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(rise == 0, 0.0, sign * rise / step)
+
+
+def _null(kind: str, score: float, rows: Floats) -> Null:
+    drawn = np.abs(_scores(rows))
+    n_as_large = int(np.sum(drawn >= abs(score) * (1 - 1e-12)))
+    median, q95 = np.quantile(drawn, [0.5, 0.95], method="higher")
+    return Null(kind, len(rows), float(median), float(q95), (1 + n_as_large) / (1 + len(rows)))
+
+
+def _logistic(log_x: Floats, low: float, high: float, centre: float, steepness: float) -> Floats:
+    return low + (high - low) / (1 + np.exp(-np.clip(steepness * (log_x - centre), -500, 500)))
+
+
+def _fit_logistic(log_x: Floats, y: Floats) -> tuple[float, float, float, float]:
+    """Least squares from several steepnesses and centres; the two levels stay within y's range."""
+    span, bottom, top = float(np.ptp(log_x)), float(y.min()), float(y.max())
+    scale = top - bottom
+    margin = 0.05 * scale
+    lower = [bottom - margin, bottom - margin, log_x.min(), 1 / span]
+    upper = [top + margin, top + margin, log_x.max(), _STEEPEST / span]
+    rising = np.corrcoef(log_x, y)[0, 1] >= 0
+    ends = (bottom, top) if rising else (top, bottom)
+    starts = [
+        [*ends, centre, steepness / span]
+        for centre in np.quantile(log_x, [0.25, 0.5, 0.75])
+        for steepness in (4.0, 20.0, 100.0)
+    ]
+
+    def residual(p: Floats) -> Floats:
+        return (_logistic(log_x, *p) - y) / scale
+
+    fits = [
+        least_squares(residual, np.clip(s, lower, upper), bounds=(lower, upper)) for s in starts
+    ]
+    best = min(fits, key=lambda fit: fit.cost)
+    low, high, centre, steepness = (float(v) for v in best.x)
+    return low, high, centre, steepness
+
+
+def _with_intervals(
+    fitted: Transition, log_x: Floats, y: Floats, rng: np.random.Generator, n_resamples: int
+) -> Transition:
+    """Threshold and width over resampled residuals: every scale keeps its points."""
+    residuals = y - fitted(np.exp(log_x))
+    n_free = max(1, len(y) - 4)
+    residuals = residuals * math.sqrt(len(y) / n_free)
+    start = np.array([fitted.low, fitted.high, math.log(fitted.threshold), fitted.steepness])
+    span, scale = float(np.ptp(log_x)), float(np.ptp(y))
+    lower = [y.min() - scale, y.min() - scale, log_x.min(), 1 / span]
+    upper = [y.max() + scale, y.max() + scale, log_x.max(), _STEEPEST / span]
+    base = fitted(np.exp(log_x))
+    thresholds, widths = [], []
+    for _ in range(n_resamples):
+        drawn = base + rng.choice(residuals, len(y))
+        refit = least_squares(
+            lambda p, d=drawn: (_logistic(log_x, *p) - d) / scale,
+            np.clip(start, lower, upper),
+            bounds=(lower, upper),
+        ).x
+        thresholds.append(math.exp(refit[2]))
+        widths.append(2 * math.log(9) / refit[3] / math.log(10))
+    return Transition(
+        fitted.low, fitted.high, fitted.threshold, fitted.steepness, fitted.status,
+        _percentiles(thresholds), _percentiles(widths),
+    )  # fmt: skip
+
+
+def _percentiles(values: list[float]) -> tuple[float, float]:
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _checked(x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    if x.shape != y.shape or x.ndim != 1 or len(x) < 2:
+        raise ValueError(
+            f"x and y have shapes {x.shape} and {y.shape}; expected one shape (points,), at least 2"
+        )
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ValueError("x and y must be finite; drop or report the others first")
+    return x, y
