@@ -102,7 +102,7 @@ def fit_isoflop(
     valleys = tuple(
         _valley(*(column[rows] for column in columns), curve, spread, freedom) for rows in groups
     )
-    return _laws(valleys, spread)
+    return _laws(valleys, spread, freedom)
 
 
 def group_by_flops(flops: np.ndarray, gap: float = 0.1, least: int = 4) -> np.ndarray:
@@ -300,7 +300,7 @@ def _akima_minimum(
     return position, float(values[best]), np.array([]), sigma
 
 
-def _laws(valleys: tuple[Valley, ...], noise: float) -> IsoflopFit:
+def _laws(valleys: tuple[Valley, ...], noise: float, freedom: float) -> IsoflopFit:
     kept = [valley for valley in valleys if valley.bracketed]
     lost = len(valleys) - len(kept)
     reason = f"{lost} of {len(valleys)} budgets have no bracketed minimum" if lost else ""
@@ -309,6 +309,6 @@ def _laws(valleys: tuple[Valley, ...], noise: float) -> IsoflopFit:
     flops = np.array([valley.flops for valley in kept])
     sigma = np.array([valley.sigma for valley in kept])
     usable = sigma if np.all(np.isfinite(sigma) & (sigma > 0)) else None
-    n_law = fit_power_law(flops, np.array([valley.n_opt for valley in kept]), usable)
-    d_law = fit_power_law(flops, np.array([valley.d_opt for valley in kept]), usable)
+    n_law = fit_power_law(flops, np.array([valley.n_opt for valley in kept]), usable, freedom)
+    d_law = fit_power_law(flops, np.array([valley.d_opt for valley in kept]), usable, freedom)
     return IsoflopFit(valleys, n_law, d_law, noise, "converged", reason)

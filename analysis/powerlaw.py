@@ -10,18 +10,22 @@ from analysis.surface import FitError, Numbers
 
 @dataclass(frozen=True)
 class PowerLaw:
-    """y = coefficient * x^exponent; `covariance` (2, 2) is of (log coefficient, exponent)."""
+    """y = coefficient * x^exponent; `covariance` (2, 2) is of (log coefficient, exponent).
+
+    `freedom` is the degrees of freedom that the covariance was estimated with, for Student's t.
+    """
 
     coefficient: float
     exponent: float
     covariance: np.ndarray
     n_points: int
+    freedom: float
 
     def __call__(self, x: Numbers) -> Numbers:
         return self.coefficient * np.asarray(x, dtype=float) ** self.exponent
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Interval of the exponent: Student's t with n - 2 degrees of freedom, normal where known.
+        """Interval of the exponent by Student's t.
 
         NaN with two points and no stated errors, which determine a line but not its uncertainty.
         """
@@ -36,17 +40,20 @@ class PowerLaw:
         return self(x) / factor, self(x) * factor
 
     def _quantile(self, level: float) -> float:
-        if self.n_points <= 2:
-            return float(stats.norm.ppf(0.5 + level / 2))
-        return float(stats.t.ppf(0.5 + level / 2, df=self.n_points - 2))
+        return float(stats.t.ppf(0.5 + level / 2, df=max(self.freedom, 1)))
 
 
-def fit_power_law(x: np.ndarray, y: np.ndarray, sigma: np.ndarray | None = None) -> PowerLaw:
+def fit_power_law(
+    x: np.ndarray,
+    y: np.ndarray,
+    sigma: np.ndarray | None = None,
+    freedom: float = np.inf,
+) -> PowerLaw:
     """Least squares of log y on log x.
 
-    Args:    x, y: (points,), > 0; sigma: standard error of each log y, > 0. With sigma the
-             covariance is that of the stated errors, enlarged where the scatter exceeds them;
-             without, that of the scatter.
+    Args:    x, y: (points,), > 0; sigma: standard error of each log y, > 0, known to `freedom`
+             degrees of freedom. With sigma the covariance is that of the stated errors, enlarged
+             where the scatter exceeds them; without, that of the scatter, n - 2 degrees.
     Raises:  FitError: fewer than two distinct x, or values that are not positive and finite.
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
@@ -70,6 +77,7 @@ def fit_power_law(x: np.ndarray, y: np.ndarray, sigma: np.ndarray | None = None)
         exponent=exponent,
         covariance=to_origin @ at_centre @ to_origin.T,
         n_points=len(x),
+        freedom=freedom if sigma is not None else len(x) - 2,
     )
 
 
