@@ -1,10 +1,15 @@
 """Every test runs on pinned threads and away from the network and the user's own caches."""
 
 import os
+import tempfile
 
-os.environ["OMP_NUM_THREADS"] = "1"
-os.environ["MKL_NUM_THREADS"] = "1"
-os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["WANDB_MODE"] = "offline"
-os.environ["WANDB_SILENT"] = "true"
-os.environ["TOKENIZERS_PARALLELISM"] = "false"
+_SCRATCH = tempfile.TemporaryDirectory(prefix="isoflop-tests-", ignore_cleanup_errors=True)
+os.environ.update(
+    OMP_NUM_THREADS="1",
+    MKL_NUM_THREADS="1",
+    HF_HUB_OFFLINE="1",
+    TOKENIZERS_PARALLELISM="false",
+    WANDB_MODE="offline",
+    WANDB_SILENT="true",
+    ISOFLOP_CACHE=os.environ.get("ISOFLOP_TEST_CACHE", _SCRATCH.name),
+)

@@ -30,9 +30,9 @@ def resolve(spec: RunSpec, facts: DataFacts) -> RunSpec:
     model = complete_shape(model)
     n_params = count_params(model).n_params
     n_tokens = _requested_tokens(spec.horizon, model)
-    rule = hyperparameters(spec.optim.rule, n_params, n_tokens)
+    asked = hyperparameters(spec.optim.rule, n_params, n_tokens)
     batch_tokens = spec.optim.batch_tokens or power_of_two_sequences(
-        rule.batch_tokens, model.seq_len
+        asked.batch_tokens, model.seq_len
     )
     if batch_tokens % model.seq_len:
         below = batch_tokens - batch_tokens % model.seq_len
@@ -42,6 +42,7 @@ def resolve(spec: RunSpec, facts: DataFacts) -> RunSpec:
             f"use {max(below, model.seq_len)} or {below + model.seq_len}"
         )
     n_steps = steps_for(n_tokens, batch_tokens)
+    rule = hyperparameters(spec.optim.rule, n_params, n_steps * batch_tokens)
     warmup = spec.schedule.warmup_tokens
     resolved = replace(
         spec,
