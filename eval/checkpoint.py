@@ -22,7 +22,9 @@ def load_checkpoint(name: str, device: str = "auto") -> tuple[Any, Vocabulary]:
     Raises:  CheckpointError: no such directory or hub name, no network, no tokenizer, bad files.
     """
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     place = _device(device)
     if _looks_like_path(name) and not (Path(name) / "config.json").is_file():
         raise CheckpointError(
