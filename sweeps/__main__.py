@@ -35,6 +35,8 @@ def launch(config: SweepConfig, overrides: list[str], console: Console) -> int:
     from sweeps.plan import make_plan
 
     made = make_plan(config)
+    if config.launcher.kind == "slurm" and config.launcher.dry_run:
+        return show_scripts(config, tasks_of(made), console)
     composed = config_text("sweep", overrides)
     written = write_sweep(made, config, composed, overrides)
     for line in written.repaired:
@@ -53,18 +55,54 @@ def launch(config: SweepConfig, overrides: list[str], console: Console) -> int:
 def retry(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Train again what went wrong, chosen by status."""
     from sweeps.manage import prepare_retry, to_retry
+    from sweeps.slurm import jobs_of
     from sweeps.store import run_dirs
 
-    chosen = to_retry(config.root, config.only_names)
-    tasks = prepare_retry(chosen)
+    jobs = jobs_of(config.root)
+    tasks = prepare_retry(to_retry(config.root, config.only_names, jobs), jobs)
     console.print(f"retrying {len(tasks)} runs", highlight=False)
     return _train(config, tasks, len(tasks), run_dirs(config.root), console)
+
+
+def show_scripts(config: SweepConfig, tasks: list, console: Console) -> int:
+    """Print the sbatch scripts of a launch; nothing is written or submitted."""
+    from sweeps.slurm import scripts
+
+    for batch, script in scripts(tasks, config.launcher, config.root, config.sweep.name):
+        console.print(f"# array of {len(batch.jobs)} jobs, {sum(map(len, batch.jobs))} runs")
+        print(script)
+    return 0
+
+
+def submit(config: SweepConfig, tasks: list, console: Console) -> int:
+    """Hand tasks to Slurm, print how to watch them, and return at once."""
+    from sweeps.slurm import submit as submit_arrays
+
+    root = config.root
+    arrays, n_queued = submit_arrays(
+        tasks, config.launcher, root, config.sweep.name, config.scale_time, config.scale_memory
+    )
+    for array in arrays:
+        batch = array.batch
+        console.print(
+            f"submitted array {array.job}: {len(batch.jobs)} jobs, each {batch.minutes} min, "
+            f"{batch.mem_gb:g} GB, {batch.cpus} cpus, {batch.gpus} gpus",
+            highlight=False,
+        )
+    if n_queued:
+        console.print(f"{n_queued} runs are in the queue already", highlight=False)
+    watch = f"python -m sweeps action=status out={root} --watch"
+    console.print(f"watch:   {watch}\ngather:  python -m sweeps action=collect out={root}")
+    console.print(str(root), highlight=False, soft_wrap=True)
+    return 0
 
 
 def _train(config: SweepConfig, tasks: list, n_runs: int, run_dirs: list, console: Console) -> int:
     """Launch tasks, collect, list the failures; returns the exit status."""
     from sweeps.launch import INTERRUPTED_EXIT, failures, print_failures, train_here
 
+    if config.launcher.kind == "slurm" and tasks:
+        return submit(config, tasks, console)
     uninterrupted = not tasks or train_here(tasks, config.launcher, config.root, n_runs, console)
     collect(config, [], console)
     if not uninterrupted:
@@ -77,9 +115,12 @@ def _train(config: SweepConfig, tasks: list, n_runs: int, run_dirs: list, consol
 
 def status(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Show the standing of every run."""
+    from sweeps.slurm import jobs_of
     from sweeps.status import show_status
 
-    show_status(config.root, console, config.format == "json", config.watch)
+    show_status(
+        config.root, console, config.format == "json", config.watch, lambda: jobs_of(config.root)
+    )
     return 0
 
 
@@ -100,8 +141,11 @@ def collect(config: SweepConfig, overrides: list[str], console: Console) -> int:
 def cancel(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Ask whatever trains the sweep to save and stop."""
     from sweeps.manage import cancel_local
+    from sweeps.slurm import cancel as cancel_jobs
 
-    return _say(cancel_local(config.root), "nothing is running", console)
+    done = cancel_local(config.root)
+    done.lines += [f"cancelled Slurm array {job}" for job in cancel_jobs(config.root)]
+    return _say(done, "nothing is running", console)
 
 
 def clean(config: SweepConfig, overrides: list[str], console: Console) -> int:

@@ -9,12 +9,12 @@ from typing import Any
 
 @contextmanager
 def on_interrupt(
-    first: Callable[[], None], again: Callable[[], None]
+    first: Callable[[int], None], again: Callable[[int], None]
 ) -> Iterator[Callable[[], bool]]:
     """Call `first` on the first SIGINT, SIGTERM or SIGUSR2 and `again` on each further one.
 
-    Yields a function that says whether any has come. The former handlers come back at the end; off
-    the main thread, where none can be set, nothing is caught.
+    Both are told the signal's number. Yields a function that says whether any has come. The former
+    handlers come back at the end; off the main thread, where none can be set, nothing is caught.
     """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -24,7 +24,7 @@ def on_interrupt(
     def note(number: int, frame: Any) -> None:
         known = asked.is_set()
         asked.set()
-        (again if known else first)()
+        (again if known else first)(number)
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
     former = {number: signal.signal(number, note) for number in numbers}

@@ -36,7 +36,7 @@ def run_inline(tasks: list[Task], report: Report, train: TrainRun | None = None)
         signal.signal(signal.SIGUSR1, former)
 
 
-def _stop_training() -> None:
+def _stop_training(number: int) -> None:
     """Ask the run in progress to save and return: its loop answers SIGUSR1 between two steps."""
     signal.raise_signal(signal.SIGUSR1)
 
@@ -62,7 +62,7 @@ def run_pool(
         limits=memory_limits(launcher, devices, len(slots)),
         command=command,
     )
-    with on_interrupt(pool.stop, pool.kill) as interrupted:
+    with on_interrupt(lambda _: pool.stop(), lambda _: pool.kill()) as interrupted:
         pool.run(tasks)
         return not interrupted()
 

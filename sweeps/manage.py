@@ -13,7 +13,7 @@ from pathlib import Path
 from sweeps.admission import Task
 from sweeps.cost import predicted_bytes
 from sweeps.launch import launchers_of
-from sweeps.state import JobAlive, RunState, is_lost, read_state
+from sweeps.state import Jobs, RunState, is_lost, read_state
 from sweeps.store import SweepPaths, run_dirs
 from train.claim import holder, is_alive
 from train.flops import flops_per_token
@@ -34,7 +34,7 @@ class Done:
     problems: list[str] = field(default_factory=list)
 
 
-def to_retry(root: Path, only: list[str], job_alive: JobAlive | None = None) -> list[RunState]:
+def to_retry(root: Path, only: list[str], jobs: Jobs | None = None) -> list[RunState]:
     """Runs whose status is among `only` (default: whatever went wrong), lost ones included.
 
     Raises:  SpecError: a name that is no status, or a status that a retry can't change.
@@ -47,11 +47,11 @@ def to_retry(root: Path, only: list[str], job_alive: JobAlive | None = None) -> 
                 f"{', '.join(s for s in STATUSES if s not in (*DONE, 'running'))}"
                 + (", since a run that is done gives the same numbers" if status in DONE else "")
             )
-    states = [read_state(path, job_alive) for path in run_dirs(root)]
+    states = [read_state(path, jobs) for path in run_dirs(root)]
     return [state for state in states if state.status in wanted]
 
 
-def prepare_retry(states: list[RunState], job_alive: JobAlive | None = None) -> list[Task]:
+def prepare_retry(states: list[RunState], jobs: Jobs | None = None) -> list[Task]:
     """Clear what stands in the way of each run, and return the tasks to launch.
 
     A damaged record.json is set aside; a lock is broken only where its holder is known to be gone.
@@ -64,7 +64,7 @@ def prepare_retry(states: list[RunState], job_alive: JobAlive | None = None) -> 
         if paths.record.exists():
             paths.record.rename(state.run_dir / "record.json.damaged")
         held = holder(state.run_dir)
-        if held is not None and is_lost(state.run_dir, held, job_alive):
+        if held is not None and is_lost(state.run_dir, held, jobs):
             paths.lock.unlink(missing_ok=True)
         flops = float(state.target_tokens * flops_per_token(job.spec.model))
         memory = predicted_bytes(job.spec, job.runtime.micro_batch)

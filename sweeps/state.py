@@ -3,16 +3,32 @@
 import json
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from train.claim import Holder, holder, is_alive
 from train.record import DONE, RunPaths, last_status
 
-JobAlive = Callable[[str], bool | None]
-"""Whether a Slurm job still exists; None where Slurm can't tell."""
+
+class Jobs(Protocol):
+    """What a batch system knows of a sweep's jobs."""
+
+    def alive(self, job: str) -> bool | None:
+        """Whether a job is pending or running; None where that can't be told."""
+        ...
+
+    def of_run(self, run_dir: Path) -> str | None:
+        """The newest job that a run was submitted with, or None."""
+        ...
+
+    def ending(self, job: str) -> str:
+        """The status that a job's own end gives to a run in progress."""
+        ...
+
+    def describe(self, job: str) -> str:
+        """The job and its state, in words."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -46,7 +62,7 @@ class RunState:
         return min(1.0, self.n_tokens / self.target_tokens) if self.target_tokens else 0.0
 
 
-def read_state(run_dir: Path, job_alive: JobAlive | None = None) -> RunState:
+def read_state(run_dir: Path, jobs: Jobs | None = None) -> RunState:
     """The state of one run; every damaged file shows as a note, never as an exception."""
     paths = RunPaths(run_dir)
     record = _json(paths.record)
@@ -57,7 +73,7 @@ def read_state(run_dir: Path, job_alive: JobAlive | None = None) -> RunState:
         why = "damaged" if paths.spec.exists() else "missing"
         note = f"spec.json is {why}; launch the sweep again to restore it"
         return RunState(run_dir, run_dir.name[-12:], run_dir.name, "", "failed", note)
-    status, note, held = _standing(run_dir, job_alive)
+    status, note, held = _standing(run_dir, jobs)
     if paths.record.exists() and status != "running":
         status, note = "failed", "record.json is damaged; retry trains on from the saved state"
     newest = _newest_metrics(paths.metrics) if status != "planned" else {}
@@ -79,9 +95,9 @@ def read_state(run_dir: Path, job_alive: JobAlive | None = None) -> RunState:
     )
 
 
-def is_lost(run_dir: Path, held: Holder, job_alive: JobAlive | None = None) -> bool:
+def is_lost(run_dir: Path, held: Holder, jobs: Jobs | None = None) -> bool:
     """Whether a lock's holder is known to be gone: its process, its Slurm job, or its heartbeat."""
-    if held.job is not None and job_alive is not None and job_alive(held.job) is False:
+    if held.job is not None and jobs is not None and jobs.alive(held.job) is False:
         return True
     return not is_alive(run_dir, held)
 
@@ -99,16 +115,25 @@ def last_line(path: Path) -> str:
     return lines[-1].strip() if lines else ""
 
 
-def _standing(run_dir: Path, job_alive: JobAlive | None) -> tuple[str, str, Holder | None]:
+def _standing(run_dir: Path, jobs: Jobs | None) -> tuple[str, str, Holder | None]:
     """(status, note, holder) of a run without a record."""
     held = holder(run_dir)
-    if held is not None and not is_lost(run_dir, held, job_alive):
+    if held is not None and not is_lost(run_dir, held, jobs):
         return "running", "", held
     row = last_status(run_dir) or {"status": "planned"}
     status = row["status"]
+    begun = status == "running" or held is not None
+    job = jobs.of_run(run_dir) if jobs is not None else None
+    if jobs is not None and job is not None and jobs.alive(job):
+        return ("preempted" if begun else status), jobs.describe(job), held
     if status == "running" or (held is not None and status == "planned"):
         who = held.describe() if held else f"pid {row.get('pid')} on {row.get('host')}"
-        return "failed", f"{who} died without a word; retry continues it", held
+        note = f"{who} died without a word; retry continues it"
+        if jobs is None or job is None:
+            return "failed", note, held
+        return jobs.ending(job), f"{jobs.describe(job)}; {note}", held
+    if jobs is not None and job is not None and status == "planned":
+        return "failed", f"{jobs.describe(job)}, ended before the run began", held
     if status in DONE:
         return "failed", f"was {status}, but record.json is gone; launch again to redo it", held
     return status, _reason(run_dir, row), held

@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.plan import duration
-from sweeps.state import JobAlive, RunState, read_state
+from sweeps.state import Jobs, RunState, read_state
 from sweeps.store import SweepPaths, run_dirs
 from train.record import DONE, STATUSES, read_jsonl
 
@@ -46,12 +46,12 @@ class SweepState:
         return sum(run.tokens_per_second or 0.0 for run in self.runs if run.status == "running")
 
 
-def read_sweep(root: Path, job_alive: JobAlive | None = None) -> SweepState:
+def read_sweep(root: Path, jobs: Jobs | None = None) -> SweepState:
     """The state of every run directory of a sweep.
 
     Raises:  StoreError: no sweep there.
     """
-    runs = [read_state(path, job_alive) for path in run_dirs(root)]
+    runs = [read_state(path, jobs) for path in run_dirs(root)]
     return SweepState(root, runs, seconds_left(runs, predictions(root)))
 
 
@@ -115,24 +115,29 @@ def status_json(state: SweepState) -> dict[str, Any]:
 
 
 def show_status(
-    root: Path, console: Console, as_json: bool, watch: bool, job_alive: JobAlive | None = None
+    root: Path,
+    console: Console,
+    as_json: bool,
+    watch: bool,
+    jobs: Callable[[], Jobs | None] = lambda: None,
 ) -> None:
     """Print the state once, or with `watch` again and again until every run is done."""
+    states = _states(root, watch, jobs)
     if as_json:
-        for state in _states(root, watch, job_alive):
+        for state in states:
             print(json.dumps(status_json(state)), flush=True)
     elif watch and console.is_terminal:
         with Live(console=console, auto_refresh=False) as live:
-            for state in _states(root, True, job_alive):
+            for state in states:
                 live.update(status_table(state), refresh=True)
     else:
-        for state in _states(root, watch, job_alive):
+        for state in states:
             console.print(status_table(state))
 
 
-def _states(root: Path, watch: bool, job_alive: JobAlive | None) -> Iterable[SweepState]:
+def _states(root: Path, watch: bool, jobs: Callable[[], Jobs | None]) -> Iterable[SweepState]:
     while True:
-        state = read_sweep(root, job_alive)
+        state = read_sweep(root, jobs())
         yield state
         if not watch or state.n_done == len(state.runs):
             return

@@ -80,7 +80,8 @@ def main() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    signal.signal(signal.SIGTERM, stop_at_once)
+    for number in (signal.SIGTERM, signal.SIGUSR2):
+        signal.signal(number, stop_at_once)
     from train.run import train_run
 
     serve(train_run)

@@ -8,6 +8,8 @@ from dataclasses import asdict
 import pytest
 from sweep_fixtures import finish, make_sweep
 
+from sweeps.queue import parse_queue
+from sweeps.slurm import SlurmJobs
 from sweeps.state import read_state
 from train.claim import Holder, claim
 from train.record import append_status, read_job
@@ -21,6 +23,10 @@ def run_dir(tmp_path):
 def lock(run_dir, **values):
     content = asdict(Holder(socket.gethostname(), 2**22, "ticks-1", None, "t")) | values
     (run_dir / "lock").write_text(json.dumps(content))
+
+
+def jobs_with(*lines, **newest):
+    return SlurmJobs(parse_queue("\n".join(lines)), newest)
 
 
 def test_a_directory_with_a_spec_alone_is_planned(run_dir):
@@ -67,8 +73,8 @@ def test_a_holder_on_another_host_lives_by_its_heartbeat_or_its_slurm_job(run_di
     append_status(run_dir, "running")
     lock(run_dir, host="elsewhere", job="17")
     assert read_state(run_dir).status == "running"
-    assert read_state(run_dir, job_alive=lambda job: None).status == "running"
-    assert read_state(run_dir, job_alive=lambda job: job != "17").status == "failed"
+    assert read_state(run_dir, jobs_with("17|9_0|RUNNING|None")).status == "running"
+    assert read_state(run_dir, jobs_with("18|9_1|RUNNING|None")).status == "failed"
     os.utime(run_dir / "lock", (0, 0))
     assert read_state(run_dir).status == "failed"
 
@@ -99,3 +105,24 @@ def test_a_vanished_record_is_noticed(run_dir):
     state = read_state(run_dir)
     assert state.status == "failed"
     assert "record.json is gone" in state.note
+
+
+@pytest.mark.parametrize(
+    ("begun", "job", "status", "word"),
+    [
+        (False, "9_0|PENDING|Resources", "planned", "pending (Resources)"),
+        (True, "9_0|PENDING|BeginTime", "preempted", "pending"),
+        (False, "9_0|CANCELLED|None", "failed", "ended before the run began"),
+        (True, "9_0|TIMEOUT|TimeLimit", "timeout", "died without a word"),
+        (True, "9_0|OUT_OF_MEMORY|OutOfMemory", "oom", "died without a word"),
+        (True, "9_0|NODE_FAIL|None", "failed", "node_fail"),
+        (True, "8_0|RUNNING|None", "failed", "9_0 is gone"),
+    ],
+)
+def test_slurm_accounts_for_runs_that_say_nothing(run_dir, begun, job, status, word):
+    if begun:
+        append_status(run_dir, "running")
+        lock(run_dir)
+    state = read_state(run_dir, jobs_with(f"17|{job}", **{run_dir.name: "9_0"}))
+    assert state.status == status
+    assert word in state.note

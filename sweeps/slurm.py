@@ -1,0 +1,241 @@
+"""The Slurm launcher: runs grouped by need, submitted as arrays through submitit, detached.
+
+A job runs `python -m sweeps.task` on a JSON file of run directories: nothing is pickled. submitit
+writes the sbatch script and submits it; what a job does about signals is `sweeps.task`'s affair.
+"""
+
+import contextlib
+import fcntl
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sweeps.admission import Task
+from sweeps.launchers import LauncherSpec
+from sweeps.queue import Queue, read_queue
+from sweeps.resources import Batch, batches
+from sweeps.store import SweepPaths
+from train.record import write_json
+from train.spec import IsoflopError
+
+ARRAY_LIMIT = 1000
+"""Jobs an array; Slurm's default MaxArraySize is 1001."""
+
+TASKS, SUBMITTED = "tasks.json", "submitted.json"
+
+
+class SlurmError(IsoflopError):
+    """Slurm is not there, or refused a submission."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One array: its job id, its batch of equal resources, and its folder of lists and logs."""
+
+    job: str
+    batch: Batch
+    folder: Path
+
+
+def submit(
+    tasks: list[Task],
+    launcher: LauncherSpec,
+    root: Path,
+    name: str,
+    scale_time: float = 1.0,
+    scale_memory: float = 1.0,
+) -> tuple[list[Submission], int]:
+    """Submit every task that no job in the queue already has; returns arrays and how many were.
+
+    Raises:  SlurmError: no Slurm here, or sbatch refused.
+    """
+    paths = SweepPaths(root)
+    with _submitting(paths.slurm):
+        queue = read_queue()
+        if queue is None:
+            raise SlurmError(
+                "squeue does not answer; run launcher=slurm where Slurm's commands work (a login "
+                "node), or use launcher=pool here"
+            )
+        queued = queued_runs(root, queue)
+        fresh = [task for task in tasks if str(task.run_dir.resolve()) not in queued]
+        made = []
+        for batch in batches(fresh, launcher, scale_time, scale_memory):
+            for part in batch.arrays(ARRAY_LIMIT):
+                made.append(_submit_array(part, launcher, paths, name))
+        return made, len(tasks) - len(fresh)
+
+
+def scripts(
+    tasks: list[Task], launcher: LauncherSpec, root: Path, name: str
+) -> list[tuple[Batch, str]]:
+    """The sbatch scripts that `submit` would submit, for launcher.dry_run; nothing is written."""
+    from submitit.slurm.slurm import _make_sbatch_string
+
+    folder = SweepPaths(root).slurm.resolve() / "SUBMISSION"
+    return [
+        (
+            part,
+            _make_sbatch_string(
+                command=_command(folder / TASKS),
+                folder=folder,
+                map_count=len(part.jobs),
+                **_parameters(part, launcher, name),
+            ),
+        )
+        for batch in batches(tasks, launcher)
+        for part in batch.arrays(ARRAY_LIMIT)
+    ]
+
+
+@dataclass(frozen=True)
+class SlurmJobs:
+    """What Slurm knows of a sweep's jobs: its queue, and the newest job of every run directory."""
+
+    queue: Queue
+    newest: dict[str, str]
+
+    def alive(self, job: str) -> bool | None:
+        return self.queue.has(job)
+
+    def of_run(self, run_dir: Path) -> str | None:
+        return self.newest.get(run_dir.name)
+
+    def ending(self, job: str) -> str:
+        return self.queue.ending(job)
+
+    def describe(self, job: str) -> str:
+        return self.queue.describe(job)
+
+
+def jobs_of(root: Path) -> SlurmJobs | None:
+    """A sweep's Slurm jobs; None where it has none or squeue does not answer."""
+    rows = submissions(root)
+    if not rows:
+        return None
+    queue = read_queue([row["job"] for row in rows])
+    if queue is None:
+        return None
+    newest = {
+        Path(run_dir).name: f"{row['job']}_{index}"
+        for row in rows
+        for index, run_dirs in enumerate(row["jobs"])
+        for run_dir in run_dirs
+    }
+    return SlurmJobs(queue, newest)
+
+
+def queued_runs(root: Path, queue: Queue) -> dict[str, str]:
+    """Resolved run directory -> the job in the queue that has it, by the sweep's submissions."""
+    found = {}
+    for row in submissions(root):
+        for index, run_dirs in enumerate(row["jobs"]):
+            job = f"{row['job']}_{index}"
+            if queue.has(job):
+                found.update(dict.fromkeys(run_dirs, job))
+    return found
+
+
+def submissions(root: Path) -> list[dict[str, Any]]:
+    """What was submitted for a sweep: array job ids and the run directories of each of its jobs."""
+    found = []
+    for path in sorted(SweepPaths(root).slurm.glob(f"*/{SUBMITTED}")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            row = json.loads(path.read_text(encoding="utf-8"))
+            found.append({"job": str(row["job"]), "jobs": [list(map(str, j)) for j in row["jobs"]]})
+    return found
+
+
+def cancel(root: Path) -> list[str]:
+    """Cancel every job of a sweep that is in the queue; returns their ids."""
+    queue = read_queue()
+    if queue is None:
+        return []
+    jobs = [row["job"] for row in submissions(root)]
+    alive = [job for job in jobs if queue.has_array(job)]
+    if alive:
+        _run(["scancel", *alive])
+    return alive
+
+
+def _submit_array(batch: Batch, launcher: LauncherSpec, paths: SweepPaths, name: str) -> Submission:
+    """Write the list of runs, submit the array, and note its job id; each array has a folder."""
+    import submitit
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+    ticket = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
+    folder = paths.slurm.resolve() / ticket
+    jobs = [[str(task.run_dir.resolve()) for task in job] for job in batch.jobs]
+    assignment = {"launcher": asdict(launcher), "root": str(paths.root.resolve()), "jobs": jobs}
+    write_json(folder / TASKS, assignment)
+    try:
+        executor = submitit.SlurmExecutor(folder=folder)
+        executor.update_parameters(**_parameters(batch, launcher, name))
+        executor.parameters["map_count"] = len(batch.jobs)
+        job = executor._submit_command(_command(folder / TASKS))
+    except (RuntimeError, ValueError, FailedJobError, FailedSubmissionError) as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise SlurmError(f"sbatch refused: {_last_words(error)}") from error
+    write_json(folder / SUBMITTED, {"job": str(job.job_id), "jobs": jobs})
+    return Submission(str(job.job_id), batch, folder)
+
+
+def _parameters(batch: Batch, launcher: LauncherSpec, name: str) -> dict[str, Any]:
+    """submitit's keywords for one array."""
+    given = {
+        "job_name": name,
+        "time": batch.minutes,
+        "mem": f"{1024 * batch.mem_gb:.0f}MB",
+        "cpus_per_task": batch.cpus,
+        "nodes": launcher.nodes,
+        "ntasks_per_node": 1,
+        "gpus_per_node": batch.gpus or None,
+        "array_parallelism": launcher.max_parallel,
+        "signal_delay_s": launcher.signal_seconds,
+        "stderr_to_stdout": True,
+        "srun_args": [f"--cpus-per-task={batch.cpus}"],
+        "setup": _setup(launcher) or None,
+        "additional_parameters": {"requeue": True, **launcher.extra},
+    }
+    for key in ("partition", "account", "qos", "constraint"):
+        given[key] = getattr(launcher, key)
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _setup(launcher: LauncherSpec) -> list[str]:
+    exports = [f"export {key}={shlex.quote(value)}" for key, value in launcher.env.items()]
+    return [*exports, *launcher.setup]
+
+
+def _command(task_file: Path) -> str:
+    return shlex.join([sys.executable, "-u", "-m", "sweeps.task", str(task_file)])
+
+
+@contextmanager
+def _submitting(folder: Path) -> Iterator[None]:
+    """One submission at a time for a sweep, so that two shells don't submit the same runs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".submitting").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _run(command: list[str]) -> None:
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        raise SlurmError(f"{command[0]} failed: {answer.stderr.strip() or answer.returncode}")
+
+
+def _last_words(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    refused = [line for line in lines if "error" in line.lower()]
+    return (refused or lines or [type(error).__name__])[-1]

@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# A real two-node Slurm cluster on loopback, for tests and for trying things out (needs root).
+#
+#   bash tests/slurm/cluster.sh install        slurm-wlm and munge from Debian or Ubuntu
+#   bash tests/slurm/cluster.sh start          some ten seconds
+#   export SLURM_CONF=$(bash tests/slurm/cluster.sh conf)    then sinfo, sbatch, squeue as anywhere
+#   bash tests/slurm/cluster.sh kill-node n2   as if the node had lost power
+#   bash tests/slurm/cluster.sh start-node n2
+#   bash tests/slurm/cluster.sh stop
+#
+# Everything lies in $ISOFLOP_SLURM (default: isoflop-slurm below the temporary directory): nothing
+# of the machine's own Slurm or munge is touched.
+set -euo pipefail
+
+DIR=${ISOFLOP_SLURM:-${TMPDIR:-/tmp}/isoflop-slurm}
+export SLURM_CONF=$DIR/slurm.conf
+NODES=(n1 n2)
+
+install() {
+    local missing=()
+    for program in slurmctld slurmd sbatch munged; do
+        command -v "$program" >/dev/null || missing+=("$program")
+    done
+    [ ${#missing[@]} -eq 0 ] && return
+    echo "installing slurm-wlm and munge (missing: ${missing[*]})"
+    apt-get update -q >/dev/null
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends slurm-wlm munge \
+        >/dev/null
+}
+
+configure() {
+    mkdir -p "$DIR"/{state,log,munge,spool}
+    chmod 700 "$DIR/munge"
+    [ -f "$DIR/munge/key" ] || head -c 1024 /dev/urandom >"$DIR/munge/key"
+    chmod 400 "$DIR/munge/key"
+    cat >"$SLURM_CONF" <<CONF
+ClusterName=isoflop
+SlurmctldHost=$(hostname)(127.0.0.1)
+SlurmctldPort=27817
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket=$DIR/munge/socket
+StateSaveLocation=$DIR/state
+SlurmdSpoolDir=$DIR/spool/%n
+SlurmctldPidFile=$DIR/slurmctld.pid
+SlurmdPidFile=$DIR/slurmd.%n.pid
+SlurmctldLogFile=$DIR/log/slurmctld.log
+SlurmdLogFile=$DIR/log/slurmd.%n.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+MpiDefault=none
+SwitchType=switch/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+DefMemPerCPU=500
+SchedulerParameters=sched_interval=2,bf_interval=2
+SlurmdParameters=config_overrides
+ReturnToService=2
+SlurmdTimeout=10
+SlurmctldTimeout=10
+KillWait=5
+InactiveLimit=0
+MinJobAge=300
+JobRequeue=1
+MailProg=/bin/true
+NodeName=n1 NodeHostname=$(hostname) NodeAddr=127.0.0.1 Port=27831 CPUs=2 RealMemory=8000
+NodeName=n2 NodeHostname=$(hostname) NodeAddr=127.0.0.1 Port=27832 CPUs=2 RealMemory=8000
+PartitionName=main Nodes=n1,n2 Default=YES MaxTime=60 State=UP OverSubscribe=NO
+CONF
+}
+
+start() {
+    configure
+    munged --force --key-file="$DIR/munge/key" --socket="$DIR/munge/socket" \
+        --pid-file="$DIR/munge/pid" --log-file="$DIR/log/munged.log" --seed-file="$DIR/munge/seed"
+    slurmctld -c
+    for node in "${NODES[@]}"; do start_node "$node"; done
+    for _ in $(seq 60); do
+        [ "$(sinfo -h -t idle -o %D 2>/dev/null || true)" = "${#NODES[@]}" ] && { sinfo; return; }
+        sleep 0.5
+    done
+    echo "the cluster did not come up; see $DIR/log" >&2
+    exit 1
+}
+
+start_node() {
+    mkdir -p "$DIR/spool/$1"
+    slurmd -N "$1"
+}
+
+# Loss of power: the daemon goes, and every process that it started.
+kill_node() {
+    local pid
+    pid=$(cat "$DIR/slurmd.$1.pid")
+    for step in $(pgrep -f "slurmstepd: \[" || true); do
+        grep -qz "^SLURMD_NODENAME=$1\$" "/proc/$step/environ" 2>/dev/null || on_node "$step" "$1" \
+            || continue
+        kill_tree "$step"
+    done
+    kill -9 "$pid"
+}
+
+on_node() { # a step daemon keeps its node's log open
+    ls -l "/proc/$1/fd" 2>/dev/null | grep -q "slurmd.$2.log"
+}
+
+kill_tree() {
+    local child
+    for child in $(pgrep -P "$1" || true); do kill_tree "$child"; done
+    kill -9 "$1" 2>/dev/null || true
+}
+
+stop() {
+    scancel --user="$(id -un)" 2>/dev/null || true
+    for pidfile in "$DIR"/slurmd.*.pid "$DIR/slurmctld.pid" "$DIR/munge/pid"; do
+        [ -f "$pidfile" ] && kill "$(cat "$pidfile")" 2>/dev/null || true
+    done
+    for _ in $(seq 20); do
+        ls "$DIR"/slurm*.pid >/dev/null 2>&1 || break
+        sleep 0.5
+    done
+    rm -rf "$DIR"
+}
+
+case "${1:-help}" in
+    install) install ;;
+    start) start ;;
+    stop) stop ;;
+    conf) echo "$SLURM_CONF" ;;
+    start-node) start_node "$2" ;;
+    kill-node) kill_node "$2" ;;
+    *) sed -n '2,12p' "$0" ;;
+esac
