@@ -2,7 +2,8 @@
 
 At each amount of compute some run has the least loss; its N and D at that moment follow power laws
 in C. Two readings of "lower envelope" are in use: the convex hull in log-log, and the least
-interpolated loss at 1,500 log-spaced amounts of compute.
+interpolated loss at 1,500 log-spaced amounts of compute. The latter leaves out amounts of compute
+that fewer than two runs passed through, and those where a cheaper run had already done better.
 """
 
 from dataclasses import dataclass
@@ -118,23 +119,30 @@ class CurveGrid:
         run = curves.run[starts][which]
         return cls(run, loss, n_params, per_flop[which] * grid, len(starts))
 
-    def least(self, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """For each bin the rank of the best run among those present (runs,), and whether any is."""
+    def best(self, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Bins on the envelope of those runs that are present, (runs,) of bool, and their ranks.
+
+        A bin counts where two runs are and where none has done better on less compute.
+        """
         allowed = present[self.run] & np.isfinite(self.loss)
-        return allowed.argmax(axis=0), allowed.any(axis=0)
+        rank = allowed.argmax(axis=0)
+        bins = np.arange(self.loss.shape[1])
+        contested = allowed.sum(axis=0) >= min(2, int(present.sum()))
+        loss = np.where(contested, self.loss[rank, bins], np.inf)
+        undominated = contested & (loss <= np.minimum.accumulate(loss))
+        return bins[undominated], rank[undominated]
 
 
 def exponents(grid: np.ndarray, curve_grid: CurveGrid, present: np.ndarray) -> tuple[float, float]:
     """(a, b) of the envelope of those runs alone that are present, (runs,) of bool."""
-    rank, some = curve_grid.least(present)
-    if some.sum() < 2:
+    bins, rank = curve_grid.best(present)
+    if len(bins) < 2:
         return float("nan"), float("nan")
-    columns = np.flatnonzero(some)
-    x = np.log(grid[columns])
+    x = np.log(grid[bins])
     x = x - x.mean()
     spread = float(x @ x)
-    n = np.log(curve_grid.n_params[rank[columns], columns])
-    d = np.log(curve_grid.n_tokens[rank[columns], columns])
+    n = np.log(curve_grid.n_params[rank, bins])
+    d = np.log(curve_grid.n_tokens[rank, bins])
     return float(x @ n) / spread, float(x @ d) / spread
 
 
@@ -194,13 +202,13 @@ def _keep_least(
 
 
 def _best_points(grid: np.ndarray, curve_grid: CurveGrid) -> Curves:
-    some = np.isfinite(curve_grid.loss[0])
+    bins, rank = curve_grid.best(np.ones(int(curve_grid.run.max()) + 1, bool))
     return Curves(
-        run=curve_grid.run[0][some],
-        n_params=curve_grid.n_params[0][some],
-        n_tokens=curve_grid.n_tokens[0][some],
-        flops=grid[some],
-        loss=curve_grid.loss[0][some],
+        run=curve_grid.run[rank, bins],
+        n_params=curve_grid.n_params[rank, bins],
+        n_tokens=curve_grid.n_tokens[rank, bins],
+        flops=grid[bins],
+        loss=curve_grid.loss[rank, bins],
     )
 
 

@@ -16,11 +16,12 @@ from analysis.style import (
     APPROACH_MARKS,
     GREY,
     INK,
+    SCALE,
     VERMILION,
     budget_colours,
-    count_label,
+    log_ticks,
+    loss_ticks,
     new_figure,
-    number,
     size_norm,
     styled,
 )
@@ -42,7 +43,8 @@ def loss_curves(study: Study) -> Figure:
             _envelope_points(right, study)
         left.set(xscale="log", yscale="log", xlabel="training compute C (FLOPs)")
         left.set(ylabel="validation loss (nats/token)", title="Training curves")
-        _plain_log_ticks(left)
+        log_ticks(left, "x")
+        loss_ticks(left)
         return figure
 
 
@@ -57,6 +59,7 @@ def valleys(study: Study) -> Figure:
             _draw_valley(axes, valley, colours[valley.flops])
         axes.set(xscale="log", xlabel="parameters N", ylabel="final validation loss (nats/token)")
         axes.set_title("IsoFLOP profiles and their minima")
+        log_ticks(axes, "x")
         axes.legend(title="budget (FLOPs)", ncols=2 if len(fit.valleys) > 6 else 1)
         _draw_minima(right, fit, colours)
         return figure
@@ -87,6 +90,8 @@ def optimum(study: Study) -> Figure:
         )
         right.set(xscale="log", yscale="log", xlabel="compute C (FLOPs)", ylabel="optimal tokens D")
         left.legend()
+        log_ticks(left)
+        log_ticks(right)
         return figure
 
 
@@ -101,11 +106,11 @@ def _draw_curves(axes: Axes, curves: Curves, figure: Figure) -> None:
         for s in map(int, chosen)
     ]
     norm = size_norm(curves.n_params)
-    drawn = LineCollection(lines, cmap="viridis_r", norm=norm, lw=0.9, alpha=0.85)
+    drawn = LineCollection(lines, cmap=SCALE, norm=norm, lw=0.9, alpha=0.85)
     drawn.set_array(curves.n_params[chosen])
     axes.add_collection(drawn)
     axes.autoscale()
-    bar = figure.colorbar(ScalarMappable(norm, "viridis_r"), ax=axes, pad=0.02)
+    bar = figure.colorbar(ScalarMappable(norm, SCALE), ax=axes, pad=0.02)
     bar.set_label("parameters N")
     bar.outline.set_visible(False)
 
@@ -121,13 +126,14 @@ def _envelope_points(axes: Axes, study: Study) -> None:
         )
     axes.set(xscale="log", yscale="log", xlabel="training compute C (FLOPs)")
     axes.set(ylabel="parameters N of the best run", title="Size on the envelope")
+    log_ticks(axes)
 
 
 def _draw_valley(axes: Axes, valley: Valley, colour: tuple[float, float, float, float]) -> None:
     axes.scatter(valley.n_params, valley.losses, s=20, color=[colour], zorder=3)
     fine = np.geomspace(valley.n_params.min(), valley.n_params.max(), 200)
     if valley.curve == "akima" or np.all(np.isfinite(valley.coefficients)):
-        axes.plot(fine, valley.profile(fine), color=colour, label=count_or_power(valley.flops))
+        axes.plot(fine, valley.profile(fine), color=colour, label=_budget_label(valley.flops))
     if valley.bracketed:
         low, high = valley.interval
         axes.plot([low, high], [valley.loss, valley.loss], color=VERMILION, lw=1, zorder=4)
@@ -159,6 +165,7 @@ def _draw_minima(
         )
     axes.set(xscale="log", yscale="log", xlabel="budget C (FLOPs)", ylabel="optimal parameters N")
     axes.set_title("Minima and their power law")
+    log_ticks(axes)
 
 
 def _draw_law(axes: Axes, law: PowerLaw, flops: np.ndarray, colour: str) -> None:
@@ -208,16 +215,8 @@ def _shade_beyond(left: Axes, right: Axes, study: Study) -> None:
     )
 
 
-def _plain_log_ticks(axes: Axes) -> None:
-    """Losses span a factor of a few: label them plainly rather than as powers of ten."""
-    low, high = axes.get_ylim()
-    ticks = [t for t in (0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 12) if low <= t <= high]
-    axes.set_yticks(ticks, [f"{t:g}" for t in ticks])
-    axes.set_yticks([], minor=True)
-
-
-def count_or_power(flops: float) -> str:
-    return number(flops, 2)
-
-
-__all__ = ["count_label", "loss_curves", "optimum", "valleys"]
+def _budget_label(flops: float) -> str:
+    mantissa, exponent = f"{flops:.1e}".split("e")
+    mantissa = mantissa.removesuffix(".0")
+    power = f"10^{{{int(exponent)}}}"
+    return f"${power}$" if mantissa == "1" else f"${mantissa}\\times {power}$"

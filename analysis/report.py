@@ -10,9 +10,9 @@ from pathlib import Path
 
 import jinja2
 import matplotlib as mpl
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from analysis.section import FigureSpec, Section
+from analysis.section import FigureSpec, Section, TableSpec
 from analysis.style import FAINT, INK
 from train.record import write_atomic
 
@@ -42,6 +42,8 @@ def render(report: Report) -> str:
     )
     environment.filters["inline_svg"] = _inline
     environment.filters["anchor"] = _anchor
+    environment.filters["typeset"] = _typeset
+    environment.filters["numeric_columns"] = _numeric_columns
     template = environment.get_template("report.html.j2")
     return template.render(report=report, versions=versions())
 
@@ -99,3 +101,33 @@ def _inline(spec: FigureSpec) -> Markup:
 
 def _anchor(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+_TYPESET = (
+    (re.compile(r"(?<![\w.])(\d(?:\.\d+)?)e(-?\d{1,3})(?![\w.]\w)"), r"\1 × 10<sup>\2</sup>"),
+    (re.compile(r"\^\(([^()]+)\)"), r"<sup>\1</sup>"),
+    (re.compile(r"\^(alpha_[ND]|alpha|beta|gamma|-?[\d.]*\d)"), r"<sup>\1</sup>"),
+    (re.compile(r"\b([NDCx])_(opt|c)\b"), r"\1<sub>\2</sub>"),
+    (re.compile(r"\balpha(?=\b|_)"), "α"),
+    (re.compile(r"\bbeta\b"), "β"),
+    (re.compile(r"α_([ND])\b"), r"α<sub>\1</sub>"),
+)
+"""Plain-text mathematics and its HTML, applied to text that is escaped already."""
+
+
+def _typeset(text: str) -> Markup:
+    """Plain text with 1.2e9, N_opt, C^0.5 and alpha set as mathematics; everything else escaped."""
+    html = str(escape(text))
+    for pattern, replacement in _TYPESET:
+        html = pattern.sub(replacement, html)
+    return Markup(html)
+
+
+_NUMBER = re.compile(r"[-+]?[\d.,]+(e-?\d+)?( ?[%kMBTx*])*|–|")
+
+
+def _numeric_columns(table: TableSpec) -> list[bool]:
+    """Which columns hold nothing but numbers, and are therefore set flush right."""
+    columns = zip(*table.rows, strict=True) if table.rows else []
+    flags = [all(_NUMBER.fullmatch(cell) for cell in column) for column in columns]
+    return flags or [False] * len(table.columns)

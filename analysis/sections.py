@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from analysis import figures
+from analysis import figures, figures_surface
 from analysis.allocation import Advice, preferred
 from analysis.bootstrap import Interval
 from analysis.section import FigureSpec, Section, TableSpec
@@ -24,6 +24,13 @@ def span(interval: Interval | tuple[float, float] | None, digits: int = 3) -> st
     return f"{number(interval[0], digits)} to {number(interval[1], digits)}"
 
 
+def count_span(interval: Interval) -> str:
+    """An interval of counts as text: 33k to 41k."""
+    if np.isnan(interval).any():
+        return "–"
+    return f"{count_label(interval[0])} to {count_label(interval[1])}"
+
+
 def decision(study: Study, advice: list[Advice]) -> str:
     """What to train, in one sentence with its interval; or why the runs can't say."""
     approach = preferred(study)
@@ -37,7 +44,9 @@ def decision(study: Study, advice: list[Advice]) -> str:
     fit = getattr(study, approach)
     a = study.intervals.get(approach, {}).get("a")
     ratio = f"{number(best.tokens_per_param, 2)} tokens a parameter"
-    within = f" (95 % interval {span(best.n_interval)})" if np.isfinite(best.n_interval[0]) else ""
+    within = (
+        f" (95 % interval {count_span(best.n_interval)})" if np.isfinite(best.n_interval[0]) else ""
+    )
     return (
         f"With {number(best.flops)} FLOPs, train {count_label(best.n_opt)} parameters{within} on "
         f"{count_label(best.d_opt)} tokens, {ratio}; as compute grows, N should grow as C to the "
@@ -154,7 +163,7 @@ def isoflop_section(study: Study) -> Section | None:
             number(valley.flops),
             str(len(valley.losses)),
             count_label(valley.n_opt),
-            span(valley.interval),
+            count_span(valley.interval),
             count_label(valley.d_opt),
             number(valley.d_opt / valley.n_opt),
             number(valley.loss, 4),
@@ -177,9 +186,9 @@ def parametric_section(study: Study) -> Section | None:
         return _absent(study, "parametric", title)
     text = (
         f"L(N, D) = E + A/N^alpha + B/D^beta by Huber loss (delta {number(fit.delta)}, "
-        f"{fit.reduction}) on log residuals: objective {fit.objective:.9g}, largest gradient "
-        f"{fit.gradient_norm:.1e}, {fit.n_basins} basin(s) among the starts, condition "
-        f"{fit.condition:.2g}. Bootstrap over {study.config.resample}, "
+        f"{fit.reduction}) on log residuals: objective {number(fit.objective, 9)}, largest "
+        f"gradient {number(fit.gradient_norm, 2)}, distinct minima found {fit.n_basins}, "
+        f"condition {number(fit.condition, 2)}. Bootstrap over {study.config.resample}, "
         f"{study.n_resamples:,} resamples."
     )
     own = study.intervals.get("parametric", {})
@@ -195,7 +204,43 @@ def parametric_section(study: Study) -> Section | None:
     table = TableSpec(
         "Parameters", ["parameter", "value", "95 % bootstrap", "95 % profile likelihood"], rows
     )
-    return Section(title, [text, *_status(fit.status, fit.reason)], [], [table])
+    return Section(
+        title, [text, *_status(fit.status, fit.reason)], _surface_figures(study), [table]
+    )
+
+
+def _surface_figures(study: Study) -> list[FigureSpec]:
+    fit = study.parametric
+    if fit is None or not fit.usable:
+        return []
+    spread = 100 * float(np.median(np.abs(fit.residuals)))
+    specs = [
+        FigureSpec(
+            "contours",
+            figures_surface.contours(study),
+            f"Iso-loss contours over compute and parameters; the efficient frontier rises as "
+            f"C^{number(fit.a)}. Beside them the surface cut at each budget, through the runs.",
+            "The fitted surface: contours with the efficient frontier, and its IsoFLOP slices.",
+        ),
+        FigureSpec(
+            "residuals",
+            figures_surface.residuals(study),
+            f"Residuals of the fit against parameters and tokens; half lie within "
+            f"{spread:.2g} percent of the surface.",
+            f"Residuals, coloured by compute; half are within {spread:.2g} %. A trend would mean "
+            f"that the form does not fit.",
+        ),
+    ]
+    if study.draws is not None:
+        specs.append(
+            FigureSpec(
+                "bootstrap",
+                figures_surface.clouds(study),
+                "Clouds of bootstrap draws of the parameters, two at a time, about the fit.",
+                "Bootstrap draws. Long ridges are parameters that the runs tell apart badly.",
+            )
+        )
+    return specs
 
 
 def overlay_section(study: Study, advice: list[Advice]) -> Section:
@@ -206,19 +251,20 @@ def overlay_section(study: Study, advice: list[Advice]) -> Section:
         "the measured minima of the profiles.",
         "N_opt and D_opt against compute. The shaded part lies beyond any run.",
     )
+    budgets = [number(row.flops) + (" *" if row.extrapolated else "") for row in advice]
     rows = [
         [
-            number(row.flops) + (" *" if row.extrapolated else ""),
+            budget if i == 0 or budgets[i - 1] != budget else "",
             row.approach,
             count_label(row.n_opt),
-            span(row.n_interval),
+            count_span(row.n_interval),
             count_label(row.d_opt),
-            span(row.d_interval),
+            count_span(row.d_interval),
             number(row.tokens_per_param),
             number(row.loss, 4),
             span(row.loss_interval, 4),
         ]
-        for row in advice
+        for i, (budget, row) in enumerate(zip(budgets, advice, strict=True))
     ]
     table = TableSpec(
         "Allocation (* beyond the compute of any run)",
@@ -262,7 +308,7 @@ def kaplan_section(study: Study) -> Section | None:
         f"The joint law [(N_c/N)^(alpha_N/alpha_D) + D_c/D]^alpha_D gives alpha_N "
         f"{number(joint.alpha_N)}, alpha_D {number(joint.alpha_D)}, N_c {number(joint.N_c)}, D_c "
         f"{number(joint.D_c)}, hence a = {number(joint.a)}; rms of log residuals "
-        f"{number(joint.rms, 2)}; status {joint.status}. Without a floor E such laws bend too little."
+        f"{number(joint.rms, 2)}; status {joint.status}. Such laws have no floor E."
     )
     rows = [
         [f"L({name})", number(-law.exponent), span((-law.interval()[1], -law.interval()[0])),

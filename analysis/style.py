@@ -6,8 +6,9 @@ from contextlib import contextmanager
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 INK = "#1b1e23"
 """Text and axes; the report replaces it by the page's own ink, so that figures follow dark mode."""
@@ -25,6 +26,9 @@ BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY, GREY = (
     "#8b9098",
 )
 """Okabe and Ito's palette (2008)."""
+
+SCALE = ListedColormap(mpl.colormaps["viridis"](np.linspace(0.88, 0.2, 256)))
+"""Viridis, dark for large, without the ends that vanish on white or on black paper."""
 
 APPROACH_COLOURS = {
     "envelope": ORANGE,
@@ -80,16 +84,48 @@ def new_figure(
 
 
 def budget_colours(budgets: np.ndarray) -> dict[float, tuple[float, float, float, float]]:
-    """A viridis colour for each budget, dark for small; the palest yellow is left out."""
-    cmap = mpl.colormaps["viridis"]
+    """A colour for each budget, dark for large."""
     unique = np.unique(budgets)
-    shades = np.linspace(0.0, 0.88, len(unique)) if len(unique) > 1 else [0.4]
-    return {float(budget): cmap(shade) for budget, shade in zip(unique, shades, strict=True)}
+    shades = np.linspace(0.0, 1.0, len(unique)) if len(unique) > 1 else [0.6]
+    return {float(budget): SCALE(shade) for budget, shade in zip(unique, shades, strict=True)}
 
 
 def size_norm(n_params: np.ndarray) -> LogNorm:
     low, high = float(n_params.min()), float(n_params.max())
     return LogNorm(low, high if high > low else low * 1.01)
+
+
+def log_ticks(axes: Axes, which: str = "both") -> None:
+    """Label log axes in powers of ten, or as 2 x 10^11 and the like where they span under 1.5
+    decades.
+
+    Limits must be set before: call it last.
+    """
+    for axis in ("x", "y") if which == "both" else (which,):
+        low, high = getattr(axes, f"get_{axis}lim")()
+        one = getattr(axes, f"{axis}axis")
+        narrow = np.log10(high / low) < 1.5
+        one.set_major_locator(LogLocator(10, subs=(1, 2, 5) if narrow else (1,), numticks=9))
+        one.set_major_formatter(FuncFormatter(lambda value, _: power_label(value)))
+        one.set_minor_formatter(NullFormatter())
+
+
+def power_label(value: float) -> str:
+    """A positive number in mathtext: 10^9, or 2 x 10^9."""
+    exponent = int(np.floor(np.log10(value) + 1e-9))
+    mantissa = value / 10.0**exponent
+    power = f"10^{{{exponent}}}"
+    return f"${power}$" if abs(mantissa - 1) < 1e-6 else f"${mantissa:.3g}\\times {power}$"
+
+
+def loss_ticks(axes: Axes, axis: str = "y") -> None:
+    """Plain labels for a log axis of losses, which span a factor of a few."""
+    low, high = getattr(axes, f"get_{axis}lim")()
+    steps = (0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 5)
+    step = next((s for s in steps if (high - low) / s <= 7), 10)
+    ticks = np.arange(np.ceil(low / step) * step, high, step)
+    getattr(axes, f"set_{axis}ticks")(ticks, [f"{t:.4g}" for t in ticks])
+    getattr(axes, f"set_{axis}ticks")([], minor=True)
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -98,7 +134,9 @@ def number(value: float, digits: int = 3) -> str:
         return "–" if np.isnan(value) else ("∞" if value > 0 else "-∞")
     if value != 0 and not 1e-3 <= abs(value) < 1e6:
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-        return f"{mantissa}e{int(exponent)}"
+        return (
+            f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(exponent)}"
+        )
     return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"
 
 
