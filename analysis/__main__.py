@@ -18,9 +18,10 @@ from analysis.sections import (
     run_table,
     study_sections,
 )
+from analysis.sources import read_file, read_sweeps
 from analysis.study import Study, run_study
 from analysis.style import number
-from analysis.table import LossTable, read_file, read_sweeps, select
+from analysis.table import LossTable, select
 from train.record import write_json
 from train.schema import front_door
 

@@ -6,7 +6,7 @@ non_embedding  N: without embeddings and head;     C = 6 N D   (Kaplan et al. 20
 chinchilla     N: every parameter;                 C as in Hoffmann et al. 2022, appendix F
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -40,8 +40,14 @@ class Counted:
         return len(self.loss)
 
     def take(self, rows: np.ndarray) -> "Counted":
-        columns = (self.n_params, self.n_tokens, self.flops, self.loss, self.budget)
-        return Counted(self.counting, *(column[rows] for column in columns), self.cost)
+        return replace(
+            self,
+            n_params=self.n_params[rows],
+            n_tokens=self.n_tokens[rows],
+            flops=self.flops[rows],
+            loss=self.loss[rows],
+            budget=self.budget[rows],
+        )
 
 
 def needed_columns(counting: str) -> tuple[str, ...]:

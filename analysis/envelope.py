@@ -7,14 +7,13 @@ that fewer than two runs passed through, and those where a cheaper run had alrea
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from analysis.powerlaw import PowerLaw, fit_power_law
 from analysis.surface import FitError, Status
 
-Method = Literal["bins", "hull"]
+METHODS = ("bins", "hull")
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,13 @@ class Curves:
         return len(self.loss)
 
     def take(self, rows: np.ndarray) -> "Curves":
-        columns = (self.run, self.n_params, self.n_tokens, self.flops, self.loss)
-        return Curves(*(column[rows] for column in columns))
+        return Curves(
+            run=self.run[rows],
+            n_params=self.n_params[rows],
+            n_tokens=self.n_tokens[rows],
+            flops=self.flops[rows],
+            loss=self.loss[rows],
+        )
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class EnvelopeFit:
     run: np.ndarray
     n_law: PowerLaw | None
     d_law: PowerLaw | None
-    method: Method
+    method: str
     status: Status
     reason: str
 
@@ -63,7 +67,7 @@ class EnvelopeFit:
         return self.d_law.exponent if self.d_law else float("nan")
 
 
-def fit_envelope(curves: Curves, method: Method = "bins", n_bins: int = 1500) -> EnvelopeFit:
+def fit_envelope(curves: Curves, method: str = "bins", n_bins: int = 1500) -> EnvelopeFit:
     """The envelope of training curves and the laws N_opt ~ C^a, D_opt ~ C^b through it.
 
     Args:    curves: at least two runs; losses > 0. method: "bins" as in the paper, or "hull".
@@ -71,6 +75,8 @@ def fit_envelope(curves: Curves, method: Method = "bins", n_bins: int = 1500) ->
     """
     if len(curves) == 0:
         raise FitError("no training curves; the envelope needs losses along training")
+    if method not in METHODS:
+        raise FitError(f"envelope {method!r} is unknown; expected one of {', '.join(METHODS)}")
     for name in ("flops", "loss"):
         values = getattr(curves, name)
         if not np.all(np.isfinite(values) & (values > 0)):
@@ -212,7 +218,7 @@ def _best_points(grid: np.ndarray, curve_grid: CurveGrid) -> Curves:
     )
 
 
-def _through(points: Curves, method: Method) -> EnvelopeFit:
+def _through(points: Curves, method: str) -> EnvelopeFit:
     sizes = len(np.unique(points.n_params))
     if sizes < 2 or len(np.unique(points.flops)) < 2:
         reason = f"the envelope touches {sizes} model size(s); a law needs at least 2"

@@ -71,9 +71,9 @@ def optimum(study: Study) -> Figure:
         figure, (left, right) = new_figure(2, width=10, height=4.4)
         flops = _flops_range(study)
         for approach, (n_opt, d_opt) in _optima(study, flops).items():
-            style = {"color": APPROACH_COLOURS[approach], "ls": APPROACH_MARKS[approach]}
-            left.plot(flops, n_opt, label=approach, **style)
-            right.plot(flops, d_opt, label=approach, **style)
+            colour, dashes = APPROACH_COLOURS[approach], APPROACH_MARKS[approach]
+            left.plot(flops, n_opt, label=approach, color=colour, ls=dashes)
+            right.plot(flops, d_opt, label=approach, color=colour, ls=dashes)
         left.plot(
             flops,
             published_n_opt(flops),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.counting import Counted
-from analysis.isoflop import Curve, fit_isoflop
+from analysis.isoflop import fit_isoflop
 from analysis.kaplan import fit_frontier, fit_joint
 from analysis.parametric import fit_parametric
 from analysis.surface import FitError
@@ -38,7 +38,7 @@ class Holdout:
     predictions: tuple[Prediction, ...]
 
 
-def leave_largest_out(runs: Counted, curve: Curve, delta: float) -> Holdout:
+def leave_largest_out(runs: Counted, curve: str, delta: float) -> Holdout:
     """Fit every law without the runs of the largest budget and predict them.
 
     Where runs have no budgets, the tenth of largest FLOPs, and at least three runs, is held out.
@@ -80,7 +80,7 @@ def _largest(runs: Counted) -> np.ndarray:
     return held
 
 
-def _measured_optimum(large: Counted, curve: Curve) -> float | None:
+def _measured_optimum(large: Counted, curve: str) -> float | None:
     try:
         one_budget = np.ones(len(large))
         fit = fit_isoflop(one_budget, large.n_params, large.n_tokens, large.loss, curve=curve)
@@ -114,7 +114,7 @@ def _of_surface(name: str, fit, large: Counted, measured: float | None) -> Predi
     )
 
 
-def _of_isoflop(small: Counted, large: Counted, curve: Curve, measured: float | None) -> Prediction:
+def _of_isoflop(small: Counted, large: Counted, curve: str, measured: float | None) -> Prediction:
     rows = np.isfinite(small.budget)
     fit = fit_isoflop(
         small.budget[rows],

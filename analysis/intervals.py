@@ -11,8 +11,14 @@ from analysis.bootstrap import (
     stratified_counts,
 )
 from analysis.config import FitConfig
-from analysis.counting import Counted
-from analysis.envelope import CurveGrid, Curves, bin_edges, exponents
+from analysis.envelope import (
+    CurveGrid,
+    Curves,
+    bin_edges,
+    exponents,
+    fit_envelope,
+    lower_hull,
+)
 from analysis.isoflop import IsoflopFit, minima
 from analysis.parametric import ParametricFit, refit
 from analysis.surface import PARAMETERS, FitError, Surface
@@ -84,13 +90,26 @@ def isoflop_draws(fit: IsoflopFit, config: FitConfig, n_draws: int) -> np.ndarra
     return np.column_stack([_slopes(log_c, log_n, weight), _slopes(log_c, log_d, weight)])
 
 
-def envelope_draws(
-    curves: Curves, runs: Counted, weights: np.ndarray, n_bins: int = 1500
-) -> np.ndarray:
-    """Exponents (a, b) of the binned envelope of each resample, (draws, 2)."""
-    grid = bin_edges(curves, n_bins)
+def envelope_draws(curves: Curves, weights: np.ndarray, method: str) -> np.ndarray:
+    """Exponents (a, b) of the envelope of the runs in each resample, (draws, 2)."""
+    if method == "hull":
+        return _hull_draws(curves, weights)
+    grid = bin_edges(curves)
     curve_grid = CurveGrid.of(curves, grid)
     return np.array([exponents(grid, curve_grid, row > 0) for row in weights])
+
+
+def _hull_draws(curves: Curves, weights: np.ndarray) -> np.ndarray:
+    """As `envelope_draws`, by hulls; a hull's vertices are vertices of the runs' own hulls."""
+    runs = np.unique(curves.run)
+    own = [np.flatnonzero(curves.run == run) for run in runs]
+    log_c, log_l = np.log(curves.flops), np.log(curves.loss)
+    points = curves.take(np.concatenate([r[lower_hull(log_c[r], log_l[r])] for r in own]))
+    draws = []
+    for row in weights:
+        fit = fit_envelope(points.take(np.flatnonzero(row[points.run] > 0)), "hull")
+        draws.append((fit.a, fit.b))
+    return np.array(draws)
 
 
 def exponent_intervals(draws: np.ndarray) -> dict[str, Interval]:

@@ -6,7 +6,6 @@ uncertainty. A minimum that the runs do not bracket is shown, but no law is draw
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -15,8 +14,8 @@ from scipy.interpolate import Akima1DInterpolator
 from analysis.powerlaw import PowerLaw, fit_power_law
 from analysis.surface import FitError, Status
 
-Curve = Literal["parabola", "cubic", "akima"]
-_DEGREE = {"parabola": 2, "cubic": 3, "akima": 2}
+CURVES = {"parabola": 2, "cubic": 3, "akima": 2}
+"""Profiles by name, and one less than the model sizes that each needs."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Valley:
     n_params: np.ndarray
     n_tokens: np.ndarray
     losses: np.ndarray
-    curve: Curve
+    curve: str
 
     def profile(self, n_params: np.ndarray) -> np.ndarray:
         """The fitted loss at some model sizes."""
@@ -77,7 +76,7 @@ def fit_isoflop(
     n_tokens: np.ndarray,
     loss: np.ndarray,
     *,
-    curve: Curve = "parabola",
+    curve: str = "parabola",
     noise: float | None = None,
 ) -> IsoflopFit:
     """Fit each budget's valley and the power laws through the minima.
@@ -89,8 +88,10 @@ def fit_isoflop(
              profiles together when None.
     Raises:  FitError: no budget has as many model sizes as the curve needs.
     """
+    if curve not in CURVES:
+        raise FitError(f"profile {curve!r} is unknown; expected one of {', '.join(CURVES)}")
     groups = [np.flatnonzero(budget == value) for value in np.unique(budget)]
-    least = _DEGREE[curve] + 1
+    least = CURVES[curve] + 1
     groups = [rows for rows in groups if len(np.unique(n_params[rows])) >= least]
     if not groups:
         raise FitError(
@@ -98,9 +99,9 @@ def fit_isoflop(
             f"add sizes to a budget, or give the runs' budgets in a column flops_budget"
         )
     spread, freedom = _noise(groups, n_params, loss, curve, noise)
-    columns = (budget, n_params, n_tokens, loss)
     valleys = tuple(
-        _valley(*(column[rows] for column in columns), curve, spread, freedom) for rows in groups
+        _valley(float(budget[r[0]]), n_params[r], n_tokens[r], loss[r], curve, spread, freedom)
+        for r in groups
     )
     return _laws(valleys, spread, freedom)
 
@@ -157,11 +158,11 @@ def _vertex(coefficients: np.ndarray) -> np.ndarray:
 
 
 def _valley(
-    budget: np.ndarray,
+    flops: float,
     n_params: np.ndarray,
     n_tokens: np.ndarray,
     loss: np.ndarray,
-    curve: Curve,
+    curve: str,
     noise: float,
     freedom: float,
 ) -> Valley:
@@ -169,7 +170,7 @@ def _valley(
     n_params, n_tokens, loss = n_params[order], n_tokens[order], loss[order]
     x = np.log(n_params)
     centre = x.mean()
-    degree = _DEGREE[curve]
+    degree = CURVES[curve]
     if curve == "akima":
         position, height, coefficients, sigma = _akima_minimum(x, loss, noise)
     else:
@@ -181,7 +182,7 @@ def _valley(
     shown = float(position) if np.isfinite(position) else float(x[loss.argmin()])
     half = float(stats.t.ppf(0.975, df=freedom)) * sigma if np.isfinite(freedom) else 1.96 * sigma
     return Valley(
-        flops=float(budget[0]),
+        flops=flops,
         n_opt=float(np.exp(shown)),
         d_opt=float(np.exp(np.interp(shown, x, np.log(n_tokens)))),
         loss=float(height) if np.isfinite(position) else float(loss.min()),
@@ -239,7 +240,7 @@ def _noise(
     groups: Sequence[np.ndarray],
     n_params: np.ndarray,
     loss: np.ndarray,
-    curve: Curve,
+    curve: str,
     known: float | None,
 ) -> tuple[float, float]:
     """Standard deviation of losses about their profiles, pooled, and its degrees of freedom."""
@@ -247,7 +248,7 @@ def _noise(
         return known, float("inf")
     if curve == "akima":
         return _seed_noise(groups, n_params, loss)
-    degree = _DEGREE[curve]
+    degree = CURVES[curve]
     squares, freedom = 0.0, 0
     for rows in groups:
         x = np.log(n_params[rows])

@@ -10,7 +10,6 @@ that narrows to the asked width gives the optimum, exactly: the gradient norm sa
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -18,8 +17,6 @@ from analysis.newton import Minimum, minimise
 from analysis.objective import LogRuns, Penalty, derivatives, residuals
 from analysis.starts import grid_starts, resample_starts
 from analysis.surface import PARAMETERS, Allocation, Cost, FitError, Numbers, Status, Surface
-
-Reduction = Literal["sum", "mean"]
 
 LEAST_WIDTH = 1e-10
 """delta = 0 asks for least absolute deviations: the Huber loss is narrowed to this width."""
@@ -51,7 +48,7 @@ class ParametricFit:
     status: Status
     reason: str
     delta: float
-    reduction: Reduction
+    reduction: str
     runs: LogRuns
     weights: np.ndarray
     penalty: Penalty
@@ -114,7 +111,7 @@ def fit_parametric(
     *,
     weights: np.ndarray | None = None,
     delta: float = 1e-3,
-    reduction: Reduction = "sum",
+    reduction: str = "sum",
     above: float = 1.0,
     fixed: Mapping[str, float] | None = None,
     cost: Cost = Cost(),  # noqa: B008 - frozen
@@ -137,6 +134,8 @@ def fit_parametric(
         n_params, n_tokens, loss, least=len(PARAMETERS) - len(held)
     )
     weights = _checked_weights(weights, len(loss))
+    if reduction not in ("sum", "mean"):
+        raise FitError(f"reduction={reduction!r} is unknown; expected sum or mean")
     if delta < 0 or above <= 0:
         raise FitError(f"delta={delta} and above={above}: expected delta >= 0 and above > 0")
     runs = LogRuns.of(n_params, n_tokens, loss)
@@ -210,7 +209,7 @@ def _best(
     weights: np.ndarray,
     penalty: Penalty,
     delta: float,
-    reduction: Reduction,
+    reduction: str,
     held: dict[str, float],
     cost: Cost,
 ) -> ParametricFit:
@@ -269,7 +268,7 @@ def _degenerate(
     weights: np.ndarray,
     penalty: Penalty,
     delta: float,
-    reduction: Reduction,
+    reduction: str,
     held: dict[str, float],
     cost: Cost,
 ) -> ParametricFit:

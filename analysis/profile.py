@@ -169,7 +169,7 @@ def _held_minima(fit: ParametricFit, name: str, held: np.ndarray, starts: np.nda
     unused = np.abs(matrices[0]).sum(axis=0) == 0
     frozen = unused | np.array([parameter in fit.fixed for parameter in PARAMETERS])
 
-    def constrained(phi: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, ...]:
+    def constrained(phi: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         m = matrices[rows]
         theta = (m @ phi[..., None])[..., 0] + offsets[rows]
         value, gradient, hessian = derivatives(theta, fit.runs, fit.weights[None], fit.penalty)

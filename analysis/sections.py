@@ -355,7 +355,9 @@ def run_table(study: Study) -> TableSpec:
         "wall_seconds": lambda v: number(float(v)),
     }
     shown = {
-        name: form for name, form in columns.items() if name in frame and frame[name].notna().any()
+        name: form
+        for name, form in columns.items()
+        if name in frame and bool(np.any(frame[name].notna()))
     }
     rows = [
         [form(value) for form, value in zip(shown.values(), row, strict=True)]

@@ -206,7 +206,7 @@ def _with_intervals(study: Study, attempt: _Attempts) -> Study:
         weights = attempt("bootstrap", lambda: intervals.counts(study.table.runs, config, n_draws))
     if weights is not None and study.envelope and study.envelope.status == "converged":
         curves = study.table.training_curves(study.runs)
-        exponents = intervals.envelope_draws(curves, study.runs, weights)
+        exponents = intervals.envelope_draws(curves, weights, config.envelope)
         found["envelope"] = intervals.exponent_intervals(exponents)
     if fit is not None and fit.status == "converged":
         names = [name for name in PROFILED if name not in fit.fixed]

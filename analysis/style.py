@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -39,7 +40,7 @@ APPROACH_COLOURS = {
 }
 APPROACH_MARKS = {"envelope": ":", "isoflop": "-", "parametric": "--", "kaplan": "-."}
 
-_RC = {
+_RC: dict[Any, Any] = {
     "font.size": 9.5,
     "axes.titlesize": 10,
     "axes.labelsize": 9.5,
