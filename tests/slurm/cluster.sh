@@ -64,8 +64,8 @@ InactiveLimit=0
 MinJobAge=300
 JobRequeue=1
 MailProg=/bin/true
-NodeName=n1 NodeHostname=$(hostname) NodeAddr=127.0.0.1 Port=27831 CPUs=2 RealMemory=8000
-NodeName=n2 NodeHostname=$(hostname) NodeAddr=127.0.0.1 Port=27832 CPUs=2 RealMemory=8000
+NodeName=n1 NodeHostname=$(hostname) NodeAddr=127.0.0.1 Port=27831 CPUs=1 RealMemory=8000
+NodeName=n2 NodeHostname=$(hostname) NodeAddr=127.0.0.1 Port=27832 CPUs=1 RealMemory=8000
 PartitionName=main Nodes=n1,n2 Default=YES MaxTime=60 State=UP OverSubscribe=NO
 CONF
 }

@@ -1,0 +1,196 @@
+"""Sweeps on a real two-node Slurm cluster; `bash tests/slurm/run.sh` starts one and runs these.
+
+Every test ends in the same place: all runs finished, each recorded once, with the very losses that the
+pool launcher gets.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sweeps.status import SweepState, read_sweep
+from sweeps.store import run_dirs
+from train.record import read_jsonl, read_record
+
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(400)]
+
+ROOT = Path(__file__).parents[2]
+CLUSTER = ["bash", str(Path(__file__).with_name("cluster.sh"))]
+
+SWEEP = (
+    "sweep=grid",
+    "sweep.grids.grid.d_models=[8,16,24,32]",
+    "sweep.grids.grid.n_tokens=[4e5,5e5]",
+    "model.seq_len=64",
+    "optim.batch_tokens=512",
+    "runtime.save_every_seconds=1",
+    "runtime.log_every=5",
+    "calibrate=false",
+)
+SLURM = ("launcher=slurm", "launcher.mem_gb=2", "launcher.time_minutes=10")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cluster():
+    """The tests need a cluster that is up; they start none by themselves."""
+    if "SLURM_CONF" not in os.environ:
+        pytest.skip("no SLURM_CONF; run bash tests/slurm/run.sh")
+
+
+@pytest.fixture(scope="session")
+def expected(tmp_path_factory) -> dict[str, float]:
+    """run_id -> loss, by the pool launcher."""
+    root = tmp_path_factory.mktemp("pool")
+    sweeps(root, *SWEEP)
+    return losses(root)
+
+
+def sweeps(root: Path, *overrides: str, check: bool = True) -> str:
+    """Run `python -m sweeps` and return what it printed."""
+    command = [sys.executable, "-m", "sweeps", f"out={root}", *overrides]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if check:
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+    return answer.stdout + answer.stderr
+
+
+def losses(root: Path) -> dict[str, float]:
+    """run_id -> final loss of every run, all of which must be finished."""
+    records = [read_record(path) for path in run_dirs(root)]
+    assert all(record is not None and record.status == "finished" for record in records)
+    return {record.run_id: record.loss for record in records if record is not None}
+
+
+def wait_until(root: Path, condition, seconds: float = 240) -> SweepState:
+    """Wait until the sweep's state meets a condition, or fail with the logs."""
+    end = time.monotonic() + seconds
+    while not condition(state := read_sweep(root)):
+        if time.monotonic() > end:
+            pytest.fail(f"timed out\n{sweeps(root, 'action=status')}\n{logs(root)}")
+        time.sleep(0.5)
+    return state
+
+
+def logs(root: Path) -> str:
+    text = [path.read_text(errors="replace") for path in sorted((root / "slurm").glob("*/*.out"))]
+    squeue = subprocess.run(["squeue", "-r"], capture_output=True, text=True, check=False).stdout
+    return "\n".join([squeue, *text])[-6000:]
+
+
+def all_done(state: SweepState) -> bool:
+    return bool(state.runs) and state.n_done == len(state.runs)
+
+
+def midway(state: SweepState) -> bool:
+    """Two runs are training and have saved something to come back to."""
+    running = [run for run in state.runs if run.status == "running" and run.n_tokens > 0]
+    return len(running) >= 2 and all(any((r.run_dir / "state").glob("step-*")) for r in running)
+
+
+def started(run_dir: Path) -> list[tuple[str, int]]:
+    """(host, pid) of every process that trained a run, in order."""
+    rows = read_jsonl(run_dir / "status.jsonl")
+    who = [(row["host"], row["pid"]) for row in rows if row["status"] == "running"]
+    return list(dict.fromkeys(who))
+
+
+def slurm_job(run) -> str:
+    """The raw job id that holds a run."""
+    return json.loads((run.run_dir / "lock").read_text())["job"]
+
+
+def running(state: SweepState) -> list:
+    return [run for run in state.runs if run.status == "running" and run.n_tokens > 0]
+
+
+def squeue_is_empty() -> bool:
+    answer = subprocess.run(["squeue", "-h"], capture_output=True, text=True, check=True)
+    return not answer.stdout.strip()
+
+
+def test_two_shells_submit_the_same_sweep_at_once(tmp_path, expected):
+    """The second finds the runs in the queue; packed jobs train each run once."""
+    command = [sys.executable, "-m", "sweeps", f"out={tmp_path}", *SWEEP, *SLURM]
+    command.append("launcher.runs_per_job=3")
+    shells = [
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    said = [shell.communicate()[0] for shell in shells]
+    assert [shell.returncode for shell in shells] == [0, 0]
+    assert sum("submitted array" in text for text in said) == 1
+    assert sum("8 runs are in the queue already" in text for text in said) == 1
+    wait_until(tmp_path, all_done)
+    assert losses(tmp_path) == expected
+    assert [len(started(path)) for path in run_dirs(tmp_path)] == [1] * 8
+    assert "8 finished" in sweeps(tmp_path, "action=collect")
+
+
+def test_a_cancelled_job_is_retried_and_a_requeued_one_comes_back(tmp_path, expected):
+    sweeps(tmp_path, *SWEEP, *SLURM, "launcher.runs_per_job=2")
+    state = wait_until(tmp_path, midway)
+    cancelled, requeued = running(state)[:2]
+    subprocess.run(["scancel", slurm_job(cancelled)], check=True)
+    subprocess.run(["scontrol", "requeue", slurm_job(requeued)], check=True)
+    wait_until(tmp_path, lambda s: s.n_done >= 6 and not running(s))
+    wait_until(tmp_path, lambda s: squeue_is_empty())
+    told = json.loads(sweeps(tmp_path, "action=status", "format=json").splitlines()[-1])
+    stopped = [run for run in told["runs"] if run["status"] not in ("finished",)]
+    assert cancelled.run_id in {run["run_id"] for run in stopped}
+    assert {run["status"] for run in stopped} <= {"preempted", "failed"}
+    sweeps(tmp_path, "action=retry", *SLURM)
+    wait_until(tmp_path, all_done)
+    assert losses(tmp_path) == expected
+    for run in (cancelled, requeued):
+        assert len(started(run.run_dir)) >= 2
+
+
+def test_a_node_that_dies_gives_its_runs_to_the_other(tmp_path, expected):
+    sweeps(tmp_path, *SWEEP, *SLURM, "launcher.runs_per_job=2")
+    wait_until(tmp_path, midway)
+    subprocess.run([*CLUSTER, "kill-node", "n2"], check=True)
+    try:
+        wait_until(tmp_path, all_done)
+        assert losses(tmp_path) == expected
+        assert max(len(started(path)) for path in run_dirs(tmp_path)) >= 2
+    finally:
+        subprocess.run([*CLUSTER, "start-node", "n2"], check=True)
+
+
+def test_a_time_limit_saves_requeues_and_continues_until_there_have_been_enough(tmp_path):
+    """A minute is Slurm's shortest limit; asked for 55 s ahead of it, the signal comes at once."""
+    long = [*SWEEP, "sweep.grids.grid.d_models=[32]", "sweep.grids.grid.n_tokens=[6e6]"]
+    limits = ("launcher.time_minutes=1", "launcher.signal_seconds=45")
+    sweeps(tmp_path, *long, *SLURM, *limits, "launcher.max_requeues=1")
+    state = wait_until(tmp_path, lambda s: s.counts.get("timeout") == 1)
+    run = state.runs[0]
+    assert "time limit reached 2 times" in run.note
+    assert len(started(run.run_dir)) == 2
+    assert 0 < run.fraction < 1
+    sweeps(tmp_path, "action=cancel")
+    sweeps(tmp_path, "action=retry", "only=timeout", *SLURM, "scale_time=2")
+    wait_until(tmp_path, lambda s: any(r.status == "running" for r in s.runs))
+    limit = subprocess.run(["squeue", "-h", "-o", "%l"], capture_output=True, text=True, check=True)
+    assert limit.stdout.strip() == "20:00"
+    sweeps(tmp_path, "action=cancel")
+    wait_until(tmp_path, lambda s: s.counts.get("preempted") == 1)
+
+
+def test_a_refused_submission_is_one_clear_line(tmp_path):
+    said = sweeps(tmp_path, *SWEEP, *SLURM, "launcher.partition=nowhere", check=False)
+    assert "sbatch refused" in said
+    assert "partition" in said
+    assert "Traceback" not in said
+
+
+def test_dry_run_prints_the_scripts_and_writes_nothing(tmp_path):
+    out = tmp_path / "dry"
+    said = sweeps(out, *SWEEP, *SLURM, "launcher.dry_run=true", "launcher.runs_per_job=2")
+    assert "#SBATCH --array=0-3%4" in said
+    assert "#SBATCH --signal=USR2@120" in said
+    assert "-m sweeps.task" in said
+    assert not out.exists()
