@@ -46,6 +46,12 @@ class Holder:
         return f"pid {self.pid} on {self.host}{job}"
 
 
+def slurm_job() -> str | None:
+    """This process's Slurm job as squeue and scancel name it, ARRAY_INDEX for arrays, or None."""
+    array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{index}" if array and index else os.environ.get("SLURM_JOB_ID")
+
+
 def holder(run_dir: Path) -> Holder | None:
     """Whoever's lock lies in the run directory, dead or alive; None where there is no lock."""
     try:
@@ -74,7 +80,7 @@ def claim(run_dir: Path) -> Iterator[Holder]:
         host=socket.gethostname(),
         pid=os.getpid(),
         started=_process_start(os.getpid()),
-        job=os.environ.get("SLURM_JOB_ID"),
+        job=slurm_job(),
         token=uuid.uuid4().hex,
     )
     _take(run_dir, lock, mine)
