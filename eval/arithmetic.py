@@ -13,6 +13,8 @@ OPERANDS = ("uniform_value", "uniform_length", "exact_length")
 """uniform_value: each operand uniform on [0, 10^digits) (Brown et al. 2020); uniform_length: its
 number of digits uniform on 1..digits, then its value; exact_length: exactly `digits` digits."""
 
+VERDICTS = ("yes", "no")
+
 Columns = list[NDArray[np.int64]]
 
 
@@ -69,6 +71,10 @@ def problems(
         written = [str(answer) for answer in answers]
     symbol, word = operation.symbol, f" {operation.word} "
     rows = zip(*texts, strict=True)
+    if layout == "verdict":
+        return _verdicts(
+            task, operands, [_modulo(symbol.join(r), task, modulus) for r in rows], answers
+        )
     if layout == "question" or layout in WORKED:
         with_steps = layout in WORKED
         return [
@@ -85,6 +91,19 @@ def problems(
     else:
         symbols = [symbol.join(row) for row in rows]
     return [Problem(question, answer) for question, answer in zip(symbols, written, strict=True)]
+
+
+def _verdicts(
+    task: str, operands: NDArray[np.int64], questions: list[str], answers: list[int]
+) -> list[Problem]:
+    """Half of the proposed answers are off by 1, 10 or 100; which and how follows from a hash."""
+    noise = number_hash(f"verdict {task}", list(operands.T)).tolist()
+    found = []
+    for question, answer, bits in zip(questions, answers, noise, strict=True):
+        wrong, sign, place = bits & 1, 1 - (bits & 2), (bits >> 2) % min(3, len(str(abs(answer))))
+        proposed = answer + wrong * sign * 10**place
+        found.append(Problem(f"{question}={proposed}", VERDICTS[wrong], choices=VERDICTS))
+    return found
 
 
 def _modulo(question: str, task: str, modulus: int) -> str:

@@ -9,6 +9,7 @@ A problem is written `prompt + target + STOP`. Formats:
     question         Q: What is 12 plus 34?\\nA:   46           (Brown et al. 2020's wording)
     scratchpad       12+34:   2+4+0=06;1+3+0=04;#46         digit by digit, with carries
     chain_of_thought Q: What is 12 plus 34? Show the steps.\\nA: 2 plus 4 ... The answer is 46.
+    verdict          12+34=36? no                                       is a proposed answer right?
 """
 
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ FORMATS = (
     "question",
     "scratchpad",
     "chain_of_thought",
+    "verdict",
 )
 REVERSED = ("reversed", "reversed_padded")
 PADDED = ("zero_padded", "reversed_padded")
@@ -61,23 +63,26 @@ class Problem(NamedTuple):
     spoken: str = ""
     steps: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
 
 
 def item(problem: Problem, layout: str) -> Item:
     """A problem in a format; `question` must already end as its task writes it (`12+34`)."""
-    question, answer, spoken, steps, choices = problem
+    question, answer, spoken, steps, choices, accepted = problem
     if layout in REVERSED:
         return Item(question + "=", answer[::-1])
     if layout == "question":
         offered = tuple(f" {choice}" for choice in choices)
-        return Item(f"Q: {spoken}?\nA:", f" {answer}", answer, offered, _worth(answer, choices))
+        worth = _worth(answer, choices)
+        return Item(f"Q: {spoken}?\nA:", f" {answer}", answer, offered, worth, accepted)
     if layout == "scratchpad":
         return Item(question + ":", "".join(f"{step};" for step in steps) + f"#{answer}", answer)
     if layout == "chain_of_thought":
         working = "".join(f" {_say(step)}." for step in steps)
         target = f"{working} The answer is {answer}."
         return Item(f"Q: {spoken}? Show the steps.\nA:", target, answer)
-    return Item(question + "=", answer, "", choices, _worth(answer, choices))
+    end = "?" if layout == "verdict" else "="
+    return Item(question + end, answer, "", choices, _worth(answer, choices), accepted)
 
 
 def few_shot(shots: Sequence[Item], query: Item) -> Item:
