@@ -8,7 +8,7 @@ from pathlib import Path
 from analysis.allocation import Advice, allocate
 from analysis.config import AnalysisConfig
 from analysis.report import Report, write_report
-from analysis.results import fits_json, plain
+from analysis.results import fits_json, plain, standard_errors
 from analysis.section import Section
 from analysis.sections import (
     caveats,
@@ -116,6 +116,9 @@ def print_fits(study: Study, advice: list[Advice]) -> None:
     if fit is not None:
         values = "  ".join(f"{p} {getattr(fit, p):.6g}" for p in ("E", "A", "B", "alpha", "beta"))
         print(f"{'':11}{values}  objective {fit.objective:.10g}")
+    if study.draws is not None:
+        errors = "  ".join(f"{p} {e:.6g}" for p, e in standard_errors(study.draws).items())
+        print(f"{'':11}standard errors of {study.n_resamples:,} resamples: {errors}")
     for note in caveats(study):
         print(f"note: {note}")
     print(decision(study, advice))

@@ -62,7 +62,7 @@ def counts(frame: pd.DataFrame, config: FitConfig, n_draws: int) -> np.ndarray:
 
 def parametric_draws(fit: ParametricFit, weights: np.ndarray) -> Surface:
     """The surfaces of all resamples, as one surface of arrays (draws,)."""
-    return fit.runs.surface(refit(fit, weights * fit.weights), fit.surface.cost)
+    return fit.problem.surface(refit(fit, weights * fit.problem.weights))
 
 
 def parametric_intervals(draws: Surface) -> dict[str, Interval]:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import least_squares
 
-from analysis.parametric import checked_runs
+from analysis.checks import checked_runs
 from analysis.powerlaw import PowerLaw, fit_power_law
-from analysis.surface import Allocation, Cost, FitError, Numbers, Status
+from analysis.surface import SIX_ND, Allocation, Cost, FitError, Numbers, Status
 
 PUBLISHED_N_OPT = (1.3e9, 0.73)
 """N_opt = 1.3e9 (C_min in PF-days)^0.73, non-embedding parameters: Kaplan et al. 2020, table 6."""
@@ -60,7 +60,7 @@ def fit_joint(
     loss: np.ndarray,
     *,
     delta: float = 1e-3,
-    cost: Cost = Cost(),  # noqa: B008 - frozen
+    cost: Cost = SIX_ND,
 ) -> KaplanJoint:
     """Fit the joint law by Huber loss on log residuals, from a grid of twelve starts.
 

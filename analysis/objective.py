@@ -26,9 +26,12 @@ class LogRuns:
     v_mean: float
 
     @classmethod
-    def of(cls, n_params: np.ndarray, n_tokens: np.ndarray, loss: np.ndarray) -> "LogRuns":
+    def of(
+        cls, n_params: np.ndarray, n_tokens: np.ndarray, loss: np.ndarray, *, centred: bool = True
+    ) -> "LogRuns":
         u, v = np.log(n_params), np.log(n_tokens)
-        return cls(u - u.mean(), v - v.mean(), np.log(loss), float(u.mean()), float(v.mean()))
+        u_mean, v_mean = (float(u.mean()), float(v.mean())) if centred else (0.0, 0.0)
+        return cls(u - u_mean, v - v_mean, np.log(loss), u_mean, v_mean)
 
     def __len__(self) -> int:
         return len(self.y)

@@ -13,8 +13,9 @@ import numpy as np
 from scipy import stats
 
 from analysis.newton import minimise
-from analysis.objective import LogRuns, Penalty, derivatives
+from analysis.objective import LogRuns, derivatives
 from analysis.parametric import ParametricFit
+from analysis.problem import squared_error_hessian
 from analysis.surface import PARAMETERS, FitError
 
 PROFILED = (*PARAMETERS, "a", "b")
@@ -44,16 +45,16 @@ def profile(fit: ParametricFit, name: str, level: float = 0.95) -> Profile:
     Raises:  FitError: an unknown name, a parameter that was held fixed, or a fit without an
              optimum.
     """
-    if name not in PROFILED or name in fit.fixed or not np.isfinite(fit.objective):
+    if name not in PROFILED or name in fit.problem.fixed or not np.isfinite(fit.objective):
         raise FitError(f"{name!r} has no profile here; expected one of {PROFILED} left free")
-    theta = fit.runs.theta(fit.surface)
+    theta = fit.theta
     scale = _residual_scale(fit)
     direction, error = _response(fit, name, theta, scale)
     steps = error * np.concatenate([-_STEPS[::-1], [0.0], _STEPS])
     held = _held_at(name, theta, fit.runs) + steps
     value = _held_minima(fit, name, held, theta + steps[:, None] * direction)
     deviance = 2 * np.maximum(value - value.min(), 0) / scale
-    free = len(PARAMETERS) - len(fit.fixed)
+    free = len(PARAMETERS) - len(fit.problem.fixed)
     bound = float(stats.t.ppf(0.5 + level / 2, df=max(len(fit.runs) - free, 1))) ** 2
     middle = len(_STEPS)
     low = _crossing(held[middle::-1], deviance[middle::-1], bound)
@@ -74,15 +75,15 @@ def _curvature(fit: ParametricFit) -> float:
 
     The density is read from a window about 0 that holds enough residuals.
     """
-    r, delta, n_runs = np.abs(fit.residuals), fit.penalty.delta, len(fit.runs)
+    r, delta, n_runs = np.abs(fit.residuals), fit.problem.penalty.delta, len(fit.runs)
     window = max(delta, 1.06 * float(np.median(r)) / 0.6745 * n_runs**-0.2)
     return max(float(np.mean(r <= window)), 1 / n_runs) * delta / window
 
 
 def _residual_scale(fit: ParametricFit) -> float:
     """E[psi^2] / E[psi'] at the fit's residuals, with n - p degrees of freedom."""
-    freedom = max(len(fit.runs) - len(PARAMETERS) + len(fit.fixed), 1)
-    delta = fit.penalty.delta
+    freedom = max(len(fit.runs) - len(PARAMETERS) + len(fit.problem.fixed), 1)
+    delta = fit.problem.penalty.delta
     square = float(np.sum(np.clip(fit.residuals, -delta, delta) ** 2)) / freedom
     return max(square, 1e-300) / _curvature(fit)
 
@@ -91,14 +92,12 @@ def _response(
     fit: ParametricFit, name: str, theta: np.ndarray, scale: float
 ) -> tuple[np.ndarray, float]:
     """How the optimum moves with the held quantity (5,), and the quantity's standard error."""
-    runs = fit.runs
-    free = np.array([parameter not in fit.fixed for parameter in PARAMETERS])
-    fitted = LogRuns(runs.u, runs.v, runs.y - fit.residuals, runs.u_mean, runs.v_mean)
-    squared = derivatives(theta[None], fitted, fit.weights[None], Penalty(delta=1e6))[2][0]
+    free = ~fit.problem.held
+    squared = squared_error_hessian(fit.runs, theta, fit.problem.weights)
     information = _curvature(fit) * squared
     covariance = np.zeros((5, 5))
     covariance[np.ix_(free, free)] = scale * np.linalg.pinv(information[free][:, free])
-    gradient = _gradient_of(name, theta, runs)
+    gradient = _gradient_of(name, theta, fit.runs)
     along = covariance @ gradient
     variance = float(gradient @ along)
     return along / variance, float(np.sqrt(variance))
@@ -167,12 +166,14 @@ def _held_minima(fit: ParametricFit, name: str, held: np.ndarray, starts: np.nda
     pairs = [_constraint(name, value, fit.runs) for value in held]
     matrices, offsets = np.stack([m for m, _ in pairs]), np.stack([c for _, c in pairs])
     unused = np.abs(matrices[0]).sum(axis=0) == 0
-    frozen = unused | np.array([parameter in fit.fixed for parameter in PARAMETERS])
+    frozen = unused | fit.problem.held
+
+    weights, penalty = fit.problem.weights[None], fit.problem.penalty
 
     def constrained(phi: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         m = matrices[rows]
         theta = (m @ phi[..., None])[..., 0] + offsets[rows]
-        value, gradient, hessian = derivatives(theta, fit.runs, fit.weights[None], fit.penalty)
+        value, gradient, hessian = derivatives(theta, fit.runs, weights, penalty)
         back = np.swapaxes(m, 1, 2)
         return value, (back @ gradient[..., None])[..., 0], back @ hessian @ m
 

@@ -9,6 +9,7 @@ import numpy as np
 from analysis.allocation import Advice
 from analysis.powerlaw import PowerLaw
 from analysis.study import Study
+from analysis.surface import PARAMETERS, Surface
 
 
 def fits_json(study: Study, advice: list[Advice]) -> dict[str, Any]:
@@ -105,16 +106,16 @@ def _parametric(study: Study) -> dict[str, Any] | None:
         **{name: getattr(fit, name) for name in ("E", "A", "B", "alpha", "beta", "a", "b", "G")},
         "objective": fit.objective,
         "gradient_norm": fit.gradient_norm,
-        "delta": fit.delta,
-        "reduction": fit.reduction,
-        "above": fit.penalty.above,
-        "fixed": fit.fixed,
+        "delta": fit.problem.delta,
+        "reduction": fit.problem.reduction,
+        "above": fit.problem.above,
+        "fixed": fit.problem.fixed,
         "n_basins": fit.n_basins,
         "condition": fit.condition,
         "intervals": study.intervals.get("parametric", {}),
         "intervals_profile": {name: p.interval for name, p in study.profiles.items()},
         "flat": [name for name, p in study.profiles.items() if p.flat],
-        "standard_errors": _standard_errors(study),
+        "standard_errors": standard_errors(study.draws) if study.draws is not None else {},
         "status": fit.status,
         "reason": fit.reason,
     }
@@ -140,11 +141,10 @@ def _kaplan(study: Study) -> dict[str, Any] | None:
     }
 
 
-def _standard_errors(study: Study) -> dict[str, float]:
-    if study.draws is None:
-        return {}
-    names = ("E", "A", "B", "alpha", "beta", "a")
-    return {name: float(np.std(np.asarray(getattr(study.draws, name)))) for name in names}
+def standard_errors(draws: Surface) -> dict[str, float]:
+    """Standard deviations of the bootstrap's draws."""
+    names = (*PARAMETERS, "a")
+    return {name: float(np.std(np.asarray(getattr(draws, name)))) for name in names}
 
 
 def _laws(n_law: PowerLaw | None, d_law: PowerLaw | None) -> dict[str, Any]:

@@ -185,8 +185,8 @@ def parametric_section(study: Study) -> Section | None:
     if fit is None:
         return _absent(study, "parametric", title)
     text = (
-        f"L(N, D) = E + A/N^alpha + B/D^beta by Huber loss (delta {number(fit.delta)}, "
-        f"{fit.reduction}) on log residuals: objective {number(fit.objective, 9)}, largest "
+        f"L(N, D) = E + A/N^alpha + B/D^beta by Huber loss (delta {number(fit.problem.delta)}, "
+        f"{fit.problem.reduction}) on log residuals: objective {number(fit.objective, 9)}, largest "
         f"gradient {number(fit.gradient_norm, 2)}, distinct minima found {fit.n_basins}, "
         f"condition {number(fit.condition, 2)}. Bootstrap over {study.config.resample}, "
         f"{study.n_resamples:,} resamples."
@@ -198,7 +198,7 @@ def parametric_section(study: Study) -> Section | None:
         rows.append([
             name,
             number(getattr(fit, name), 5),
-            "fixed" if name in fit.fixed else span(own.get(name), 4),
+            "fixed" if name in fit.problem.fixed else span(own.get(name), 4),
             span(held.interval, 4) + (" (flat)" if held.flat else "") if held else "–",
         ])  # fmt: skip
     table = TableSpec(

@@ -17,7 +17,8 @@ from analysis.envelope import EnvelopeFit, fit_envelope
 from analysis.holdout import Holdout, leave_largest_out
 from analysis.isoflop import IsoflopFit, fit_isoflop
 from analysis.kaplan import KaplanJoint, fit_frontier, fit_joint
-from analysis.parametric import ParametricFit, fit_parametric
+from analysis.literature import HOFFMANN, fit_lbfgs
+from analysis.parametric import ParametricFit, pose, solve
 from analysis.powerlaw import PowerLaw
 from analysis.profile import PROFILED, Profile, profile
 from analysis.surface import Cost, FitError, Surface
@@ -145,17 +146,11 @@ def _parametric(table: LossTable, runs: Counted, config: FitConfig) -> Parametri
         if config.weights not in table.runs:
             raise FitError(f"fit.weights={config.weights} is no column of the runs")
         weights = table.runs[config.weights].to_numpy(dtype=float)
-    return fit_parametric(
-        runs.n_params,
-        runs.n_tokens,
-        runs.loss,
-        weights=weights,
-        delta=config.delta,
-        reduction=config.reduction,
-        above=config.above,
-        fixed=config.fixed,
-        cost=runs.cost,
+    columns = (runs.n_params, runs.n_tokens, runs.loss)
+    problem = pose(
+        *columns, weights, config.delta, config.reduction, config.above, config.fixed, runs.cost
     )
+    return fit_lbfgs(problem, [HOFFMANN])[0] if config.solver == "lbfgs" else solve(problem)
 
 
 def _kaplan(runs: Counted, config: FitConfig) -> KaplanFit:
@@ -209,7 +204,7 @@ def _with_intervals(study: Study, attempt: _Attempts) -> Study:
         exponents = intervals.envelope_draws(curves, weights, config.envelope)
         found["envelope"] = intervals.exponent_intervals(exponents)
     if fit is not None and fit.status == "converged":
-        names = [name for name in PROFILED if name not in fit.fixed]
+        names = [name for name in PROFILED if name not in fit.problem.fixed]
         profiles = {name: profile(fit, name) for name in names}
         if weights is not None:
             draws = intervals.parametric_draws(fit, weights)

@@ -36,6 +36,10 @@ class Cost:
         return flops / (self.k * n_params**self.gamma)
 
 
+SIX_ND = Cost()
+"""The rule of thumb C = 6 N D."""
+
+
 @dataclass(frozen=True)
 class Allocation:
     """How budgets are best spent; arrays of one shape, losses in the unit of the fitted losses."""
@@ -58,7 +62,7 @@ class Surface:
     B: Numbers
     alpha: Numbers
     beta: Numbers
-    cost: Cost = Cost()
+    cost: Cost = SIX_ND
 
     def loss(self, n_params: Numbers, n_tokens: Numbers) -> Numbers:
         """Predicted loss, in the shape that the arguments broadcast to."""

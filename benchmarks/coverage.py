@@ -105,7 +105,7 @@ def parametric_cover(
             found[f"parametric delta {delta:g}, not converged"] = (1.0, np.nan)
             continue
         theta = refit(fit, resample_counts(len(loss), N_RESAMPLES, rng))
-        draws = fit.runs.surface(theta, fit.surface.cost)
+        draws = fit.problem.surface(theta)
         for name in ("E", "alpha", "a"):
             truth = float(getattr(surface, name))
             bootstrap = percentile_interval(np.asarray(getattr(draws, name)))

@@ -158,7 +158,7 @@ def test_bad_arguments_are_refused():
 def test_refits_are_the_fits_of_the_resamples(hoffmann240):
     fit = fit_parametric(*hoffmann240)
     counts = resample_counts(240, 20, np.random.default_rng(3))
-    draws = fit.runs.surface(refit(fit, counts), fit.surface.cost)
+    draws = fit.problem.surface(refit(fit, counts))
     for i in (0, 7, 19):
         rows = np.repeat(np.arange(240), counts[i].astype(int))
         alone = fit_parametric(*(column[rows] for column in hoffmann240))
@@ -172,7 +172,7 @@ def test_published_bootstrap(hoffmann240):
     legacy = np.random.RandomState(42)
     rows = [legacy.choice(240, 240) for _ in range(4000)]
     counts = np.stack([np.bincount(row, minlength=240) for row in rows]).astype(float)
-    draws = fit.runs.surface(refit(fit, counts), fit.surface.cost)
+    draws = fit.problem.surface(refit(fit, counts))
     errors = {
         "A": 124.522,
         "B": 1293.284,
