@@ -119,6 +119,8 @@ def _restore(directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(weights[name])
+            if f"{name}.step" not in moments:  # saved before the first step
+                continue
             optimizer.state[parameter] = {
                 "step": moments[f"{name}.step"].clone(),
                 "exp_avg": moments[f"{name}.exp_avg"].to(parameter.device).clone(),

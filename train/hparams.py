@@ -22,15 +22,18 @@ class Hyperparameters:
 
 
 def default_rule(n_params: int, n_tokens: float) -> Hyperparameters:
-    """OLMo ladder's rate, halved and capped at 0.01, with the Step Law's batch.
+    """OLMo ladder's rate, halved and capped, with the Step Law's batch.
 
-    lr = 0.5 * 0.0047 (N / 108e6)^(-1/3) (Bhagia et al. 2024); batch = 0.58 D^0.571 tokens (Li et
-    al. 2025), at most D/500 so that a run has some 500 steps; warm-up = min(N tokens, 10 % of D)
-    (Porian et al. 2024); beta2 = 0.99 below 524,288 tokens a batch, else 0.95.
+    lr = 0.5 * 0.0047 (N / 108e6)^(-1/3) (Bhagia et al. 2024), at most 0.01 and, for batches B under
+    512 tokens, 0.01 sqrt(B / 512) (square-root scaling; Malladi et al. 2022). B = 0.58 D^0.571
+    tokens (Li et al. 2025), at most D/2000 so that a run has some 2,000 steps. Warm-up = min(N
+    tokens, 10 % of D) (Porian et al. 2024); beta2 = 0.99 below 524,288 tokens a batch, else 0.95.
+    Both caps come from the check in docs/log.md.
     """
-    batch_tokens = min(0.58 * n_tokens**0.571, n_tokens / 500)
+    batch_tokens = min(0.58 * n_tokens**0.571, n_tokens / 2000)
+    cap = 0.01 * min(1.0, math.sqrt(batch_tokens / 512))
     return Hyperparameters(
-        lr_peak=min(0.01, 0.5 * 0.0047 * (n_params / 108e6) ** (-1 / 3)),
+        lr_peak=min(cap, 0.5 * 0.0047 * (n_params / 108e6) ** (-1 / 3)),
         batch_tokens=batch_tokens,
         warmup_tokens=min(float(n_params), 0.1 * n_tokens),
         beta2=0.99 if batch_tokens < 524288 else 0.95,

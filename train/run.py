@@ -13,7 +13,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,7 @@ def _execute(run_dir: Path, job: RunJob) -> tuple[str, str]:
     )
     if writer is not None:
         write_json(RunPaths(run_dir).env, environment(accelerator))
-    with stop_requests() as stopping:
+    with stop_requests() as stopping, writer or nullcontext():
         hooks = writer.hooks(stopping) if writer else silent_hooks(stopping)
         outcome = train(
             spec, job.runtime, dataset, prepared, prepared_optimizer, accelerator, hooks, outcome

@@ -75,7 +75,7 @@ class Shard:
             self.open(split)
             if _sha256(path) != self.counts[split]["sha256"]:
                 raise ShardError(
-                    f"{path} is damaged (checksum); delete {self.directory} to rebuild"
+                    f"{path} is damaged: its checksum differs; delete {self.directory} to rebuild"
                 )
 
 

@@ -40,6 +40,7 @@ class MetricsFile:
         return self._file.tell()
 
     def close(self) -> None:
+        self.sync()
         self._file.close()
 
 

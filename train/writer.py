@@ -45,13 +45,17 @@ class RunWriter:
             write=self._write, beat=self._beat, save=self._save, keep=self._keep, stopping=stopping
         )
 
+    def __enter__(self) -> "RunWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._metrics.close()
+
     def finish(self, outcome: Outcome, record: RunRecord | None) -> None:
-        """Close everything; with a record, write the model and then the record, and drop the state.
+        """End the tracker; with a record, write the model, then the record, and drop the state.
 
         Raises:  CheckpointError, RecordError: disk full or read-only; the state stays for a retry.
         """
-        self._metrics.sync()
-        self._metrics.close()
         if record is not None:
             self._checkpoint(self._paths.checkpoint, outcome.step, outcome.loss)
         self._tracker.finish(record, outcome.status)

@@ -13,10 +13,15 @@ def test_default_rule_follows_its_formulas():
 
 
 def test_default_rule_at_laptop_scale_is_capped():
-    chosen = hyperparameters("default", 30_000, 1e6)
+    chosen = hyperparameters("default", 30_000, 2e6)
     assert chosen.lr_peak == 0.01
-    assert chosen.batch_tokens <= 1e6 / 500
+    assert chosen.batch_tokens == 2e6 / 2000
     assert chosen.warmup_tokens == 30_000
+
+
+def test_small_batches_get_smaller_rates():
+    """A quarter of 512 tokens halves the cap."""
+    assert hyperparameters("default", 30_000, 128 * 2000).lr_peak == pytest.approx(0.005)
 
 
 def test_warmup_is_at_most_a_tenth_of_the_run():

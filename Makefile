@@ -1,0 +1,34 @@
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := results/demo
+PIN := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: .venv/ready  ## build .venv with the exact versions of constraints.txt
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: setup  ## train two small sweeps, evaluate, fit, write the report (about 8 minutes on 2 cores)
+	$(PIN) $(BIN)/python -m sweeps preset=demo
+	$(PIN) $(BIN)/python -m eval sweep=$(DEMO)
+	$(PIN) $(BIN)/python -m sweeps preset=demo action=collect
+	$(PIN) $(BIN)/python -m analysis sweep=$(DEMO)
+
+test: setup  ## run the tests (slurm and gpu tests apart)
+	$(PIN) $(BIN)/pytest -n 2 --dist worksteal -m 'not slurm and not gpu'
+
+lint: setup  ## ruff and pyright
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+clean:  ## remove what can be built again; results/ stays
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis
+
+.PHONY: help setup demo test lint clean

@@ -1,0 +1,89 @@
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from train import claim as claims
+from train.claim import Claimed, claim, holder, is_alive
+from train.record import RunPaths
+
+
+def test_a_claim_is_exclusive_and_released(tmp_path: Path):
+    with claim(tmp_path) as mine:
+        assert mine.pid == os.getpid()
+        with pytest.raises(Claimed, match=f"pid {os.getpid()}"), claim(tmp_path):
+            pass
+    assert holder(tmp_path) is None
+    with claim(tmp_path):
+        pass
+
+
+def test_a_dead_holder_is_replaced(tmp_path: Path):
+    code = (
+        "import os; from pathlib import Path; from train.claim import claim\n"
+        f"with claim(Path({str(tmp_path)!r})): os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False)
+    left = holder(tmp_path)
+    assert left is not None
+    assert not is_alive(tmp_path, left)
+    with claim(tmp_path) as mine:
+        assert holder(tmp_path) == mine
+
+
+def test_a_reused_pid_is_not_the_holder(tmp_path: Path):
+    with claim(tmp_path) as mine:
+        impostor = replace(mine, started="ticks-0")
+        assert is_alive(tmp_path, mine)
+        assert not is_alive(tmp_path, impostor)
+
+
+@pytest.mark.parametrize("content", ["", "garbage", "{}"])
+def test_an_unreadable_lock_is_taken_over_once_silent(content, tmp_path: Path, monkeypatch):
+    RunPaths(tmp_path).lock.write_text(content)
+    with pytest.raises(Claimed), claim(tmp_path):
+        pass
+    monkeypatch.setattr(claims, "REMOTE_TIMEOUT_SECONDS", -1.0)
+    with claim(tmp_path):
+        pass
+
+
+def test_a_holder_on_another_host_lives_by_its_heartbeat(tmp_path: Path):
+    with claim(tmp_path) as mine:
+        remote = replace(mine, host="elsewhere")
+    lock = RunPaths(tmp_path).lock
+    lock.write_text(json.dumps(asdict(remote)))
+    assert is_alive(tmp_path, remote)
+    past = time.time() - claims.REMOTE_TIMEOUT_SECONDS - 60
+    os.utime(lock, (past, past))
+    assert not is_alive(tmp_path, remote)
+
+
+def test_many_contenders_never_hold_it_together(tmp_path: Path):
+    inside, worst, wins = [], [], []
+
+    def contend():
+        for _ in range(20):
+            try:
+                with claim(tmp_path):
+                    inside.append(1)
+                    worst.append(len(inside))
+                    wins.append(1)
+                    time.sleep(0.001)
+                    inside.pop()
+            except Claimed:
+                time.sleep(0.001)
+
+    threads = [threading.Thread(target=contend) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(worst) == 1
+    assert len(wins) > 1

@@ -1,0 +1,278 @@
+import json
+import math
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from train import checkpoint
+from train import run as run_module
+from train.loop import evaluate
+from train.record import RunPaths, last_status, read_jsonl, read_record, write_job
+from train.run import train_run
+from train.spec import RunJob, TrackerSpec
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, tiny_job: RunJob) -> Path:
+    run_dir = tmp_path_factory.mktemp("finished") / "run"
+    write_job(run_dir, tiny_job)
+    assert train_run(run_dir) == "finished"
+    return run_dir
+
+
+def weights(run_dir: Path) -> bytes:
+    return (RunPaths(run_dir).checkpoint / "model.safetensors").read_bytes()
+
+
+def metrics(run_dir: Path) -> bytes:
+    return RunPaths(run_dir).metrics.read_bytes()
+
+
+def test_a_run_learns_and_its_record_adds_up(finished: Path, tiny_job: RunJob):
+    record, rows = read_record(finished), read_jsonl(RunPaths(finished).metrics)
+    assert record.status == "finished"
+    assert record.n_tokens == record.n_steps * record.batch_tokens == 40 * 128
+    assert record.loss < math.log(257) - 0.5
+    assert record.bits_per_byte == pytest.approx(record.loss / math.log(2), rel=1e-3)
+    evals = [row for row in rows if "loss" in row]
+    assert [row["step"] for row in evals] == [10, 20, 30, 40]
+    assert evals[-1]["loss"] == record.loss
+    assert evals[-1]["flops"] == record.flops
+    assert rows[-1]["lr"] == pytest.approx(tiny_job.spec.optim.lr_peak * 0.1, rel=0.1)
+
+
+def test_the_checkpoint_loads_in_transformers_and_has_the_recorded_loss(finished, tiny_job):
+    """The loss of the loaded model on the validation windows equals the record's."""
+    from accelerate import Accelerator
+
+    from train.data import Dataset
+    from train.model import SummedLoss
+
+    directory = RunPaths(finished).checkpoint
+    model = AutoModelForCausalLM.from_pretrained(directory)
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    assert tokenizer.decode(tokenizer("file 3 line")["input_ids"]) == "file 3 line"
+    dataset = Dataset.open(tiny_job.spec)
+    losses = evaluate(tiny_job.spec, dataset, SummedLoss(model), Accelerator(cpu=True))
+    assert losses["text"] == pytest.approx(read_record(finished).loss, rel=1e-6)
+
+
+def test_a_done_run_is_not_touched_again(finished: Path):
+    before = {p: p.stat().st_mtime_ns for p in finished.rglob("*")}
+    assert train_run(finished) == "finished"
+    assert {p: p.stat().st_mtime_ns for p in finished.rglob("*")} == before
+
+
+def test_training_twice_gives_the_same_bits(finished: Path, tmp_path: Path, tiny_job: RunJob):
+    write_job(tmp_path / "again", tiny_job)
+    train_run(tmp_path / "again")
+    assert weights(tmp_path / "again") == weights(finished)
+    assert metrics(tmp_path / "again") == metrics(finished)
+
+
+def test_accumulation_changes_nothing_but_rounding(finished, tmp_path: Path, tiny_job: RunJob):
+    job = replace(tiny_job, runtime=replace(tiny_job.runtime, micro_batch=1))
+    write_job(tmp_path / "micro", job)
+    train_run(tmp_path / "micro")
+    assert read_record(tmp_path / "micro").loss == pytest.approx(read_record(finished).loss, 1e-4)
+
+
+@contextmanager
+def stop_after(steps: int) -> Iterator[Callable[[], bool]]:
+    """Stop requests that come after so many steps."""
+    asked = iter(range(1000))
+    yield lambda: next(asked) >= steps
+
+
+def test_interrupted_at_every_kind_of_step_it_ends_with_the_same_bits(
+    finished: Path, tmp_path: Path, tiny_job: RunJob, monkeypatch
+):
+    run_dir = tmp_path / "run"
+    write_job(run_dir, tiny_job)
+    for steps in (0, 7, 3, 13):
+        monkeypatch.setattr(run_module, "stop_requests", lambda steps=steps: stop_after(steps))
+        assert train_run(run_dir) == "preempted"
+        assert last_status(run_dir)["status"] == "preempted"
+    monkeypatch.undo()
+    assert train_run(run_dir) == "finished"
+    assert weights(run_dir) == weights(finished)
+    assert metrics(run_dir) == metrics(finished)
+    assert not RunPaths(run_dir).state.exists()
+
+
+def test_a_damaged_newest_state_falls_back_to_the_one_before(
+    finished: Path, tmp_path: Path, tiny_job: RunJob, monkeypatch, caplog
+):
+    run_dir = tmp_path / "run"
+    write_job(
+        run_dir, replace(tiny_job, runtime=replace(tiny_job.runtime, save_every_seconds=1e-9))
+    )
+    real, count = checkpoint.save_state, []
+
+    def die_later(*args):
+        real(*args)
+        count.append(1)
+        if len(count) == 15:
+            raise RuntimeError("power cut")
+
+    monkeypatch.setattr("train.writer.save_state", die_later)
+    assert train_run(run_dir) == "failed"
+    assert "power cut" in RunPaths(run_dir).error.read_text()
+    monkeypatch.undo()
+    newest = sorted(RunPaths(run_dir).state.glob("step-*"))[-1]
+    raw = bytearray((newest / "optimizer.safetensors").read_bytes())
+    raw[-1] ^= 1
+    (newest / "optimizer.safetensors").write_bytes(raw)
+    assert train_run(run_dir) == "finished"
+    assert "falling back to the one before" in caplog.text
+    assert weights(run_dir) == weights(finished)
+    assert metrics(run_dir) == metrics(finished)
+
+
+def test_divergence_ends_the_run_with_its_last_good_numbers(tmp_path: Path, tiny_job: RunJob):
+    spec = replace(tiny_job.spec, optim=replace(tiny_job.spec.optim, lr_peak=1e18, grad_clip=1e18))
+    write_job(tmp_path / "run", replace(tiny_job, spec=spec))
+    assert train_run(tmp_path / "run") == "diverged"
+    record = read_record(tmp_path / "run")
+    assert record.status == "diverged"
+    assert "training loss" in record.message
+    assert record.n_steps < 40
+    assert record.loss is None or math.isfinite(record.loss)
+
+
+def test_a_fault_becomes_a_status_and_a_reason(tmp_path: Path, tiny_job: RunJob, monkeypatch):
+    write_job(tmp_path / "run", tiny_job)
+
+    def broken(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(run_module, "build_model", broken)
+    assert train_run(tmp_path / "run") == "oom"
+    assert last_status(tmp_path / "run")["message"] == "CUDA out of memory"
+    assert "Traceback" in RunPaths(tmp_path / "run").error.read_text()
+    monkeypatch.undo()
+    assert train_run(tmp_path / "run") == "finished"
+    assert not RunPaths(tmp_path / "run").error.exists()
+
+
+def test_intermediate_checkpoints_are_kept_where_asked(tmp_path: Path, tiny_job: RunJob):
+    job = replace(tiny_job, runtime=replace(tiny_job.runtime, keep_checkpoints=[0.25, 0.5]))
+    write_job(tmp_path / "run", job)
+    train_run(tmp_path / "run")
+    kept = RunPaths(tmp_path / "run").checkpoint_at(10)
+    assert json.loads((kept / "isoflop.json").read_text())["step"] == 10
+    AutoModelForCausalLM.from_pretrained(RunPaths(tmp_path / "run").checkpoint_at(20))
+
+
+def test_a_state_of_another_run_is_refused(tmp_path: Path, tiny_job: RunJob, longer_job: RunJob):
+    write_job(
+        tmp_path / "a",
+        replace(longer_job, runtime=replace(longer_job.runtime, save_every_seconds=1e-9)),
+    )
+    process = start(tmp_path / "a")
+    wait_for_state(tmp_path / "a", process)
+    process.kill()
+    process.wait()
+    write_job(tmp_path / "b", tiny_job)
+    shutil.copytree(RunPaths(tmp_path / "a").state, RunPaths(tmp_path / "b").state)
+    assert train_run(tmp_path / "b") == "failed"
+    assert "belongs to run" in last_status(tmp_path / "b")["message"]
+
+
+def start(run_dir: Path) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "train.run", str(run_dir)], stdout=subprocess.DEVNULL
+    )
+
+
+def wait_for_state(run_dir: Path, process: subprocess.Popen) -> None:
+    while process.poll() is None and not list(RunPaths(run_dir).state.glob("step-*")):
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(int(os.environ.get("ISOFLOP_KILLS", "5"))))
+def test_killed_at_a_random_moment_it_ends_with_the_same_bits(
+    seed: int, tmp_path: Path, longer_job: RunJob, reference: Path
+):
+    """State is written before every step, so most kills fall into the middle of a write."""
+    run_dir = tmp_path / "run"
+    write_job(
+        run_dir, replace(longer_job, runtime=replace(longer_job.runtime, save_every_seconds=1e-9))
+    )
+    process = start(run_dir)
+    wait_for_state(run_dir, process)
+    time.sleep(random.Random(seed).uniform(0, 1.5))
+    process.send_signal(signal.SIGKILL if seed % 2 == 0 else signal.SIGTERM)
+    code = process.wait()
+    assert code in (0, 75, -signal.SIGKILL)
+    assert train_run(run_dir) == "finished"
+    assert weights(run_dir) == weights(reference)
+    assert metrics(run_dir) == metrics(reference)
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory, longer_job: RunJob) -> Path:
+    run_dir = tmp_path_factory.mktemp("reference") / "run"
+    write_job(run_dir, longer_job)
+    assert train_run(run_dir) == "finished"
+    return run_dir
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_two_processes_see_the_same_tokens_and_reach_the_same_loss(
+    tmp_path: Path, finished: Path, tiny_job: RunJob
+):
+    write_job(tmp_path / "run", tiny_job)
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
+    subprocess.run(
+        [*launch, "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no",
+         "--dynamo_backend", "no", "--main_process_port", str(free_port()), "-m", "train.run",
+         str(tmp_path / "run")],
+        check=True,
+        timeout=200,
+    )  # fmt: skip
+    assert json.loads(RunPaths(tmp_path / "run").env.read_text())["processes"] == 2
+    assert read_record(tmp_path / "run").loss == pytest.approx(read_record(finished).loss, rel=1e-5)
+
+
+def test_wandb_offline_mirrors_the_run(tmp_path: Path, tiny_job: RunJob):
+    tracker = TrackerSpec(kind="wandb", mode="offline", project="tests")
+    write_job(tmp_path / "run", replace(tiny_job, tracker=tracker))
+    assert train_run(tmp_path / "run") == "finished"
+    offline = list((tmp_path / "run" / "wandb").glob("offline-run-*"))
+    assert len(offline) == 1
+    assert tiny_job.run_id in offline[0].name
+
+
+def test_wandb_that_fails_never_stops_training(
+    tmp_path: Path, tiny_job: RunJob, monkeypatch, caplog
+):
+    import wandb
+
+    def refuse(**_):
+        raise RuntimeError("no such host")
+
+    monkeypatch.setattr(wandb, "init", refuse)
+    write_job(tmp_path / "run", replace(tiny_job, tracker=TrackerSpec(kind="wandb", mode="online")))
+    assert train_run(tmp_path / "run") == "finished"
+    assert "W&B is off for this run" in caplog.text
