@@ -7,6 +7,7 @@ are a null distribution and what a straight line through as many points would sc
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -192,15 +193,29 @@ def _fit_logistic(log_x: Floats, y: Floats) -> tuple[float, float, float, float]
         for steepness in (4.0, 20.0, 100.0)
     ]
 
-    def residual(p: Floats) -> Floats:
-        return (_logistic(log_x, *p) - y) / scale
-
-    fits = [
-        least_squares(residual, np.clip(s, lower, upper), bounds=(lower, upper)) for s in starts
-    ]
+    fits = [_least_squares(log_x, y, scale, start, lower, upper) for start in starts]
     best = min(fits, key=lambda fit: fit.cost)
     low, high, centre, steepness = (float(v) for v in best.x)
     return low, high, centre, steepness
+
+
+def _least_squares(
+    log_x: Floats, y: Floats, scale: float, start: ArrayLike, lower: ArrayLike, upper: ArrayLike
+) -> Any:
+    """Bounded least squares of the logistic, residuals in units of `scale`, exact Jacobian."""
+
+    def residual(p: Floats) -> Floats:
+        return (_logistic(log_x, *p) - y) / scale
+
+    def jacobian(p: Floats) -> Floats:
+        low, high, centre, steepness = p
+        s = _logistic(log_x, 0, 1, centre, steepness)
+        slope = (high - low) * s * (1 - s)
+        return np.stack([1 - s, s, -steepness * slope, (log_x - centre) * slope], axis=1) / scale
+
+    inside = np.clip(start, lower, upper)
+    exact: Any = jacobian
+    return least_squares(residual, inside, exact, bounds=(lower, upper))
 
 
 def _with_intervals(
@@ -218,11 +233,7 @@ def _with_intervals(
     thresholds, widths = [], []
     for _ in range(n_resamples):
         drawn = base + rng.choice(residuals, len(y))
-        refit = least_squares(
-            lambda p, d=drawn: (_logistic(log_x, *p) - d) / scale,
-            np.clip(start, lower, upper),
-            bounds=(lower, upper),
-        ).x
+        refit = _least_squares(log_x, drawn, scale, start, lower, upper).x
         thresholds.append(math.exp(refit[2]))
         widths.append(2 * math.log(9) / refit[3] / math.log(10))
     return Transition(

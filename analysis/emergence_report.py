@@ -273,8 +273,8 @@ def _length_paragraph(study: AbilityStudy) -> str:
         f"{len(study.lengths)} model x length cells with at least 100 items). Exact match deviates "
         f"from p^L by {deviation['geometric']:.3f} on average and from the product of each "
         f"position's own accuracy by {deviation['product']:.3f}; token edit distance from L(1-p) "
-        f"by {deviation['quasilinear']:.3f} tokens. What remains is dependence between positions and, "
-        f"for the distance, errors that shift the output."
+        f"by {deviation['quasilinear']:.3f} tokens. What remains is dependence between positions "
+        f"and, for the distance, errors that shift the output."
     )
 
 
@@ -292,9 +292,9 @@ def _loss_paragraph(study: AbilityStudy) -> str:
     high, low = loss[order][k], loss[order][k + 1]
     return (
         f"Against loss instead of scale, {name_of(pair[0])} makes its largest step "
-        f"({steps[k]:.3f}) between validation losses {high:.3f} and {low:.3f} nats/token. Seeds that "
-        f"differ at one size are told apart by their loss as far as the loss-axis figure shows one "
-        f"curve. {_smooth_on_loss(study, pair[1])}"
+        f"({steps[k]:.3f}) between validation losses {high:.3f} and {low:.3f} nats/token. Seeds "
+        f"that differ at one size are told apart by their loss as far as the loss-axis figure "
+        f"shows one curve. {_smooth_on_loss(study, pair[1])}"
     )
 
 

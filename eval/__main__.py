@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from eval.answer import Settings
 from eval.exam import Exam, generated_exam, spec_from_options
+from eval.files import file_exam
 from eval.run import Advance, Target, examine, rescore, run_targets
 from eval.tasks import TaskError, TaskSpec
 from train.record import read_job, read_record
@@ -163,6 +164,9 @@ def _run_exams(config: EvalConfig, run_dir: Path) -> list[Exam]:
 
 def _exams(config: EvalConfig, trained: list[dict[str, Any]] | None) -> list[Exam]:
     """The named task; seen items are asked only of a run that was trained on this very task."""
+    if config.path is not None:
+        shots = int(config.task.get("shots", 0))
+        return [file_exam(Path(config.path), shots, config.n_items, config.seed)]
     spec = _task_spec(config.task)
     seeds = [
         options.get("seed", 0) for options in trained or [] if spec_from_options(options) == spec

@@ -16,6 +16,8 @@ HELDOUT_SEED = 1
 class Exam:
     """Items to ask. `task`, `format` and `n_shots` are columns of results, `label` names files.
 
+    `layout` tells `formats.graded_part` where outputs hold their answer; `decode` is False where
+    choices are only scored; `excluded` counts what the source holds and the exam leaves out.
     `identity` is JSON: equal identities pose equal items, and stored results are then reused.
     """
 
@@ -26,6 +28,7 @@ class Exam:
     splits: Mapping[str, list[Item]]
     identity: dict[str, Any]
     decode: bool = True
+    layout: str = "plain"
     excluded: dict[str, int] = field(default_factory=dict)
 
 
@@ -45,6 +48,7 @@ def generated_exam(
         task=spec.name,
         format=spec.format,
         n_shots=spec.shots,
+        layout=spec.format,
         splits=splits,
         identity={
             "task": dataclasses.asdict(spec),

@@ -12,6 +12,7 @@ A problem is written `prompt + target + STOP`. Formats:
     verdict          12+34=36? no                                       is a proposed answer right?
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -33,6 +34,9 @@ REVERSED = ("reversed", "reversed_padded")
 PADDED = ("zero_padded", "reversed_padded")
 WORKED = ("scratchpad", "chain_of_thought")
 """Formats whose target holds the working; the graded answer follows a mark in it."""
+
+REGEX = "regex:"
+"""Layout of a file's task that takes its answer by a regular expression, written behind this."""
 
 _MARKS = {"scratchpad": "#", "chain_of_thought": "The answer is "}
 _SPOKEN = (("+", " plus "), ("-", " minus "), ("*", " times "), ("=", " is "))
@@ -100,9 +104,12 @@ def few_shot(shots: Sequence[Item], query: Item) -> Item:
 
 def graded_part(output: str, layout: str) -> str:
     """The answer in an output cut at STOP; empty where a worked format never gives one."""
+    if layout.startswith(REGEX):
+        match = re.search(layout.removeprefix(REGEX), output)
+        return match.group(match.lastindex or 0) if match else ""
     mark = _MARKS.get(layout)
     if mark is None:
-        return output.strip() if layout == "question" else output
+        return output.strip() if layout in ("question", "text") else output
     _, found, answer = output.rpartition(mark)
     return answer.strip().rstrip(".") if found else ""
 

@@ -1,6 +1,6 @@
 """Words for the generated tasks: to unscramble, by category, and with two senses each."""
 
-WORDS = (
+_COMMON = (
     "air arm art bag bed bird boat body bone book box boy bread bridge brother bus cake call "
     "camp cap car card cat chair cheese child church city clock cloud coat coffee corn cow cup "
     "dance day desk dinner doctor dog door dream dress duck ear earth egg engine eye face "
@@ -15,7 +15,8 @@ WORDS = (
     "street sugar summer sun table tail teacher thread tiger tooth tower town train tree truck "
     "uncle valley village voice wall watch water wheel wind window wing winter wolf woman wood "
     "wool world yard year "
-).split()  # noqa: SIM905
+)
+WORDS = tuple(_COMMON.split())
 
 CATEGORIES = {
     "fruit": "apple pear plum cherry lemon peach grape melon",

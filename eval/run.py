@@ -73,7 +73,7 @@ def examine(
                     model,
                     vocab,
                     items,
-                    exam.format,
+                    exam.layout,
                     dataclasses.replace(settings, decode=settings.decode and exam.decode),
                     advance,
                 )
@@ -96,7 +96,7 @@ def rescore(summary: Path) -> Path:
     Raises:  RecordError: the summary or its item rows are missing or unreadable.
     """
     content = read_json(summary)
-    outcomes = read_outcomes(summary.with_suffix(".parquet"), content["format"])
+    outcomes = read_outcomes(summary.with_suffix(".parquet"), content["layout"])
     rows = [row for split, given in outcomes.items() for row in _rows(content, split, given)]
     write_json(summary, content | {"rows": rows, "counts": _counts(outcomes)})
     return summary
@@ -166,6 +166,7 @@ def _write(
         "task": exam.task,
         "format": exam.format,
         "n_shots": exam.n_shots,
+        "layout": exam.layout,
         "checkpoint": Path(target.checkpoint).name,
         "run_id": target.run_id,
         "step": target.step,
