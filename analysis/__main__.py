@@ -55,7 +55,13 @@ def read(config: AnalysisConfig) -> LossTable:
     if config.sweeps:
         return read_sweeps([Path(sweep) for sweep in config.sweeps])
     assert config.table.path is not None  # AnalysisConfig holds exactly one of the two
-    return read_file(Path(config.table.path), config.table.columns)
+    path, columns = config.table.path, config.table.columns
+    if path.startswith("wandb:"):
+        from analysis.wandb_source import read_wandb
+
+        project = path.removeprefix("wandb:")
+        return read_wandb(project, columns, config.table.filters, Path(config.table.cache))
+    return read_file(Path(path), columns)
 
 
 def output_directory(config: AnalysisConfig) -> Path:

@@ -3,6 +3,7 @@ conf/fit/.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from analysis.counting import COUNTINGS
 from train.spec import SpecError, one_of, require
@@ -18,7 +19,7 @@ class TableConfig:
 
     path: str | None = None
     columns: dict[str, str] = field(default_factory=dict)
-    filters: dict[str, str] = field(default_factory=dict)
+    filters: dict[str, Any] = field(default_factory=dict)
     cache: str = "results/wandb-cache"
 
 

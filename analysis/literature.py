@@ -1,9 +1,10 @@
 """Approach 3 as the literature runs it: scipy's quasi-Newton from given starts, numeric gradients.
 
 Kept to reproduce published numbers, to show how they went wrong, and to measure this project's
-solver against. L-BFGS-B's default tolerance compares falls of the objective with 2.2e-9 and gradients
-with 1e-5: on the *mean* Huber loss of 240 runs, some 4e-6 at the optimum, it stops where it starts,
-which is the error behind the published estimate of Hoffmann et al. 2022 (Besiroglu et al. 2024).
+solver against. L-BFGS-B's default tolerance compares falls of the objective with 2.2e-9 and
+gradients with 1e-5: on the *mean* Huber loss of 240 runs, some 4e-6 at the optimum, it stops where
+it starts, which is the error behind the published estimate of Hoffmann et al. 2022 (Besiroglu et
+al. 2024).
 """
 
 import itertools
@@ -40,8 +41,8 @@ def starting_grid() -> list[Surface]:
 def fit_lbfgs(problem: Problem, starts: Sequence[Surface]) -> tuple[ParametricFit, int]:
     """The lowest end of L-BFGS-B with scipy's defaults, and the iterations that it took.
 
-    The five parameters are optimised as the literature writes them, uncentred: (log E, log A, log B,
-    alpha, beta). The fit's status says what the default tolerance hides.
+    The five parameters are optimised as the literature writes them, uncentred: (log E, log A, log
+    B, alpha, beta). The fit's status says what the default tolerance hides.
     """
     runs = problem.runs
     plain = LogRuns(runs.u + runs.u_mean, runs.v + runs.v_mean, runs.y, 0.0, 0.0)

@@ -51,24 +51,27 @@ def read_file(path: Path, columns: Mapping[str, str] | None = None) -> LossTable
 
 
 def from_frame(
-    frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None = None
+    frame: pd.DataFrame,
+    source: str,
+    columns: Mapping[str, str] | None = None,
+    curves: pd.DataFrame | None = None,
 ) -> LossTable:
-    """Runs from a data frame in memory; see `read_file`."""
+    """Runs from a data frame in memory; see `read_file`. `curves` holds CURVE_COLUMNS, if known."""
     frame = _completed(_renamed(frame, columns or {}, source), source)
     named = next((name for name in ("run_id", "run", "name") if name in frame), None)
     rows = [f"row {i + 1}" for i in range(len(frame))]
     frame["run_id"] = rows if named is None else frame[named].astype(str)
-    curves = frame[list(CURVE_COLUMNS)].iloc[:0]
+    points = frame[list(CURVE_COLUMNS)].iloc[:0] if curves is None else curves
     if _holds_curves(frame):
         frame = frame.sort_values(["run_id", "n_tokens"], kind="stable")
         losses = as_numbers(frame, "loss")
-        curves = frame[list(CURVE_COLUMNS)].iloc[np.flatnonzero(np.isfinite(losses) & (losses > 0))]
+        points = frame[list(CURVE_COLUMNS)].iloc[np.flatnonzero(np.isfinite(losses) & (losses > 0))]
         frame = frame.drop_duplicates("run_id", keep="last")
     if "flops_budget" not in frame:
         frame["flops_budget"] = np.nan
     table = LossTable(
         runs=frame.reset_index(drop=True),
-        curves=curves.reset_index(drop=True),
+        curves=points.reset_index(drop=True),
         warnings=_disagreement(frame),
         sources=(source,),
     )
