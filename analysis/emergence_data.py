@@ -78,7 +78,8 @@ class Ability:
     """Everything measured of one task in one format.
 
     `scale` is what metrics are drawn over: n_params where every size was trained to one length,
-    else flops. `rows` are final checkpoints, `all_rows` those along training too.
+    else flops. `split` is held-out items, or what a file's items are called. `rows` are final
+    checkpoints, `all_rows` those along training too.
     """
 
     task: str
@@ -87,6 +88,7 @@ class Ability:
     scale: str
     rows: tuple[EvalRow, ...]
     all_rows: tuple[EvalRow, ...]
+    split: str = HELDOUT
 
     @property
     def title(self) -> str:
@@ -101,12 +103,13 @@ class Ability:
 
     @property
     def metrics(self) -> list[str]:
-        """Metrics measured over all target lengths on held-out items, in stored order."""
-        found = (r.metric for r in self.rows if r.target_length is None and r.split == HELDOUT)
+        """Metrics measured over all target lengths on the main split, in stored order."""
+        found = (r.metric for r in self.rows if r.target_length is None and r.split == self.split)
         return list(dict.fromkeys(found))
 
-    def points(self, metric: str, split: str = HELDOUT, along_training: bool = False) -> Points:
+    def points(self, metric: str, split: str | None = None, along_training: bool = False) -> Points:
         """A metric over all target lengths: one point a run, or one a checkpoint."""
+        split = split or self.split
         rows = self.all_rows if along_training else self.rows
         chosen = [
             row
@@ -116,8 +119,8 @@ class Ability:
         return Points(tuple(sorted(chosen, key=lambda r: (getattr(r, self.scale), r.seed, r.step))))
 
     def by_length(self) -> dict[tuple[str, int], list[EvalRow]]:
-        """Held-out rows of final checkpoints by (run, target length)."""
-        rows = [r for r in self.rows if r.target_length is not None and r.split == HELDOUT]
+        """The main split's rows of final checkpoints by (run, target length)."""
+        rows = [r for r in self.rows if r.target_length is not None and r.split == self.split]
         return grouped(rows, lambda row: (row.run_id, int(row.target_length or 0)))
 
 
@@ -132,7 +135,10 @@ def abilities(evals: pd.DataFrame, runs: pd.DataFrame) -> list[Ability]:
         rows, lambda row: (row.task, row.format, row.n_shots)
     ).items():
         final = tuple(r for r in group if not r.step < last[r.run_id])
-        found.append(Ability(task, form, n_shots, _scale_of(final), final, tuple(group)))
+        splits = list(dict.fromkeys(row.split for row in final))
+        split = HELDOUT if HELDOUT in splits else splits[0]
+        scale = _scale_of(final)
+        found.append(Ability(task, form, n_shots, scale, final, tuple(group), split))
     return found
 
 

@@ -46,12 +46,12 @@ class Vocabulary:
         )
 
     def _check_expressible(self, texts: Sequence[str]) -> None:
-        for character in sorted(set().union(*texts)):
-            if not self._expresses(character):
-                raise TaskError(
-                    f"the checkpoint's vocabulary has no {character!r}, which the task needs; "
-                    f"train with an alphabet that contains it, or with bytes"
-                )
+        lacking = [c for c in sorted(set().union(*texts)) if not self._expresses(c)]
+        if lacking:
+            raise TaskError(
+                f"the checkpoint's vocabulary has no {' '.join(map(repr, lacking[:8]))}, which the "
+                f"task needs; train with an alphabet that has it, or with bytes"
+            )
 
     def _expresses(self, character: str) -> bool:
         try:

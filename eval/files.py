@@ -137,9 +137,7 @@ def _bigbench(path: Path, content: str) -> _Source:
     metrics = _strings(task.get("metrics", []), "metrics", str(path))
     stop = task.get("stop_string", STOP)
     if stop != STOP:
-        raise TaskError(
-            f"{path}: stop_string={stop!r} is not supported; outputs end at a line break"
-        )
+        raise TaskError(f"{path}: stop_string={stop!r} can't be had; outputs end at a line break")
     items = [_example_item(task, one, f"{path} example {i}") for i, one in enumerate(examples)]
     scored_alone = all(item.choices for item in items)
     decode = any(name in DECODED for name in metrics) or not scored_alone
@@ -176,7 +174,8 @@ def _example_item(task: dict[str, Any], example: Any, where: str) -> Item:
         if not targets:
             raise TaskError(f"{where}: target is an empty list; expected at least one answer")
         first = _target(targets[0], where)
-        return Item(before + question + after, first, accepted=tuple(targets[1:]))
+        further = tuple(target.strip() for target in targets[1:])
+        return Item(before + question + after, first, accepted=further)
     if not isinstance(scores, dict) or not scores:
         raise TaskError(f"{where}: target_scores must map each choice to its score; got {scores!r}")
     choices = tuple(str(choice) for choice in scores)

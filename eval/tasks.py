@@ -113,7 +113,7 @@ def heldout_items(spec: TaskSpec, n_items: int, seed: int) -> list[Item]:
 
 def alphabet(spec: TaskSpec) -> str:
     """Every character that the task's texts can contain, sorted, STOP included."""
-    sample = training_items(spec, 4000, seed=0)
+    sample = training_items(spec, 1000, seed=0)
     seen = set(STOP + "".join(one.prompt + one.target + "".join(one.choices) for one in sample))
     open_ended = string.ascii_lowercase if spec.task in words.TASKS else string.digits
     return "".join(sorted(seen | set(open_ended)))

@@ -65,7 +65,7 @@ def _unscramble(rng: np.random.Generator, letters: int, side: int) -> tuple[str,
     problem = Problem(
         f"unscramble {mixed}", word, f"Which word has the letters {mixed}", accepted=alike
     )
-    return f"{mixed} {word}", problem
+    return mixed, problem
 
 
 def _transliteration(rng: np.random.Generator, letters: int, side: int) -> tuple[str, Problem]:

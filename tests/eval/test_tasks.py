@@ -101,7 +101,7 @@ def test_formats_write_a_problem_as_documented(layout: str, prompt: str, target:
 
 def test_more_items_continue_the_same_stream() -> None:
     spec = TaskSpec(format="reversed")
-    many = training_items(spec, 200_000, seed=4)
+    many = training_items(spec, 70_000, seed=4)
     assert many[:1000] == training_items(spec, 1000, seed=4)
     assert many[:1000] != training_items(spec, 1000, seed=5)
 
@@ -135,10 +135,10 @@ def test_operand_distributions() -> None:
 def test_the_alphabet_covers_every_text() -> None:
     for task in ARITHMETIC:
         for layout in FORMATS:
-            spec = TaskSpec(task=task, format=layout, shots=1)
+            spec = TaskSpec(task=task, format=layout)
             letters = alphabet(spec)
             assert letters == "".join(sorted(set(letters)))
-            texts = "".join(one.prompt + one.target for one in heldout_items(spec, 3000, 9))
+            texts = "".join(one.prompt + one.target for one in heldout_items(spec, 1500, 9))
             assert set(texts) <= set(letters)
             assert STOP in letters
 
