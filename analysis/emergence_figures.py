@@ -165,7 +165,8 @@ def length_figure(study: AbilityStudy) -> FigureSpec:
         name=f"emergence-{ability.slug}-length",
         figure=figure,
         alt=f"Exact match and edit distance of {ability.title} by target length, with predictions.",
-        caption=f"{ability.title}: measured values (points, mean over seeds) by target length. "
+        caption=f"{study.length_source}: measured values (points, mean over seeds) by target "
+        f"length. "
         f"Dashed: p^L and L(1-p) from the mean teacher-forced token accuracy p at that length. "
         f"Dotted: the product of each position's own accuracy, stop token included.",
     )
@@ -224,8 +225,11 @@ def _draw_metric(axes: Axes, ability: Ability, metric: str, scale: str, log_y: b
     if len(points.seeds) > 1:
         rng = np.random.default_rng(0)
         band = np.array([bootstrap_mean(y[x == one], rng) for one in mean_x])
-        bottom = np.where(band[:, 0] > 0, band[:, 0], np.nanmin(positive)) if log_y else band[:, 0]
-        axes.fill_between(mean_x, bottom, band[:, 1], color=colour, alpha=0.15, linewidth=0)
+        bottom = band[:, 0]
+        if log_y:
+            bottom = np.where(bottom > 0, bottom, np.nanmin(positive))
+        top = np.where(np.isfinite(positive), band[:, 1], np.nan)
+        axes.fill_between(mean_x, bottom, top, color=colour, alpha=0.15, linewidth=0)
     if log_y:
         axes.set_yscale("log")
 
@@ -239,10 +243,12 @@ def _draw_lengths(
     label: str,
 ) -> None:
     lengths = [cell.length for cell in cells]
-    x, y = mean_by(lengths, [getattr(cell, measured) for cell in cells])
-    axes.plot(x, y, "o", color=colour, markersize=5, label=label)
-    for prediction, mark in zip(predictions, ("--", ":"), strict=False):
-        axes.plot(*mean_by(lengths, [getattr(c, prediction) for c in cells]), mark, color=colour)
+    log_y = measured == "accuracy"
+    for name, mark in zip((measured, *predictions), ("o", "--", ":"), strict=False):
+        x, y = mean_by(lengths, [getattr(cell, name) for cell in cells])
+        shown = np.where(y > 0, y, np.nan) if log_y else y
+        own = label if name == measured else None
+        axes.plot(x, shown, mark, color=colour, markersize=5, label=own)
 
 
 def _on_axis(points: Points, axis: str) -> Points:

@@ -23,7 +23,7 @@ from analysis.emergence_study import (
     MetricStudy,
     TokenModel,
     length_deviation,
-    study_ability,
+    study_all,
 )
 from analysis.section import FigureSpec, Section, TableSpec
 from analysis.style import count_label, number
@@ -45,7 +45,7 @@ def emergence_section(evals: pd.DataFrame, runs: pd.DataFrame) -> Section:
 
     Args:    evals: rows of evals.parquet; runs: rows of runs.parquet (for seeds), may be empty.
     """
-    studies = [study_ability(ability) for ability in abilities(evals, runs)]
+    studies = study_all(abilities(evals, runs))
     if not studies:
         return Section(
             TITLE, ["No checkpoint was evaluated: run python -m eval on the sweep first."]
@@ -67,7 +67,7 @@ def emergence_section(evals: pd.DataFrame, runs: pd.DataFrame) -> Section:
 
 def emergence_results(evals: pd.DataFrame, runs: pd.DataFrame) -> dict[str, Any]:
     """All numbers of the section as JSON content; infinities and NaN are written as strings."""
-    studies = [study_ability(ability) for ability in abilities(evals, runs)]
+    studies = study_all(abilities(evals, runs))
     return {"abilities": [_json(_results(study)) for study in studies]}
 
 
@@ -90,6 +90,7 @@ def _results(study: AbilityStudy) -> dict[str, Any]:
         "splits": _split_means(ability),
         "resolution": [dataclasses.asdict(resolution) for resolution in study.resolutions],
         "length": {
+            "items_of": study.length_source,
             "mean_absolute_deviation": length_deviation(study.lengths),
             "cells": [
                 {
@@ -269,9 +270,9 @@ def _length_paragraph(study: AbilityStudy) -> str:
     deviation = length_deviation(study.lengths)
     lengths = sorted({cell.length for cell in study.lengths})
     return (
-        f"Prediction 3, the target length (L = {', '.join(map(str, lengths))}; "
-        f"{len(study.lengths)} model x length cells with at least 100 items). Exact match deviates "
-        f"from p^L by {deviation['geometric']:.3f} on average and from the product of each "
+        f"Prediction 3, the target length (on {study.length_source}; L = "
+        f"{', '.join(map(str, lengths))}; {len(study.lengths)} model x length cells with at least "
+        f"100 items). Exact match deviates from p^L by {deviation['geometric']:.3f} on average and from the product of each "
         f"position's own accuracy by {deviation['product']:.3f}; token edit distance from L(1-p) "
         f"by {deviation['quasilinear']:.3f} tokens. What remains is dependence between positions "
         f"and, for the distance, errors that shift the output."

@@ -46,6 +46,9 @@ SHARP_TO_SMOOTH = (
 """Metrics of the table, nonlinear or discontinuous first; others of a foreign table follow."""
 
 TRANSITION_METRICS = ("exact_match", "answer_probability", "token_accuracy", "token_edit_distance")
+COMPANION = "-uniform_length"
+"""Ends the task name of an ability's companion."""
+
 MIN_ITEMS = 100
 """Fewer items of a target length than these say too little about it."""
 
@@ -92,9 +95,14 @@ class TokenModel:
 
 @dataclass(frozen=True)
 class AbilityStudy:
-    """All of one ability; parts that the rows don't allow are empty, with reasons in `missing`."""
+    """All of one ability; parts that the rows don't allow are empty, with reasons in `missing`.
+
+    `length_source` is the title of the ability whose items gave `lengths`: its own, or its
+    companion's.
+    """
 
     ability: Ability
+    length_source: str
     metrics: list[MetricStudy]
     resolutions: list[Resolution]
     lengths: list[LengthCell]
@@ -105,7 +113,25 @@ class AbilityStudy:
         return next((study for study in self.metrics if study.metric == name), None)
 
 
-def study_ability(ability: Ability, seed: int = 0, n_resamples: int = 100) -> AbilityStudy:
+def study_all(everything: Sequence[Ability]) -> list[AbilityStudy]:
+    """A study of each ability; a companion (operands of uniform length) only gives lengths.
+
+    Three-digit operands drawn by value are long nine times in ten, which leaves few short answers;
+    the companion exam of the same checkpoints asks for all lengths alike (see `eval.exam`).
+    """
+    by_key = {(a.task, a.format, a.n_shots): a for a in everything}
+    pairs = {key: by_key.get((key[0] + COMPANION, *key[1:])) for key in by_key}
+    companions = [ability for ability in pairs.values() if ability is not None]
+    return [
+        study_ability(ability, companion=pairs[key])
+        for key, ability in by_key.items()
+        if not any(ability is one for one in companions)
+    ]
+
+
+def study_ability(
+    ability: Ability, seed: int = 0, n_resamples: int = 100, companion: Ability | None = None
+) -> AbilityStudy:
     """Scores, nulls, transitions, resolution, lengths and the token model of an ability."""
     rng = np.random.default_rng(seed)
     missing: dict[str, str] = {}
@@ -123,11 +149,17 @@ def study_ability(ability: Ability, seed: int = 0, n_resamples: int = 100) -> Ab
     resolutions = _resolutions(ability)
     if not resolutions:
         missing["resolution"] = "exact match was not stored at several numbers of items"
-    lengths = length_cells(ability)
+    lengths = length_cells(companion or ability)
     if not lengths:
         missing["lengths"] = f"no target length with {MIN_ITEMS} items and position accuracies"
     return AbilityStudy(
-        ability, metrics, resolutions, lengths, _token_model(ability, missing), missing
+        ability=ability,
+        length_source=(companion or ability).title,
+        metrics=metrics,
+        resolutions=resolutions,
+        lengths=lengths,
+        model=_token_model(ability, missing),
+        missing=missing,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from eval.answer import Settings
-from eval.exam import Exam, generated_exam, spec_from_options
+from eval.exam import Exam, companion, generated_exam, spec_from_options
 from eval.files import file_exam
 from eval.run import Advance, Target, examine, rescore, run_targets
 from eval.tasks import TaskError, TaskSpec
@@ -35,6 +35,7 @@ class EvalConfig:
     out: str | None = None
     n_items: int = 10_000
     n_seen: int = 2_000
+    n_by_length: int = 3_000
     samples: int = 0
     temperature: float = 0.7
     self_evaluate: bool = False
@@ -64,7 +65,8 @@ class EvalConfig:
             f"task={own} with path={self.path}; task=file and path=FILE go together",
         )
         _require(self.n_items >= 1, f"n_items={self.n_items} must be at least 1")
-        _require(self.n_seen >= 0, f"n_seen={self.n_seen} must not be negative")
+        for name in ("n_seen", "n_by_length"):
+            _require(getattr(self, name) >= 0, f"{name}={getattr(self, name)} must be at least 0")
         _require(self.threads >= 1, f"threads={self.threads} must be at least 1")
 
     @property
@@ -148,18 +150,23 @@ def _run_exams(config: EvalConfig, run_dir: Path) -> list[Exam]:
     asked = config.task.get("task", "own")
     if asked == "own":
         _require(bool(trained), f"{run_dir} was trained on no generated task; name one with task=")
-        return [
-            generated_exam(
-                spec_from_options(options), config.n_items, options.get("seed", 0), config.n_seen
-            )
-            for options in trained
-        ]
+        return [exam for options in trained for exam in _own_exams(config, options)]
     holds = asked == "file" or any(part.get("task", "addition") == asked for part in trained)
     _require(
         holds or config.untrained,
         f"{run_dir} was not trained on {asked}; untrained=true asks it all the same",
     )
     return _exams(config, trained)
+
+
+def _own_exams(config: EvalConfig, options: dict[str, Any]) -> list[Exam]:
+    """The task of a data part, held-out and seen, and its companion of uniform operand lengths."""
+    spec = spec_from_options(options)
+    exams = [generated_exam(spec, config.n_items, options.get("seed", 0), config.n_seen)]
+    uniform = companion(spec)
+    if uniform is not None and config.n_by_length:
+        exams.append(generated_exam(uniform, config.n_by_length))
+    return exams
 
 
 def _exams(config: EvalConfig, trained: list[dict[str, Any]] | None) -> list[Exam]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from eval.arithmetic import OPERATIONS
 from eval.formats import Item
 from eval.tasks import TASK_VERSION, TaskSpec, heldout_items, training_items
 
@@ -59,6 +60,15 @@ def generated_exam(
             "n_seen": n_seen,
         },
     )
+
+
+def companion(spec: TaskSpec) -> TaskSpec | None:
+    """The same task with all operand lengths alike, for metrics against target length.
+
+    None for tasks without digits to vary, and where the lengths already are uniform.
+    """
+    varies = spec.task in OPERATIONS and spec.digits > 1 and spec.operands == "uniform_value"
+    return dataclasses.replace(spec, operands="uniform_length") if varies else None
 
 
 def spec_from_options(options: Mapping[str, Any]) -> TaskSpec:

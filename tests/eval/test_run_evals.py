@@ -30,19 +30,20 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_run(root / "runs" / "a", OPTIONS, steps=(40,))
     save_run(root / "runs" / "b", kind="stdlib", seed=1)
     save_run(root / "runs" / "c", OPTIONS, seed=2, status="diverged")
-    assert main(EvalConfig(sweep_dir=str(root), n_items=60, n_seen=30), []) == 0
+    assert main(EvalConfig(sweep_dir=str(root), n_items=60, n_seen=30, n_by_length=20), []) == 0
     return root
 
 
 def test_a_sweep_scores_what_it_can_and_says_why_not(sweep: Path, capsys) -> None:
-    assert main(EvalConfig(sweep_dir=str(sweep), n_items=60, n_seen=30), []) == 0
+    assert main(EvalConfig(sweep_dir=str(sweep), n_items=60, n_seen=30, n_by_length=20), []) == 0
     printed = capsys.readouterr()
     assert "not examined: 1 (b): was trained on no generated task" in printed.err
     assert "not examined: 1 (c): is diverged" in printed.err
     assert printed.out.endswith(f"{sweep / 'runs'}\n")
     label = "addition-2-plain"
     made = {str(p.relative_to(sweep / "runs")) for p in sweep.rglob("evals/**/*") if p.is_file()}
-    stems = [f"a/evals/{label}", f"a/evals/step-40/{label}"]
+    labels = (label, "addition-2-uniform_length-plain")
+    stems = [f"a/evals/{where}{name}" for where in ("", "step-40/") for name in labels]
     assert made == {f"{stem}.{kind}" for stem in stems for kind in ("json", "parquet")}
 
 
@@ -56,7 +57,11 @@ def test_rows_are_complete_rows_of_evals_parquet(sweep: Path) -> None:
     assert {(row["n_tokens"], row["loss"]) for row in middle} == {(25600, 42.0)}
     assert middle[0]["flops"] == pytest.approx(0.4 * final[0]["flops"])
     whole = [r for r in final if r["metric"] == "exact_match" and r["target_length"] is None]
-    assert [row["n_items"] for row in whole] == [60, 30]
+    assert {(row["task"], row["split"], row["n_items"]) for row in whole} == {
+        ("addition-2", "heldout", 60),
+        ("addition-2", "seen", 30),
+        ("addition-2-uniform_length", "heldout", 20),
+    }
     assert rows(sweep / "runs" / "b") == []
 
 
