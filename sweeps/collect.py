@@ -1,5 +1,6 @@
 """Run directories to runs.parquet, curves.parquet and evals.parquet, rebuilt whole every time."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -187,6 +188,7 @@ def _write(path: Path, schema: pa.Schema, batches: Iterable[list[dict[str, Any]]
                     n_rows += len(batch)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise IsoflopError(f"can't write {path}: {error.strerror or error}") from error
     return n_rows

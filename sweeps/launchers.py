@@ -1,10 +1,13 @@
 """How runs are launched: the settings of every launcher, checked, and the way to the chosen one."""
 
+import re
 from dataclasses import dataclass, field
 
 from train.spec import one_of, require
 
 LAUNCHERS = ("inline", "pool", "slurm")
+
+_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,12 @@ class LauncherSpec:
             self.devices in ("auto", "none") or bool(device_ids(self.devices)),
             f"launcher.devices={self.devices!r} must be auto, none, or ids such as '0,1'",
         )
+        for name in self.env:
+            require(
+                _SECRET.search(name) is None,
+                f"launcher.env.{name} looks like a secret, and launcher.env is written into files; "
+                f"export it in the shell that submits: jobs inherit its environment",
+            )
         require(
             self.runs_per_job == 1 or (self.gpus <= 1 and self.nodes == 1),
             f"launcher.runs_per_job={self.runs_per_job} packs small runs, but gpus={self.gpus} and "

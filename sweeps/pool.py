@@ -16,7 +16,7 @@ from pathlib import Path
 from sweeps.admission import Admission, Task
 from sweeps.process import WorkerProcess
 from sweeps.slots import Slot
-from sweeps.state import last_line, silence
+from sweeps.state import last_line, written
 from train.record import DONE, append_status, read_record
 from train.spec import IsoflopError
 
@@ -32,12 +32,23 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class _Duty:
-    """A worker and the run that it has in hand."""
+    """A worker and the run that it has in hand, with what was last seen of the run's files."""
 
     worker: WorkerProcess
     task: Task | None = None
-    since: float = 0.0
     hung: bool = False
+    seen: tuple[float, ...] = ()
+    seen_at: float = 0.0
+
+    def begin(self, task: Task) -> None:
+        self.hung, self.seen, self.seen_at, self.task = False, (), time.monotonic(), task
+
+    def silent_seconds(self, task: Task) -> float:
+        """Time since the run's files last changed, by a clock that no adjustment can jump."""
+        seen = written(task.run_dir)
+        if seen != self.seen:
+            self.seen, self.seen_at = seen, time.monotonic()
+        return time.monotonic() - self.seen_at
 
 
 class Pool:
@@ -130,7 +141,7 @@ class Pool:
         return None
 
     def _train(self, duty: _Duty, task: Task) -> None:
-        duty.since, duty.hung, duty.task = time.time(), False, task
+        duty.begin(task)
         self._tell(task, "running", "")
         reply = duty.worker.ask(task.run_dir)
         duty.task = None
@@ -164,9 +175,7 @@ class Pool:
         """End workers whose run has written nothing for too long; their thread sees them die."""
         for duty in list(self._duties.values()):
             task = duty.task
-            if task is None or time.time() - duty.since < self._hang_seconds:
-                continue
-            if silence(task.run_dir) > self._hang_seconds:
+            if task is not None and duty.silent_seconds(task) > self._hang_seconds:
                 duty.hung = True
                 log.warning("%s shows no progress; its worker is replaced", task.run_dir.name)
                 duty.worker.signal(signal.SIGKILL)

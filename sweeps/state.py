@@ -103,10 +103,14 @@ def is_lost(run_dir: Path, held: Holder, jobs: Jobs | None = None) -> bool:
 
 
 def silence(run_dir: Path) -> float:
-    """Seconds since a run in progress last wrote a metric, a status line or its lock."""
+    """Seconds since a run in progress last wrote a metric or a status line."""
+    return max(0.0, time.time() - max(written(run_dir)))
+
+
+def written(run_dir: Path) -> tuple[float, ...]:
+    """When a run's metrics and status trail were last written; a missing file was at 0."""
     paths = RunPaths(run_dir)
-    times = [_modified(path) for path in (paths.metrics, paths.status)]
-    return max(0.0, time.time() - max(times))
+    return tuple(_modified(path) for path in (paths.metrics, paths.status))
 
 
 def last_line(path: Path) -> str:

@@ -26,7 +26,7 @@ from sweeps.resources import concurrency
 from sweeps.slots import make_slots, usable_cores, visible_devices
 from sweeps.slurm import SlurmJobs
 from sweeps.state import is_lost, read_state
-from train.claim import holder
+from train.claim import holder, slurm_job
 from train.record import RunPaths, append_status, read_json
 from train.spec import IsoflopError
 
@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     except (IsoflopError, IndexError, KeyError, TypeError, ValueError) as error:
         print(f"sweeps.task: {error}", file=sys.stderr)
         return 2
-    job = os.environ.get("SLURM_JOB_ID", "none")
+    job = slurm_job() or "none"
     if os.environ.get("SLURM_NODEID", "0") == "0":
         for run_dir in run_dirs:
             _break_dead_claim(run_dir, job)
@@ -131,8 +131,7 @@ def _requeue() -> bool:
     """Ask Slurm to put this job back into the queue, on its first node alone."""
     if os.environ.get("SLURM_PROCID", "0") != "0":
         return True
-    array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
-    job = f"{array}_{index}" if array else os.environ.get("SLURM_JOB_ID", "")
+    job = slurm_job() or ""
     answer = subprocess.run(
         ["scontrol", "requeue", job], capture_output=True, text=True, check=False
     )

@@ -115,7 +115,7 @@ def squeue_is_empty() -> bool:
 
 def come_back_now() -> None:
     """Let requeued jobs start at once rather than two minutes later, Slurm's own delay."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 150
     while time.monotonic() < end:
         command = ["squeue", "-h", "-r", "-t", "PENDING", "-o", "%i %r"]
         listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
