@@ -82,6 +82,9 @@ def main(config: TrainConfig, overrides: list[str]) -> int:
         raise IsoflopError(f"run ended as {status}: {reason} ({run_dir})")
     loss = "none" if record.loss is None else f"{record.loss:.4f} nats/token"
     seconds = time.perf_counter() - started
+    if record.entropy is not None and record.loss is not None:
+        excess = record.loss / record.entropy - 1
+        print(f"entropy of the data {record.entropy:.4f} nats/token: the loss is {excess:+.2%}")
     print(f"{status}: validation loss {loss}, {record.n_tokens} tokens, {seconds:.1f} s\n{run_dir}")
     return 0 if status == "finished" else 1
 

@@ -22,6 +22,9 @@ from train.tokenizer import TextCodec, build_codec, codec_of
 IGNORED = -100
 """Label of a position that carries no loss."""
 
+BPE_ROW = 4096
+"""Length of generated texts from which a tokenizer is trained."""
+
 Rows = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
@@ -35,7 +38,7 @@ def describe(data: DataSpec, seq_len: int) -> DataFacts:
 
     Raises:  SpecError: a source that is unknown, empty or too small; ShardError: a damaged shard.
     """
-    codec, shards = prepare(data, seq_len)
+    codec, shards, _ = prepare(data, seq_len)
     return _facts(codec, shards, seq_len)
 
 
@@ -50,8 +53,8 @@ def _facts(codec: TextCodec, shards: dict[str, Shard], seq_len: int) -> DataFact
     )
 
 
-def prepare(data: DataSpec, seq_len: int) -> tuple[TextCodec, dict[str, Shard]]:
-    """The codec and the shard of each part, built where missing."""
+def prepare(data: DataSpec, seq_len: int) -> tuple[TextCodec, dict[str, Shard], dict[str, Source]]:
+    """The codec, and the shard and source of each part; shards are built where missing."""
     sources = {name: make_source(part, data.val_tokens) for name, part in data.parts.items()}
     codec = _codec(data, sources)
     root = cache_dir() / "shards"
@@ -66,7 +69,7 @@ def prepare(data: DataSpec, seq_len: int) -> tuple[TextCodec, dict[str, Shard]]:
                     f"data part {name!r} has {shard.counts[split]['n_tokens']} {split} tokens, "
                     f"fewer than one window of model.seq_len={seq_len}; shorten it or add text"
                 )
-    return codec, shards
+    return codec, shards, sources
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class Dataset:
     codec: TextCodec
     shards: dict[str, Shard]
     facts: DataFacts
+    sources: dict[str, Source]
 
     @classmethod
     def open(cls, spec: RunSpec) -> "Dataset":
@@ -85,7 +89,7 @@ class Dataset:
         Raises:  SpecError: the data on this machine is not the data that the spec was made for;
                  ShardError: a shard whose checksum differs.
         """
-        codec, shards = prepare(spec.data, spec.model.seq_len)
+        codec, shards, sources = prepare(spec.data, spec.model.seq_len)
         facts = _facts(codec, shards, spec.model.seq_len)
         if facts.fingerprint != spec.data.fingerprint:
             raise SpecError(
@@ -94,11 +98,21 @@ class Dataset:
             )
         for shard in shards.values():
             shard.verify()
-        return cls(spec, codec, shards, facts)
+        return cls(spec, codec, shards, facts, sources)
 
     @property
     def rows_per_batch(self) -> int:
         return known(self.spec.optim.batch_tokens, "optim.batch_tokens") // self.spec.model.seq_len
+
+    @property
+    def entropy(self) -> float | None:
+        """The loss of a perfect model, nats per token, where every part's is known."""
+        weights = {name: part.weight for name, part in self.spec.data.parts.items()}
+        known_ones = {
+            name: source.entropy(self.spec.model.seq_len) for name, source in self.sources.items()
+        }
+        values = [value * weights[name] for name, value in known_ones.items() if value is not None]
+        return sum(values) / sum(weights.values()) if len(values) == len(weights) else None
 
     def batch(self, step: int) -> Rows:
         """Inputs and labels of an optimiser step, int64 (rows_per_batch, seq_len) each."""
@@ -152,7 +166,10 @@ def _codec(data: DataSpec, sources: dict[str, Source]) -> TextCodec:
     name = hashlib.sha256(content.encode()).hexdigest()[:16]
     path = cache_dir() / "tokenizers" / f"{name}.json"
     if not path.exists():
-        texts = chain.from_iterable(source.documents("train") for source in sources.values())
+        texts = chain.from_iterable(
+            source.documents("train", BPE_ROW if source.rows else None)
+            for source in sources.values()
+        )
         trained = build_codec(data.tokenizer, lambda: (document.text for document in texts))
         write_atomic(path, trained.tokenizer.to_str())
     return codec_of(Tokenizer.from_file(str(path)))

@@ -84,7 +84,7 @@ def train(
             return outcome
         lr = step_learning_rate(spec, step)
         for group in optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["lr_scale"]
         window.append(_step(dataset.batch(step), spec, runtime, model, optimizer, accelerator))
         done = step + 1
         if done % runtime.log_every == 0 or done in eval_steps or done == n_steps:
@@ -120,10 +120,11 @@ def train(
 def step_learning_rate(spec: RunSpec, step: int) -> float:
     """The spec's learning rate at an optimiser step."""
     batch_tokens = known(spec.optim.batch_tokens, "optim.batch_tokens")
+    planned = spec.schedule.horizon_tokens
     return learning_rate(
         step,
         schedule=spec.schedule.name,
-        n_steps=known(spec.n_steps, "n_steps"),
+        n_steps=round(planned / batch_tokens) if planned else known(spec.n_steps, "n_steps"),
         warmup_steps=round(known(spec.schedule.warmup_tokens, "warmup_tokens") / batch_tokens),
         lr_peak=known(spec.optim.lr_peak, "optim.lr_peak"),
         final_fraction=spec.schedule.final_fraction,

@@ -130,6 +130,7 @@ class RunRecord:
     loss: float | None
     bits_per_byte: float | None
     train_loss: float | None
+    entropy: float | None = None
     losses: dict[str, float] = field(default_factory=dict)
     epochs: dict[str, float] = field(default_factory=dict)
     recipe: str = "default"

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 
 from train.flops import count_params, flops_per_token, steps_for
-from train.hparams import hyperparameters, power_of_two_sequences
+from train.hparams import Hyperparameters, Scale, hyperparameters, power_of_two_sequences
 from train.shapes import complete_shape
-from train.spec import HorizonSpec, ModelSpec, OptimSpec, RunSpec, SpecError
+from train.spec import HorizonSpec, ModelSpec, OptimSpec, RunSpec, SpecError, known
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,8 @@ def resolve(spec: RunSpec, facts: DataFacts) -> RunSpec:
     """
     model = _with_vocabulary(spec.model, facts)
     model = complete_shape(model)
-    n_params = count_params(model).n_params
     n_tokens = _requested_tokens(spec.horizon, model)
-    asked = hyperparameters(spec.optim.rule, n_params, n_tokens)
+    asked = hyperparameters(spec.optim.rule, _scale(model, n_tokens))
     batch_tokens = spec.optim.batch_tokens or power_of_two_sequences(
         asked.batch_tokens, model.seq_len
     )
@@ -42,13 +41,13 @@ def resolve(spec: RunSpec, facts: DataFacts) -> RunSpec:
             f"use {max(below, model.seq_len)} or {below + model.seq_len}"
         )
     n_steps = steps_for(n_tokens, batch_tokens)
-    rule = hyperparameters(spec.optim.rule, n_params, n_steps * batch_tokens)
+    rule = hyperparameters(spec.optim.rule, _scale(model, n_steps * batch_tokens))
     warmup = spec.schedule.warmup_tokens
     resolved = replace(
         spec,
         model=model,
         data=replace(spec.data, fingerprint=facts.fingerprint),
-        optim=_filled(spec.optim, rule.lr_peak, batch_tokens, rule.beta2),
+        optim=_filled(spec.optim, rule, batch_tokens),
         schedule=replace(
             spec.schedule,
             warmup_tokens=float(rule.warmup_tokens if warmup is None else warmup),
@@ -89,12 +88,18 @@ def _requested_tokens(horizon: HorizonSpec, model: ModelSpec) -> float:
     return horizon.tokens_per_param * count_params(model).n_params
 
 
-def _filled(optim: OptimSpec, lr_peak: float, batch_tokens: int, beta2: float) -> OptimSpec:
+def _scale(model: ModelSpec, n_tokens: float) -> Scale:
+    n_params = count_params(model).n_params
+    return Scale(n_params, n_tokens, model.d_model, known(model.n_layers, "model.n_layers"))
+
+
+def _filled(optim: OptimSpec, rule: Hyperparameters, batch_tokens: int) -> OptimSpec:
     return replace(
         optim,
-        lr_peak=lr_peak if optim.lr_peak is None else optim.lr_peak,
+        lr_peak=rule.lr_peak if optim.lr_peak is None else optim.lr_peak,
         batch_tokens=batch_tokens,
-        beta2=beta2 if optim.beta2 is None else optim.beta2,
+        weight_decay=rule.weight_decay if optim.weight_decay is None else optim.weight_decay,
+        beta2=rule.beta2 if optim.beta2 is None else optim.beta2,
     )
 
 

@@ -27,7 +27,7 @@ from train.device import make_accelerator
 from train.flops import flops_per_token
 from train.loop import Outcome, train
 from train.model import SummedLoss, build_model
-from train.optim import build_optimizer
+from train.optim import build_optimizer, transfer_initial_weights
 from train.record import (
     RunPaths,
     append_status,
@@ -96,7 +96,8 @@ def _execute(run_dir: Path, job: RunJob) -> tuple[str, str]:
     device.reset_peak_memory(accelerator.device)
     dataset = Dataset.open(spec)
     model = build_model(spec.model, spec.seed, dataset.codec.end_id).to(accelerator.device)
-    optimizer = build_optimizer(model, spec.optim, accelerator.device.type)
+    transfer_initial_weights(model, spec.optim, spec.model)
+    optimizer = build_optimizer(model, spec.optim, spec.model, accelerator.device.type)
     restored = checkpoint.load_state(RunPaths(run_dir).state, job.run_id, model, optimizer)
     outcome = Outcome(**restored.progress) if restored else Outcome()
     if restored is not None:

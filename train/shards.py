@@ -158,7 +158,7 @@ def _write_split(
     """Write one split's files; returns its counts."""
     digest, totals = hashlib.sha256(), {"n_tokens": 0, "n_documents": 0, "n_text_bytes": 0}
     separator = np.full(0 if row_length else 1, codec.end_id, dtype=np.int64)
-    encoded = _encoded(source.documents(split), codec, separator, totals)
+    encoded = _encoded(source.documents(split, row_length), codec, separator, totals)
     chunks = _rows(encoded, row_length, codec.end_id) if row_length else _stream(encoded)
     with (
         (directory / f"{split}.tokens").open("wb") as tokens_file,

@@ -14,7 +14,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+
 from train.files import read_texts
+from train.grammar import GRAMMAR_VERSION, Grammar, window_entropy
+from train.hub import HubOptions, fetch
 from train.spec import SourceSpec, SpecError
 
 PIECE_CHARS = 16384
@@ -39,7 +43,11 @@ class Document:
 
 
 class Source(Protocol):
-    """What a data part reads from. `rows` packs whole documents into rows of one length."""
+    """What a data part reads from.
+
+    `rows` packs whole documents into rows of one length, which `documents` is told; a stream has
+    none. `entropy(seq_len)` is the loss of a perfect model in nats per token, where it is known.
+    """
 
     @property
     def rows(self) -> bool: ...
@@ -47,7 +55,9 @@ class Source(Protocol):
     @property
     def identity(self) -> dict[str, Any]: ...
 
-    def documents(self, split: str) -> Iterator[Document]: ...
+    def entropy(self, seq_len: int) -> float | None: ...
+
+    def documents(self, split: str, length: int | None) -> Iterator[Document]: ...
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,9 @@ class FileSource:
     @property
     def identity(self) -> dict[str, Any]:
         return {"content": self._content, "field": self.field, "val_chars": self.val_chars}
+
+    def entropy(self, seq_len: int) -> float | None:
+        return None
 
     @cached_property
     def _threshold(self) -> str:
@@ -92,7 +105,7 @@ class FileSource:
             digest.update(hashlib.sha256(_read_bytes(path)).digest())
         return digest.hexdigest()
 
-    def documents(self, split: str) -> Iterator[Document]:
+    def documents(self, split: str, length: int | None = None) -> Iterator[Document]:
         threshold = self._threshold
         for piece, last in self._pieces():
             if (_hash(piece) < threshold) == (split == "val"):
@@ -151,6 +164,11 @@ def _text(options: dict[str, Any], val_tokens: float) -> Source:
     return FileSource("text", tuple(dict.fromkeys(paths)), chosen.field, val_tokens)
 
 
+def _hub(options: dict[str, Any], val_tokens: float) -> Source:
+    chosen = _read_options("hub", HubOptions, options)
+    return FileSource(chosen.name, tuple(fetch(chosen)), "text", val_tokens)
+
+
 @dataclass(frozen=True)
 class _NoOptions:
     """A source without options."""
@@ -172,7 +190,10 @@ class ArithmeticSource:
 
         return {"version": TASK_VERSION, **dataclasses.asdict(self)}
 
-    def documents(self, split: str) -> Iterator[Document]:
+    def entropy(self, seq_len: int) -> float | None:
+        return None
+
+    def documents(self, split: str, length: int | None = None) -> Iterator[Document]:
         from eval.tasks import heldout_items, training_items
 
         items = (
@@ -187,19 +208,52 @@ class ArithmeticSource:
 def _arithmetic(options: dict[str, Any], val_tokens: float) -> Source:
     from eval.tasks import TaskSpec
 
-    own = {"n_items": 400_000, "seed": 0}
-    own.update({key: value for key, value in options.items() if key in own})
-    task = _read_options(
-        "arithmetic", TaskSpec, {k: v for k, v in options.items() if k not in own}, tuple(own)
-    )
+    own, rest = _own_options(options, {"n_items": 400_000, "seed": 0})
+    task = _read_options("arithmetic", TaskSpec, rest, tuple(own))
     n_val_items = min(4096, max(1, int(val_tokens)))
     return ArithmeticSource(task, int(own["n_items"]), n_val_items, int(own["seed"]))
+
+
+@dataclass(frozen=True)
+class GrammarSource:
+    """Texts of a synthetic language, as many as asked for, none repeated; see `train.grammar`."""
+
+    grammar: Grammar
+    n_tokens: int
+    n_val_tokens: int
+    seed: int
+    rows: bool = True
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"version": GRAMMAR_VERSION, **dataclasses.asdict(self)}
+
+    def entropy(self, seq_len: int) -> float | None:
+        return window_entropy(self.grammar, seq_len)
+
+    def documents(self, split: str, length: int | None = None) -> Iterator[Document]:
+        assert length is not None  # rows have a length
+        rng = np.random.default_rng([self.seed, split == "val"])
+        wanted = self.n_tokens if split == "train" else self.n_val_tokens
+        remaining = -(-wanted // length)
+        while remaining > 0:
+            for text in self.grammar.sample(min(remaining, 4096), length, rng):
+                yield Document(text)
+            remaining -= 4096
+
+
+def _grammar(options: dict[str, Any], val_tokens: float) -> Source:
+    own, rest = _own_options(options, {"n_tokens": 8e6, "seed": 0})
+    language = _read_options("grammar", Grammar, rest, tuple(own))
+    return GrammarSource(language, int(own["n_tokens"]), int(val_tokens), int(own["seed"]))
 
 
 KINDS: dict[str, Callable[[dict[str, Any], float], Source]] = {
     "stdlib": _stdlib,
     "text": _text,
+    "hub": _hub,
     "arithmetic": _arithmetic,
+    "grammar": _grammar,
 }
 
 
@@ -211,6 +265,14 @@ def make_source(spec: SourceSpec, val_tokens: float) -> Source:
     if spec.kind not in KINDS:
         raise SpecError(f"data source {spec.kind!r} is unknown; expected one of {', '.join(KINDS)}")
     return KINDS[spec.kind](spec.options, val_tokens)
+
+
+def _own_options(
+    options: dict[str, Any], defaults: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options that a source reads itself, with their defaults, and all the others."""
+    own = {name: options.get(name, value) for name, value in defaults.items()}
+    return own, {name: value for name, value in options.items() if name not in own}
 
 
 def _read_options(

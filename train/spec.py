@@ -161,12 +161,16 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class OptimSpec:
-    """AdamW; None means given by the named rule of `train.hparams` from the run's real N and D."""
+    """AdamW; None means given by the named rule of `train.hparams` from the run's real N and D.
+
+    `parametrization` says how initialisation and rates follow width and depth (`train.transfer`).
+    """
 
     rule: str = "default"
+    parametrization: str = "standard"
     lr_peak: float | None = None
     batch_tokens: int | None = None
-    weight_decay: float = 0.1
+    weight_decay: float | None = None
     beta1: float = 0.9
     beta2: float | None = None
     eps: float = 1e-8
@@ -176,7 +180,11 @@ class OptimSpec:
         for name in ("lr_peak", "batch_tokens", "eps", "grad_clip"):
             value = getattr(self, name)
             require(value is None or value > 0, f"optim.{name}={value} must be positive")
-        require(self.weight_decay >= 0, f"optim.weight_decay={self.weight_decay} must be >= 0")
+        one_of("optim.parametrization", self.parametrization, ("standard", "completep"))
+        require(
+            self.weight_decay is None or self.weight_decay >= 0,
+            f"optim.weight_decay={self.weight_decay} must be >= 0",
+        )
         for name in ("beta1", "beta2"):
             value = getattr(self, name)
             require(value is None or 0 <= value < 1, f"optim.{name}={value} must lie in [0, 1)")
@@ -190,10 +198,13 @@ class ScheduleSpec:
     """Learning rate over the run's own tokens; `final_fraction` of the peak is reached at the end.
 
     `decay_fraction` is the share of the run that `wsd` spends decaying; other schedules ignore it.
+    `horizon_tokens` plans the decay over that many tokens instead of the run's own: the mismatch in
+    Kaplan et al. 2020 that Hoffmann et al. 2022 set right.
     """
 
     name: str = "cosine"
     warmup_tokens: float | None = None
+    horizon_tokens: float | None = None
     final_fraction: float = 0.1
     decay_fraction: float = 0.2
 
@@ -202,6 +213,10 @@ class ScheduleSpec:
         require(
             self.warmup_tokens is None or self.warmup_tokens >= 0,
             f"schedule.warmup_tokens={self.warmup_tokens} must be >= 0",
+        )
+        require(
+            self.horizon_tokens is None or self.horizon_tokens > 0,
+            f"schedule.horizon_tokens={self.horizon_tokens} must be positive",
         )
         for name in ("final_fraction", "decay_fraction"):
             value = getattr(self, name)

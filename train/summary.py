@@ -59,6 +59,7 @@ def record_of(job: RunJob, outcome: Outcome, dataset: Dataset, device: torch.dev
         loss=outcome.loss,
         bits_per_byte=_bits_per_byte(outcome, dataset),
         train_loss=outcome.train_loss,
+        entropy=dataset.entropy,
         losses=outcome.losses,
         epochs=epochs_by_part(spec, dataset.facts, n_tokens),
         recipe=spec.optim.rule,

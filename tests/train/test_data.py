@@ -109,7 +109,7 @@ def test_a_document_longer_than_a_row_names_the_length_that_fits():
 
 
 def test_separators_stand_between_documents(own_cache, text_data):
-    codec, shards = prepare(text_data, 32)
+    codec, shards, _ = prepare(text_data, 32)
     tokens, _ = shards["text"].open("train")
     assert (tokens == codec.end_id).sum() >= 15
     assert shards["text"].counts["train"]["n_documents"] >= 15
