@@ -21,7 +21,7 @@ from sweeps.progress import make_display
 from sweeps.state import RunState, read_state
 from sweeps.store import SweepPaths, create_run, prepare, write_plan
 from train.claim import Holder, holder, is_alive
-from train.record import DONE, RunPaths, read_record, write_atomic
+from train.record import DONE, RunPaths, last_status, read_record, write_atomic
 from train.spec import IsoflopError
 
 POLL_SECONDS = 2.0
@@ -95,20 +95,24 @@ def until_done(
     console: Console,
     poll_seconds: float = POLL_SECONDS,
 ) -> bool:
-    """Start tasks, then wait for those that another live process holds; take over if it dies."""
+    """Start tasks, then wait for those that another live process holds; take over if it dies.
+
+    Each run is taken over at most once: one that kills its worker every time is not tried forever.
+    """
     uninterrupted = start(tasks) if tasks else True
-    waiting = [task for task in tasks if _held(task.run_dir)]
-    if waiting and uninterrupted:
+    waiting = [task for task in tasks if _elsewhere(task.run_dir)]
+    if any(_held(task.run_dir) for task in waiting) and uninterrupted:
         console.print(
             f"waiting for {len(waiting)} runs that another process trains (Ctrl-C leaves)"
         )
     while waiting and uninterrupted:
-        time.sleep(poll_seconds)
-        freed = [task for task in waiting if not _held(task.run_dir)]
-        orphaned = [task for task in freed if _orphaned(task.run_dir)]
+        held = [task for task in waiting if _held(task.run_dir)]
+        orphaned = [task for task in waiting if task not in held and _elsewhere(task.run_dir)]
         if orphaned:
             uninterrupted = start(orphaned)
-        waiting = [task for task in waiting if _held(task.run_dir)]
+        waiting = held
+        if waiting and uninterrupted:
+            time.sleep(poll_seconds)
     return uninterrupted
 
 
@@ -163,9 +167,14 @@ def _held(run_dir: Path) -> bool:
     return held is not None and is_alive(run_dir, held)
 
 
-def _orphaned(run_dir: Path) -> bool:
-    """Whether whoever held the run died and left it: no record, and its lock still there."""
-    return not RunPaths(run_dir).record.exists() and holder(run_dir) is not None
+def _elsewhere(run_dir: Path) -> bool:
+    """Whether a run was last in another process's hands: a lock, and no word of how it ended.
+
+    A pool leaves such a word for workers of its own that die.
+    """
+    row = last_status(run_dir)
+    unsaid = row is None or row["status"] == "running"
+    return unsaid and holder(run_dir) is not None and not RunPaths(run_dir).record.exists()
 
 
 def _unreadable_record(run_dir: Path) -> bool:
