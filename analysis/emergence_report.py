@@ -272,7 +272,8 @@ def _length_paragraph(study: AbilityStudy) -> str:
     return (
         f"Prediction 3, the target length (on {study.length_source}; L = "
         f"{', '.join(map(str, lengths))}; {len(study.lengths)} model x length cells with at least "
-        f"100 items). Exact match deviates from p^L by {deviation['geometric']:.3f} on average and from the product of each "
+        f"100 items). Exact match deviates from p^L by {deviation['geometric']:.3f} on average "
+        f"and from the product of each "
         f"position's own accuracy by {deviation['product']:.3f}; token edit distance from L(1-p) "
         f"by {deviation['quasilinear']:.3f} tokens. What remains is dependence between positions "
         f"and, for the distance, errors that shift the output."
