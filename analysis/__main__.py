@@ -7,6 +7,7 @@ from pathlib import Path
 
 from analysis.allocation import Advice, allocate
 from analysis.config import AnalysisConfig
+from analysis.emergence_scores import is_score_table, report_scores
 from analysis.report import Report, write_report
 from analysis.results import fits_json, plain, standard_errors
 from analysis.section import Section
@@ -144,6 +145,12 @@ def rewritten(argument: str) -> str:
 
 def main(config: AnalysisConfig, overrides: list[str]) -> int:
     command = shlex.join(["python", "-m", "analysis", *sys.argv[1:]])
+    table = config.table
+    if table.path is not None and is_score_table(Path(table.path), table.columns):
+        directory = output_directory(config)
+        path = Path(table.path)
+        print(report_scores(path, table.columns, directory, config.title, command))
+        return 0
     print(analyse(config, command))
     return 0
 

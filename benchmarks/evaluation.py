@@ -2,7 +2,7 @@
 
     python -m venv bench-venv
     bench-venv/bin/pip install lm_eval==0.4.13 torch==2.13.0 transformers==5.23.0 accelerate
-    python -m benchmarks.evaluation lm_eval=bench-venv/bin/python [checkpoint=DIR] [n_items=2000]
+    python -m benchmarks.evaluation lm_eval=bench-venv/bin/python [checkpoint=DIR] [n_items=20000]
 
 The harness needs an environment of its own, since its requirements are not this project's. It gets
 two local tasks, greedy generation and log-likelihood of the target, at a batch size that suits it;
@@ -168,7 +168,7 @@ def main() -> None:
     )
     parser.add_argument("settings", nargs="*", metavar="key=value")
     given = dict(argument.split("=", 1) for argument in parser.parse_args().settings)
-    n_items, threads = int(given.get("n_items", 2000)), int(given.get("threads", 1))
+    n_items, threads = int(given.get("n_items", 20_000)), int(given.get("threads", 1))
     batch_size = int(given.get("batch_size", 256))
     with tempfile.TemporaryDirectory() as scratch:
         named = given.get("checkpoint")
