@@ -42,6 +42,14 @@ class Curves:
             loss=self.loss[rows],
         )
 
+    def thinned(self, most: int) -> "Curves":
+        """At most about `most` points: every k-th of each run and always its last."""
+        step = -(-len(self) // most)
+        if step <= 1:
+            return self
+        last = np.append(self.run[1:] != self.run[:-1], True)
+        return self.take(np.flatnonzero((np.arange(len(self)) % step == 0) | last))
+
 
 @dataclass(frozen=True)
 class EnvelopeFit:

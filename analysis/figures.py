@@ -26,14 +26,15 @@ from analysis.style import (
     styled,
 )
 
-MOST_CURVES = 400
-"""Training curves drawn at most; a figure of more is a smear of megabytes."""
+MOST_CURVES, MOST_POINTS = 300, 60_000
+"""Training curves, and points of them, drawn at most; more is a smear of megabytes."""
 
 
 def loss_curves(study: Study) -> Figure:
     """Loss along training of every run, coloured by size, and the envelope with its optima."""
     curves = study.table.training_curves(study.runs)
     fit = study.envelope
+    curves = _some(curves)
     with styled():
         figure, (left, right) = new_figure(2, width=10, height=4.2)
         _draw_curves(left, curves, figure)
@@ -95,19 +96,25 @@ def optimum(study: Study) -> Figure:
         return figure
 
 
+def _some(curves: Curves) -> Curves:
+    """Evenly chosen curves, thinned, for drawing."""
+    runs = np.unique(curves.run)
+    chosen = runs[:: max(1, -(-len(runs) // MOST_CURVES))]
+    return curves.take(np.flatnonzero(np.isin(curves.run, chosen))).thinned(MOST_POINTS)
+
+
 def _draw_curves(axes: Axes, curves: Curves, figure: Figure) -> None:
     starts = np.flatnonzero(np.diff(curves.run, prepend=-1))
-    chosen = starts[:: max(1, -(-len(starts) // MOST_CURVES))]
     ends = {
         int(start): int(end) for start, end in zip(starts, [*starts[1:], len(curves)], strict=True)
     }
     lines = [
         np.column_stack([curves.flops[s : ends[s]], curves.loss[s : ends[s]]])
-        for s in map(int, chosen)
+        for s in map(int, starts)
     ]
     norm = size_norm(curves.n_params)
     drawn = LineCollection(lines, cmap=SCALE, norm=norm, lw=0.9, alpha=0.85)
-    drawn.set_array(curves.n_params[chosen])
+    drawn.set_array(curves.n_params[starts])
     axes.add_collection(drawn)
     axes.autoscale()
     bar = figure.colorbar(ScalarMappable(norm, SCALE), ax=axes, pad=0.02)
@@ -130,7 +137,11 @@ def _envelope_points(axes: Axes, study: Study) -> None:
 
 
 def _draw_valley(axes: Axes, valley: Valley, colour: tuple[float, float, float, float]) -> None:
-    axes.scatter(valley.n_params, valley.losses, s=20, color=[colour], zorder=3)
+    many = len(valley.losses) > 100
+    axes.scatter(
+        valley.n_params, valley.losses, s=4 if many else 20, color=[colour], zorder=3,
+        rasterized=many,
+    )  # fmt: skip
     fine = np.geomspace(valley.n_params.min(), valley.n_params.max(), 200)
     if valley.curve == "akima" or np.all(np.isfinite(valley.coefficients)):
         axes.plot(fine, valley.profile(fine), color=colour, label=_budget_label(valley.flops))

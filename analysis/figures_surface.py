@@ -21,7 +21,8 @@ from analysis.style import (
     styled,
 )
 
-MOST_POINTS = 2000
+MOST_POINTS, MOST_MARKS = 2000, 500
+"""Draws shown at most; marks drawn as vectors at most, more are embedded as pixels."""
 
 
 def contours(study: Study) -> Figure:
@@ -42,7 +43,10 @@ def contours(study: Study) -> Figure:
         levels = np.unique(np.concatenate([[(low + levels[0]) / 2], levels]))
         lines = left.contour(grid_c, grid_n, loss, levels=levels, cmap=SCALE, linewidths=1)
         left.clabel(lines, fmt=lambda value: f"{value:.3g}", fontsize=7)
-        left.scatter(runs.flops, runs.n_params, s=7, color=GREY, lw=0, zorder=2, label="runs")
+        left.scatter(
+            runs.flops, runs.n_params, s=7, color=GREY, lw=0, zorder=2, label="runs",
+            rasterized=len(runs) > MOST_MARKS,
+        )  # fmt: skip
         best = fit.optimal(flops)
         left.plot(flops, best.n_params, color=VERMILION, lw=1.8, label="efficient frontier")
         left.set(xscale="log", yscale="log", xlabel="compute C (FLOPs)", ylabel="parameters N")
@@ -66,7 +70,8 @@ def residuals(study: Study) -> Figure:
         ):
             axes.axhline(0, color=INK, lw=0.8)
             axes.scatter(x, r, s=12, c=study.runs.flops, cmap=SCALE,
-                         norm=size_norm(study.runs.flops), lw=0)  # fmt: skip
+                         norm=size_norm(study.runs.flops), lw=0,
+                         rasterized=len(r) > MOST_MARKS)  # fmt: skip
             axes.set(xscale="log", xlabel=label)
             axes.yaxis.set_major_formatter(PercentFormatter(1.0))
             log_ticks(axes, "x")
@@ -87,7 +92,9 @@ def clouds(study: Study) -> Figure:
             ys = np.atleast_1d(np.asarray(getattr(draws, y)))[:MOST_POINTS]
             xs, ys = (v if v.size > 1 else np.full(MOST_POINTS, v[0]) for v in (xs, ys))
             n = min(len(xs), len(ys))
-            axes.scatter(xs[:n], ys[:n], s=5, color=BLUE, alpha=0.35, lw=0, rasterized=n > 500)
+            axes.scatter(
+                xs[:n], ys[:n], s=5, color=BLUE, alpha=0.35, lw=0, rasterized=n > MOST_MARKS
+            )
             axes.scatter(
                 [getattr(fit, x)], [getattr(fit, y)], marker="P", s=55, color=VERMILION, ec="white"
             )
@@ -115,7 +122,14 @@ def _slices(axes: Axes, study: Study) -> None:
         near = sizes[(sizes > span.min() / 2) & (sizes < span.max() * 2)]
         colour = colours[float(budget)]
         axes.plot(near, fit.loss(near, runs.cost.n_tokens(near, budget)), color=colour, lw=1.2)
-        axes.scatter(runs.n_params[own], runs.loss[own], s=10, color=[colour], lw=0)
+        axes.scatter(
+            runs.n_params[own],
+            runs.loss[own],
+            s=10,
+            color=[colour],
+            lw=0,
+            rasterized=len(runs) > MOST_MARKS,
+        )
     best = fit.optimal(np.geomspace(budgets.min(), budgets.max(), 50))
     axes.plot(best.n_params, best.loss, color=VERMILION, lw=1.8, label="efficient frontier")
     high = float(np.quantile(runs.loss, 0.98)) * 1.03

@@ -1,5 +1,7 @@
 """Bootstrap intervals of each approach from one way of resampling the runs."""
 
+import os
+
 import numpy as np
 import pandas as pd
 
@@ -62,7 +64,11 @@ def counts(frame: pd.DataFrame, config: FitConfig, n_draws: int) -> np.ndarray:
 
 def parametric_draws(fit: ParametricFit, weights: np.ndarray) -> Surface:
     """The surfaces of all resamples, as one surface of arrays (draws,)."""
-    return fit.problem.surface(refit(fit, weights * fit.problem.weights))
+    return fit.problem.surface(refit(fit, weights * fit.problem.weights, _n_threads()))
+
+
+def _n_threads() -> int:
+    return min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
 
 
 def parametric_intervals(draws: Surface) -> dict[str, Interval]:

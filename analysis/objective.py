@@ -113,12 +113,12 @@ def derivatives(
     slope = np.clip(r, -penalty.delta, penalty.delta)
     value = (weights * (slope * (r - slope / 2))).sum(axis=1)
 
-    jacobian = np.stack([p0, p1, p2, -u * p1, -v * p2], axis=2)
+    jacobian = np.stack([p0, p1, p2, -u * p1, -v * p2], axis=1)
     pull = weights * slope
-    gradient = (pull[:, None, :] @ jacobian)[:, 0, :]
+    gradient = (jacobian @ pull[:, :, None])[:, :, 0]
 
     curvature = weights * ((np.abs(r) <= penalty.delta) - slope)
-    hessian = np.swapaxes(jacobian * curvature[:, :, None], 1, 2) @ jacobian
+    hessian = (jacobian * curvature[:, None, :]) @ np.swapaxes(jacobian, 1, 2)
     hessian[:, 0, 0] += (pull * p0).sum(axis=1)
     for scale, exponent, p, x in ((1, 3, p1, u), (2, 4, p2, v)):
         q = pull * p

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.bootstrap import in_chunks
 from analysis.checks import checked_fixed, checked_runs, checked_weights, undetermined
 from analysis.objective import LogRuns, derivatives, residuals
 from analysis.problem import Problem, count_basins
-from analysis.starts import grid_starts, resample_starts
+from analysis.starts import ResampleGrid, grid_starts
 from analysis.surface import (
     PARAMETERS,
     SIX_ND,
@@ -28,8 +29,8 @@ from analysis.surface import (
     Surface,
 )
 
-_CHUNK = 250
-"""Refits done together: enough to amortise numpy's calls, few enough to stay in the cache."""
+_CHUNK_CELLS = 60_000
+"""Refits times runs done together: enough to amortise numpy's calls, few enough for the cache."""
 
 
 @dataclass(frozen=True)
@@ -199,20 +200,21 @@ def assess(problem: Problem, theta: np.ndarray, n_basins: int = 1) -> Parametric
     )
 
 
-def refit(fit: ParametricFit, weights: np.ndarray) -> np.ndarray:
+def refit(fit: ParametricFit, weights: np.ndarray, n_threads: int = 1) -> np.ndarray:
     """Parameter vectors (batch, 5) of the same fit under other weights of its runs, (batch, runs).
 
     Each row starts twice, from the full fit and from its own best cell of the exponent grid, and
     keeps the lower end. Read the vectors with `fit.problem.surface(theta)`.
     """
-    starts = range(0, len(weights), _CHUNK)
-    return np.concatenate([_refit(fit, weights[start : start + _CHUNK]) for start in starts])
+    grid = ResampleGrid(fit.runs)
+    chunk = max(1, _CHUNK_CELLS // len(fit.runs))
+    return in_chunks(lambda rows: _refit(fit, grid, rows), weights, chunk, n_threads)
 
 
-def _refit(fit: ParametricFit, weights: np.ndarray) -> np.ndarray:
+def _refit(fit: ParametricFit, grid: ResampleGrid, weights: np.ndarray) -> np.ndarray:
     problem = fit.problem
     near = np.broadcast_to(fit.theta, (len(weights), 5))
-    far = problem.with_fixed(resample_starts(fit.runs, weights, fit.theta))
+    far = problem.with_fixed(grid.starts(weights, fit.theta))
     ends = problem.polish(near, weights, (1.0,)), problem.polish(far, weights, (30.0, 1.0))
     lower = ends[1].value < ends[0].value
     return np.where(lower[:, None], ends[1].theta, ends[0].theta)

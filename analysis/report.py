@@ -1,5 +1,6 @@
 """One self-contained HTML file from sections, and its figures as SVG and PNG beside it."""
 
+import functools
 import io
 import platform
 import re
@@ -62,6 +63,7 @@ def write_report(report: Report, directory: Path) -> Path:
     return path
 
 
+@functools.cache
 def svg(spec: FigureSpec) -> str:
     """The figure as SVG; the same figure gives the same bytes."""
     buffer = io.StringIO()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FigureSpec:
     """A drawn figure; `name` is its file stem, `alt` says in words what a reader would see."""
 

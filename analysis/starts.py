@@ -25,46 +25,61 @@ def grid_starts(runs: LogRuns, weights: np.ndarray, penalty: Penalty, most: int 
 
     Args:    weights: one weight a run, (runs,).
     """
-    gram, rhs = _normal_equations(runs)
+    gram, rhs = _normal_equations(runs, EXPONENTS)
     coefficients = _nonnegative(
         np.tensordot(gram, weights, axes=(2, 0)).reshape(-1, 3, 3), rhs @ weights
     )
-    theta = _thetas(coefficients, runs)
+    theta = _thetas(coefficients, runs, *_cells(EXPONENTS))
     values = objective(theta, runs, weights[None], penalty.widened(30))
     minima = _local_minima(values.reshape(len(EXPONENTS), len(EXPONENTS)))
     order = np.argsort(np.where(minima, values, np.inf))[: min(most, int(minima.sum()))]
     return theta[order]
 
 
-def resample_starts(runs: LogRuns, weights: np.ndarray, default: np.ndarray) -> np.ndarray:
-    """One start (batch, 5) for each row of weights: its own best cell of the grid.
+class ResampleGrid:
+    """Starts for the same runs under many weightings, from a coarser grid of exponents.
 
-    Cells where least squares wants a negative coefficient are passed over; a row without any other
-    starts from `default` (5,).
+    The products that the normal equations sum are computed once; a weighting is then one row of a
+    matrix product.
     """
-    gram, rhs = _normal_equations(runs)
-    n_cells = len(EXPONENTS) ** 2
-    g = np.moveaxis((weights @ gram.reshape(-1, len(runs)).T).reshape(-1, n_cells, 9), -1, 0)
-    h = np.moveaxis((weights @ rhs.reshape(-1, len(runs)).T).reshape(-1, n_cells, 3), -1, 0)
-    solution = _solve_symmetric(g, h)
-    explained = np.where((solution > 0).all(axis=0), (solution * h).sum(axis=0), -np.inf)
-    best = explained.argmax(axis=1)
-    rows = np.arange(len(weights))
-    starts = _thetas(np.moveaxis(solution[:, rows, best], 0, -1), runs, cells=best)
-    return np.where(np.isfinite(explained[rows, best])[:, None], starts, default)
+
+    def __init__(self, runs: LogRuns) -> None:
+        self._runs = runs
+        self._exponents = EXPONENTS[1::2]
+        gram, rhs = _normal_equations(runs, self._exponents)
+        upper = gram[:, [0, 1, 2, 4, 5, 8]]
+        self._products = np.concatenate([upper, rhs], axis=1).reshape(-1, len(runs)).T.copy()
+
+    def starts(self, weights: np.ndarray, default: np.ndarray) -> np.ndarray:
+        """One start (batch, 5) for each row of weights (batch, runs): its own best cell of the
+        grid.
+
+        Cells where least squares wants a negative coefficient are passed over; a row without any
+        other starts from `default` (5,).
+        """
+        cells = len(self._exponents) ** 2
+        sums = np.moveaxis((weights @ self._products).reshape(-1, cells, 9), -1, 0)
+        solution = _solve_symmetric(sums[:6], sums[6:])
+        explained = np.where((solution > 0).all(axis=0), (solution * sums[6:]).sum(axis=0), -np.inf)
+        best = explained.argmax(axis=1)
+        rows = np.arange(len(weights))
+        coefficients = np.moveaxis(solution[:, rows, best], 0, -1)
+        alpha, beta = (exponent[best] for exponent in _cells(self._exponents))
+        found = _thetas(coefficients, self._runs, alpha, beta)
+        return np.where(np.isfinite(explained[rows, best])[:, None], found, default)
 
 
-def _cells() -> tuple[np.ndarray, np.ndarray]:
-    alpha, beta = np.meshgrid(EXPONENTS, EXPONENTS, indexing="ij")
+def _cells(exponents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    alpha, beta = np.meshgrid(exponents, exponents, indexing="ij")
     return alpha.ravel(), beta.ravel()
 
 
-def _normal_equations(runs: LogRuns) -> tuple[np.ndarray, np.ndarray]:
+def _normal_equations(runs: LogRuns, exponents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Per cell and run, the products x_i x_j (cells, 9, runs) and x_i y (cells, 3, runs).
 
     x = (1, N^-alpha, D^-beta) / L about the centre, and y = 1: relative errors of the loss.
     """
-    alpha, beta = _cells()
+    alpha, beta = _cells(exponents)
     design = np.stack([
         np.broadcast_to(1 / runs.loss, (len(alpha), len(runs))),
         np.exp(-alpha[:, None] * runs.u) / runs.loss,
@@ -93,8 +108,11 @@ def _nonnegative(gram: np.ndarray, rhs: np.ndarray) -> np.ndarray:
 
 
 def _solve_symmetric(g: np.ndarray, h: np.ndarray) -> np.ndarray:
-    """Solutions (3, ...) of symmetric 3 x 3 systems g (9, ...) and h (3, ...), by cofactors."""
-    a, b, c, _, d, e, _, _, f = g
+    """Solutions (3, ...) of symmetric 3 x 3 systems, by cofactors.
+
+    Args:    g: the upper triangles, row by row, (6, ...); h: right-hand sides, (3, ...).
+    """
+    a, b, c, d, e, f = g
     x, y, z = h
     aa, bb, cc = d * f - e * e, c * e - b * f, b * e - c * d
     determinant = a * aa + b * bb + c * cc
@@ -107,10 +125,9 @@ def _solve_symmetric(g: np.ndarray, h: np.ndarray) -> np.ndarray:
         ]) / determinant  # fmt: skip
 
 
-def _thetas(coefficients: np.ndarray, runs: LogRuns, cells: np.ndarray | None = None) -> np.ndarray:
-    alpha, beta = _cells()
-    if cells is not None:
-        alpha, beta = alpha[cells], beta[cells]
+def _thetas(
+    coefficients: np.ndarray, runs: LogRuns, alpha: np.ndarray, beta: np.ndarray
+) -> np.ndarray:
     floor = _FLOOR * runs.loss.min()
     with np.errstate(invalid="ignore"):
         logs = np.log(np.maximum(coefficients, floor))

@@ -24,6 +24,9 @@ from analysis.profile import PROFILED, Profile, profile
 from analysis.surface import Cost, FitError, Surface
 from analysis.table import LossTable
 
+THIN_POINTS = 200_000
+"""Points of training curves that the table of counting conventions looks at."""
+
 log = logging.getLogger(__name__)
 Fit = TypeVar("Fit")
 
@@ -126,10 +129,12 @@ def _with_cost(runs: Counted, config: FitConfig) -> Counted:
     return replace(runs, cost=Cost()) if config.cost == "6nd" else runs
 
 
-def _envelope(table: LossTable, runs: Counted, config: FitConfig) -> EnvelopeFit:
+def _envelope(
+    table: LossTable, runs: Counted, config: FitConfig, most_points: int = 10**8
+) -> EnvelopeFit:
     if not len(table.curves):
         raise FitError("the table has no training curves; the envelope needs losses along training")
-    return fit_envelope(table.training_curves(runs), config.envelope)
+    return fit_envelope(table.training_curves(runs).thinned(most_points), config.envelope)
 
 
 def _isoflop(runs: Counted, config: FitConfig) -> IsoflopFit:
@@ -177,7 +182,9 @@ def _countings(table: LossTable, config: FitConfig) -> tuple[CountingRow, ...]:
         if runs is None:
             continue
         fits = {
-            "envelope": attempt("envelope", lambda r=runs: _envelope(table, r, config)),
+            "envelope": attempt(
+                "envelope", lambda r=runs: _envelope(table, r, config, THIN_POINTS)
+            ),
             "isoflop": attempt("isoflop", lambda r=runs: _isoflop(r, config)),
             "parametric": attempt("parametric", lambda r=runs: _parametric(table, r, config)),
         }

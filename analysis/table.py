@@ -6,6 +6,7 @@ and reason. `analysis.sources` reads such tables from sweeps, files and W&B.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -92,16 +93,24 @@ class LossTable:
 
     def training_curves(self, counted: Counted) -> Curves:
         """Curves of the runs of `counted`, with FLOPs and N under its convention."""
+        run, n_tokens, flops, loss = self._sorted_curves
+        scale = counted.flops / self.numbers("flops")
+        return Curves(run, counted.n_params[run], n_tokens, flops * scale[run], loss)
+
+    @cached_property
+    def _sorted_curves(self) -> tuple[np.ndarray, ...]:
+        """Row of the run, tokens, FLOPs and loss of each point, by run and FLOPs; (points,)
+        each.
+        """
         position = pd.Index(self.runs["run_id"]).get_indexer(pd.Index(self.curves["run_id"]))
         kept = np.flatnonzero(position >= 0)
         run = position[kept]
         n_tokens, flops, loss = (as_numbers(self.curves, c)[kept] for c in CURVE_COLUMNS[1:])
         later = (np.diff(run) > 0) | ((np.diff(run) == 0) & (np.diff(flops) > 0))
-        if not later.all():
-            order = np.lexsort((flops, run))
-            run, n_tokens, flops, loss = run[order], n_tokens[order], flops[order], loss[order]
-        scale = counted.flops / self.numbers("flops")
-        return Curves(run, counted.n_params[run], n_tokens, flops * scale[run], loss)
+        if later.all():
+            return run, n_tokens, flops, loss
+        order = np.lexsort((flops, run))
+        return run[order], n_tokens[order], flops[order], loss[order]
 
 
 def as_numbers(frame: pd.DataFrame, name: str) -> np.ndarray:
