@@ -35,8 +35,8 @@ class Transition:
     """A logistic rise in log x: low + (high - low) / (1 + (x / threshold)^-steepness).
 
     `width` is the number of decades of x between 10 % and 90 % of the rise. Intervals are 95 %.
-    `status` is converged; bound_hit (the threshold is at an end of the measured range, so the rise
-    was seen in part only); degenerate (constant, or too few points).
+    `status` is converged; bound_hit (fewer than two scales lie beyond the threshold on one side, or
+    the rise is steeper than their spacing resolves); degenerate (constant, or too few points).
     """
 
     low: float
@@ -113,9 +113,10 @@ def fit_transition(
         return Transition(float(y.mean()), float(y.mean()), math.nan, math.nan, "degenerate")
     log_x = np.log(x)
     low, high, centre, steepness = _fit_logistic(log_x, y)
-    margin = 0.01 * np.ptp(log_x)
-    inside = log_x.min() + margin < centre < log_x.max() - margin
-    status = "converged" if inside and steepness < _STEEPEST / np.ptp(log_x) * 0.99 else "bound_hit"
+    scales = np.unique(log_x)
+    seen = scales[1] < centre < scales[-2]
+    resolved = steepness < 0.99 * _STEEPEST / np.ptp(log_x)
+    status = "converged" if seen and resolved else "bound_hit"
     fitted = Transition(low, high, math.exp(centre), steepness, status)
     return fitted if rng is None else _with_intervals(fitted, log_x, y, rng, n_resamples)
 

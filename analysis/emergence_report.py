@@ -373,7 +373,7 @@ def _transition_cells(metric: MetricStudy) -> tuple[str, str]:
         return "–", "–"
     if transition.status == "degenerate":
         return "constant or too few scales", "–"
-    note = "" if transition.status == "converged" else " (at the range's end)"
+    note = "" if transition.status == "converged" else " (seen in part)"
     low, high = transition.threshold_interval
     narrow, wide = transition.width_interval
     return (
