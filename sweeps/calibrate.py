@@ -5,7 +5,7 @@ import logging
 import os
 import platform
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,8 +13,16 @@ from sweeps.cost import Speed
 from train.data import cache_dir
 from train.flops import flops_per_token
 from train.record import RecordError, write_json
-from train.shapes import complete_shape
-from train.spec import ModelSpec, OptimSpec, RuntimeSpec
+from train.resolve import DataFacts, resolve
+from train.spec import (
+    DataSpec,
+    HorizonSpec,
+    ModelSpec,
+    OptimSpec,
+    RunSpec,
+    RuntimeSpec,
+    SourceSpec,
+)
 
 SIZES = {
     "cpu": ((32, 2048), (96, 2048), (256, 1024)),
@@ -66,12 +74,21 @@ def _time_size(d_model: int, n_tokens: int, precision: str, device: str) -> Spee
     from train.model import SummedLoss, build_model
     from train.optim import build_optimizer
 
-    shape = complete_shape(ModelSpec(d_model=d_model, vocab_size=257, seq_len=128))
+    spec = resolve(
+        RunSpec(
+            data=DataSpec(parts={"timing": SourceSpec()}),
+            horizon=HorizonSpec(n_tokens=1e9),
+            model=ModelSpec(d_model=d_model, seq_len=128),
+            optim=OptimSpec(batch_tokens=n_tokens),
+            precision=precision,
+        ),
+        DataFacts(fingerprint="timing", vocab_size=257, n_train_tokens={"timing": None}),
+    )
+    shape = spec.model
     model = SummedLoss(build_model(shape, seed=0)).to(device)
-    optim = replace(OptimSpec(), lr_peak=1e-3, batch_tokens=n_tokens, beta2=0.99)
-    optimizer = build_optimizer(model, optim, device)
+    optimizer = build_optimizer(model, spec.optim, shape, device)
     tokens = torch.zeros(n_tokens // shape.seq_len, shape.seq_len, dtype=torch.long, device=device)
-    bf16 = torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
+    bf16 = torch.autocast(device, torch.bfloat16, enabled=spec.precision == "bf16")
     started = 0.0
     for step in range(WARM_STEPS + TIMED_STEPS):
         if step == WARM_STEPS:

@@ -11,10 +11,11 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sweeps.records import checked_record
 from sweeps.state import read_state
 from sweeps.store import SweepPaths, run_dirs, run_id_of
 from train.flops import count_params, flops_per_token
-from train.record import RunPaths, RunRecord, read_job, read_jsonl, read_record
+from train.record import RunPaths, RunRecord, read_job, read_jsonl
 from train.spec import IsoflopError, RunJob
 
 BATCH_RUNS = 200
@@ -85,7 +86,7 @@ def collect(root: Path) -> Collected:
 def _run_row(root: Path, run_dir: Path, problems: list[str]) -> dict[str, Any] | None:
     """The record of a run as a flat row, or what its spec and state say where it has none."""
     try:
-        record = read_record(run_dir)
+        record = checked_record(run_dir)
         row = dataclasses.asdict(record) if record else _unfinished(run_dir, read_job(run_dir))
     except IsoflopError as error:
         problems.append(f"{run_dir.name}: {error}")

@@ -18,10 +18,11 @@ from sweeps.launchers import LauncherSpec
 from sweeps.local import run_inline, run_pool
 from sweeps.plan import Plan
 from sweeps.progress import make_display
+from sweeps.records import checked_record
 from sweeps.state import RunState, read_state
 from sweeps.store import SweepPaths, create_run, prepare, write_plan
 from train.claim import Holder, holder, is_alive
-from train.record import DONE, RunPaths, last_status, read_record, write_atomic
+from train.record import RunPaths, last_status, write_atomic
 from train.spec import IsoflopError
 
 POLL_SECONDS = 2.0
@@ -179,7 +180,7 @@ def _elsewhere(run_dir: Path) -> bool:
 
 def _unreadable_record(run_dir: Path) -> bool:
     try:
-        record = read_record(run_dir)
+        checked_record(run_dir)
     except IsoflopError:
         return True
-    return record is not None and record.status not in DONE
+    return False

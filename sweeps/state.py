@@ -1,6 +1,7 @@
 """The state of a run, from its directory: what is recorded, who holds it, how far it is."""
 
 import json
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -86,10 +87,10 @@ def read_state(run_dir: Path, jobs: Jobs | None = None) -> RunState:
         grid=str(spec.get("grid")),
         status=status,
         note=note,
-        n_tokens=int(newest.get("n_tokens") or 0),
+        n_tokens=_whole(newest.get("n_tokens")),
         target_tokens=_target_tokens(spec["spec"]),
-        loss=newest.get("loss"),
-        tokens_per_second=newest.get("tokens_per_second"),
+        loss=_number(newest.get("loss")),
+        tokens_per_second=_number(newest.get("tokens_per_second")),
         silent_seconds=silence(run_dir) if status == "running" else None,
         holder=held.describe() if held and status == "running" else "",
     )
@@ -151,7 +152,7 @@ def _reason(run_dir: Path, row: dict[str, Any]) -> str:
 
 
 def _from_record(run_dir: Path, record: dict[str, Any]) -> RunState:
-    n_tokens = int(record.get("n_tokens") or 0)
+    n_tokens = _whole(record.get("n_tokens"))
     return RunState(
         run_dir=run_dir,
         run_id=str(record["run_id"]),
@@ -161,17 +162,26 @@ def _from_record(run_dir: Path, record: dict[str, Any]) -> RunState:
         note=str(record.get("message") or ""),
         n_tokens=n_tokens,
         target_tokens=n_tokens,
-        loss=record.get("loss"),
-        tokens_per_second=record.get("tokens_per_second"),
-        wall_seconds=record.get("wall_seconds"),
+        loss=_number(record.get("loss")),
+        tokens_per_second=_number(record.get("tokens_per_second")),
+        wall_seconds=_number(record.get("wall_seconds")),
     )
 
 
 def _target_tokens(spec: dict[str, Any]) -> int:
-    try:
-        return int(spec["n_steps"] * spec["optim"]["batch_tokens"])
-    except (KeyError, TypeError):
-        return 0
+    optim = spec.get("optim")
+    batch = optim.get("batch_tokens") if isinstance(optim, dict) else None
+    return _whole(spec.get("n_steps")) * _whole(batch)
+
+
+def _number(value: Any) -> float | None:
+    """A finite number from a file that may hold anything, or None."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if number and math.isfinite(value) else None
+
+
+def _whole(value: Any) -> int:
+    return int(_number(value) or 0)
 
 
 def _newest_metrics(path: Path) -> dict[str, Any]:
