@@ -43,7 +43,7 @@ SHARP_TO_SMOOTH = (
     "target_nll",
     "token_nll",
 )
-"""Metrics of the table, nonlinear or discontinuous first; others of a foreign table follow."""
+"""Order of the table, nonlinear or discontinuous metrics first; others follow as stored."""
 
 TRANSITION_METRICS = ("exact_match", "answer_probability", "token_accuracy", "token_edit_distance")
 COMPANION = "-uniform_length"
@@ -135,9 +135,9 @@ def study_ability(
     """Scores, nulls, transitions, resolution, lengths and the token model of an ability."""
     rng = np.random.default_rng(seed)
     missing: dict[str, str] = {}
-    names = [m for m in SHARP_TO_SMOOTH if m in ability.metrics]
-    if not names:
-        names = ability.metrics
+    measured = [name for name in ability.metrics if "match@" not in name]
+    names = [name for name in SHARP_TO_SMOOTH if name in measured]
+    names += [name for name in measured if name not in names]
     metrics = []
     for name in names:
         points = ability.points(name)
@@ -199,7 +199,7 @@ def _study_metric(
         own_x = own.column(ability.scale)
         if len(np.unique(own_x)) == len(own) >= MIN_POINTS:
             seed_scores[seed] = emergence_score(own_x, own.values)
-    wanted = name in TRANSITION_METRICS or name not in SHARP_TO_SMOOTH
+    foreign = not set(TRANSITION_METRICS) & set(ability.metrics)
     return MetricStudy(
         metric=name,
         n_scales=len(mean_x),
@@ -209,7 +209,9 @@ def _study_metric(
         permutation=permutation_null(mean_x, mean_y, rng),
         low=float(mean_y.min()),
         high=float(mean_y.max()),
-        transition=fit_transition(x, y, rng, n_resamples) if wanted else None,
+        transition=fit_transition(x, y, rng, n_resamples)
+        if foreign or name in TRANSITION_METRICS
+        else None,
         plateaus=plateau(mean_x, mean_y),
     )
 

@@ -67,7 +67,8 @@ def companion(spec: TaskSpec) -> TaskSpec | None:
 
     None for tasks without digits to vary, and where the lengths already are uniform.
     """
-    varies = spec.task in OPERATIONS and spec.digits > 1 and spec.operands == "uniform_value"
+    sized = spec.task in OPERATIONS and spec.digits > 1 and spec.format != "verdict"
+    varies = sized and spec.operands == "uniform_value"
     return dataclasses.replace(spec, operands="uniform_length") if varies else None
 
 
