@@ -23,6 +23,13 @@ demo: setup  ## train two small sweeps, evaluate, fit, write the report (about 8
 test: setup  ## run the tests (slurm and gpu tests apart)
 	$(PIN) $(BIN)/pytest -n 2 --dist worksteal -m 'not slurm and not gpu'
 
+test-slurm: setup  ## run the Slurm tests on a two-node loopback cluster (root; installs slurm-wlm, munge)
+	$(PIN) bash tests/slurm/run.sh
+
+packages:  ## install the Debian packages that the tests use (root): chromium, slurm-wlm, munge
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium slurm-wlm munge > /dev/null
+
 lint: setup  ## ruff and pyright
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -31,4 +38,4 @@ lint: setup  ## ruff and pyright
 clean:  ## remove what can be built again; results/ stays
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test test-slurm packages lint clean
