@@ -5,6 +5,7 @@
 Exit status: 0 finished, diverged or already done; 75 preempted (run again to continue); else 1.
 """
 
+import gc
 import json
 import logging
 import os
@@ -14,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,48 @@ def _attempt(run_dir: Path, job: RunJob) -> str:
 
 
 def _execute(run_dir: Path, job: RunJob) -> tuple[str, str]:
+    """`_train` with the micro-batch halved after every lack of memory, where the job allows it.
+
+    Fewer rows at a time give the same numbers up to rounding; each try resumes from saved state.
+    """
+    rows = job.runtime.micro_batch or _rows_per_rank(job)
+    while True:
+        try:
+            return _train(run_dir, job)
+        except Exception as error:
+            if _status_of(error) != "oom":
+                raise
+            if rows == 1 or not job.runtime.auto_micro_batch:
+                raise OutOfMemory(_memory_advice(rows, error)) from error
+        log.warning("out of memory with %d rows at a time; trying %d", rows, rows // 2)
+        rows //= 2
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        job = replace(job, runtime=replace(job.runtime, micro_batch=rows))
+
+
+class OutOfMemory(IsoflopError):
+    """The device's memory does not hold a step; the message says what was tried and what to try."""
+
+
+def _rows_per_rank(job: RunJob) -> int:
+    batch_tokens = known(job.spec.optim.batch_tokens, "optim.batch_tokens")
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    return max(1, batch_tokens // job.spec.model.seq_len // world)
+
+
+def _memory_advice(rows: int, error: Exception) -> str:
+    reason = str(error).splitlines()[0]
+    if rows == 1:
+        return f"one row at a time does not fit ({reason}); use a larger device or a smaller model"
+    return (
+        f"{rows} rows at a time do not fit ({reason}); use runtime.micro_batch={rows // 2}, "
+        f"or runtime.auto_micro_batch=true"
+    )
+
+
+def _train(run_dir: Path, job: RunJob) -> tuple[str, str]:
     """Train, then write the model and the record; returns the status and a message."""
     spec = job.spec
     accelerator = make_accelerator(job.runtime, spec.precision)
@@ -154,7 +198,7 @@ def environment(accelerator: Accelerator) -> dict[str, Any]:
 
 
 def _status_of(error: Exception) -> str:
-    out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    out_of_memory = isinstance(error, OutOfMemory | torch.OutOfMemoryError | MemoryError)
     cpu_allocator = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     return "oom" if out_of_memory or cpu_allocator else "failed"
 

@@ -161,11 +161,60 @@ def test_a_fault_becomes_a_status_and_a_reason(tmp_path: Path, tiny_job: RunJob,
 
     monkeypatch.setattr(run_module, "build_model", broken)
     assert train_run(tmp_path / "run") == "oom"
-    assert last_status(tmp_path / "run")["message"] == "CUDA out of memory"
+    message = last_status(tmp_path / "run")["message"]
+    assert message.startswith("4 rows at a time do not fit (CUDA out of memory)")
+    assert "runtime.micro_batch=2" in message
     assert "Traceback" in RunPaths(tmp_path / "run").error.read_text()
     monkeypatch.undo()
     assert train_run(tmp_path / "run") == "finished"
     assert not RunPaths(tmp_path / "run").error.exists()
+
+
+def test_out_of_memory_halves_the_rows_until_they_fit(
+    finished: Path, tmp_path: Path, tiny_job: RunJob, monkeypatch
+):
+    """A device that holds one row only, found out in the middle of the run."""
+    from train.model import SummedLoss
+
+    real, calls = SummedLoss.forward, []
+
+    def small_device(self, tokens, labels, masked=False):
+        calls.append(len(tokens))
+        if self.training and len(calls) > 12 and len(tokens) > 1:
+            raise torch.OutOfMemoryError("out of memory")
+        return real(self, tokens, labels, masked)
+
+    monkeypatch.setattr(SummedLoss, "forward", small_device)
+    runtime = replace(tiny_job.runtime, auto_micro_batch=True)
+    write_job(tmp_path / "run", replace(tiny_job, runtime=runtime))
+    assert train_run(tmp_path / "run") == "finished"
+    assert calls[-5] == 1
+    assert read_record(tmp_path / "run").loss == pytest.approx(read_record(finished).loss, 1e-4)
+
+
+def test_a_full_disk_while_saving_is_one_clear_line_and_loses_nothing(
+    finished: Path, tmp_path: Path, tiny_job: RunJob, monkeypatch
+):
+    run_dir = tmp_path / "run"
+    write_job(
+        run_dir, replace(tiny_job, runtime=replace(tiny_job.runtime, save_every_seconds=1e-9))
+    )
+    real, saves = checkpoint.save_file, []
+
+    def full(tensors, path):
+        saves.append(path)
+        if len(saves) == 20:
+            raise OSError(28, "No space left on device")
+        real(tensors, path)
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    assert train_run(run_dir) == "failed"
+    assert "No space left on device" in last_status(run_dir)["message"]
+    left = sorted(path.name for path in RunPaths(run_dir).state.iterdir())
+    assert len(left) == 2
+    monkeypatch.undo()
+    assert train_run(run_dir) == "finished"
+    assert weights(run_dir) == weights(finished)
 
 
 def test_intermediate_checkpoints_are_kept_where_asked(tmp_path: Path, tiny_job: RunJob):
