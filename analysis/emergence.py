@@ -81,20 +81,14 @@ def permutation_null(
     return _null("permutation", emergence_score(x, y), shuffled)
 
 
-def chance_null(
-    x: ArrayLike,
-    y: ArrayLike,
-    rng: np.random.Generator,
-    n_draws: int = 2000,
-    spread: float | ArrayLike = 1.0,
-) -> Null:
-    """Null by noise alone: every point at one level, with independent normal errors of `spread`.
+def chance_null(x: ArrayLike, y: ArrayLike, rng: np.random.Generator, n_draws: int = 2000) -> Null:
+    """Null by noise alone: every point at one level, with independent normal errors of one size.
 
-    The score does not depend on a common scale, so for equal errors `spread` does not matter; pass
-    standard errors where they differ. Twelve points score about 3.3 at the median, 6.5 at 95 %.
+    The size does not matter, since the score does not depend on y's unit. Twelve points score about
+    3.3 at the median and 6.4 at 95 %.
     """
     x, y = _checked(x, y)
-    noise = rng.standard_normal((n_draws, len(y))) * np.asarray(spread, float)
+    noise = rng.standard_normal((n_draws, len(y)))
     return _null("chance", emergence_score(x, y), noise)
 
 

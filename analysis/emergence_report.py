@@ -262,7 +262,7 @@ def _resolution_paragraph(study: AbilityStudy) -> str:
             f" The exact probability of a fully correct answer at temperature 1 is above zero for "
             f"all {len(exact)} of them, the lowest {number(float(exact.min()))}."
         )
-    return f"Prediction 2, the resolution. {'; '.join(parts)}.{rest}"
+    return f"Prediction 2, the resolution: {'; '.join(parts)}.{rest}"
 
 
 def _length_paragraph(study: AbilityStudy) -> str:

@@ -48,9 +48,10 @@ class Vocabulary:
     def _check_expressible(self, texts: Sequence[str]) -> None:
         lacking = [c for c in sorted(set().union(*texts)) if not self._expresses(c)]
         if lacking:
+            more = f" and {len(lacking) - 8} more" if len(lacking) > 8 else ""
             raise TaskError(
-                f"the checkpoint's vocabulary has no {' '.join(map(repr, lacking[:8]))}, which the "
-                f"task needs; train with an alphabet that has it, or with bytes"
+                f"the checkpoint's vocabulary has no {' '.join(map(repr, lacking[:8]))}{more}, "
+                f"which the task needs; train with an alphabet that has it, or with bytes"
             )
 
     def _expresses(self, character: str) -> bool:

@@ -46,7 +46,6 @@ def test_the_null_of_noise_has_the_published_quantiles() -> None:
     null = chance_null(np.arange(12), np.arange(12.0), rng, n_draws=40_000)
     assert null.median == pytest.approx(3.3, abs=0.05)
     assert null.q95 == pytest.approx(6.4, abs=0.25)
-    assert null.p_value == pytest.approx(np.mean(null.p_value), abs=1)
     sharp = chance_null(np.arange(12), np.r_[np.linspace(0, 0.01, 9), 0.9, 0.95, 1], rng)
     assert sharp.p_value == pytest.approx(1 / 2001)
 
