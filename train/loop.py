@@ -11,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from train.data import IGNORED, Dataset
 from train.flops import flops_per_token
@@ -136,7 +137,13 @@ def step_learning_rate(spec: RunSpec, step: int) -> float:
 def evaluate(
     spec: RunSpec, dataset: Dataset, model: nn.Module, accelerator: Accelerator
 ) -> dict[str, float]:
-    """Validation loss of every data part, nats per labelled token."""
+    """Validation loss of every data part, nats per labelled token.
+
+    Ranks take turns at the batches, so their numbers of forward passes differ; the module under DDP
+    is called, since DDP itself would wait for the others at every pass.
+    """
+    if isinstance(model, DistributedDataParallel):
+        model = model.module
     model.eval()
     rows = max(1, EVAL_TOKENS // spec.model.seq_len)
     losses = {}

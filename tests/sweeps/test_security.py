@@ -9,9 +9,8 @@ from sweeps.launchers import LauncherSpec
 from train.spec import SpecError
 
 ROOT = Path(__file__).parents[2]
-SOURCES = [
-    p for name in ("train", "sweeps", "eval", "analysis") for p in (ROOT / name).glob("*.py")
-]
+PACKAGES = ("train", "sweeps", "eval", "analysis")
+SOURCES = [path for name in PACKAGES for path in (ROOT / name).glob("*.py")]
 FORBIDDEN_MODULES = {"pickle", "cloudpickle", "dill", "marshal", "shelve", "joblib"}
 
 

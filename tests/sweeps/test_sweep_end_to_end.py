@@ -11,6 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from sweeps.admission import Task
+from sweeps.launchers import LauncherSpec
+from sweeps.ranks import Ranks
 from sweeps.status import read_sweep
 from sweeps.store import run_dirs
 from train.record import read_record
@@ -181,6 +184,19 @@ class listening:
 
     def __exit__(self, *_):
         self._socket.close()
+
+
+def test_one_run_over_two_ranks_gets_the_losses_of_one(done, tmp_path):
+    """Two processes joined by Accelerate, as a job of two GPUs starts them; here on CPU."""
+    root = tmp_path / "ranks"
+    sweeps(root, *SWEEP, "launcher=inline", "runtime.device=cpu")
+    expected = losses(root)
+    run_dir = run_dirs(root)[0]
+    for name in ("record.json", "status.jsonl", "metrics.jsonl"):
+        (run_dir / name).unlink()
+    Ranks(LauncherSpec(kind="slurm", gpus=2), tmp_path / "logs").run([Task(run_dir)])
+    assert losses(root) == pytest.approx(expected, rel=1e-4)
+    assert json.loads((run_dir / "env.json").read_text())["processes"] == 2
 
 
 def wait_for_progress(root, seconds=120.0):
