@@ -72,9 +72,13 @@ def allocate(
 
 
 def preferred(study: Study) -> str | None:
-    """The approach that the summary quotes: 2 with three bracketed minima, else 3, else 1."""
+    """The approach that the summary quotes: 2 with three bracketed minima, else 3, else 1.
+
+    Budgets that were guessed by clustering FLOPs do not count: 3 uses all runs then.
+    """
     isoflop = study.isoflop
-    if isoflop is not None and sum(valley.bracketed for valley in isoflop.valleys) >= 3:
+    given = bool(np.isfinite(study.table.numbers("flops_budget")).any())
+    if given and isoflop and sum(valley.bracketed for valley in isoflop.valleys) >= 3:
         return "isoflop"
     if study.parametric is not None and study.parametric.status == "converged":
         return "parametric"
@@ -89,19 +93,23 @@ def _laws(study: Study) -> list[tuple[str, PowerLaw, PowerLaw]]:
 
 
 def _from_laws(study: Study, name: str, n_law: PowerLaw, d_law: PowerLaw, flops: float) -> Advice:
-    at = np.array([flops])
-    bands = []
-    for law in (n_law, d_law):
-        low, high = law.band(at)
-        bands.append((float(low[0]), float(high[0])) if name == "isoflop" else NO_INTERVAL)
+    if name == "isoflop":
+        bands = [law.band(np.array([flops])) for law in (n_law, d_law)]
+        spans = [(float(low[0]), float(high[0])) for low, high in bands]
+    elif study.envelope_draws is not None:
+        a, log_n, b, log_d = study.envelope_draws.T
+        sizes, tokens = (np.exp(level + p * np.log(flops)) for level, p in ((log_n, a), (log_d, b)))
+        spans = [percentile_interval(sizes), percentile_interval(tokens)]
+    else:
+        spans = [NO_INTERVAL, NO_INTERVAL]
     return Advice(
         approach=name,
         flops=flops,
         n_opt=float(n_law(flops)),
         d_opt=float(d_law(flops)),
         loss=float("nan"),
-        n_interval=bands[0],
-        d_interval=bands[1],
+        n_interval=spans[0],
+        d_interval=spans[1],
         extrapolated=flops > study.runs.flops.max() * 1.05,
     )
 
@@ -136,11 +144,17 @@ def _optima_of_draws(study: Study, flops: float) -> tuple[np.ndarray, np.ndarray
 def _from_kaplan(study: Study, flops: float) -> Advice:
     assert study.kaplan is not None  # checked by the caller
     best = study.kaplan.joint.optimal(flops)
+    spans = [NO_INTERVAL] * 3
+    if study.kaplan_draws is not None:
+        drawn = study.kaplan_draws.optimal(flops)
+        columns = (drawn.n_params, drawn.n_tokens, drawn.loss)
+        spans = [percentile_interval(np.asarray(values)) for values in columns]
     return Advice(
         "kaplan",
         flops,
         float(best.n_params),
         float(best.n_tokens),
         float(best.loss),
+        *spans,
         extrapolated=flops > study.runs.flops.max() * 1.05,
     )

@@ -147,17 +147,19 @@ class CurveGrid:
         return bins[undominated], rank[undominated]
 
 
-def exponents(grid: np.ndarray, curve_grid: CurveGrid, present: np.ndarray) -> tuple[float, float]:
-    """(a, b) of the envelope of those runs alone that are present, (runs,) of bool."""
+def laws_of(grid: np.ndarray, curve_grid: CurveGrid, present: np.ndarray) -> np.ndarray:
+    """(a, log k_N, b, log k_D) of N = k_N C^a, D = k_D C^b on the envelope of those runs alone that
+    are present, (runs,) of bool; NaN where it has fewer than two bins.
+    """
     bins, rank = curve_grid.best(present)
     if len(bins) < 2:
-        return float("nan"), float("nan")
+        return np.full(4, np.nan)
     x = np.log(grid[bins])
-    x = x - x.mean()
-    spread = float(x @ x)
     n = np.log(curve_grid.n_params[rank, bins])
     d = np.log(curve_grid.n_tokens[rank, bins])
-    return float(x @ n) / spread, float(x @ d) / spread
+    centred = x - x.mean()
+    a, b = (float(centred @ y) / float(centred @ centred) for y in (n, d))
+    return np.array([a, n.mean() - a * x.mean(), b, d.mean() - b * x.mean()])
 
 
 def lower_hull(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -10,20 +10,24 @@ from analysis.bootstrap import (
     percentile_interval,
     resample_counts,
     seed_counts,
-    stratified_counts,
 )
 from analysis.config import FitConfig
+from analysis.counting import Counted
 from analysis.envelope import (
     CurveGrid,
     Curves,
     bin_edges,
-    exponents,
     fit_envelope,
+    laws_of,
     lower_hull,
 )
-from analysis.isoflop import IsoflopFit, minima
+from analysis.kaplan import KaplanJoint, refit_joint
 from analysis.parametric import ParametricFit, refit
+from analysis.powerlaw import PowerLaw
 from analysis.surface import PARAMETERS, FitError, Surface
+
+KAPLAN_DRAWS = 200
+"""Resamples of the joint law of Kaplan et al., which has no fast solver here."""
 
 MOST_CELLS = 2_000_000
 """Resamples times runs of a bootstrap; larger tables take fewer resamples, which the report
@@ -76,33 +80,13 @@ def parametric_intervals(draws: Surface) -> dict[str, Interval]:
     return {name: percentile_interval(np.asarray(getattr(draws, name))) for name in names}
 
 
-def isoflop_draws(fit: IsoflopFit, config: FitConfig, n_draws: int) -> np.ndarray:
-    """Exponents (a, b) of resamples within each budget, (draws, 2)."""
-    rng = np.random.default_rng(config.seed)
-    kept = [valley for valley in fit.valleys if valley.bracketed]
-    log_n = np.empty((n_draws, len(kept)))
-    log_d = np.empty_like(log_n)
-    for i, valley in enumerate(kept):
-        x = np.log(valley.n_params)
-        weights = stratified_counts(np.zeros(len(x)), n_draws, rng)
-        degree = 3 if valley.curve == "cubic" else 2
-        position, _, _ = minima(x - x.mean(), valley.losses, weights, degree)
-        log_n[:, i] = position + x.mean()
-        log_d[:, i] = np.interp(log_n[:, i], x, np.log(valley.n_tokens))
-    log_c = np.log([valley.flops for valley in kept])
-    sigma = np.array([valley.sigma for valley in kept])
-    usable = np.all(np.isfinite(sigma) & (sigma > 0))
-    weight = 1 / sigma**2 if usable else np.ones(len(kept))
-    return np.column_stack([_slopes(log_c, log_n, weight), _slopes(log_c, log_d, weight)])
-
-
 def envelope_draws(curves: Curves, weights: np.ndarray, method: str) -> np.ndarray:
-    """Exponents (a, b) of the envelope of the runs in each resample, (draws, 2)."""
+    """(a, log k_N, b, log k_D) of the envelope of the runs in each resample, (draws, 4)."""
     if method == "hull":
         return _hull_draws(curves, weights)
     grid = bin_edges(curves)
     curve_grid = CurveGrid.of(curves, grid)
-    return np.array([exponents(grid, curve_grid, row > 0) for row in weights])
+    return np.array([laws_of(grid, curve_grid, row > 0) for row in weights])
 
 
 def _hull_draws(curves: Curves, weights: np.ndarray) -> np.ndarray:
@@ -114,15 +98,29 @@ def _hull_draws(curves: Curves, weights: np.ndarray) -> np.ndarray:
     draws = []
     for row in weights:
         fit = fit_envelope(points.take(np.flatnonzero(row[points.run] > 0)), "hull")
-        draws.append((fit.a, fit.b))
+        laws = (fit.n_law, fit.d_law)
+        draws.append([x for law in laws for x in _line(law)])
     return np.array(draws)
 
 
+def _line(law: PowerLaw | None) -> tuple[float, float]:
+    nothing = (float("nan"), float("nan"))
+    return (law.exponent, float(np.log(law.coefficient))) if law is not None else nothing
+
+
 def exponent_intervals(draws: np.ndarray) -> dict[str, Interval]:
-    return {"a": percentile_interval(draws[:, 0]), "b": percentile_interval(draws[:, 1])}
+    """Intervals of a and b from draws as of `envelope_draws`."""
+    return {"a": percentile_interval(draws[:, 0]), "b": percentile_interval(draws[:, 2])}
 
 
-def _slopes(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Weighted least-squares slope of each row of y (draws, points) on x; NaN where y has NaN."""
-    centred = x - np.average(x, weights=weights)
-    return (y * (weights * centred)).sum(axis=1) / float(np.sum(weights * centred**2))
+def kaplan_draws(
+    joint: KaplanJoint, runs: Counted, weights: np.ndarray, delta: float
+) -> KaplanJoint:
+    """The joint laws of the first KAPLAN_DRAWS resamples, as one law of arrays."""
+    columns = (runs.n_params, runs.n_tokens, runs.loss)
+    return refit_joint(joint, *columns, weights[:KAPLAN_DRAWS], delta=delta)
+
+
+def kaplan_intervals(draws: KaplanJoint) -> dict[str, Interval]:
+    names = ("N_c", "D_c", "alpha_N", "alpha_D", "a", "b")
+    return {name: percentile_interval(np.asarray(getattr(draws, name))) for name in names}

@@ -4,10 +4,11 @@ The one-variable laws need losses that the other variables do not limit. They ar
 frontier: the runs that no run of smaller or equal N (D, C) beats.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import least_squares
+from scipy.optimize import OptimizeResult, least_squares
 
 from analysis.checks import checked_runs
 from analysis.powerlaw import PowerLaw, fit_power_law
@@ -21,12 +22,15 @@ PF_DAY = 1e15 * 24 * 3600
 
 @dataclass(frozen=True)
 class KaplanJoint:
-    """L(N, D) = [(N_c/N)^(alpha_N/alpha_D) + D_c/D]^alpha_D (Kaplan et al. 2020, eq. 1.5)."""
+    """L(N, D) = [(N_c/N)^(alpha_N/alpha_D) + D_c/D]^alpha_D (Kaplan et al. 2020, eq. 1.5).
 
-    N_c: float
-    D_c: float
-    alpha_N: float
-    alpha_D: float
+    Parameters are floats, or arrays (draws of a bootstrap); `rms` is of the log residuals.
+    """
+
+    N_c: Numbers
+    D_c: Numbers
+    alpha_N: Numbers
+    alpha_D: Numbers
     cost: Cost
     rms: float
     status: Status
@@ -36,17 +40,17 @@ class KaplanJoint:
         return (size + self.D_c / np.asarray(n_tokens)) ** self.alpha_D
 
     @property
-    def a(self) -> float:
+    def a(self) -> Numbers:
         """Exponent of N_opt ~ C^a for this surface: 1 / (gamma + alpha_N/alpha_D)."""
-        return 1 / (float(self.cost.gamma) + self.alpha_N / self.alpha_D)
+        return 1 / (self.cost.gamma + self.alpha_N / self.alpha_D)
 
     @property
-    def b(self) -> float:
-        return 1 - float(self.cost.gamma) * self.a
+    def b(self) -> Numbers:
+        return 1 - self.cost.gamma * self.a
 
     def optimal(self, flops: Numbers) -> Allocation:
         """Loss-optimal N and D: where d/dN of (N_c/N)^p + D_c k N^gamma / C vanishes."""
-        p, gamma, k = self.alpha_N / self.alpha_D, float(self.cost.gamma), float(self.cost.k)
+        p, gamma, k = self.alpha_N / self.alpha_D, self.cost.gamma, self.cost.k
         flops = np.asarray(flops, dtype=float)
         power = p * self.N_c**p * flops / (gamma * k * self.D_c)
         n_params = power ** (1 / (p + gamma))
@@ -69,27 +73,40 @@ def fit_joint(
     """
     n_params, n_tokens, loss = checked_runs(n_params, n_tokens, loss, least=4)
     u, v, y = np.log(n_params), np.log(n_tokens), np.log(loss)
+    residual = _residual(u, v, y)
+    starts = [
+        [level, level, p, np.log(alpha)]
+        for p in (0.3, 0.7, 1.2, 2.0)
+        for alpha in (0.05, 0.15, 0.4)
+        for level in (float(y.mean()) / alpha - np.log(2),)
+    ]
+    ends = [_minimised(residual, start, delta) for start in starts]
+    best = min(ends, key=lambda end: end.cost)
+    rms = float(np.sqrt(np.mean(residual(best.x) ** 2)))
+    return _joint(best.x, float(u.mean()), float(v.mean()), rms, bool(best.success), cost)
 
-    def residual(theta: np.ndarray) -> np.ndarray:
-        size, data, p, log_alpha = theta
-        both = np.logaddexp(size - p * (u - u.mean()), data - (v - v.mean()))
-        return np.exp(log_alpha) * both - y
 
-    best = None
-    for p in (0.3, 0.7, 1.2, 2.0):
-        for alpha in (0.05, 0.15, 0.4):
-            level = float(y.mean()) / alpha - np.log(2)
-            found = least_squares(
-                residual,
-                [level, level, p, np.log(alpha)],
-                loss="huber",
-                f_scale=delta,
-                x_scale=[1.0, 1.0, 0.3, 0.3],
-                max_nfev=400,
-            )
-            best = found if best is None or found.cost < best.cost else best
-    assert best is not None  # the grid of starts is not empty
-    return _joint(best.x, float(u.mean()), float(v.mean()), residual(best.x), best.success, cost)
+def refit_joint(
+    joint: KaplanJoint,
+    n_params: np.ndarray,
+    n_tokens: np.ndarray,
+    loss: np.ndarray,
+    weights: np.ndarray,
+    *,
+    delta: float = 1e-3,
+) -> KaplanJoint:
+    """The same law under other weights (draws, runs), each from the full fit: a law of arrays."""
+    u, v, y = np.log(n_params), np.log(n_tokens), np.log(loss)
+    p = float(joint.alpha_N / joint.alpha_D)
+    size = p * (np.log(joint.N_c) - u.mean())
+    start = [size, np.log(joint.D_c) - v.mean(), p, np.log(joint.alpha_D)]
+    thetas = []
+    for row in weights:
+        drawn = np.repeat(np.arange(len(y)), row.astype(int))
+        own = _residual(u[drawn], v[drawn], y[drawn], float(u.mean()), float(v.mean()))
+        thetas.append(_minimised(own, start, delta).x)
+    theta = np.array(thetas).T
+    return _joint(theta, float(u.mean()), float(v.mean()), joint.rms, True, joint.cost)
 
 
 def frontier(x: np.ndarray, loss: np.ndarray) -> np.ndarray:
@@ -116,20 +133,46 @@ def published_n_opt(flops: Numbers) -> Numbers:
     return coefficient * (np.asarray(flops) / PF_DAY) ** exponent
 
 
+def _residual(
+    u: np.ndarray,
+    v: np.ndarray,
+    y: np.ndarray,
+    u_mean: float | None = None,
+    v_mean: float | None = None,
+) -> Callable[[np.ndarray], np.ndarray]:
+    """log L_fit - log L as a function of (N-term and D-term at the centre, p, log alpha_D)."""
+    u = u - (u.mean() if u_mean is None else u_mean)
+    v = v - (v.mean() if v_mean is None else v_mean)
+
+    def residual(theta: np.ndarray) -> np.ndarray:
+        size, data, p, log_alpha = theta
+        return np.exp(log_alpha) * np.logaddexp(size - p * u, data - v) - y
+
+    return residual
+
+
+def _minimised(
+    residual: Callable[[np.ndarray], np.ndarray], start: Sequence[float], delta: float
+) -> OptimizeResult:
+    scale = [1.0, 1.0, 0.3, 0.3]
+    return least_squares(residual, start, loss="huber", f_scale=delta, x_scale=scale, max_nfev=400)
+
+
 def _joint(
-    theta: np.ndarray, u_mean: float, v_mean: float, residual: np.ndarray, ok: bool, cost: Cost
+    theta: np.ndarray, u_mean: float, v_mean: float, rms: float, ok: bool, cost: Cost
 ) -> KaplanJoint:
-    size, data, p, log_alpha = (float(value) for value in theta)
+    """The law of a parameter vector (4,), or of vectors (4, draws)."""
+    size, data, p, log_alpha = theta
     status: Status = "converged" if ok else "max_iterations"
-    if p <= 0.01 or p > 20 or not -7 < log_alpha < 2:
+    if not np.all((p > 0.01) & (p < 20) & (log_alpha > -7) & (log_alpha < 2)):
         status = "bound_hit"
     with np.errstate(over="ignore"):
-        return KaplanJoint(
-            N_c=float(np.exp(size / p + u_mean)),
-            D_c=float(np.exp(data + v_mean)),
-            alpha_N=p * float(np.exp(log_alpha)),
-            alpha_D=float(np.exp(log_alpha)),
-            cost=cost,
-            rms=float(np.sqrt(np.mean(residual**2))),
-            status=status,
+        values = (
+            np.exp(size / p + u_mean),
+            np.exp(data + v_mean),
+            p * np.exp(log_alpha),
+            np.exp(log_alpha),
         )
+    if np.ndim(size) == 0:
+        values = tuple(float(value) for value in values)
+    return KaplanJoint(*values, cost=cost, rms=rms, status=status)

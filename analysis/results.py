@@ -29,6 +29,7 @@ def fits_json(study: Study, advice: list[Advice]) -> dict[str, Any]:
         "isoflop": _isoflop(study),
         "parametric": _parametric(study),
         "kaplan": _kaplan(study),
+        "repeated": _repeated(study),
         "holdout": dataclasses.asdict(study.holdout) if study.holdout else None,
         "countings": [dataclasses.asdict(row) for row in study.countings],
         "allocation": [dataclasses.asdict(row) for row in advice],
@@ -128,6 +129,7 @@ def _kaplan(study: Study) -> dict[str, Any] | None:
     names = ("N_c", "D_c", "alpha_N", "alpha_D", "a", "b", "rms", "status")
     return {
         **{name: getattr(joint, name) for name in names},
+        "intervals": study.intervals.get("kaplan", {}),
         "frontier": {
             f"L({name})": {
                 "coefficient": law.coefficient,
@@ -139,6 +141,15 @@ def _kaplan(study: Study) -> dict[str, Any] | None:
         },
         "reasons": study.kaplan.reasons,
     }
+
+
+def _repeated(study: Study) -> dict[str, Any] | None:
+    fit = study.repeated
+    if fit is None:
+        return _missing(study, "repeated")
+    names = ("R_D", "R_N", "rms", "n_repeated", "most_epochs", "status", "reason")
+    surface = {name: getattr(fit.surface, name) for name in PARAMETERS}
+    return {**surface, **{name: getattr(fit, name) for name in names}}
 
 
 def standard_errors(draws: Surface) -> dict[str, float]:

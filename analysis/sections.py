@@ -91,6 +91,7 @@ def study_sections(study: Study, advice: list[Advice]) -> list[Section]:
         overlay_section(study, advice),
         holdout_section(study),
         kaplan_section(study),
+        repeated_section(study),
         counting_section(study),
     ]
     return [section for section in made if section is not None]
@@ -304,11 +305,14 @@ def kaplan_section(study: Study) -> Section | None:
     if kaplan is None:
         return _absent(study, "kaplan", title)
     joint = kaplan.joint
+    own = study.intervals.get("kaplan", {})
+    shown = [
+        f"{name} {number(float(getattr(joint, name)))} ({span(own.get(name))})"
+        for name in ("alpha_N", "alpha_D", "N_c", "D_c", "a")
+    ]
     text = (
-        f"The joint law [(N_c/N)^(alpha_N/alpha_D) + D_c/D]^alpha_D gives alpha_N "
-        f"{number(joint.alpha_N)}, alpha_D {number(joint.alpha_D)}, N_c {number(joint.N_c)}, D_c "
-        f"{number(joint.D_c)}, hence a = {number(joint.a)}; rms of log residuals "
-        f"{number(joint.rms, 2)}; status {joint.status}. Such laws have no floor E."
+        f"The joint law L = [(N_c/N)^(alpha_N/alpha_D) + D_c/D]^alpha_D gives {', '.join(shown)}; "
+        f"rms of log residuals {number(joint.rms, 2)}; status {joint.status}. It has no floor E."
     )
     rows = [
         [f"L({name})", number(-law.exponent), span((-law.interval()[1], -law.interval()[0])),
@@ -318,6 +322,21 @@ def kaplan_section(study: Study) -> Section | None:
     rows += [[f"L({name})", "–", "–", reason] for name, reason in kaplan.reasons.items()]
     columns = ["law", "exponent", "95 %", "runs on the frontier"]
     return Section(title, [text], [], [TableSpec("Frontier laws L = (x_c/x)^alpha", columns, rows)])
+
+
+def repeated_section(study: Study) -> Section | None:
+    fit = study.repeated
+    title = "Repeated data"
+    if fit is None:
+        return _absent(study, "repeated", title)
+    text = (
+        f"{fit.n_repeated} runs saw tokens more than once, up to {number(fit.most_epochs)} times. "
+        f"Under the data-constrained law of Muennighoff et al. 2023, repeated tokens lose most of "
+        f"their value after R_D = {number(fit.R_D)} repetitions, parameters beyond what the unique "
+        f"tokens warrant after R_N = {number(fit.R_N)}. The other sections count repeated tokens "
+        f"as new."
+    )
+    return Section(title, [text, *_status(fit.status, fit.reason)])
 
 
 def counting_section(study: Study) -> Section | None:

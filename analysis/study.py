@@ -21,7 +21,9 @@ from analysis.literature import HOFFMANN, fit_lbfgs
 from analysis.parametric import ParametricFit, pose, solve
 from analysis.powerlaw import PowerLaw
 from analysis.profile import PROFILED, Profile, profile
+from analysis.repeated import RepeatedFit, fit_repeated
 from analysis.surface import Cost, FitError, Surface
+from analysis.suspicions import mixed_units
 from analysis.table import LossTable
 
 THIN_POINTS = 200_000
@@ -65,10 +67,13 @@ class Study:
     isoflop: IsoflopFit | None
     parametric: ParametricFit | None
     kaplan: KaplanFit | None
+    repeated: RepeatedFit | None
     holdout: Holdout | None
     intervals: dict[str, dict[str, Interval]]
     profiles: dict[str, Profile]
     draws: Surface | None
+    envelope_draws: np.ndarray | None
+    kaplan_draws: KaplanJoint | None
     n_resamples: int
     countings: tuple[CountingRow, ...]
     missing: dict[str, str] = field(default_factory=dict)
@@ -96,33 +101,53 @@ def run_study(table: LossTable, config: FitConfig, counting: str = "exact") -> S
     """
     attempt = _Attempts()
     runs = _with_cost(table.counted(counting), config)
-    asked = set(config.approaches)
-    envelope = (
-        attempt("envelope", lambda: _envelope(table, runs, config)) if "envelope" in asked else None
-    )
-    isoflop = attempt("isoflop", lambda: _isoflop(runs, config)) if "isoflop" in asked else None
-    parametric = None
-    if "parametric" in asked:
-        parametric = attempt("parametric", lambda: _parametric(table, runs, config))
-    kaplan = attempt("kaplan", lambda: _kaplan(runs, config)) if "kaplan" in asked else None
-    holdout = attempt("holdout", lambda: leave_largest_out(runs, config.valley, config.delta))
+    wanted = {
+        "envelope": lambda: _envelope(table, runs, config),
+        "isoflop": lambda: _isoflop(runs, config),
+        "parametric": lambda: _parametric(table, runs, config),
+        "kaplan": lambda: _kaplan(runs, config),
+    }
+    fits = {name: attempt(name, fit) for name, fit in wanted.items() if name in config.approaches}
+    parametric = fits.get("parametric")
+    in_bits = mixed_units(parametric.residuals) if parametric and parametric.usable else 0
+    if in_bits:
+        table = table.warned(
+            f"{in_bits} runs lie a factor of 1.44 above the others' surface, as losses in bits do "
+            f"among losses in nats; check the unit of loss"
+        )
     study = Study(
         table=table,
         runs=runs,
         config=config,
-        envelope=envelope,
-        isoflop=isoflop,
+        envelope=fits.get("envelope"),
+        isoflop=fits.get("isoflop"),
         parametric=parametric,
-        kaplan=kaplan,
-        holdout=holdout,
+        kaplan=fits.get("kaplan"),
+        repeated=_repeated(table, runs, config, attempt),
+        holdout=attempt(
+            "holdout", lambda: leave_largest_out(runs, config.valley, max(config.delta, 1e-6))
+        ),
         intervals={},
         profiles={},
         draws=None,
+        envelope_draws=None,
+        kaplan_draws=None,
         n_resamples=0,
         countings=_countings(table, config),
         missing=attempt.missing,
     )
     return _with_intervals(study, attempt)
+
+
+def _repeated(
+    table: LossTable, runs: Counted, config: FitConfig, attempt: _Attempts
+) -> RepeatedFit | None:
+    """The data-constrained law, where runs saw some of their tokens more than once."""
+    epochs = table.epochs()
+    if not (epochs > 1.01).any():
+        return None
+    columns = (runs.n_params, runs.n_tokens, epochs, runs.loss)
+    return attempt("repeated", lambda: fit_repeated(*columns, delta=config.delta, cost=runs.cost))
 
 
 def _with_cost(runs: Counted, config: FitConfig) -> Counted:
@@ -196,33 +221,45 @@ def _countings(table: LossTable, config: FitConfig) -> tuple[CountingRow, ...]:
 def _with_intervals(study: Study, attempt: _Attempts) -> Study:
     """The study with bootstrap and profile intervals of whatever was fitted."""
     config, fit = study.config, study.parametric
-    n_draws = intervals.n_resamples(config, len(study.runs))
     found: dict[str, dict[str, Interval]] = {}
-    profiles: dict[str, Profile] = {}
-    draws = None
     if study.isoflop and study.isoflop.n_law and study.isoflop.d_law:
         laws = {"a": study.isoflop.n_law, "b": study.isoflop.d_law}
         found["isoflop"] = {name: law.interval() for name, law in laws.items()}
-    weights = None
-    if n_draws:
-        weights = attempt("bootstrap", lambda: intervals.counts(study.table.runs, config, n_draws))
-    if weights is not None and study.envelope and study.envelope.status == "converged":
-        curves = study.table.training_curves(study.runs)
-        exponents = intervals.envelope_draws(curves, weights, config.envelope)
-        found["envelope"] = intervals.exponent_intervals(exponents)
+    profiles = {}
     if fit is not None and fit.status == "converged":
         names = [name for name in PROFILED if name not in fit.problem.fixed]
         profiles = {name: profile(fit, name) for name in names}
-        if weights is not None:
-            draws = intervals.parametric_draws(fit, weights)
+        found["parametric"] = {name: p.interval for name, p in profiles.items()}
+    study = replace(study, intervals=found, profiles=profiles)
+    n_draws = intervals.n_resamples(config, len(study.runs))
+    if not n_draws:
+        return study
+    weights = attempt("bootstrap", lambda: intervals.counts(study.table.runs, config, n_draws))
+    return study if weights is None else _with_bootstrap(study, weights)
+
+
+def _with_bootstrap(study: Study, weights: np.ndarray) -> Study:
+    """The study with what resamples of its runs, (draws, runs), say of each approach."""
+    config, fit, kaplan = study.config, study.parametric, study.kaplan
+    found = dict(study.intervals)
+    draws = envelope = joint = None
+    if study.envelope is not None and study.envelope.status == "converged":
+        curves = study.table.training_curves(study.runs)
+        envelope = intervals.envelope_draws(curves, weights, config.envelope)
+        found["envelope"] = intervals.exponent_intervals(envelope)
+    if fit is not None and fit.status == "converged":
+        draws = intervals.parametric_draws(fit, weights)
+        if config.interval == "bootstrap":
             found["parametric"] = intervals.parametric_intervals(draws)
-        if weights is None or config.interval == "profile":
-            found["parametric"] = {name: p.interval for name, p in profiles.items()}
+    if kaplan is not None and kaplan.joint.status == "converged":
+        delta = max(config.delta, 1e-6)
+        joint = intervals.kaplan_draws(kaplan.joint, study.runs, weights, delta)
+        found["kaplan"] = intervals.kaplan_intervals(joint)
     return replace(
         study,
         intervals=found,
-        profiles=profiles,
         draws=draws,
-        n_resamples=0 if weights is None else n_draws,
-        missing=attempt.missing,
+        envelope_draws=envelope,
+        kaplan_draws=joint,
+        n_resamples=len(weights),
     )

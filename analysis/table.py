@@ -64,6 +64,16 @@ class LossTable:
         values = self.runs[name].tolist()
         return np.array([default if _absent(v) else str(v) for v in values], dtype=object)
 
+    def epochs(self) -> np.ndarray:
+        """Passes over the training data, (runs,): a column epochs, or the most of any data part's.
+
+        0 where it is not known or the data has no end.
+        """
+        names = [c for c in map(str, self.runs.columns) if c == "epochs" or c.startswith("epochs_")]
+        if not names:
+            return np.zeros(len(self))
+        return np.nan_to_num(np.stack([self.numbers(name) for name in names])).max(axis=0)
+
     def without(self, drop: np.ndarray, reasons: str | Sequence[str]) -> "LossTable":
         """The table without the runs where `drop` (runs,) is True, each of which is an exclusion.
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.spatial import ConvexHull
 
-from analysis.envelope import CurveGrid, Curves, bin_edges, exponents, fit_envelope, lower_hull
+from analysis.envelope import CurveGrid, Curves, bin_edges, fit_envelope, laws_of, lower_hull
 from analysis.surface import FitError, Surface
 
 PUBLISHED = Path(__file__).parents[2] / "analysis" / "published"
@@ -68,18 +68,16 @@ def test_resampled_exponents_use_the_present_runs_alone():
     grid = bin_edges(curves)
     curve_grid = CurveGrid.of(curves, grid)
     everything = fit_envelope(curves)
-    assert exponents(grid, curve_grid, np.ones(30, bool)) == pytest.approx(
-        (everything.a, everything.b)
-    )
+    a, log_k, b, _ = laws_of(grid, curve_grid, np.ones(30, bool))
+    assert (a, b) == pytest.approx((everything.a, everything.b))
+    assert np.exp(log_k) == pytest.approx(everything.n_law.coefficient)
     half = np.arange(30) % 2 == 0
     rows = np.flatnonzero(half[curves.run])
     part = curves.take(rows)
     alone = CurveGrid.of(
         Curves(part.run // 2, part.n_params, part.n_tokens, part.flops, part.loss), grid
     )
-    assert exponents(grid, curve_grid, half) == pytest.approx(
-        exponents(grid, alone, np.ones(15, bool))
-    )
+    assert laws_of(grid, curve_grid, half) == pytest.approx(laws_of(grid, alone, np.ones(15, bool)))
 
 
 def test_one_size_is_degenerate_and_no_points_an_error():
