@@ -268,16 +268,21 @@ def _resolution_paragraph(study: AbilityStudy) -> str:
 def _length_paragraph(study: AbilityStudy) -> str:
     """Prediction 3: the target length."""
     deviation = length_deviation(study.lengths)
-    lengths = sorted({cell.length for cell in study.lengths})
-    return (
-        f"Prediction 3, the target length (on {study.length_source}; L = "
-        f"{', '.join(map(str, lengths))}; {len(study.lengths)} model x length cells with at least "
-        f"100 items). Exact match deviates from p^L by {deviation['geometric']:.3f} on average "
-        f"and from the product of each "
+    lengths = ", ".join(str(n) for n in sorted({cell.length for cell in study.lengths}))
+    text = (
+        f"Prediction 3, the target length (on {study.length_source}; L = {lengths}; "
+        f"{len(study.lengths)} model x length cells with at least 100 items). Exact match deviates "
+        f"from p^L by {deviation['geometric']:.3f} on average and from the product of each "
         f"position's own accuracy by {deviation['product']:.3f}; token edit distance from L(1-p) "
         f"by {deviation['quasilinear']:.3f} tokens. What remains is dependence between positions "
         f"and, for the distance, errors that shift the output."
     )
+    if study.length_source != study.ability.title:
+        text += (
+            " These items have all operand lengths alike, while short operands were rare in "
+            "training: p is taken at each length, and accuracy need not fall as L grows."
+        )
+    return text
 
 
 def _loss_paragraph(study: AbilityStudy) -> str:
