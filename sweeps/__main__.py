@@ -14,7 +14,7 @@ FAILED_EXIT = 1
 def main(config: SweepConfig, overrides: list[str]) -> int:
     """Carry out one action; returns the exit status."""
     console = Console(width=None if sys.stdout.isatty() else 140, soft_wrap=False)
-    return ACTIONS[config.action](config, overrides, console)
+    return ACTIONS[config.action](config.settled(), overrides, console)
 
 
 def plan(config: SweepConfig, overrides: list[str], console: Console) -> int:
@@ -182,6 +182,13 @@ ACTIONS = {
 }
 
 
+def quoted(argument: str) -> str:
+    """only=a,b and launcher.devices=0,1 as texts, which Hydra would take for choices."""
+    key, equals, value = argument.partition("=")
+    plain = equals and "," in value and value[0] not in "[{'\""
+    return f"{key}='{value}'" if key in ("only", "launcher.devices") and plain else argument
+
+
 if __name__ == "__main__":
     front_door(
         "sweeps",
@@ -189,4 +196,5 @@ if __name__ == "__main__":
         "sweep",
         SweepConfig,
         main,
+        [quoted(argument) for argument in sys.argv[1:]],
     )

@@ -69,7 +69,12 @@ class SweepConfig:
     @property
     def run_settings(self) -> RuntimeSpec:
         """How each run is executed: the launcher decides its threads."""
-        return replace(self.runtime, threads=self.launcher.threads_per_worker)
+        return replace(self.runtime, threads=self.launcher.threads)
+
+    def settled(self) -> "SweepConfig":
+        """The same configuration with the launcher's threads filled in from the runs'."""
+        threads = self.launcher.threads_per_worker or self.runtime.threads
+        return replace(self, launcher=replace(self.launcher, threads_per_worker=threads))
 
     @property
     def only_names(self) -> list[str]:

@@ -7,6 +7,7 @@ from train.spec import one_of, require
 
 LAUNCHERS = ("inline", "pool", "slurm")
 
+_OPTIONAL = ("workers", "threads_per_worker", "memory_gb")
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
 
 
@@ -14,10 +15,10 @@ _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
 class LauncherSpec:
     """Settings of the inline, pool and slurm launchers; a launcher ignores what is another's.
 
-    pool: `workers` processes (default: as many as cores and memory take) of `threads_per_worker`
-    threads each; on GPUs, `runs_per_device` on each of `devices` (auto, none, or ids "0,1").
-    `memory_gb` bounds the predicted memory of runs in flight; `hang_seconds` is how long a run may
-    show no progress before its worker is replaced.
+    pool: `workers` processes (default: as many as there are cores for) of `threads_per_worker`
+    threads each (default: `runtime.threads`); on GPUs, `runs_per_device` on each of `devices`
+    (auto, none, or ids "0,1"). `memory_gb` bounds the predicted memory of runs in flight;
+    `hang_seconds` is how long a run may show no progress before its worker is replaced.
 
     slurm: None takes the plan's prediction by size. `runs_per_job` runs go into one job, of which
     `runs_per_gpu` (without GPUs: `cpus` / `threads_per_worker`) train at once; `gpus` and `nodes`
@@ -27,7 +28,7 @@ class LauncherSpec:
 
     kind: str = "pool"
     workers: int | None = None
-    threads_per_worker: int = 1
+    threads_per_worker: int | None = None
     devices: str = "auto"
     runs_per_device: int = 1
     affinity: bool = True
@@ -54,10 +55,10 @@ class LauncherSpec:
 
     def __post_init__(self) -> None:
         one_of("launcher.kind", self.kind, LAUNCHERS)
-        least_one = ("threads_per_worker", "runs_per_device", "nodes", "runs_per_job")
+        least_one = ("runs_per_device", "nodes", "runs_per_job")
         for name in (*least_one, "runs_per_gpu", "max_parallel"):
             require(getattr(self, name) >= 1, f"launcher.{name}={getattr(self, name)} must be >= 1")
-        for name in ("workers", "memory_gb", "time_minutes", "mem_gb", "cpus"):
+        for name in (*_OPTIONAL, "time_minutes", "mem_gb", "cpus"):
             value = getattr(self, name)
             require(value is None or value > 0, f"launcher.{name}={value} must be positive")
         for name in ("gpus", "max_requeues"):
@@ -81,6 +82,11 @@ class LauncherSpec:
             f"launcher.runs_per_job={self.runs_per_job} packs small runs, but gpus={self.gpus} and "
             f"nodes={self.nodes} spread one run over many; use runs_per_job=1, or one gpu and node",
         )
+
+    @property
+    def threads(self) -> int:
+        """Threads of one worker; the front door fills in the runs' own where none are set."""
+        return self.threads_per_worker or 1
 
 
 def device_ids(devices: str) -> list[str]:

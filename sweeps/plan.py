@@ -10,8 +10,8 @@ from rich.table import Table
 from sweeps.config import SweepConfig
 from sweeps.cost import Speed, makespan, predicted_seconds
 from sweeps.grid import Expansion, PlannedRun, expand, short_number
-from sweeps.slots import make_slots, usable_cores, visible_devices
-from sweeps.state import read_state
+from sweeps.slots import gpu_names, make_slots, usable_cores, visible_devices
+from sweeps.state import RunState, read_state
 from sweeps.store import placed
 from train.data import describe
 
@@ -58,16 +58,19 @@ def make_plan(config: SweepConfig) -> Plan:
 
     expansion = expand(config.sweep, config.base, facts, config.run_settings, config.tracker)
     places = placed(config.root, expansion.runs)
+    states = {
+        run.run_id: read_state(path)
+        for run in expansion.runs
+        if (path := places[run.run_id]).exists()
+    }
     devices = visible_devices(config.launcher)
-    speeds = _speeds(config, bool(devices))
+    speeds = _speeds(config, devices) or _own_speeds(expansion.runs, states)
     return Plan(
         expansion=expansion,
         places=places,
         seconds=[_seconds(run, speeds) for run in expansion.runs],
         statuses={
-            run.run_id: read_state(path).status
-            if (path := places[run.run_id]).exists()
-            else "planned"
+            run.run_id: states[run.run_id].status if run.run_id in states else "planned"
             for run in expansion.runs
         },
         workers=_workers(config, devices),
@@ -128,12 +131,27 @@ def plan_json(plan: Plan, config: SweepConfig) -> dict[str, Any]:
     }
 
 
-def _speeds(config: SweepConfig, on_gpu: bool) -> list[Speed]:
+def _speeds(config: SweepConfig, devices: list[str]) -> list[Speed]:
+    """Measured speeds of what the runs will train on; none where that is not this machine."""
     if not config.calibrate:
+        return []
+    for_gpu = config.launcher.gpus > 0 if config.launcher.kind == "slurm" else bool(devices)
+    if for_gpu and not gpu_names():
         return []
     from sweeps.calibrate import speeds
 
-    return speeds(config.run_settings, config.precision, on_gpu)
+    return speeds(config.run_settings, config.precision, for_gpu)
+
+
+def _own_speeds(runs: list[PlannedRun], states: dict[str, RunState]) -> list[Speed]:
+    """What this sweep's own finished runs say, one speed a size."""
+    found = {}
+    for run in runs:
+        state = states.get(run.run_id)
+        if state is not None and state.done and state.tokens_per_second:
+            size = run.flops / run.n_tokens
+            found[size] = Speed(size, state.tokens_per_second)
+    return list(found.values())
 
 
 def _seconds(run: PlannedRun, speeds: list[Speed]) -> float | None:
@@ -181,7 +199,7 @@ def _totals(plan: Plan, config: SweepConfig) -> str:
     done = sum(status in ("finished", "diverged") for status in plan.statuses.values())
     flops = sum(run.flops for run in plan.runs)
     wall = plan.wall_seconds()
-    time = "not predicted (calibrate=false)" if wall is None else f"about {duration(wall)}"
+    time = "not predicted" if wall is None else f"about {duration(wall)}"
     dropped = sum(len(cell.seeds) for cell in plan.expansion.dropped)
     merged = len(plan.expansion.left_out) - len(plan.expansion.dropped)
     return (

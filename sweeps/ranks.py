@@ -96,7 +96,7 @@ def rank_environment(launcher: LauncherSpec, local_rank: int) -> dict[str, str]:
     """The torch.distributed variables of one rank, several nodes told apart by Slurm's own."""
     n_local, node = max(1, launcher.gpus), int(os.environ.get("SLURM_NODEID", "0"))
     job = int(os.environ.get("SLURM_JOB_ID", str(os.getpid())))
-    threads = str(launcher.threads_per_worker)
+    threads = str(launcher.threads)
     return {
         "RANK": str(node * n_local + local_rank),
         "LOCAL_RANK": str(local_rank),

@@ -68,7 +68,7 @@ def concurrency(launcher: LauncherSpec) -> int:
     """Runs that one job trains at the same time."""
     if launcher.gpus:
         return launcher.gpus * launcher.runs_per_gpu if launcher.gpus == 1 else 1
-    return max(1, (launcher.cpus or 1) // launcher.threads_per_worker)
+    return max(1, (launcher.cpus or 1) // launcher.threads)
 
 
 def _minutes(job: tuple[Task, ...], at_once: int, launcher: LauncherSpec, scale: float) -> int:
@@ -90,7 +90,7 @@ def _memory(job: tuple[Task, ...], at_once: int, launcher: LauncherSpec, scale: 
 
 def _cpus(launcher: LauncherSpec, at_once: int) -> int:
     ranks = max(1, launcher.gpus)
-    return launcher.cpus or launcher.threads_per_worker * max(at_once, ranks)
+    return launcher.cpus or launcher.threads * max(at_once, ranks)
 
 
 def _usual(need: float, sizes: tuple[int, ...]) -> int:

@@ -25,7 +25,7 @@ def make_slots(launcher: LauncherSpec, cores: list[int], devices: list[str]) -> 
     `threads_per_worker`. Workers are pinned only where together they fill the machine: pinned to a
     part of it, two pools side by side would fight for the same cores.
     """
-    threads = launcher.threads_per_worker
+    threads = launcher.threads
     if devices:
         places: list[str | None] = [d for _ in range(launcher.runs_per_device) for d in devices]
         places = places[: launcher.workers or len(places)]

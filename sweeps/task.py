@@ -89,7 +89,7 @@ def _pool(run_dirs: list[Path], launcher: LauncherSpec, log_dir: Path) -> Pool:
     devices = visible_devices(launcher) if launcher.gpus else []
     spec = LauncherSpec(
         workers=min(len(run_dirs), concurrency(launcher)),
-        threads_per_worker=launcher.threads_per_worker,
+        threads_per_worker=launcher.threads,
         runs_per_device=launcher.runs_per_gpu,
         affinity=False,
     )

@@ -60,7 +60,7 @@ def test_memory_limits_follow_the_setting():
     [
         ({"kind": "cloud"}, "inline, pool, slurm"),
         ({"workers": 0}, "launcher.workers=0 must be positive"),
-        ({"threads_per_worker": 0}, "must be >= 1"),
+        ({"threads_per_worker": 0}, "must be positive"),
         ({"devices": ","}, "auto, none, or ids"),
         ({"runs_per_job": 4, "gpus": 8}, "packs small runs"),
         ({"hang_seconds": 0}, "must be positive"),
