@@ -21,6 +21,7 @@ CLEAR = 0.05
 
 
 def paragraphs(study: AbilityStudy) -> list[str]:
+    """What was measured, the three predictions, loss, the model, and what was not measured."""
     found = [_what_was_measured(study), _metric_paragraph(study)]
     if study.resolutions:
         found.append(_resolution_paragraph(study))
@@ -35,6 +36,7 @@ def paragraphs(study: AbilityStudy) -> list[str]:
 
 
 def metric_pair(study: AbilityStudy) -> tuple[str, str] | None:
+    """A sharp and a smooth metric that the ability has both of, the first pair of `PAIRS`."""
     measured = {metric.metric for metric in study.metrics}
     return next((pair for pair in PAIRS if set(pair) <= measured), None)
 
@@ -54,6 +56,7 @@ def split_means(ability: Ability) -> dict[str, dict[str, float]]:
 
 
 def reasons(study: AbilityStudy) -> list[str]:
+    """Each part that could not be measured, with why."""
     return [f"{name_of(name)}: {reason}" for name, reason in study.missing.items()]
 
 
