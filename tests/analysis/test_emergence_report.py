@@ -170,6 +170,17 @@ def test_foreign_scores_go_through_the_same_analysis(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "emergence.json").exists()
 
 
+def test_the_command_line_takes_a_table_of_scores(tmp_path: Path, capsys) -> None:
+    from analysis.__main__ import main
+    from analysis.config import AnalysisConfig, TableConfig
+
+    path = tmp_path / "scores.csv"
+    foreign().rename(columns={"Model": "model", "Size": "scale"}).to_csv(path, index=False)
+    config = AnalysisConfig(table=TableConfig(path=str(path)), out=str(tmp_path / "out"))
+    assert main(config, []) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'out' / 'report.html'}\n"
+
+
 def test_scores_that_can_t_be_read(tmp_path: Path) -> None:
     with pytest.raises(EmergenceError, match=r"no column model, scale; it has Model"):
         scores_from_frame(foreign(), "x.csv")
