@@ -32,15 +32,12 @@ DESCRIPTION = "Fit scaling laws to the runs of a sweep, or of any table, and wri
 def analyse(config: AnalysisConfig, command: str) -> Path:
     """Read, fit and write everything that one configuration asks for; the path of the report."""
     directory = output_directory(config)
-    everything = read(config)
-    fit = config.fit
-    table = select(everything, fit.data, fit.grid, fit.where, fit.drop_highest)
-    study = run_study(table, fit, config.counting)
-    advice = allocate(study, config.allocation.flops, config.allocation.n_params)
+    everything, study, advice = fitted(config)
     emergence = emergence_sections(everything, directory)
     write_json(directory / "fits.json", fits_json(study, advice))
     report = Report(
-        title=config.title or f"Scaling laws of {', '.join(Path(s).stem for s in table.sources)}",
+        title=config.title
+        or f"Scaling laws of {', '.join(Path(s).stem for s in everything.sources)}",
         decision=decision(study, advice),
         caveats=caveats(study),
         facts=facts(study),
@@ -49,6 +46,15 @@ def analyse(config: AnalysisConfig, command: str) -> Path:
     )
     print_fits(study, advice)
     return write_report(report, directory)
+
+
+def fitted(config: AnalysisConfig) -> tuple[LossTable, Study, list[Advice]]:
+    """All runs that were read, the study of those that belong in one fit, and its advice."""
+    everything = read(config)
+    fit = config.fit
+    table = select(everything, fit.data, fit.grid, fit.where, fit.drop_highest)
+    study = run_study(table, fit, config.counting)
+    return everything, study, allocate(study, config.allocation.flops, config.allocation.n_params)
 
 
 def read(config: AnalysisConfig) -> LossTable:
@@ -155,6 +161,11 @@ def main(config: AnalysisConfig, overrides: list[str]) -> int:
     return 0
 
 
+def run_command(arguments: list[str]) -> None:
+    """The command line; exits with its status."""
+    keys = [rewritten(argument) for argument in arguments]
+    front_door("analysis", DESCRIPTION, "analysis", AnalysisConfig, main, keys)
+
+
 if __name__ == "__main__":
-    arguments = [rewritten(argument) for argument in sys.argv[1:]]
-    front_door("analysis", DESCRIPTION, "analysis", AnalysisConfig, main, arguments)
+    run_command(sys.argv[1:])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import OptimizeResult, least_squares
 
-from analysis.checks import checked_runs
+from analysis.checks import checked_runs, undetermined
 from analysis.powerlaw import PowerLaw, fit_power_law
 from analysis.surface import SIX_ND, Allocation, Cost, FitError, Numbers, Status
 
@@ -69,9 +69,13 @@ def fit_joint(
     """Fit the joint law by Huber loss on log residuals, from a grid of twelve starts.
 
     Args:    n_params, n_tokens, loss: (runs,), > 0; delta: width of the Huber loss, > 0.
-    Raises:  FitError: fewer than four runs, values that are not positive and finite.
+    Raises:  FitError: fewer than four runs, too few sizes, token counts or budgets to tell the
+             parameters apart, values that are not positive and finite.
     """
     n_params, n_tokens, loss = checked_runs(n_params, n_tokens, loss, least=4)
+    reason = undetermined(n_params, n_tokens, np.ones(len(loss)), {})
+    if reason:
+        raise FitError(reason)
     u, v, y = np.log(n_params), np.log(n_tokens), np.log(loss)
     residual = _residual(u, v, y)
     starts = [

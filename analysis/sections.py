@@ -244,7 +244,9 @@ def _surface_figures(study: Study) -> list[FigureSpec]:
     return specs
 
 
-def overlay_section(study: Study, advice: list[Advice]) -> Section:
+def overlay_section(study: Study, advice: list[Advice]) -> Section | None:
+    if not advice:
+        return None
     figure = FigureSpec(
         "optimum",
         figures.optimum(study),
