@@ -174,6 +174,10 @@ def _draw_minima(
             (0.06, 0.9),
             xycoords="axes fraction",
         )
+    optima = [valley.n_opt for valley in fit.valleys]
+    budgets = [valley.flops for valley in fit.valleys]
+    if len(fit.valleys) == 1:
+        axes.set(xlim=(budgets[0] / 2, budgets[0] * 2), ylim=(optima[0] / 2, optima[0] * 2))
     axes.set(xscale="log", yscale="log", xlabel="budget C (FLOPs)", ylabel="optimal parameters N")
     axes.set_title("Minima and their power law")
     log_ticks(axes)
