@@ -61,7 +61,10 @@ def valleys(study: Study) -> Figure:
         axes.set(xscale="log", xlabel="parameters N", ylabel="final validation loss (nats/token)")
         axes.set_title("IsoFLOP profiles and their minima")
         log_ticks(axes, "x")
-        axes.legend(title="budget (FLOPs)", ncols=2 if len(fit.valleys) > 6 else 1)
+        axes.legend(
+            title="budget (FLOPs)", ncols=min(len(fit.valleys), 5), columnspacing=1.2,
+            loc="upper center", bbox_to_anchor=(0.5, -0.15),
+        )  # fmt: skip
         _draw_minima(right, fit, colours)
         return figure
 

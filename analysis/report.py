@@ -106,6 +106,7 @@ def _anchor(title: str) -> str:
 
 
 _TYPESET = (
+    (re.compile(r"(?<![\w.])1e(\d{1,3})(?![\w.]\w)"), r"10<sup>\1</sup>"),
     (re.compile(r"(?<![\w.])(\d(?:\.\d+)?)e(-?\d{1,3})(?![\w.]\w)"), r"\1 × 10<sup>\2</sup>"),
     (re.compile(r"\^\(([^()]+)\)"), r"<sup>\1</sup>"),
     (re.compile(r"\^(alpha_[ND]|alpha|beta|gamma|-?[\d.]*\d)"), r"<sup>\1</sup>"),

@@ -1,0 +1,76 @@
+"""How fast and how exact approach 3 is, against the literature's way on the same rows.
+
+    python -m benchmarks.fits            # every start of the literature's grid, some minutes
+    python -m benchmarks.fits 100        # every 100th start, its time scaled up, and said so
+
+The literature: scipy's L-BFGS-B with numeric gradients from 4,500 starts, summed Huber loss of
+width 1e-3, on the 240 digitised runs of Hoffmann et al. 2022. Ours: `fit_parametric`, and 4,000
+refits of resamples, each from two starts.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.bootstrap import resample_counts
+from analysis.literature import fit_lbfgs, starting_grid
+from analysis.parametric import fit_parametric, pose, refit
+from analysis.surface import SIX_ND
+
+ROWS = Path(__file__).parent.parent / "analysis" / "published" / "hoffmann2022_figure4.csv"
+
+
+def timed(task: Callable[[], Any], repeats: int = 1) -> tuple[Any, float]:
+    """A task's result and its least wall-clock seconds over some repeats."""
+    seconds, result = [], None
+    for _ in range(repeats):
+        start = time.perf_counter()
+        result = task()
+        seconds.append(time.perf_counter() - start)
+    return result, min(seconds)
+
+
+def rows() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """N, D and L of the 240 runs."""
+    frame = pd.read_csv(ROWS)
+    n_params, loss = frame["n_params"].to_numpy(), frame["loss"].to_numpy()
+    n_tokens = frame["flops"].to_numpy() / (6 * n_params)
+    kept = loss < np.sort(loss)[-5]
+    return n_params[kept], n_tokens[kept], loss[kept]
+
+
+def main(stride: int) -> None:
+    """Print times, objectives and their ratios."""
+    runs = rows()
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    ours, our_seconds = timed(lambda: fit_parametric(*runs), repeats=5)
+    problem = pose(*runs, None, 1e-3, "sum", 1.0, {}, SIX_ND)
+    every = starting_grid()
+    starts = every[::stride]
+    (theirs, _), their_seconds = timed(lambda: fit_lbfgs(problem, starts))
+    scaled = their_seconds * len(every) / len(starts)
+    print(f"{len(runs[0])} runs, {n_cores} cores, least of 5 for the fit")
+    print(f"fit_parametric        {our_seconds * 1e3:10.1f} ms   objective {ours.objective:.10g}")
+    how = "" if stride == 1 else f" (measured on {len(starts)}, scaled)"
+    print(f"L-BFGS-B, 4,500 starts{scaled:10.1f} s    objective {theirs.objective:.10g}{how}")
+    print(f"ratio                 {scaled / our_seconds:10,.0f} x    ours is lower or equal: "
+          f"{ours.objective <= theirs.objective * (1 + 1e-9)}")  # fmt: skip
+
+    weights = resample_counts(len(runs[0]), 4000, np.random.default_rng(0))
+    for n_threads in sorted({1, min(2, n_cores)}):
+        _, seconds = timed(lambda n=n_threads: refit(ours, weights, n))
+        print(f"4,000 refits, {n_threads} thread(s){seconds:9.2f} s    two starts each")
+        ours_per = seconds / 4000
+    theirs_per = scaled / 4500
+    ratio = theirs_per / ours_per
+    print(f"one start of L-BFGS-B {theirs_per * 1e3:10.1f} ms   {ratio:,.0f} refits of ours")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
