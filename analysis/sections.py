@@ -111,8 +111,9 @@ def runs_section(study: Study) -> Section:
         f"{number(runs.loss.max(), 4)} {LOSS_UNIT}."
     )
     cost = (
-        f"Counting: {runs.counting}. These runs cost C = {number(float(runs.cost.k))} "
-        f"N^{number(float(runs.cost.gamma))} D FLOPs (fitted), which closed-form optima use."
+        f"Counting: {runs.counting}. Closed-form optima take the cost of a run as C = "
+        f"{_cost(float(runs.cost.k), float(runs.cost.gamma))} FLOPs, "
+        f"{'the rule of thumb' if study.config.cost == '6nd' else 'fitted to these runs'}."
     )
     return Section("The runs", [text, cost])
 
@@ -348,7 +349,7 @@ def counting_section(study: Study) -> Section | None:
     rows = [
         [row.counting + (" (this report)" if row.counting == study.runs.counting else ""),
          *(number(row.a[name]) if name in row.a else "–" for name in names),
-         f"{number(row.k)} N^{number(row.gamma)} D"]
+         _cost(row.k, row.gamma)]
         for row in study.countings
     ]  # fmt: skip
     text = (
@@ -414,3 +415,7 @@ def _status(status: str, reason: str) -> list[str]:
 
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:+.2f} %"
+
+
+def _cost(k: float, gamma: float) -> str:
+    return f"{number(k)} N D" if abs(gamma - 1) < 1e-9 else f"{number(k)} N^{number(gamma)} D"
