@@ -12,8 +12,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,28 +20,10 @@ import numpy as np
 
 from analysis.emergence import chance_null, emergence_score, mean_by
 from analysis.induced_data import DATASETS, Images, InducedError, load_images
-from analysis.induced_models import Metrics, autoencoder, classifier, transformer
+from analysis.induced_models import autoencoder, classifier, transformer
+from analysis.induced_records import Experiment, Score
 from train.record import write_atomic, write_json
 from train.spec import IsoflopError
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A model over widths, with its sharp and its smooth metric.
-
-    `parameter` is what makes the sharp metric sharp: the bound c or the number k.
-    """
-
-    name: str
-    title: str
-    run: Callable[[Images, int, int, int, Any], Metrics]
-    widths: tuple[int, ...]
-    n_steps: int
-    parameter: float | int
-    sharp: str
-    smooth: str
-    scale: str
-
 
 EXPERIMENTS = (
     Experiment(
@@ -79,17 +60,6 @@ EXPERIMENTS = (
         scale="model width",
     ),
 )
-
-
-@dataclass(frozen=True)
-class Score:
-    """One metric of one trained model: a row of the table that is written."""
-
-    experiment: str
-    width: int
-    seed: int
-    metric: str
-    value: float
 
 
 def run_experiment(experiment: Experiment, images: Images, seeds: int) -> Iterator[Score]:

@@ -1,7 +1,7 @@
 """One figure an experiment of induced emergence: the sharp metric beside the smooth one."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -9,9 +9,7 @@ from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from analysis import style
 from analysis.emergence import mean_by
-
-if TYPE_CHECKING:
-    from analysis.induced import Experiment, Score
+from analysis.induced_records import Experiment, Score
 
 NAMES = {
     "within_c": "share reconstructed within c = {}",
@@ -21,7 +19,7 @@ NAMES = {
 }
 
 
-def draw(experiment: "Experiment", scores: "list[Score]", summary: dict[str, Any]) -> Figure:
+def draw(experiment: Experiment, scores: list[Score], summary: dict[str, Any]) -> Figure:
     """Both metrics over width: seeds as points, their mean as a line, the emergence score above."""
     with style.styled():
         figure, panels = style.new_figure(2, height=3.6)
@@ -50,7 +48,7 @@ def draw(experiment: "Experiment", scores: "list[Score]", summary: dict[str, Any
 
 
 def save_figure(
-    experiment: "Experiment", scores: "list[Score]", summary: dict[str, Any], out: Path
+    experiment: Experiment, scores: list[Score], summary: dict[str, Any], out: Path
 ) -> None:
     """The figure as NAME.png and NAME.svg under `out`."""
     figure = draw(experiment, scores, summary)

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from sweeps.cost import Speed
-from train.data import cache_dir
+from train.files import cache_dir
 from train.flops import flops_per_token
 from train.record import RecordError, write_json
 from train.resolve import DataFacts, resolve

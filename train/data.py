@@ -1,17 +1,16 @@
 """From a DataSpec to batches: shards for each part, and rows that depend on (seed, step) alone."""
 
 import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from train.batches import draw
+from train.files import cache_dir
 from train.record import write_atomic
 from train.resolve import DataFacts
 from train.shards import Shard, ensure_shard
@@ -26,11 +25,6 @@ BPE_ROW = 4096
 """Length of generated texts from which a tokenizer is trained."""
 
 Rows = tuple[NDArray[np.int64], NDArray[np.int64]]
-
-
-def cache_dir() -> Path:
-    """Where shards and tokenizers live: $ISOFLOP_CACHE, or ~/.cache/isoflop."""
-    return Path(os.environ.get("ISOFLOP_CACHE", "~/.cache/isoflop")).expanduser()
 
 
 def describe(data: DataSpec, seq_len: int) -> DataFacts:

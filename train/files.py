@@ -1,12 +1,18 @@
-"""Texts of a file: plain, JSON lines or parquet, compressed or not."""
+"""Texts of a file (plain, JSON lines or parquet, compressed or not), and where data is kept."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from train.spec import SpecError
 
 COMPRESSED = {".gz", ".bz2", ".xz", ".zst"}
+
+
+def cache_dir() -> Path:
+    """Where shards, tokenizers and downloads live: $ISOFLOP_CACHE, or ~/.cache/isoflop."""
+    return Path(os.environ.get("ISOFLOP_CACHE", "~/.cache/isoflop")).expanduser()
 
 
 def read_texts(path: Path, field: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from train.files import cache_dir
 from train.record import read_json, write_json
 from train.spec import SpecError, canonical_json, require
 
@@ -37,8 +38,6 @@ def fetch(options: HubOptions) -> list[Path]:
 
     Raises:  SpecError: no such dataset, configuration, split or field, or no network.
     """
-    from train.data import cache_dir
-
     name = hashlib.sha256(canonical_json(asdict(options)).encode()).hexdigest()[:16]
     directory = cache_dir() / "hub" / name
     done = directory / "done.json"

@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train import data
 from train.data import IGNORED, Dataset, describe, prepare
 from train.resolve import resolve
 from train.shards import ShardError
@@ -22,7 +21,7 @@ from train.spec import (
 
 @pytest.fixture
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(data, "cache_dir", lambda: tmp_path / "cache")
+    monkeypatch.setenv("ISOFLOP_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from train import data, hub
+from train import hub
 from train.hub import HubOptions, fetch
 from train.sources import make_source
 from train.spec import SourceSpec, SpecError
@@ -12,7 +12,7 @@ from train.spec import SourceSpec, SpecError
 @pytest.fixture
 def dataset_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A dataset as the hub serves them: a directory of parquet files."""
-    monkeypatch.setattr(data, "cache_dir", lambda: tmp_path / "cache")
+    monkeypatch.setenv("ISOFLOP_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     directory = tmp_path / "dataset"
     directory.mkdir()
