@@ -85,7 +85,7 @@ def test_launcher_and_worker_killed_together_lose_nothing(tmp_path):
     launcher.wait()
     for path in dirs:
         behave(path, "finish")
-    assert read_state(dirs[3]).status == "failed"
+    wait_for(lambda: read_state(dirs[3]).status == "failed")
     run_pool(dirs, tmp_path)
     assert statuses(dirs) == ["finished"] * 4
     assert [starts(path) for path in dirs] == [1, 1, 1, 2]

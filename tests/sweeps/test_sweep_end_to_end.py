@@ -108,7 +108,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_continues_to_the_same_losses(
     launch = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    wait_for_progress(root)
+    wait_for(lambda: list(root.glob("runs/*/state/step-*")))
     launch.send_signal(signal.SIGINT)
     said, _ = launch.communicate(timeout=120)
     assert launch.returncode == 130, said
@@ -124,12 +124,12 @@ def test_launcher_and_workers_killed_together_continue_to_the_same_losses(done, 
     root, reference = tmp_path / "killed", tmp_path / "straight"
     command = [sys.executable, "-m", "sweeps", f"out={root}", *long]
     launch = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-    wait_for_progress(root)
+    wait_for(lambda: list(root.glob("runs/*/state/step-*")))
     workers = {json.loads(p.read_text())["pid"] for p in root.glob("runs/*/lock")}
     for pid in (launch.pid, *workers):
         os.kill(pid, signal.SIGKILL)
     launch.wait()
-    assert "failed" in read_sweep(root).counts
+    wait_for(lambda: "failed" in read_sweep(root).counts)
     sweeps(root, *long)
     sweeps(reference, *long)
     assert losses(root) == losses(reference)
@@ -199,9 +199,9 @@ def test_one_run_over_two_ranks_gets_the_losses_of_one(done, tmp_path):
     assert json.loads((run_dir / "env.json").read_text())["processes"] == 2
 
 
-def wait_for_progress(root, seconds=120.0):
-    """Wait until some run has saved a state to come back to."""
+def wait_for(condition, seconds=120.0):
+    """Wait until a condition holds, or fail."""
     end = time.monotonic() + seconds
-    while not list(root.glob("runs/*/state/step-*")):
-        assert time.monotonic() < end, "no run saved anything"
+    while not condition():
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.1)
