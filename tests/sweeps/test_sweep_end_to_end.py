@@ -33,6 +33,8 @@ SWEEP = (
     "calibrate=false",
 )
 
+LONG = (*SWEEP, "sweep.grids.grid.n_tokens=[4e5]", "sweep.seeds=[0]")
+
 
 def sweeps(root, *overrides, code=0, **environment):
     """Run `python -m sweeps out=ROOT ...` and return what it said."""
@@ -64,6 +66,14 @@ def done(tmp_path_factory):
     assert "4 to train" in said
     assert said.strip().endswith(str(root))
     return root
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """run_id -> loss of two longer runs that nothing disturbs."""
+    root = tmp_path_factory.mktemp("sweep") / "straight"
+    sweeps(root, *LONG)
+    return losses(root)
 
 
 def test_plan_prints_the_table_and_writes_nothing(tmp_path):
@@ -101,10 +111,9 @@ def test_inline_gets_the_very_losses_of_the_pool(done, tmp_path):
     assert losses(tmp_path / "inline") == losses(done)
 
 
-def test_ctrl_c_stops_cleanly_and_the_same_command_continues_to_the_same_losses(tmp_path):
-    long = (*SWEEP, "sweep.grids.grid.n_tokens=[1e6]", "sweep.seeds=[0]")
-    root, reference = tmp_path / "stopped", tmp_path / "straight"
-    command = [sys.executable, "-m", "sweeps", f"out={root}", *long]
+def test_ctrl_c_stops_cleanly_and_the_same_command_continues_to_the_same_losses(straight, tmp_path):
+    root = tmp_path / "stopped"
+    command = [sys.executable, "-m", "sweeps", f"out={root}", *LONG]
     launch = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -114,15 +123,13 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_continues_to_the_same_losses(
     assert launch.returncode == 130, said
     assert "run the same command again to continue" in said
     assert "preempted" in read_sweep(root).counts
-    sweeps(root, *long)
-    sweeps(reference, *long)
-    assert losses(root) == losses(reference)
+    sweeps(root, *LONG)
+    assert losses(root) == straight
 
 
-def test_launcher_and_workers_killed_together_continue_to_the_same_losses(done, tmp_path):
-    long = (*SWEEP, "sweep.grids.grid.n_tokens=[1e6]", "sweep.seeds=[0]")
-    root, reference = tmp_path / "killed", tmp_path / "straight"
-    command = [sys.executable, "-m", "sweeps", f"out={root}", *long]
+def test_launcher_and_workers_killed_together_continue_to_the_same_losses(straight, tmp_path):
+    root = tmp_path / "killed"
+    command = [sys.executable, "-m", "sweeps", f"out={root}", *LONG]
     launch = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     wait_for(lambda: list(root.glob("runs/*/state/step-*")))
     workers = {json.loads(p.read_text())["pid"] for p in root.glob("runs/*/lock")}
@@ -130,9 +137,8 @@ def test_launcher_and_workers_killed_together_continue_to_the_same_losses(done, 
         os.kill(pid, signal.SIGKILL)
     launch.wait()
     wait_for(lambda: "failed" in read_sweep(root).counts)
-    sweeps(root, *long)
-    sweeps(reference, *long)
-    assert losses(root) == losses(reference)
+    sweeps(root, *LONG)
+    assert losses(root) == straight
 
 
 def test_a_failing_run_is_listed_with_its_reason_and_retried(tmp_path):
