@@ -7,7 +7,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from analysis.envelope import Curves
-from analysis.isoflop import IsoflopFit, Valley
+from analysis.isoflop import IsoflopFit
 from analysis.kaplan import published_n_opt
 from analysis.powerlaw import PowerLaw
 from analysis.study import Study
@@ -25,6 +25,7 @@ from analysis.style import (
     size_norm,
     styled,
 )
+from analysis.valley import Valley
 
 MOST_CURVES, MOST_POINTS = 300, 60_000
 """Training curves, and points of them, drawn at most; more is a smear of megabytes."""

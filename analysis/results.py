@@ -90,6 +90,7 @@ def _isoflop(study: Study) -> dict[str, Any] | None:
                 "loss": valley.loss,
                 "bracketed": valley.bracketed,
                 "reason": valley.reason,
+                "thin": valley.thin,
                 "propose_n_params": valley.propose,
                 "n_runs": len(valley.losses),
             }

@@ -69,11 +69,16 @@ def caveats(study: Study) -> list[str]:
             notes.append(f"The {name} fit is {fit.status}: {fit.reason}")
     if study.isoflop is not None:
         for valley in study.isoflop.valleys:
+            sizes = " and ".join(count_label(n) for n in valley.propose)
             if not valley.bracketed:
-                sizes = " and ".join(count_label(n) for n in valley.propose)
                 notes.append(
                     f"Budget {number(valley.flops)}: {valley.reason}; runs at N = {sizes} would "
                     f"bracket the minimum"
+                )
+            elif valley.thin:
+                notes.append(
+                    f"Budget {number(valley.flops)}: one size alone lies beyond the minimum; runs "
+                    f"at N = {sizes} would hold that side"
                 )
     flat = [name for name, p in study.profiles.items() if p.flat]
     if flat:

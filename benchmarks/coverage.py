@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.bootstrap import percentile_interval, resample_counts, stratified_counts
-from analysis.isoflop import fit_isoflop, minima
+from analysis.isoflop import fit_isoflop
 from analysis.parametric import fit_parametric, refit
 from analysis.profile import profile
 from analysis.surface import Surface
+from analysis.valley import minima
 
 N_RESAMPLES = 400
 HOFFMANN = Surface(E=1.8172, A=477.8, B=2143.4, alpha=0.3473, beta=0.3672)

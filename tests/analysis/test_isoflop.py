@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from analysis.isoflop import fit_isoflop, group_by_flops, minima
+from analysis.isoflop import fit_isoflop, group_by_flops
 from analysis.surface import FitError, Surface
+from analysis.valley import minima
 
 SURFACE = Surface(1.7, 400.0, 410.0, 0.34, 0.28)
 
@@ -55,6 +56,17 @@ def test_a_minimum_at_the_edge_is_flagged_kept_out_and_bracketing_runs_are_propo
     assert min(edge.propose) > n_params[kept & largest].max()
     assert fit.n_law.n_points == 3
     assert "1 of 4 budgets" in fit.reason
+
+
+def test_a_minimum_held_by_one_size_on_a_side_is_called_thin():
+    budget, n_params, n_tokens, loss = grid()
+    wide = fit_isoflop(budget, n_params, n_tokens, loss)
+    assert not any(valley.thin for valley in wide.valleys)
+    assert all(valley.propose == () for valley in wide.valleys)
+    budget, n_params, n_tokens, loss = grid(widths=(0.2, 0.4, 0.7, 2.0))
+    thin = fit_isoflop(budget, n_params, n_tokens, loss).valleys[0]
+    assert thin.bracketed and thin.thin
+    assert min(thin.propose) > n_params[budget == budget[0]].max()
 
 
 def test_fewer_than_two_bracketed_budgets_are_degenerate():
