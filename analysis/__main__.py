@@ -6,22 +6,17 @@ import sys
 from pathlib import Path
 
 from analysis.allocation import Advice, allocate
+from analysis.appendix import appendix
 from analysis.config import AnalysisConfig
 from analysis.emergence_scores import is_score_table, report_scores
 from analysis.report import Report, write_report
 from analysis.results import fits_json, plain, standard_errors
 from analysis.section import Section
-from analysis.sections import (
-    caveats,
-    decision,
-    exclusion_counts,
-    exclusion_table,
-    run_table,
-    study_sections,
-)
+from analysis.sections import study_sections
 from analysis.sources import read_file, read_sweeps
 from analysis.study import Study, run_study
 from analysis.style import number
+from analysis.summary import caveats, decision
 from analysis.table import LossTable, select
 from train.record import write_json
 from train.schema import front_door
@@ -104,14 +99,6 @@ def facts(study: Study) -> list[tuple[str, str]]:
     if study.holdout is not None and study.holdout.predictions[0].rms is not None:
         shown.append(("left-out error", f"{100 * study.holdout.predictions[0].rms:.2g} %"))
     return shown
-
-
-def appendix(study: Study) -> Section:
-    tables = [run_table(study)]
-    if study.table.excluded:
-        tables += [exclusion_counts(study), exclusion_table(study)]
-    sources = f"Read from {', '.join(study.table.sources)}."
-    return Section("Runs and exclusions", [sources], [], tables)
 
 
 def print_fits(study: Study, advice: list[Advice]) -> None:

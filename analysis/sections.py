@@ -1,89 +1,15 @@
 """A study in words, tables and figures: the sections of the report."""
 
 import numpy as np
-import pandas as pd
 
 from analysis import figures, figures_surface
-from analysis.allocation import Advice, preferred
-from analysis.bootstrap import Interval
+from analysis.allocation import Advice
 from analysis.section import FigureSpec, Section, TableSpec
 from analysis.study import Study
-from analysis.style import count_label, number
+from analysis.style import count_label, count_span, number, span
 from analysis.surface import PARAMETERS
 
-MOST_ROWS = 500
-"""Runs listed at most; the rest are in the table that the report was made from."""
-
 LOSS_UNIT = "nats/token"
-
-
-def span(interval: Interval | tuple[float, float] | None, digits: int = 3) -> str:
-    """An interval as text; a dash where there is none."""
-    if interval is None or np.isnan(interval).any():
-        return "–"
-    return f"{number(interval[0], digits)} to {number(interval[1], digits)}"
-
-
-def count_span(interval: Interval) -> str:
-    """An interval of counts as text: 33k to 41k."""
-    if np.isnan(interval).any():
-        return "–"
-    return f"{count_label(interval[0])} to {count_label(interval[1])}"
-
-
-def decision(study: Study, advice: list[Advice]) -> str:
-    """What to train, in one sentence with its interval; or why the runs can't say."""
-    approach = preferred(study)
-    rows = [row for row in advice if row.approach == approach and not row.extrapolated]
-    if approach is None or not rows:
-        return (
-            "These runs do not determine a compute-optimal size: no approach reached a trustworthy "
-            "fit. The sections below say why, and which runs would help."
-        )
-    best = rows[-1]
-    fit = getattr(study, approach)
-    a = study.intervals.get(approach, {}).get("a")
-    ratio = f"{number(best.tokens_per_param, 2)} tokens a parameter"
-    within = (
-        f" (95 % interval {count_span(best.n_interval)})" if np.isfinite(best.n_interval[0]) else ""
-    )
-    return (
-        f"With {number(best.flops)} FLOPs, train {count_label(best.n_opt)} parameters{within} on "
-        f"{count_label(best.d_opt)} tokens, {ratio}; as compute grows, N should grow as C to the "
-        f"power {number(fit.a, 2)} ({span(a, 2)})."
-    )
-
-
-def caveats(study: Study) -> list[str]:
-    """What a reader must know before believing the decision."""
-    notes = list(study.table.warnings)
-    a = {name: getattr(study, name).a for name in ("envelope", "isoflop", "parametric")
-         if getattr(study, name) is not None and np.isfinite(getattr(study, name).a)}  # fmt: skip
-    if len(a) > 1 and max(a.values()) - min(a.values()) > 0.1:
-        notes.append(
-            "The approaches disagree on the exponent of N: "
-            + ", ".join(f"{name} {value:.2f}" for name, value in a.items())
-        )
-    for name, fit in (("parametric", study.parametric), ("isoflop", study.isoflop)):
-        if fit is not None and fit.status != "converged":
-            notes.append(f"The {name} fit is {fit.status}: {fit.reason}")
-    if study.isoflop is not None:
-        for valley in study.isoflop.valleys:
-            sizes = " and ".join(count_label(n) for n in valley.propose)
-            if not valley.bracketed:
-                notes.append(
-                    f"Budget {number(valley.flops)}: {valley.reason}; runs at N = {sizes} would "
-                    f"bracket the minimum"
-                )
-            elif valley.thin:
-                notes.append(
-                    f"Budget {number(valley.flops)}: one size alone lies beyond the minimum; runs "
-                    f"at N = {sizes} would hold that side"
-                )
-    flat = [name for name, p in study.profiles.items() if p.flat]
-    if flat:
-        notes.append(f"The runs do not bound {', '.join(flat)} on one side (flat profile)")
-    return notes
 
 
 def study_sections(study: Study, advice: list[Advice]) -> list[Section]:
@@ -363,47 +289,6 @@ def counting_section(study: Study) -> Section | None:
     )
     table = TableSpec("Exponent a by convention", ["counting", *names, "cost of the runs"], rows)
     return Section("Counting conventions", [text], [], [table])
-
-
-def run_table(study: Study) -> TableSpec:
-    frame = study.table.runs
-    columns = {
-        "run_id": str,
-        "name": str,
-        "grid": str,
-        "seed": str,
-        "n_params": lambda v: count_label(float(v)),
-        "n_tokens": lambda v: count_label(float(v)),
-        "flops": lambda v: number(float(v)),
-        "flops_budget": lambda v: number(float(v)),
-        "lr_peak": lambda v: number(float(v)),
-        "loss": lambda v: number(float(v), 5),
-        "bits_per_byte": lambda v: number(float(v), 4),
-        "wall_seconds": lambda v: number(float(v)),
-    }
-    shown = {
-        name: form
-        for name, form in columns.items()
-        if name in frame and bool(np.any(frame[name].notna()))
-    }
-    rows = [
-        [form(value) for form, value in zip(shown.values(), row, strict=True)]
-        for row in frame[list(shown)].head(MOST_ROWS).itertuples(index=False)
-    ]
-    title = f"Fitted runs ({min(len(frame), MOST_ROWS):,} of {len(frame):,})"
-    return TableSpec(title, list(shown), rows)
-
-
-def exclusion_table(study: Study) -> TableSpec:
-    excluded = study.table.excluded
-    rows = [[row.run_id, row.reason] for row in excluded[:MOST_ROWS]]
-    return TableSpec(f"Excluded runs ({len(excluded):,})", ["run", "reason"], rows)
-
-
-def exclusion_counts(study: Study) -> TableSpec:
-    reasons = pd.Series([row.reason for row in study.table.excluded], dtype=str)
-    rows = [[reason, str(count)] for reason, count in reasons.value_counts().head(50).items()]
-    return TableSpec("Exclusions by reason", ["reason", "runs"], rows)
 
 
 def _absent(study: Study, approach: str, title: str) -> Section | None:

@@ -147,3 +147,17 @@ def count_label(value: float) -> str:
         if value >= scale:
             return number(value, 3) if value >= 1e15 else f"{value / scale:.3g}{unit}"
     return f"{value:.3g}"
+
+
+def span(interval: tuple[float, float] | None, digits: int = 3) -> str:
+    """An interval as text; a dash where there is none."""
+    if interval is None or np.isnan(interval).any():
+        return "–"
+    return f"{number(interval[0], digits)} to {number(interval[1], digits)}"
+
+
+def count_span(interval: tuple[float, float]) -> str:
+    """An interval of counts as text: 33k to 41k."""
+    if np.isnan(interval).any():
+        return "–"
+    return f"{count_label(interval[0])} to {count_label(interval[1])}"

@@ -10,7 +10,7 @@ import pytest
 from analysis.__main__ import analyse, fitted, output_directory, rewritten, run_command
 from analysis.config import AnalysisConfig
 from analysis.results import fits_json
-from analysis.sections import caveats, decision
+from analysis.summary import caveats, decision
 from train.schema import load_config
 
 ROOT = Path(__file__).parents[2]

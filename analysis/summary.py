@@ -1,0 +1,62 @@
+"""The report's first words: what to train, and what to know before believing it."""
+
+import numpy as np
+
+from analysis.allocation import Advice, preferred
+from analysis.study import Study
+from analysis.style import count_label, count_span, number, span
+
+
+def decision(study: Study, advice: list[Advice]) -> str:
+    """What to train, in one sentence with its interval; or why the runs can't say."""
+    approach = preferred(study)
+    rows = [row for row in advice if row.approach == approach and not row.extrapolated]
+    if approach is None or not rows:
+        return (
+            "These runs do not determine a compute-optimal size: no approach reached a trustworthy "
+            "fit. The sections below say why, and which runs would help."
+        )
+    best = rows[-1]
+    fit = getattr(study, approach)
+    a = study.intervals.get(approach, {}).get("a")
+    ratio = f"{number(best.tokens_per_param, 2)} tokens a parameter"
+    within = (
+        f" (95 % interval {count_span(best.n_interval)})" if np.isfinite(best.n_interval[0]) else ""
+    )
+    return (
+        f"With {number(best.flops)} FLOPs, train {count_label(best.n_opt)} parameters{within} on "
+        f"{count_label(best.d_opt)} tokens, {ratio}; as compute grows, N should grow as C to the "
+        f"power {number(fit.a, 2)} ({span(a, 2)})."
+    )
+
+
+def caveats(study: Study) -> list[str]:
+    """What a reader must know before believing the decision."""
+    notes = list(study.table.warnings)
+    a = {name: getattr(study, name).a for name in ("envelope", "isoflop", "parametric")
+         if getattr(study, name) is not None and np.isfinite(getattr(study, name).a)}  # fmt: skip
+    if len(a) > 1 and max(a.values()) - min(a.values()) > 0.1:
+        notes.append(
+            "The approaches disagree on the exponent of N: "
+            + ", ".join(f"{name} {value:.2f}" for name, value in a.items())
+        )
+    for name, fit in (("parametric", study.parametric), ("isoflop", study.isoflop)):
+        if fit is not None and fit.status != "converged":
+            notes.append(f"The {name} fit is {fit.status}: {fit.reason}")
+    if study.isoflop is not None:
+        for valley in study.isoflop.valleys:
+            sizes = " and ".join(count_label(n) for n in valley.propose)
+            if not valley.bracketed:
+                notes.append(
+                    f"Budget {number(valley.flops)}: {valley.reason}; runs at N = {sizes} would "
+                    f"bracket the minimum"
+                )
+            elif valley.thin:
+                notes.append(
+                    f"Budget {number(valley.flops)}: one size alone lies beyond the minimum; runs "
+                    f"at N = {sizes} would hold that side"
+                )
+    flat = [name for name, p in study.profiles.items() if p.flat]
+    if flat:
+        notes.append(f"The runs do not bound {', '.join(flat)} on one side (flat profile)")
+    return notes
