@@ -106,7 +106,9 @@ def _one_checkpoint(config: EvalConfig, checkpoint: str) -> int:
 
 def _sweep(config: EvalConfig, sweep: Path) -> int:
     """Every finished run of a sweep; runs that are passed over are listed with their reason."""
-    run_dirs = sorted(path.parent for path in sweep.glob("runs/*/spec.json"))
+    # Sweeps of over a thousand runs spread them over folders of two hex digits.
+    specs = [*sweep.glob("runs/*/spec.json"), *sweep.glob("runs/??/*/spec.json")]
+    run_dirs = sorted(path.parent for path in specs)
     if not run_dirs:
         raise TaskError(f"sweep={sweep} has no runs; expected a directory with runs/*/spec.json")
     planned: list[tuple[Target, list[Exam]]] = []
