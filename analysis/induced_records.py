@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from analysis.induced_data import Images
 from analysis.induced_models import Metrics
