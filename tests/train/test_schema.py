@@ -27,6 +27,12 @@ def test_every_group_option_composes(choice):
     assert isinstance(config.model, ModelSpec)
 
 
+def test_a_preset_wins_over_the_defaults_and_the_command_line_over_both():
+    assert load("preset=gpu").precision == "bf16"
+    assert load("preset=gpu", "precision=fp32").precision == "fp32"
+    assert load("preset=gpu").tracker.kind == "wandb"
+
+
 def test_an_explicit_horizon_replaces_the_presets():
     assert load().horizon == HorizonSpec(tokens_per_param=20)
     assert load("horizon.n_tokens=2e6").horizon == HorizonSpec(n_tokens=2e6)
