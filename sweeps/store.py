@@ -109,13 +109,18 @@ def create_run(run_dir: Path, run: PlannedRun, overrides: list[str]) -> bool:
     spec = RunPaths(run_dir).spec
     wanted = job_to_json(run.job)
     present = _json_or_none(spec)
-    if present == wanted:
+    if _same(present, wanted):
         return False
     if present is None and not (run_dir.is_dir() and any(run_dir.iterdir())):
         write_job(run_dir, run.job, overrides)
         return False
     write_json(spec, wanted)
-    return not isinstance(present, dict) or present.get("spec") != wanted["spec"]
+    return not isinstance(present, dict) or not _same(present.get("spec"), wanted["spec"])
+
+
+def _same(present: Any, wanted: Any) -> bool:
+    """Equality as JSON text: to Python, true equals 1, and a spec that says so has another hash."""
+    return json.dumps(present, sort_keys=True) == json.dumps(wanted, sort_keys=True)
 
 
 def write_plan(

@@ -3,6 +3,8 @@
 import os
 import tempfile
 
+from hypothesis import settings
+
 _SCRATCH = tempfile.TemporaryDirectory(prefix="isoflop-tests-", ignore_cleanup_errors=True)
 os.environ.update(
     OMP_NUM_THREADS="1",
@@ -13,3 +15,8 @@ os.environ.update(
     WANDB_SILENT="true",
     ISOFLOP_CACHE=os.environ.get("ISOFLOP_TEST_CACHE", _SCRATCH.name),
 )
+
+# In CI the same examples every time; elsewhere new ones, which find new faults.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")

@@ -173,6 +173,16 @@ def test_mutated_records_and_specs_are_a_state_and_a_row_or_a_counted_problem(
     check_everything(root, run_dir)
 
 
+def test_true_for_one_is_an_edit_and_is_repaired(tmp_path_factory):
+    root = tmp_path_factory.mktemp("fuzz")
+    run_dir = make_sweep(root, n_done=1, iso=grid(d_models=[16], budgets=[1e10]))[0]
+    content = json.loads((run_dir / "spec.json").read_text())
+    for part in content["spec"]["data"]["parts"].values():
+        part["weight"] = True
+    (run_dir / "spec.json").write_text(json.dumps(content))
+    check_everything(root, run_dir)
+
+
 def check_everything(root: Path, run_dir: Path) -> None:
     """Status, JSON, tables and a new launch's repair all come through."""
     assert read_state(run_dir).status
