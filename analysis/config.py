@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.counting import COUNTINGS
+from analysis.valley_shape import CURVES
 from train.spec import SpecError, one_of, require
 
 
@@ -34,7 +35,7 @@ class FitConfig:
     drop_highest: int = 0
     approaches: list[str] = field(default_factory=lambda: list(APPROACHES))
     envelope: str = "bins"
-    valley: str = "parabola"
+    valley: str = "skewed"
     solver: str = "newton"
     delta: float = 1e-3
     reduction: str = "sum"
@@ -52,7 +53,7 @@ class FitConfig:
         for approach in self.approaches:
             one_of("fit.approaches", approach, APPROACHES)
         one_of("fit.envelope", self.envelope, ("bins", "hull"))
-        one_of("fit.valley", self.valley, ("parabola", "cubic", "akima"))
+        one_of("fit.valley", self.valley, tuple(CURVES))
         one_of("fit.solver", self.solver, ("newton", "lbfgs"))
         one_of("fit.reduction", self.reduction, ("sum", "mean"))
         one_of("fit.cost", self.cost, ("fitted", "6nd"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.counting import Counted
-from analysis.isoflop import fit_isoflop
+from analysis.isoflop import IsoflopFit, fit_isoflop
 from analysis.kaplan import fit_frontier, fit_joint
 from analysis.parametric import fit_parametric
 from analysis.surface import FitError
@@ -50,7 +50,7 @@ def leave_largest_out(runs: Counted, curve: str, delta: float) -> Holdout:
         raise FitError("all runs have one budget; holding it out leaves nothing to fit")
     small, large = runs.take(np.flatnonzero(~held)), runs.take(np.flatnonzero(held))
     flops = float(np.median(large.flops))
-    measured = _measured_optimum(large, curve)
+    measured = _measured_optimum(runs, flops, curve)
     laws: list[tuple[str, Callable[[], Prediction]]] = [
         (
             "parametric",
@@ -80,13 +80,21 @@ def _largest(runs: Counted) -> np.ndarray:
     return held
 
 
-def _measured_optimum(large: Counted, curve: str) -> float | None:
+def _measured_optimum(runs: Counted, flops: float, curve: str) -> float | None:
+    """N at the minimum of the held-out budget's own valley, fitted among all others."""
     try:
-        one_budget = np.ones(len(large))
-        fit = fit_isoflop(one_budget, large.n_params, large.n_tokens, large.loss, curve=curve)
+        fit = _valleys(runs, curve)
     except FitError:
         return None
-    return fit.valleys[0].n_opt if fit.valleys[0].bracketed else None
+    nearest = min(fit.valleys, key=lambda valley: abs(np.log(valley.flops / flops)))
+    close = abs(np.log(nearest.flops / flops)) < 0.1
+    return nearest.n_opt if close and nearest.bracketed else None
+
+
+def _valleys(runs: Counted, curve: str) -> IsoflopFit:
+    rows = np.isfinite(runs.budget)
+    used = runs.take(np.flatnonzero(rows))
+    return fit_isoflop(used.budget, used.n_params, used.n_tokens, used.loss, curve=curve)
 
 
 def _parametric(small: Counted, delta: float):
@@ -115,14 +123,7 @@ def _of_surface(name: str, fit, large: Counted, measured: float | None) -> Predi
 
 
 def _of_isoflop(small: Counted, large: Counted, curve: str, measured: float | None) -> Prediction:
-    rows = np.isfinite(small.budget)
-    fit = fit_isoflop(
-        small.budget[rows],
-        small.n_params[rows],
-        small.n_tokens[rows],
-        small.loss[rows],
-        curve=curve,
-    )
+    fit = _valleys(small, curve)
     if fit.n_law is None or measured is None:
         raise FitError(fit.reason or "the held-out budget has no bracketed minimum")
     predicted = float(fit.n_law(float(np.median(large.flops))))

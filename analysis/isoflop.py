@@ -4,14 +4,14 @@ The minima are then joined by power laws N_opt ~ C^a and D_opt ~ C^b, each weigh
 uncertainty. A minimum that the runs do not bracket is shown, but no law is drawn through it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from analysis.powerlaw import PowerLaw, fit_power_law
 from analysis.surface import FitError, Status
-from analysis.valley import CURVES, Valley, fit_valley
+from analysis.valley import Valley, read_valley
+from analysis.valley_shape import CURVES, Shapes, fit_shapes
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,16 @@ def fit_isoflop(
     n_tokens: np.ndarray,
     loss: np.ndarray,
     *,
-    curve: str = "parabola",
+    curve: str = "skewed",
     noise: float | None = None,
 ) -> IsoflopFit:
     """Fit each budget's valley and the power laws through the minima.
 
     Args:    budget: compute budget of each run, equal for the runs of one valley, FLOPs, (runs,).
              n_params, n_tokens, loss: (runs,), > 0.
-             curve: parabola or cubic in log N, or Akima's interpolation through every run.
-             noise: standard deviation of the loss between seeds; estimated from the scatter of all
-             profiles together when None.
+             curve: the profile in log N, one of CURVES: skewed (parabolas with one skewness for
+             all), parabola, cubic, or Akima's interpolation through every run.
+             noise: relative standard deviation of the loss between seeds; estimated when None.
     Raises:  FitError: no budget has as many model sizes as the curve needs.
     """
     if curve not in CURVES:
@@ -62,12 +62,14 @@ def fit_isoflop(
             f"no compute budget has the {least} model sizes that a {curve} needs; "
             f"add sizes to a budget, or give the runs' budgets in a column flops_budget"
         )
-    spread, freedom = _noise(groups, n_params, loss, curve, noise)
+    columns = [(n_params[rows], n_tokens[rows], loss[rows]) for rows in groups]
+    profiles = [(np.log(n) - np.log(n).mean(), losses) for n, _, losses in columns]
+    shapes = fit_shapes(profiles, curve, noise)
     valleys = tuple(
-        fit_valley(float(budget[r[0]]), n_params[r], n_tokens[r], loss[r], curve, spread, freedom)
-        for r in groups
+        read_valley(float(budget[rows[0]]), own, shape, shapes.curve, shapes.freedom)
+        for rows, own, shape in zip(groups, columns, shapes.shapes, strict=True)
     )
-    return _laws(valleys, spread, freedom)
+    return _laws(valleys, shapes)
 
 
 def group_by_flops(flops: np.ndarray, gap: float = 0.1, least: int = 4) -> np.ndarray:
@@ -87,55 +89,19 @@ def group_by_flops(flops: np.ndarray, gap: float = 0.1, least: int = 4) -> np.nd
     return budget
 
 
-def _noise(
-    groups: Sequence[np.ndarray],
-    n_params: np.ndarray,
-    loss: np.ndarray,
-    curve: str,
-    known: float | None,
-) -> tuple[float, float]:
-    """Standard deviation of losses about their profiles, pooled, and its degrees of freedom."""
-    if known is not None:
-        return known, float("inf")
-    if curve == "akima":
-        return _seed_noise(groups, n_params, loss)
-    degree = CURVES[curve]
-    squares, freedom = 0.0, 0
-    for rows in groups:
-        x = np.log(n_params[rows])
-        x = x - x.mean()
-        fitted = np.polyval(np.polyfit(x, loss[rows], degree), x)
-        squares += float(np.sum((loss[rows] - fitted) ** 2))
-        freedom += max(0, len(rows) - degree - 1)
-    if freedom == 0:
-        return float("nan"), float("nan")
-    return float(np.sqrt(squares / freedom)), float(freedom)
-
-
-def _seed_noise(
-    groups: Sequence[np.ndarray], n_params: np.ndarray, loss: np.ndarray
-) -> tuple[float, float]:
-    """As `_noise`, from runs that repeat a budget and a size; NaN when none do."""
-    squares, freedom = 0.0, 0
-    for rows in groups:
-        for size in np.unique(n_params[rows]):
-            same = loss[rows][n_params[rows] == size]
-            squares += float(np.sum((same - same.mean()) ** 2))
-            freedom += len(same) - 1
-    if freedom == 0:
-        return float("nan"), float("nan")
-    return float(np.sqrt(squares / freedom)), float(freedom)
-
-
-def _laws(valleys: tuple[Valley, ...], noise: float, freedom: float) -> IsoflopFit:
-    kept = [valley for valley in valleys if valley.bracketed]
+def _laws(valleys: tuple[Valley, ...], shapes: Shapes) -> IsoflopFit:
+    kept = [i for i, valley in enumerate(valleys) if valley.bracketed]
     lost = len(valleys) - len(kept)
     reason = f"{lost} of {len(valleys)} budgets have no bracketed minimum" if lost else ""
     if len(kept) < 2:
-        return IsoflopFit(valleys, None, None, noise, "degenerate", reason or "only one budget")
-    flops = np.array([valley.flops for valley in kept])
-    sigma = np.array([valley.sigma for valley in kept])
-    usable = sigma if np.all(np.isfinite(sigma) & (sigma > 0)) else None
-    n_law = fit_power_law(flops, np.array([valley.n_opt for valley in kept]), usable, freedom)
-    d_law = fit_power_law(flops, np.array([valley.d_opt for valley in kept]), usable, freedom)
-    return IsoflopFit(valleys, n_law, d_law, noise, "converged", reason)
+        reason = reason or "only one budget"
+        return IsoflopFit(valleys, None, None, shapes.noise, "degenerate", reason)
+    flops, n_opt, d_opt = (
+        np.array([getattr(valleys[i], name) for i in kept]) for name in ("flops", "n_opt", "d_opt")
+    )
+    covariance = shapes.covariance[np.ix_(kept, kept)]
+    known = bool(np.isfinite(covariance).all() and (np.diag(covariance) > 0).all())
+    errors = covariance if known else None
+    n_law = fit_power_law(flops, n_opt, errors, shapes.freedom)
+    d_law = fit_power_law(flops, d_opt, errors, shapes.freedom)
+    return IsoflopFit(valleys, n_law, d_law, shapes.noise, "converged", reason)

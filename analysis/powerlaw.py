@@ -46,14 +46,15 @@ class PowerLaw:
 def fit_power_law(
     x: np.ndarray,
     y: np.ndarray,
-    sigma: np.ndarray | None = None,
+    errors: np.ndarray | None = None,
     freedom: float = np.inf,
 ) -> PowerLaw:
     """Least squares of log y on log x.
 
-    Args:    x, y: (points,), > 0; sigma: standard error of each log y, > 0, known to `freedom`
-             degrees of freedom. With sigma the covariance is that of the stated errors, enlarged
-             where the scatter exceeds them; without, that of the scatter, n - 2 degrees.
+    Args:    x, y: (points,), > 0; errors: covariance of log y, (points, points), known to `freedom`
+             degrees of freedom. Points are then weighted by their variances, and the law's
+             covariance follows from `errors`, enlarged where the scatter exceeds them. Without, it
+             follows from the scatter, with n - 2 degrees of freedom.
     Raises:  FitError: fewer than two distinct x, or values that are not positive and finite.
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
@@ -62,22 +63,25 @@ def fit_power_law(
     if len(np.unique(x)) < 2:
         raise FitError(f"a power law needs at least 2 distinct x; got {len(np.unique(x))}")
     log_x, log_y = np.log(x), np.log(y)
-    weights = np.ones_like(x) if sigma is None else 1 / np.asarray(sigma, dtype=float) ** 2
+    weights = np.ones_like(x) if errors is None else 1 / np.diag(errors)
     centre = float(np.average(log_x, weights=weights))
     shifted = log_x - centre
-    spread = float(np.sum(weights * shifted**2))
-    exponent = float(np.sum(weights * shifted * log_y)) / spread
-    level = float(np.average(log_y, weights=weights))
+    # Rows of the estimator: level at the centre and exponent, each linear in log y.
+    estimator = np.stack(
+        [weights / weights.sum(), weights * shifted / float(np.sum(weights * shifted**2))]
+    )
+    level, exponent = (float(value) for value in estimator @ log_y)
     scatter = float(np.sum(weights * (log_y - level - exponent * shifted) ** 2))
-    scale = _error_scale(scatter, len(x), sigma is not None)
+    scale = _error_scale(scatter, len(x), errors is not None)
+    stated = np.eye(len(x)) if errors is None else errors
     to_origin = np.array([[1.0, -centre], [0.0, 1.0]])
-    at_centre = np.diag([scale / float(weights.sum()), scale / spread])
+    at_centre = scale * estimator @ stated @ estimator.T
     return PowerLaw(
         coefficient=float(np.exp(level - exponent * centre)),
         exponent=exponent,
         covariance=to_origin @ at_centre @ to_origin.T,
         n_points=len(x),
-        freedom=freedom if sigma is not None else len(x) - 2,
+        freedom=freedom if errors is not None else len(x) - 2,
     )
 
 

@@ -11,6 +11,13 @@ from analysis.surface import PARAMETERS
 
 LOSS_UNIT = "nats/token"
 
+CURVE_WORDS = {
+    "skewed": "a parabola in log N, with one skewness for all,",
+    "parabola": "a parabola in log N",
+    "cubic": "a cubic in log N",
+    "akima": "Akima's interpolation in log N",
+}
+
 
 def study_sections(study: Study, advice: list[Advice]) -> list[Section]:
     """The sections on fits, in the order of the report."""
@@ -78,10 +85,10 @@ def isoflop_section(study: Study) -> Section | None:
         return _absent(study, "isoflop", title)
     own = study.intervals.get("isoflop", {})
     text = (
-        f"For each budget a {fit.valleys[0].curve} in log N and its minimum. "
+        f"For each budget {CURVE_WORDS[fit.valleys[0].curve]} and its minimum. "
         f"N_opt grows as C^{number(fit.a)} ({span(own.get('a'))}), D_opt as C^{number(fit.b)} "
-        f"({span(own.get('b'))}), each minimum weighted by its own uncertainty. A profile's runs "
-        f"scatter by {number(fit.noise, 2)} {LOSS_UNIT} about it."
+        f"({span(own.get('b'))}), each minimum weighted by its own uncertainty. Runs "
+        f"scatter by {number(100 * fit.noise, 2)} % about their profile."
     )
     lowest = min(fit.valleys, key=lambda valley: valley.loss)
     figure = FigureSpec(

@@ -17,9 +17,12 @@ from analysis.isoflop import fit_isoflop
 from analysis.parametric import fit_parametric, refit
 from analysis.profile import profile
 from analysis.surface import Surface
-from analysis.valley import minima
+from analysis.valley_shape import minima
 
 N_RESAMPLES = 400
+SEEDS = 0.0065
+"""Standard deviation of log L between six seeds of model=d16 at 1e11 FLOPs on stdlib text."""
+
 HOFFMANN = Surface(E=1.8172, A=477.8, B=2143.4, alpha=0.3473, beta=0.3672)
 SMALL = Surface(E=0.9, A=25.0, B=140.0, alpha=0.35, beta=0.40)
 LOPSIDED = Surface(E=1.7, A=120.0, B=9000.0, alpha=0.28, beta=0.45)
@@ -53,11 +56,11 @@ class Design:
 
 DESIGNS = (
     Design("demo: 3 budgets x 6 sizes", SMALL, np.geomspace(2e11, 3.2e12, 3),
-           np.geomspace(0.25, 4, 6), 1, 0.003),
+           np.geomspace(0.25, 4, 6), 1, SEEDS),
     Design("demo, off centre", SMALL, np.geomspace(2e11, 3.2e12, 3),
-           np.geomspace(0.5, 8, 6), 1, 0.003),
+           np.geomspace(0.5, 8, 6), 1, SEEDS),
     Design("demo, 2 seeds", SMALL, np.geomspace(2e11, 3.2e12, 3),
-           np.geomspace(0.25, 4, 6), 2, 0.003),
+           np.geomspace(0.25, 4, 6), 2, SEEDS),
     Design("5 budgets x 8 sizes", LOPSIDED, np.geomspace(1e17, 1e20, 5),
            np.geomspace(0.15, 6, 8), 1, 0.004),
     Design("5 x 8, a tenth badly trained", LOPSIDED, np.geomspace(1e17, 1e20, 5),
@@ -77,14 +80,15 @@ def isoflop_cover(
     found: dict[str, tuple[float, float]] = {}
     top = runs[0].max()
     best = float(np.log(surface.optimal(top).n_params))
-    for curve in ("parabola", "cubic"):
+    for curve in ("skewed", "parabola", "cubic"):
         fit = fit_isoflop(*runs, curve=curve)
         if fit.n_law is None:
             continue
         name = f"isoflop {curve}"
         low, high = np.log(fit.n_law.band(np.array([top])))
         found[f"{name}, a, errors of minima"] = _judged(fit.n_law.interval(), float(surface.a))
-        found[f"{name}, a, pairs bootstrap"] = _judged(_pairs(fit, rng), float(surface.a))
+        if curve != "skewed":
+            found[f"{name}, a, pairs bootstrap"] = _judged(_pairs(fit, rng), float(surface.a))
         found[f"{name}, log N_opt, errors of minima"] = _judged((low[0], high[0]), best)
     return found
 

@@ -3,7 +3,7 @@ import pytest
 
 from analysis.isoflop import fit_isoflop, group_by_flops
 from analysis.surface import FitError, Surface
-from analysis.valley import minima
+from analysis.valley_shape import minima
 
 SURFACE = Surface(1.7, 400.0, 410.0, 0.34, 0.28)
 
@@ -29,7 +29,8 @@ def test_exact_parabolas_give_exact_minima():
 
 
 @pytest.mark.parametrize(
-    ("curve", "tolerance"), [("parabola", 0.01), ("cubic", 0.005), ("akima", 0.02)]
+    ("curve", "tolerance"),
+    [("skewed", 0.005), ("parabola", 0.01), ("cubic", 0.005), ("akima", 0.02)],
 )
 def test_exponents_of_a_surface(curve, tolerance):
     fit = fit_isoflop(*grid(), curve=curve)
