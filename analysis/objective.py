@@ -14,6 +14,9 @@ import numpy as np
 
 from analysis.surface import Cost, Surface
 
+_CACHED_CELLS = 60_000
+"""Parameter vectors times runs worked on at once; more would leave the processor's cache."""
+
 
 @dataclass(frozen=True)
 class LogRuns:
@@ -107,6 +110,25 @@ def derivatives(
     With p the softmax of the three terms and t their logarithms, dr/dt_i = p_i and
     d2r/dt_i dt_j = p_i [i = j] - p_i p_j; t is linear in the parameters.
     """
+    rows = max(1, _CACHED_CELLS // len(runs))
+    if len(theta) <= rows:
+        return _derivatives(theta, runs, weights, penalty)
+    parts = [
+        _derivatives(
+            theta[i : i + rows],
+            runs,
+            weights if len(weights) == 1 else weights[i : i + rows],
+            penalty,
+        )
+        for i in range(0, len(theta), rows)
+    ]
+    value, gradient, hessian = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return value, gradient, hessian
+
+
+def _derivatives(
+    theta: np.ndarray, runs: LogRuns, weights: np.ndarray, penalty: Penalty
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     u, v = runs.u, runs.v
     r, p0, p1, p2 = _log_terms(theta, runs)
     weights = _one_sided(weights, r, penalty)
