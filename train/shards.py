@@ -135,6 +135,8 @@ def _build(
             "counts": counts,
         }
         write_json(building / "meta.json", meta)
+        if (directory / "meta.json").exists():
+            return  # another process was quicker, and others may be reading what it built
         if directory.exists():
             shutil.rmtree(directory)
         os.rename(building, directory)

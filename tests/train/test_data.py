@@ -1,17 +1,19 @@
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from train import shards as shards_module
 from train.data import IGNORED, Dataset, describe, prepare
+from train.job import RunJob
 from train.resolve import resolve
 from train.shards import ShardError
 from train.spec import (
     DataSpec,
     HorizonSpec,
     ModelSpec,
-    RunJob,
     RunSpec,
     SourceSpec,
     SpecError,
@@ -112,6 +114,25 @@ def test_separators_stand_between_documents(own_cache, text_data):
     tokens, _ = shards["text"].open("train")
     assert (tokens == codec.end_id).sum() >= 15
     assert shards["text"].counts["train"]["n_documents"] >= 15
+
+
+def test_a_slower_builder_leaves_the_finished_shard_in_place(own_cache, text_data, monkeypatch):
+    """Two launchers find no shard and both build it; readers of the first one keep their files."""
+    real = shards_module._write_split
+
+    def overtaken(*args):
+        monkeypatch.setattr(shards_module, "_write_split", real)
+        describe(text_data, 32)
+        return real(*args)
+
+    monkeypatch.setattr(shards_module, "_write_split", overtaken)
+    rename, renamed = os.rename, []
+    monkeypatch.setattr(
+        shards_module.os, "rename", lambda *paths: (renamed.append(paths), rename(*paths))
+    )
+    describe(text_data, 32)
+    assert len(renamed) == 1
+    assert len(list((own_cache / "shards").iterdir())) == 1
 
 
 def test_a_truncated_shard_is_refused(own_cache, text_data, tiny_job):
