@@ -20,8 +20,9 @@ from sweeps.spec import GridSpec, SweepSpec
 from sweeps.store import SweepPaths, placed
 from train.data import describe
 from train.flops import count_params
+from train.job import job_to_json
 from train.record import RunRecord
-from train.spec import DataSpec, HorizonSpec, ModelSpec, RunSpec, SourceSpec, job_to_json
+from train.spec import DataSpec, HorizonSpec, ModelSpec, RunSpec, SourceSpec
 
 N_RUNS, N_POINTS = 10_000, 50
 WIDTHS = [16, 24, 32, 48, 64, 80, 96, 112, 128, 144]

@@ -12,17 +12,10 @@ from pathlib import Path
 from sweeps.cost import Speed
 from train.files import cache_dir
 from train.flops import flops_per_token
+from train.job import RuntimeSpec
 from train.record import RecordError, write_json
 from train.resolve import DataFacts, resolve
-from train.spec import (
-    DataSpec,
-    HorizonSpec,
-    ModelSpec,
-    OptimSpec,
-    RunSpec,
-    RuntimeSpec,
-    SourceSpec,
-)
+from train.spec import DataSpec, HorizonSpec, ModelSpec, OptimSpec, RunSpec, SourceSpec
 
 SIZES = {
     "cpu": ((32, 2048), (96, 2048), (256, 1024)),

@@ -15,8 +15,9 @@ from sweeps.records import checked_record
 from sweeps.state import read_state
 from sweeps.store import SweepPaths, run_dirs, run_id_of
 from train.flops import count_params, flops_per_token
+from train.job import RunJob
 from train.record import RunPaths, RunRecord, read_job, read_jsonl
-from train.spec import IsoflopError, RunJob
+from train.spec import IsoflopError
 
 BATCH_RUNS = 200
 """Runs whose curves are in memory at once."""

@@ -6,17 +6,8 @@ from typing import Any
 
 from sweeps.launchers import LauncherSpec
 from sweeps.spec import SweepSpec
-from train.spec import (
-    DataSpec,
-    HorizonSpec,
-    ModelSpec,
-    OptimSpec,
-    RunSpec,
-    RuntimeSpec,
-    ScheduleSpec,
-    TrackerSpec,
-    one_of,
-)
+from train.job import RuntimeSpec, TrackerSpec
+from train.spec import DataSpec, HorizonSpec, ModelSpec, OptimSpec, RunSpec, ScheduleSpec, one_of
 
 ACTIONS = ("plan", "launch", "status", "retry", "cancel", "clean", "collect", "sync")
 

@@ -7,19 +7,10 @@ from typing import Any
 from sweeps.merge import merged
 from sweeps.spec import Bounds, GridSpec, SweepSpec
 from train.flops import count_params, flops_per_token
+from train.job import RunJob, RuntimeSpec, TrackerSpec
 from train.resolve import DataFacts, epochs_by_part, resolve
 from train.shapes import complete_shape, nearest_shape
-from train.spec import (
-    DataSpec,
-    HorizonSpec,
-    ModelSpec,
-    RunJob,
-    RunSpec,
-    RuntimeSpec,
-    SpecError,
-    TrackerSpec,
-    known,
-)
+from train.spec import DataSpec, HorizonSpec, ModelSpec, RunSpec, SpecError, known
 
 FactsLookup = Callable[[DataSpec, int], DataFacts]
 """(data, sequence length) -> facts; the only thing that expansion must be told from outside."""

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.grid import Expansion, LeftOut, PlannedRun
+from train.job import job_to_json
 from train.record import RunPaths, write_atomic, write_job, write_json
-from train.spec import IsoflopError, job_to_json
+from train.spec import IsoflopError
 
 FLAT_LIMIT = 1000
 """Sweeps of more runs than this spread their run directories over 256 folders by run_id."""

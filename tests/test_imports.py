@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("train", "sweeps", "eval", "analysis")
 
 PURE = {
-    "train": ["spec", "flops", "shapes", "hparams", "schedule", "batches", "resolve"],
+    "train": ["spec", "job", "flops", "shapes", "hparams", "schedule", "batches", "resolve"],
     "sweeps": ["spec", "grid", "merge"],
     "eval": ["tasks", "formats", "split", "arithmetic"],
     "analysis": [

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from train.job import RunJob, RuntimeSpec, TrackerSpec
 from train.record import RunPaths, read_record, write_job
 from train.resolve import resolve
 from train.schema import front_door
@@ -13,11 +14,8 @@ from train.spec import (
     IsoflopError,
     ModelSpec,
     OptimSpec,
-    RunJob,
     RunSpec,
-    RuntimeSpec,
     ScheduleSpec,
-    TrackerSpec,
 )
 
 

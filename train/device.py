@@ -7,7 +7,8 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
-from train.spec import IsoflopError, RunSpec, RuntimeSpec
+from train.job import RuntimeSpec
+from train.spec import IsoflopError, RunSpec
 
 PEAK_BF16_FLOPS = {
     "B200": 2250e12,

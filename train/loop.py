@@ -15,8 +15,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from train.data import IGNORED, Dataset
 from train.flops import flops_per_token
+from train.job import RuntimeSpec
 from train.schedule import learning_rate
-from train.spec import RunSpec, RuntimeSpec, known
+from train.spec import RunSpec, known
 
 EVAL_TOKENS = 8192
 """Tokens a forward pass of validation."""

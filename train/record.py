@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from train.spec import IsoflopError, RunJob, SpecError, job_from_json, job_to_json
+from train.job import RunJob, job_from_json, job_to_json
+from train.spec import IsoflopError, SpecError
 
 STATUSES = (
     "planned",
@@ -96,7 +97,8 @@ class RunPaths:
 class RunRecord:
     """One finished (or diverged) run: a row of runs.parquet. Losses are nats per token.
 
-    `flops` is what ran under the design's count; `flops_spent` leaves out what a branch reused.
+    `flops` is what ran under the design's count; `flops_spent` leaves out what a branch reused
+    (no run branches yet, so the two are equal).
     """
 
     run_id: str

@@ -27,6 +27,7 @@ from train.claim import Claimed, claim
 from train.data import Dataset
 from train.device import make_accelerator
 from train.flops import flops_per_token
+from train.job import RunJob
 from train.loop import Outcome, train
 from train.model import SummedLoss, build_model
 from train.optim import build_optimizer, transfer_initial_weights
@@ -38,7 +39,7 @@ from train.record import (
     write_atomic,
     write_json,
 )
-from train.spec import IsoflopError, RunJob, known
+from train.spec import IsoflopError, known
 from train.stopping import stop_requests
 from train.summary import record_of
 from train.writer import RunWriter, silent_hooks

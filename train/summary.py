@@ -12,10 +12,11 @@ from train.flops import (
     flops_per_token_6nd,
     flops_per_token_chinchilla,
 )
+from train.job import RunJob
 from train.loop import Outcome
 from train.record import RunRecord
 from train.resolve import epochs_by_part
-from train.spec import RunJob, known
+from train.spec import known
 
 
 def record_of(job: RunJob, outcome: Outcome, dataset: Dataset, device: torch.device) -> RunRecord:

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from train.job import RunJob
 from train.record import RecordError, RunRecord
-from train.spec import RunJob
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,10 @@ import torch
 from transformers import PreTrainedModel
 
 from train.checkpoint import TrainerState, save_model, save_state, sweep_leftovers
+from train.job import RunJob
 from train.loop import Hooks, Outcome
 from train.record import RunPaths, RunRecord, append_status, write_record
-from train.spec import RunJob, known
+from train.spec import known
 from train.tokenizer import TextCodec
 from train.track import MetricsFile, Wandb
 

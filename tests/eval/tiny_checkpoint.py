@@ -10,6 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from eval.checkpoint import load_checkpoint
 from eval.encode import Vocabulary
 from train.flops import count_params, flops_per_token
+from train.job import RunJob
 from train.record import RunPaths, RunRecord, append_jsonl, write_job, write_record
 from train.resolve import DataFacts, resolve
 from train.spec import (
@@ -17,7 +18,6 @@ from train.spec import (
     HorizonSpec,
     ModelSpec,
     OptimSpec,
-    RunJob,
     RunSpec,
     SourceSpec,
     TokenizerSpec,

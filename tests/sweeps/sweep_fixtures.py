@@ -5,9 +5,10 @@ from pathlib import Path
 
 from sweeps.grid import Expansion, expand
 from sweeps.spec import Bounds, GridSpec, SweepSpec
+from train.job import RunJob
 from train.record import RunRecord, write_job, write_record
 from train.resolve import DataFacts
-from train.spec import DataSpec, HorizonSpec, ModelSpec, RunJob, RunSpec, SourceSpec
+from train.spec import DataSpec, HorizonSpec, ModelSpec, RunSpec, SourceSpec
 
 FACTS = DataFacts(fingerprint="f" * 16, vocab_size=257, n_train_tokens={"text": 10_000_000})
 

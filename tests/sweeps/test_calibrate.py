@@ -3,7 +3,7 @@
 import pytest
 
 from sweeps import calibrate
-from train.spec import RuntimeSpec
+from train.job import RuntimeSpec
 
 
 @pytest.fixture(autouse=True)

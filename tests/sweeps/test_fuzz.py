@@ -19,9 +19,10 @@ from sweeps.spec import Bounds, GridSpec, SweepSpec
 from sweeps.state import read_state
 from sweeps.status import read_sweep, status_json
 from sweeps.store import create_run, placed
+from train.job import job_from_json, job_to_json
 from train.record import read_job
 from train.schema import load_config
-from train.spec import IsoflopError, SpecError, job_from_json, job_to_json
+from train.spec import IsoflopError, SpecError
 
 FAST = settings(
     max_examples=150,

@@ -6,17 +6,9 @@ from pathlib import Path
 import pytest
 
 from train.data import describe
+from train.job import RunJob, RuntimeSpec
 from train.resolve import resolve
-from train.spec import (
-    DataSpec,
-    HorizonSpec,
-    ModelSpec,
-    OptimSpec,
-    RunJob,
-    RunSpec,
-    RuntimeSpec,
-    SourceSpec,
-)
+from train.spec import DataSpec, HorizonSpec, ModelSpec, OptimSpec, RunSpec, SourceSpec
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from train.job import RunJob
 from train.loop import step_learning_rate
 from train.model import build_model
 from train.optim import build_optimizer, transfer_initial_weights
 from train.shapes import complete_shape
-from train.spec import ModelSpec, OptimSpec, RunJob, ScheduleSpec
+from train.spec import ModelSpec, OptimSpec, ScheduleSpec
 from train.transfer import transfer_of
 
 OPTIM = OptimSpec(lr_peak=0.01, beta2=0.99, weight_decay=0.1)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from train.job import RunJob
 from train.record import (
     RecordError,
     RunPaths,
@@ -19,7 +20,6 @@ from train.record import (
     write_json,
     write_record,
 )
-from train.spec import RunJob
 
 
 def record(**changes) -> RunRecord:

@@ -4,22 +4,18 @@ from dataclasses import replace
 
 import pytest
 
+from train.job import RunJob, RuntimeSpec, TrackerSpec, job_from_json, job_to_json
 from train.spec import (
     DataSpec,
     HorizonSpec,
     ModelSpec,
     OptimSpec,
-    RunJob,
     RunSpec,
-    RuntimeSpec,
     ScheduleSpec,
     SourceSpec,
     SpecError,
     TokenizerSpec,
-    TrackerSpec,
     canonical_json,
-    job_from_json,
-    job_to_json,
 )
 
 DATA = DataSpec(parts={"stdlib": SourceSpec()}, fingerprint="f")
