@@ -92,8 +92,7 @@ def claim(run_dir: Path) -> Iterator[Holder]:
     finally:
         stop.set()
         beat.join()
-        if holder(run_dir) == mine:
-            lock.unlink(missing_ok=True)
+        _release(run_dir, lock, mine)
 
 
 def _take(run_dir: Path, lock: Path, mine: Holder) -> None:
@@ -103,9 +102,28 @@ def _take(run_dir: Path, lock: Path, mine: Holder) -> None:
         present = holder(run_dir)
         if present is not None and is_alive(run_dir, present):
             raise Claimed(f"{run_dir} is being trained by {present.describe()}")
-        lock.unlink(missing_ok=True)
+        if present is not None:
+            # Dead, and replaced under this mutex alone. Where no lock was seen, none is removed: a
+            # newcomer may have created one since.
+            lock.unlink(missing_ok=True)
         if not _create(lock, mine):
             raise Claimed(f"{run_dir} was claimed by another process just now")
+
+
+def _release(run_dir: Path, lock: Path, mine: Holder) -> None:
+    """Remove the lock if it is still ours; a full disk, which has no mutex to give, is no reason not
+    to: the run would stay held for as long as a warm worker lives.
+    """
+    try:
+        with _mutex(run_dir):
+            _remove_own(run_dir, lock, mine)
+    except OSError:
+        _remove_own(run_dir, lock, mine)
+
+
+def _remove_own(run_dir: Path, lock: Path, mine: Holder) -> None:
+    if holder(run_dir) == mine:
+        lock.unlink(missing_ok=True)
 
 
 def _create(lock: Path, mine: Holder) -> bool:

@@ -65,6 +65,37 @@ def test_a_holder_on_another_host_lives_by_its_heartbeat(tmp_path: Path):
     assert not is_alive(tmp_path, remote)
 
 
+def test_a_lock_created_since_it_was_seen_missing_is_left_alone(tmp_path: Path, monkeypatch):
+    """The holder went between the failed attempt and the look; a newcomer came after the look."""
+    first = claim(tmp_path)
+    first.__enter__()
+    real, newcomers = claims.holder, []
+
+    def look(run_dir):
+        if newcomers:
+            return real(run_dir)
+        monkeypatch.setattr(claims, "holder", real)
+        RunPaths(run_dir).lock.unlink()
+        newcomers.append(claim(run_dir))
+        newcomers[0].__enter__()
+
+    monkeypatch.setattr(claims, "holder", look)
+    with pytest.raises(Claimed, match="claimed by another process just now"), claim(tmp_path):
+        pass
+    newcomers[0].__exit__(None, None, None)
+    first.__exit__(None, None, None)
+    assert holder(tmp_path) is None
+
+
+def test_a_full_disk_does_not_keep_a_run_held(tmp_path: Path, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    with claim(tmp_path):
+        monkeypatch.setattr(claims, "_mutex", full)
+    assert holder(tmp_path) is None
+
+
 def test_many_contenders_never_hold_it_together(tmp_path: Path):
     inside, worst, wins = [], [], []
 
