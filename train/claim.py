@@ -111,8 +111,9 @@ def _take(run_dir: Path, lock: Path, mine: Holder) -> None:
 
 
 def _release(run_dir: Path, lock: Path, mine: Holder) -> None:
-    """Remove the lock if it is still ours; a full disk, which has no mutex to give, is no reason not
-    to: the run would stay held for as long as a warm worker lives.
+    """Remove the lock if it is still ours.
+
+    A full disk has no mutex to give; kept, the lock would hold the run while a warm worker lives.
     """
     try:
         with _mutex(run_dir):
