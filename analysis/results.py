@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from analysis.allocation import Advice
+from analysis.allocation import Advice, preferred
 from analysis.powerlaw import PowerLaw
 from analysis.study import Study
 from analysis.surface import PARAMETERS, Surface
+
+RANGES = ("n_params", "n_tokens", "flops")
 
 
 def fits_json(study: Study, advice: list[Advice]) -> dict[str, Any]:
@@ -20,6 +22,8 @@ def fits_json(study: Study, advice: list[Advice]) -> dict[str, Any]:
         "cost": {"k": study.runs.cost.k, "gamma": study.runs.cost.gamma},
         "sources": study.table.sources,
         "n_runs": len(study.runs),
+        "fitted": {name: fitted_range(study, name) for name in RANGES},
+        "decision": preferred(study),
         "excluded": [dataclasses.asdict(row) for row in study.table.excluded],
         "warnings": study.table.warnings,
         "n_resamples": study.n_resamples,
@@ -34,6 +38,12 @@ def fits_json(study: Study, advice: list[Advice]) -> dict[str, Any]:
         "countings": [dataclasses.asdict(row) for row in study.countings],
         "allocation": [dataclasses.asdict(row) for row in advice],
     })  # fmt: skip
+
+
+def fitted_range(study: Study, name: str) -> tuple[float, float]:
+    """Least and largest of a quantity among the fitted runs."""
+    values = getattr(study.runs, name)
+    return float(values.min()), float(values.max())
 
 
 def plain(value: Any) -> Any:
