@@ -16,14 +16,24 @@ from analysis.valley_shape import CURVES, Shapes, fit_shapes
 
 @dataclass(frozen=True)
 class IsoflopFit:
-    """The valleys, and the laws through those that are bracketed (None with fewer than two)."""
+    """The valleys, and the laws through those that are bracketed (None with fewer than two).
+
+    `loss_errors` is the covariance of the logs of the bracketed minima's losses, known to `freedom`
+    degrees of freedom.
+    """
 
     valleys: tuple[Valley, ...]
     n_law: PowerLaw | None
     d_law: PowerLaw | None
     noise: float
+    loss_errors: np.ndarray
+    freedom: float
     status: Status
     reason: str
+
+    @property
+    def bracketed(self) -> tuple[Valley, ...]:
+        return tuple(valley for valley in self.valleys if valley.bracketed)
 
     @property
     def a(self) -> float:
@@ -103,9 +113,10 @@ def _laws(valleys: tuple[Valley, ...], shapes: Shapes) -> IsoflopFit:
     kept = [i for i, valley in enumerate(valleys) if valley.bracketed]
     lost = len(valleys) - len(kept)
     reason = f"{lost} of {len(valleys)} budgets have no bracketed minimum" if lost else ""
+    known_of_loss = (shapes.noise, shapes.heights[np.ix_(kept, kept)], shapes.freedom)
     if len(kept) < 2:
         reason = reason or "only one budget"
-        return IsoflopFit(valleys, None, None, shapes.noise, "degenerate", reason)
+        return IsoflopFit(valleys, None, None, *known_of_loss, "degenerate", reason)
     flops, n_opt, d_opt = (
         np.array([getattr(valleys[i], name) for i in kept]) for name in ("flops", "n_opt", "d_opt")
     )
@@ -114,4 +125,4 @@ def _laws(valleys: tuple[Valley, ...], shapes: Shapes) -> IsoflopFit:
     errors = covariance if known else None
     n_law = fit_power_law(flops, n_opt, errors, shapes.freedom)
     d_law = fit_power_law(flops, d_opt, errors, shapes.freedom)
-    return IsoflopFit(valleys, n_law, d_law, shapes.noise, "converged", reason)
+    return IsoflopFit(valleys, n_law, d_law, *known_of_loss, "converged", reason)

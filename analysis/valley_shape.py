@@ -35,13 +35,16 @@ class Shape:
 
 @dataclass(frozen=True)
 class Shapes:
-    """All profiles, the covariance of their minima's positions, and the noise that it is from.
+    """All profiles, the covariances of their minima, and the noise that these are from.
 
-    `noise` is the relative standard deviation of a loss, known to `freedom` degrees of freedom.
+    `covariance` is of the minima's positions, `heights` of the logs of their losses, (budgets,
+    budgets) each; `noise` is the relative standard deviation of a loss, known to `freedom` degrees
+    of freedom.
     """
 
     shapes: tuple[Shape, ...]
     covariance: np.ndarray
+    heights: np.ndarray
     noise: float
     freedom: float
     curve: str
@@ -82,6 +85,7 @@ def _polynomial_shapes(profiles: Profiles, curve: str, noise: float | None) -> S
         scatter = float(np.sum((losses - design @ theta) ** 2))
         noise = float(np.sqrt(scatter / freedom)) if freedom > 0 else float("nan")
     found, jacobian = [], np.zeros((len(profiles), design.shape[1]))
+    lift = np.zeros_like(jacobian)
     for i, ((x, _), m) in enumerate(zip(profiles, maps, strict=True)):
         coefficients = m @ theta
         position = _inside(float(_vertex(coefficients)), x)
@@ -90,14 +94,18 @@ def _polynomial_shapes(profiles: Profiles, curve: str, noise: float | None) -> S
             slope = np.array([3 * position**2, 2 * position, 1.0, 0.0])
             curvature = float(np.polyval(np.polyder(coefficients, 2), position))
             jacobian[i] = slope @ m / curvature
+            # The height moves by the change of the profile there: its slope is nil.
+            powers = position ** np.arange(3, -1, -1)
+            lift[i] = powers @ m / float(np.polyval(coefficients, position))
         found.append((coefficients, position))
-    covariance = noise**2 * jacobian @ np.linalg.pinv(design.T @ design) @ jacobian.T
+    spread = noise**2 * np.linalg.pinv(design.T @ design)
+    covariance = jacobian @ spread @ jacobian.T
     sigma = np.sqrt(np.diag(covariance))
     shapes = tuple(
         Shape(c, p, float(np.polyval(c, p)), float(s) if np.isfinite(p) else float("nan"))
         for (c, p), s in zip(found, sigma, strict=True)
     )
-    return Shapes(shapes, covariance, noise, freedom, curve)
+    return Shapes(shapes, covariance, lift @ spread @ lift.T, noise, freedom, curve)
 
 
 def minima(
@@ -165,19 +173,23 @@ def _akima_shapes(profiles: Profiles, noise: float | None) -> Shapes:
     """
     noise, freedom = _seed_noise(profiles) if noise is None else (noise, float("inf"))
     draws = np.random.default_rng(0)
-    shapes = []
+    shapes, lifts = [], []
     for x, loss in profiles:
         fine = np.linspace(x.min(), x.max(), 2001)
         values = akima(x, loss)(fine)
         best = int(values.argmin())
         position = float(fine[best]) if 0 < best < len(fine) - 1 else float("nan")
-        sigma = float("nan")
+        sigma = lift = float("nan")
         if np.isfinite(noise):
             shaken = loss + noise * draws.normal(size=(200, len(x)))
-            sigma = float(np.std([fine[akima(x, row)(fine).argmin()] for row in shaken]))
+            curves = [akima(x, row)(fine) for row in shaken]
+            sigma = float(np.std([fine[curve.argmin()] for curve in curves]))
+            lift = float(np.std([curve.min() for curve in curves]))
         shapes.append(Shape(np.array([]), position, float(values[best]), sigma))
+        lifts.append(lift / float(values[best]))
     variances = np.array([shape.sigma**2 for shape in shapes])
-    return Shapes(tuple(shapes), np.diag(variances), noise, freedom, "akima")
+    heights = np.diag(np.square(lifts))
+    return Shapes(tuple(shapes), np.diag(variances), heights, noise, freedom, "akima")
 
 
 def _seed_noise(profiles: Profiles) -> tuple[float, float]:
