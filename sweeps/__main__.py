@@ -6,7 +6,7 @@ import sys
 from rich.console import Console
 
 from sweeps.config import SweepConfig
-from train.schema import config_text, front_door
+from train.schema import config_as_yaml, config_text, front_door
 
 FAILED_EXIT = 1
 
@@ -14,7 +14,15 @@ FAILED_EXIT = 1
 def main(config: SweepConfig, overrides: list[str]) -> int:
     """Carry out one action; returns the exit status."""
     console = Console(width=None if sys.stdout.isatty() else 140, soft_wrap=False)
-    return ACTIONS[config.action](config.settled(), overrides, console)
+    config = config.settled()
+    if config.validates and config.action in ("plan", "launch"):
+        from sweeps.validate import from_fit
+
+        settled = from_fit(config, overrides, console)
+        if settled is None:
+            return 0
+        config = settled
+    return ACTIONS[config.action](config, overrides, console)
 
 
 def plan(config: SweepConfig, overrides: list[str], console: Console) -> int:
@@ -37,7 +45,7 @@ def launch(config: SweepConfig, overrides: list[str], console: Console) -> int:
     made = make_plan(config)
     if config.launcher.kind == "slurm" and config.launcher.dry_run:
         return show_scripts(config, tasks_of(made), console)
-    composed = config_text("sweep", overrides)
+    composed = config_as_yaml(config) if config.validates else config_text("sweep", overrides)
     written = write_sweep(made, config, composed, overrides)
     for line in written.repaired:
         console.print(line, markup=False, soft_wrap=True)

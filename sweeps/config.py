@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.launchers import LauncherSpec
+from sweeps.predict import ValidateSpec
 from sweeps.spec import SweepSpec
 from train.job import RuntimeSpec, TrackerSpec
 from train.spec import DataSpec, HorizonSpec, ModelSpec, OptimSpec, RunSpec, ScheduleSpec, one_of
@@ -16,7 +17,8 @@ ACTIONS = ("plan", "launch", "status", "retry", "cancel", "clean", "collect", "s
 class SweepConfig:
     """Everything that `python -m sweeps` takes; `only` names statuses for retry, things for clean.
 
-    `scale_memory` and `scale_time` multiply a Slurm job's resources on retry.
+    `scale_memory` and `scale_time` multiply a Slurm job's resources on retry. `sweep_fit` names a
+    fitted sweep to test as `validate` says (`sweeps.validate`); `force` accepts a degenerate fit.
     """
 
     data: DataSpec
@@ -36,6 +38,9 @@ class SweepConfig:
     calibrate: bool = True
     scale_memory: float = 1.0
     scale_time: float = 1.0
+    sweep_fit: str | None = None
+    validate: ValidateSpec | None = None
+    force: bool = False
 
     def __post_init__(self) -> None:
         one_of("action", self.action, ACTIONS)
@@ -44,6 +49,11 @@ class SweepConfig:
     @property
     def root(self) -> Path:
         return Path(self.out) if self.out else Path("results") / self.sweep.name
+
+    @property
+    def validates(self) -> bool:
+        """Whether the grids follow from a fit instead of standing in the sweep."""
+        return self.validate is not None or self.sweep_fit is not None
 
     @property
     def base(self) -> RunSpec:

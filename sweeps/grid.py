@@ -10,7 +10,7 @@ from train.flops import count_params, flops_per_token
 from train.job import RunJob, RuntimeSpec, TrackerSpec
 from train.resolve import DataFacts, epochs_by_part, resolve
 from train.shapes import complete_shape, nearest_shape
-from train.spec import DataSpec, HorizonSpec, ModelSpec, RunSpec, SpecError, known
+from train.spec import DataSpec, HorizonSpec, ModelSpec, RunSpec, SpecError, known, require
 
 FactsLookup = Callable[[DataSpec, int], DataFacts]
 """(data, sequence length) -> facts; the only thing that expansion must be told from outside."""
@@ -67,8 +67,12 @@ def expand(
     """Every run of a sweep, each realised spec once.
 
     Args:    base: what grids start from; its horizon and seed are replaced by each cell's.
-    Raises:  SpecError: a shape or a `base` that can't be built, or not one cell within bounds.
+    Raises:  SpecError: no grids, a shape or a `base` that can't be built, or no cell in bounds.
     """
+    require(
+        len(sweep.grids) > 0,
+        "sweep.grids is empty; choose sweep=isoflop, grid or ladder, or a preset with grids",
+    )
     out = Expansion()
     taken: dict[str, str] = {}
     template = RunJob(

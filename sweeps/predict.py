@@ -22,8 +22,8 @@ class ValidateSpec:
     """How a fit is put to the test; the seeds are the sweep's own.
 
     `approach` None is the one that the fit's report decides by. `budget` is in FLOPs; None is
-    `budget_factor` times the largest that was fitted. The rival has `params_factor` times the
-    optimum's parameters.
+    `budget_factor` times the most that a fitted run took, to two digits. The rival has
+    `params_factor` times the optimum's parameters.
     """
 
     approach: str | None = None
@@ -90,7 +90,7 @@ def predict(fits: dict[str, Any], asked: ValidateSpec, force: bool = False) -> P
         raise PredictionError(f"validate.approach={approach} was not fitted; expected another one")
     _require_converged(approach, fit, force)
     fitted = _fitted_range(fits)
-    flops = asked.budget or asked.budget_factor * fitted[1]
+    flops = asked.budget or float(f"{asked.budget_factor * fitted[1]:.2g}")
     cost = Cost(fits["cost"]["k"], fits["cost"]["gamma"])
     n_opt = _n_opt(approach, fit, cost, flops)
     surface = _surface(fits.get("parametric"), cost)

@@ -103,7 +103,10 @@ class GridSpec:
 
 @dataclass(frozen=True)
 class SweepSpec:
-    """A named union of grids; `seeds` and `bounds` hold for grids that set none of their own."""
+    """A named union of grids; `seeds` and `bounds` hold for grids that set none of their own.
+
+    Without grids it names a directory, and can't be expanded.
+    """
 
     name: str = "sweep"
     seeds: list[int] = field(default_factory=lambda: [0])
@@ -116,10 +119,6 @@ class SweepSpec:
                 _NAME.fullmatch(str(name)) is not None,
                 f"{what}={name!r} must be letters, digits, '_', '-', '.': it names a directory",
             )
-        require(
-            len(self.grids) > 0,
-            "sweep.grids is empty; choose sweep=isoflop, grid or ladder, or a preset with grids",
-        )
         require(len(self.seeds) > 0, "sweep.seeds is empty; give at least one, for example [0]")
         _check_seeds(self.seeds)
 

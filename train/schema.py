@@ -21,6 +21,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from train.spec import IsoflopError
 
@@ -47,6 +48,25 @@ def load_config(config_name: str, overrides: list[str], cls: type[T]) -> T:
         if isinstance(error.__cause__, IsoflopError):
             raise error.__cause__ from error
         raise UsageError(_one_line(error)) from error
+
+
+def config_from_yaml(text: str, cls: type[T]) -> T:
+    """A configuration that was composed before and kept as YAML, such as a sweep's sweep.yaml.
+
+    Raises:  UsageError: text that is no such configuration, or of a release with other keys.
+    """
+    try:
+        composed = OmegaConf.create(text)
+        return OmegaConf.to_object(OmegaConf.merge(_schema(cls, composed), composed))  # type: ignore[return-value]
+    except (OmegaConfBaseException, ValueError, YAMLError) as error:
+        if isinstance(error.__cause__, IsoflopError):
+            raise error.__cause__ from error
+        raise UsageError(f"the stored configuration can't be read: {_one_line(error)}") from error
+
+
+def config_as_yaml(config: Any) -> str:
+    """A configuration dataclass as the YAML that `config_from_yaml` reads."""
+    return OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(config)))
 
 
 def config_text(config_name: str, overrides: list[str]) -> str:
