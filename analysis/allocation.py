@@ -17,9 +17,7 @@ NO_INTERVAL: Interval = (float("nan"), float("nan"))
 
 @dataclass(frozen=True)
 class Advice:
-    """How one approach spends one budget; NaN where it does not say (approaches 1 and 2: the
-    loss).
-    """
+    """How one approach spends one budget; NaN where it does not say, with the `loss_reason`."""
 
     approach: str
     flops: float
@@ -30,6 +28,7 @@ class Advice:
     d_interval: Interval = NO_INTERVAL
     loss_interval: Interval = NO_INTERVAL
     extrapolated: bool = False
+    loss_reason: str = ""
 
     @property
     def tokens_per_param(self) -> float:
@@ -97,21 +96,36 @@ def _from_laws(study: Study, name: str, n_law: PowerLaw, d_law: PowerLaw, flops:
         bands = [law.band(np.array([flops])) for law in (n_law, d_law)]
         spans = [(float(low[0]), float(high[0])) for low, high in bands]
     elif study.envelope_draws is not None:
-        a, log_n, b, log_d = study.envelope_draws.T
+        a, log_n, b, log_d = study.envelope_draws.laws.T
         sizes, tokens = (np.exp(level + p * np.log(flops)) for level, p in ((log_n, a), (log_d, b)))
         spans = [percentile_interval(sizes), percentile_interval(tokens)]
     else:
         spans = [NO_INTERVAL, NO_INTERVAL]
+    loss, loss_interval, reason = _least_loss(study, name, flops)
     return Advice(
         approach=name,
         flops=flops,
         n_opt=float(n_law(flops)),
         d_opt=float(d_law(flops)),
-        loss=float("nan"),
+        loss=loss,
         n_interval=spans[0],
         d_interval=spans[1],
+        loss_interval=loss_interval,
         extrapolated=flops > study.runs.flops.max() * 1.05,
+        loss_reason=reason,
     )
+
+
+def _least_loss(study: Study, name: str, flops: float) -> tuple[float, Interval, str]:
+    """What the law of an approach's least losses says of a budget, and what to know about it."""
+    law = study.loss_laws.get(name)
+    if law is None:
+        return float("nan"), NO_INTERVAL, study.missing.get(f"{name} loss", "")
+    if law.status == "degenerate":
+        return float("nan"), NO_INTERVAL, law.reason
+    draws = study.loss_draws.get(name)
+    interval = NO_INTERVAL if draws is None else percentile_interval(np.ravel(draws(flops)))
+    return float(law(flops)), interval, law.reason
 
 
 def _from_surface(study: Study, flops: float) -> Advice:

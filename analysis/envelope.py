@@ -67,6 +67,10 @@ class EnvelopeFit:
     reason: str
 
     @property
+    def points(self) -> Curves:
+        return Curves(self.run, self.n_params, self.n_tokens, self.flops, self.loss)
+
+    @property
     def a(self) -> float:
         return self.n_law.exponent if self.n_law else float("nan")
 
@@ -93,7 +97,8 @@ def fit_envelope(curves: Curves, method: str = "bins", n_bins: int = 1500) -> En
         points = curves.take(lower_hull(np.log(curves.flops), np.log(curves.loss)))
     else:
         grid = bin_edges(curves, n_bins)
-        points = _best_points(grid, CurveGrid.of(curves, grid))
+        curve_grid = CurveGrid.of(curves, grid)
+        points = best_points(grid, curve_grid, np.ones(int(curve_grid.run.max()) + 1, bool))
     return _through(points, method)
 
 
@@ -147,19 +152,53 @@ class CurveGrid:
         return bins[undominated], rank[undominated]
 
 
-def laws_of(grid: np.ndarray, curve_grid: CurveGrid, present: np.ndarray) -> np.ndarray:
-    """(a, log k_N, b, log k_D) of N = k_N C^a, D = k_D C^b on the envelope of those runs alone that
-    are present, (runs,) of bool; NaN where it has fewer than two bins.
-    """
+def best_points(grid: np.ndarray, curve_grid: CurveGrid, present: np.ndarray) -> Curves:
+    """The envelope of those runs alone that are present, (runs,) of bool, a point a bin."""
     bins, rank = curve_grid.best(present)
-    if len(bins) < 2:
+    return Curves(
+        run=curve_grid.run[rank, bins],
+        n_params=curve_grid.n_params[rank, bins],
+        n_tokens=curve_grid.n_tokens[rank, bins],
+        flops=grid[bins],
+        loss=curve_grid.loss[rank, bins],
+    )
+
+
+def laws_through(points: Curves) -> np.ndarray:
+    """(a, log k_N, b, log k_D) of N = k_N C^a, D = k_D C^b through an envelope; NaN where it has
+    fewer than two points.
+    """
+    if len(points) < 2:
         return np.full(4, np.nan)
-    x = np.log(grid[bins])
-    n = np.log(curve_grid.n_params[rank, bins])
-    d = np.log(curve_grid.n_tokens[rank, bins])
+    x, n, d = np.log(points.flops), np.log(points.n_params), np.log(points.n_tokens)
     centred = x - x.mean()
     a, b = (float(centred @ y) / float(centred @ centred) for y in (n, d))
     return np.array([a, n.mean() - a * x.mean(), b, d.mean() - b * x.mean()])
+
+
+OUTLINE_POINTS = 48
+
+
+def inner(points: Curves, sizes: np.ndarray) -> Curves:
+    """The stretches of an envelope where neither the smallest nor the largest of `sizes` leads:
+    there a size beyond the grid might have done better.
+    """
+    within = (points.n_params > sizes.min()) & (points.n_params < sizes.max())
+    return points.take(np.flatnonzero(within))
+
+
+def outline(points: Curves, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """FLOPs and loss of an envelope's inner part at log-spaced compute, (OUTLINE_POINTS,) each, so
+    that a law of its loss weighs every stretch alike; NaN where it has fewer than two points.
+
+    Args:    sizes: n_params of the runs under the envelope.
+    """
+    points = inner(points, sizes)
+    if len(points) < 2:
+        return np.full(OUTLINE_POINTS, np.nan), np.full(OUTLINE_POINTS, np.nan)
+    x = np.log(points.flops)
+    fine = np.linspace(x[0], x[-1], OUTLINE_POINTS)
+    return np.exp(fine), np.exp(np.interp(fine, x, np.log(points.loss)))
 
 
 def lower_hull(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -215,17 +254,6 @@ def _keep_least(
     run = np.concatenate([held[1], which])
     order = np.argsort(loss, axis=0, kind="stable")[:depth]
     return [np.take_along_axis(loss, order, axis=0), np.take_along_axis(run, order, axis=0)]
-
-
-def _best_points(grid: np.ndarray, curve_grid: CurveGrid) -> Curves:
-    bins, rank = curve_grid.best(np.ones(int(curve_grid.run.max()) + 1, bool))
-    return Curves(
-        run=curve_grid.run[rank, bins],
-        n_params=curve_grid.n_params[rank, bins],
-        n_tokens=curve_grid.n_tokens[rank, bins],
-        flops=grid[bins],
-        loss=curve_grid.loss[rank, bins],
-    )
 
 
 def _through(points: Curves, method: str) -> EnvelopeFit:

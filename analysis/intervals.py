@@ -1,6 +1,8 @@
 """Bootstrap intervals of each approach from one way of resampling the runs."""
 
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -16,14 +18,15 @@ from analysis.counting import Counted
 from analysis.envelope import (
     CurveGrid,
     Curves,
+    best_points,
     bin_edges,
     fit_envelope,
-    laws_of,
+    laws_through,
     lower_hull,
+    outline,
 )
 from analysis.kaplan import KaplanJoint, refit_joint
 from analysis.parametric import ParametricFit, refit
-from analysis.powerlaw import PowerLaw
 from analysis.surface import PARAMETERS, FitError, Surface
 
 KAPLAN_DRAWS = 200
@@ -80,37 +83,49 @@ def parametric_intervals(draws: Surface) -> dict[str, Interval]:
     return {name: percentile_interval(np.asarray(getattr(draws, name))) for name in names}
 
 
-def envelope_draws(curves: Curves, weights: np.ndarray, method: str) -> np.ndarray:
-    """(a, log k_N, b, log k_D) of the envelope of the runs in each resample, (draws, 4)."""
-    if method == "hull":
-        return _hull_draws(curves, weights)
+@dataclass(frozen=True)
+class EnvelopeDraws:
+    """Envelopes of resampled runs: `laws` (draws, 4) as of `laws_through`, and their outlines,
+    FLOPs and loss, (draws, OUTLINE_POINTS) each.
+    """
+
+    laws: np.ndarray
+    flops: np.ndarray
+    loss: np.ndarray
+
+
+def envelope_draws(curves: Curves, weights: np.ndarray, method: str) -> EnvelopeDraws:
+    """The envelope of the runs in each resample."""
+    runs, first = np.unique(curves.run, return_index=True)
+    sizes = curves.n_params[first]
+    envelopes = _hulls(curves, weights) if method == "hull" else _binned(curves, weights)
+    laws, outlines = [], []
+    for points, row in zip(envelopes, weights, strict=True):
+        laws.append(laws_through(points))
+        outlines.append(outline(points, sizes[row[runs] > 0]))
+    flops, loss = np.moveaxis(np.array(outlines), 1, 0)
+    return EnvelopeDraws(np.array(laws), flops, loss)
+
+
+def _binned(curves: Curves, weights: np.ndarray) -> Iterator[Curves]:
     grid = bin_edges(curves)
     curve_grid = CurveGrid.of(curves, grid)
-    return np.array([laws_of(grid, curve_grid, row > 0) for row in weights])
+    return (best_points(grid, curve_grid, row > 0) for row in weights)
 
 
-def _hull_draws(curves: Curves, weights: np.ndarray) -> np.ndarray:
-    """As `envelope_draws`, by hulls; a hull's vertices are vertices of the runs' own hulls."""
+def _hulls(curves: Curves, weights: np.ndarray) -> Iterator[Curves]:
+    """Hulls of resampled runs; a hull's vertices are vertices of the runs' own hulls."""
     runs = np.unique(curves.run)
     own = [np.flatnonzero(curves.run == run) for run in runs]
     log_c, log_l = np.log(curves.flops), np.log(curves.loss)
     points = curves.take(np.concatenate([r[lower_hull(log_c[r], log_l[r])] for r in own]))
-    draws = []
     for row in weights:
-        fit = fit_envelope(points.take(np.flatnonzero(row[points.run] > 0)), "hull")
-        laws = (fit.n_law, fit.d_law)
-        draws.append([x for law in laws for x in _line(law)])
-    return np.array(draws)
+        yield fit_envelope(points.take(np.flatnonzero(row[points.run] > 0)), "hull").points
 
 
-def _line(law: PowerLaw | None) -> tuple[float, float]:
-    nothing = (float("nan"), float("nan"))
-    return (law.exponent, float(np.log(law.coefficient))) if law is not None else nothing
-
-
-def exponent_intervals(draws: np.ndarray) -> dict[str, Interval]:
-    """Intervals of a and b from draws as of `envelope_draws`."""
-    return {"a": percentile_interval(draws[:, 0]), "b": percentile_interval(draws[:, 2])}
+def exponent_intervals(draws: EnvelopeDraws) -> dict[str, Interval]:
+    """Intervals of a and b."""
+    return {"a": percentile_interval(draws.laws[:, 0]), "b": percentile_interval(draws.laws[:, 2])}
 
 
 def kaplan_draws(

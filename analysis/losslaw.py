@@ -1,8 +1,8 @@
 """The least loss that a budget buys: L(C) = E + k C^-g through the minima of approach 1 or 2.
 
-On a surface L = E + A/N^alpha + B/D^beta with cost C = k N^gamma D the optimal losses follow this law
-exactly, with the surface's E and g = alpha a. Three minima do not tell a floor from a slow power
-law; they get the pure power law of Kaplan et al. 2020, E = 0.
+On a surface L = E + A/N^alpha + B/D^beta with cost C = k N^gamma D the optimal losses follow this
+law exactly, with the surface's E and g = alpha a. Three minima do not tell a floor from a slow
+power law; they get the pure power law of Kaplan et al. 2020, E = 0.
 """
 
 from collections.abc import Callable
@@ -55,8 +55,8 @@ def fit_loss_law(flops: np.ndarray, loss: np.ndarray, errors: np.ndarray | None 
 
     Args:    flops, loss: (points,), > 0; errors: standard errors of log loss, (points,); None for
              equal ones.
-    Returns: the law; of three points with E = 0. `bound_hit` where E ran to 0 or g to an end of what
-             is searched, `degenerate` where the losses do not fall with compute.
+    Returns: the law; of three points with E = 0. `bound_hit` where E ran to 0 or g to an end of
+             what is searched, `degenerate` where the losses do not fall with compute.
     Raises:  FitError: fewer than three distinct budgets, or values not positive and finite.
     """
     flops, loss = np.asarray(flops, dtype=float), np.asarray(loss, dtype=float)
@@ -85,14 +85,14 @@ def refit_loss_law(
 ) -> LossLaw:
     """The same law of many redrawn sets of points, as one law of arrays (draws, 1).
 
-    Args:    flops: (draws, points) or (points,); loss: (draws, points), errors: (points,). A draw that
-             holds NaN, or whose losses do not fall, has a law of NaN.
+    Args:    flops: (draws, points) or (points,); loss: (draws, points); errors: (points,). A draw
+             that holds NaN, or whose losses do not fall, has a law of NaN.
     """
     x = np.broadcast_to(np.log(np.asarray(flops) / law.centre), loss.shape)
     weights = np.ones(loss.shape[1]) if errors is None else 1 / np.asarray(errors) ** 2
     weights = np.broadcast_to(weights, loss.shape)
-    drawn = np.isfinite(loss).all(axis=1) & np.isfinite(x).all(axis=1)
-    drawn[drawn] = _falls(x[drawn], loss[drawn], weights[drawn])
+    drawn = np.flatnonzero(np.isfinite(loss + x).all(axis=1))
+    drawn = drawn[_falls(x[drawn], loss[drawn], weights[drawn])]
     values = np.full((3, len(loss)), np.nan)
     floor = law.n_points >= FLOOR_POINTS
     values[:, drawn] = _fitted(x[drawn], loss[drawn], weights[drawn], floor)

@@ -76,6 +76,7 @@ def _envelope(study: Study) -> dict[str, Any] | None:
         "method": fit.method,
         "n_points": len(fit.flops),
         **_laws(fit.n_law, fit.d_law),
+        "loss_law": _loss_law(study, "envelope"),
     }
 
 
@@ -107,6 +108,18 @@ def _isoflop(study: Study) -> dict[str, Any] | None:
             for valley in fit.valleys
         ],
         **_laws(fit.n_law, fit.d_law),
+        "loss_law": _loss_law(study, "isoflop"),
+    }
+
+
+def _loss_law(study: Study, approach: str) -> dict[str, Any]:
+    """L = E + k C^-g through an approach's least losses, or why there is none."""
+    law = study.loss_laws.get(approach)
+    if law is None:
+        return {"status": "degenerate", "reason": study.missing.get(f"{approach} loss", "")}
+    return {
+        **{name: getattr(law, name) for name in ("E", "k", "g", "n_points", "status", "reason")},
+        "intervals": study.intervals.get(f"{approach} loss", {}),
     }
 
 

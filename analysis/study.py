@@ -15,9 +15,17 @@ from analysis.config import FitConfig
 from analysis.counting import COUNTINGS, Counted
 from analysis.envelope import EnvelopeFit, fit_envelope
 from analysis.holdout import Holdout, leave_largest_out
+from analysis.intervals import EnvelopeDraws
 from analysis.isoflop import IsoflopFit, fit_isoflop
 from analysis.kaplan import KaplanJoint, fit_frontier, fit_joint
+from analysis.least_loss import (
+    envelope_loss_law,
+    isoflop_loss_draws,
+    isoflop_loss_law,
+    loss_law_intervals,
+)
 from analysis.literature import HOFFMANN, fit_lbfgs
+from analysis.losslaw import LossLaw, refit_loss_law
 from analysis.parametric import ParametricFit, pose, solve
 from analysis.powerlaw import PowerLaw
 from analysis.profile import PROFILED, Profile, profile
@@ -57,7 +65,8 @@ class Study:
     """All fits of one table; one that could not be fitted is None, with the reason in `missing`.
 
     `intervals[approach][quantity]` are 95 % intervals of each approach's default method; `draws`
-    are the surfaces of the bootstrap's resamples, None without one.
+    are the surfaces of the bootstrap's resamples, None without one. `loss_laws` and their draws are
+    of the least loss that approaches 1 and 2 found.
     """
 
     table: LossTable
@@ -72,8 +81,10 @@ class Study:
     intervals: dict[str, dict[str, Interval]]
     profiles: dict[str, Profile]
     draws: Surface | None
-    envelope_draws: np.ndarray | None
+    envelope_draws: EnvelopeDraws | None
     kaplan_draws: KaplanJoint | None
+    loss_laws: dict[str, LossLaw]
+    loss_draws: dict[str, LossLaw]
     n_resamples: int
     countings: tuple[CountingRow, ...]
     missing: dict[str, str] = field(default_factory=dict)
@@ -115,12 +126,18 @@ def run_study(table: LossTable, config: FitConfig, counting: str = "exact") -> S
             f"{in_bits} runs lie a factor of 1.44 above the others' surface, as losses in bits do "
             f"among losses in nats; check the unit of loss"
         )
+    envelope, isoflop = fits.get("envelope"), fits.get("isoflop")
+    laws = {
+        "envelope": envelope
+        and attempt("envelope loss", lambda: envelope_loss_law(envelope, runs.n_params)),
+        "isoflop": isoflop and attempt("isoflop loss", lambda: isoflop_loss_law(isoflop)),
+    }
     study = Study(
         table=table,
         runs=runs,
         config=config,
-        envelope=fits.get("envelope"),
-        isoflop=fits.get("isoflop"),
+        envelope=envelope,
+        isoflop=isoflop,
         parametric=parametric,
         kaplan=fits.get("kaplan"),
         repeated=_repeated(table, runs, config, attempt),
@@ -132,6 +149,8 @@ def run_study(table: LossTable, config: FitConfig, counting: str = "exact") -> S
         draws=None,
         envelope_draws=None,
         kaplan_draws=None,
+        loss_laws={name: law for name, law in laws.items() if law is not None},
+        loss_draws={},
         n_resamples=0,
         countings=_countings(table, config),
         missing=attempt.missing,
@@ -225,12 +244,17 @@ def _with_intervals(study: Study, attempt: _Attempts) -> Study:
     if study.isoflop and study.isoflop.n_law and study.isoflop.d_law:
         laws = {"a": study.isoflop.n_law, "b": study.isoflop.d_law}
         found["isoflop"] = {name: law.interval() for name, law in laws.items()}
+    loss_draws = {}
+    if study.isoflop and "isoflop" in study.loss_laws:
+        drawn = attempt("isoflop loss interval", lambda: _isoflop_loss_draws(study))
+        loss_draws = {"isoflop": drawn} if drawn is not None else {}
+        found |= {f"{name} loss": loss_law_intervals(drawn) for name, drawn in loss_draws.items()}
     profiles = {}
     if fit is not None and fit.status == "converged":
         names = [name for name in PROFILED if name not in fit.problem.fixed]
         profiles = {name: profile(fit, name) for name in names}
         found["parametric"] = {name: p.interval for name, p in profiles.items()}
-    study = replace(study, intervals=found, profiles=profiles)
+    study = replace(study, intervals=found, profiles=profiles, loss_draws=loss_draws)
     n_draws = intervals.n_resamples(config, len(study.runs))
     if not n_draws:
         return study
@@ -238,15 +262,26 @@ def _with_intervals(study: Study, attempt: _Attempts) -> Study:
     return study if weights is None else _with_bootstrap(study, weights)
 
 
+def _isoflop_loss_draws(study: Study) -> LossLaw:
+    assert study.isoflop is not None  # checked by the caller
+    n_draws, rng = max(study.config.n_resamples, 1000), np.random.default_rng(study.config.seed)
+    return isoflop_loss_draws(study.loss_laws["isoflop"], study.isoflop, n_draws, rng)
+
+
 def _with_bootstrap(study: Study, weights: np.ndarray) -> Study:
     """The study with what resamples of its runs, (draws, runs), say of each approach."""
     config, fit, kaplan = study.config, study.parametric, study.kaplan
     found = dict(study.intervals)
+    loss_draws = dict(study.loss_draws)
     draws = envelope = joint = None
     if study.envelope is not None and study.envelope.status == "converged":
         curves = study.table.training_curves(study.runs)
         envelope = intervals.envelope_draws(curves, weights, config.envelope)
         found["envelope"] = intervals.exponent_intervals(envelope)
+        if "envelope" in study.loss_laws:
+            law = study.loss_laws["envelope"]
+            loss_draws["envelope"] = refit_loss_law(law, envelope.flops, envelope.loss)
+            found["envelope loss"] = loss_law_intervals(loss_draws["envelope"])
     if fit is not None and fit.status == "converged":
         draws = intervals.parametric_draws(fit, weights)
         if config.interval == "bootstrap":
@@ -261,5 +296,6 @@ def _with_bootstrap(study: Study, weights: np.ndarray) -> Study:
         draws=draws,
         envelope_draws=envelope,
         kaplan_draws=joint,
+        loss_draws=loss_draws,
         n_resamples=len(weights),
     )

@@ -15,6 +15,7 @@ PURE = {
     "eval": ["tasks", "formats", "split", "arithmetic"],
     "analysis": [
         "surface", "envelope", "isoflop", "parametric", "kaplan", "bootstrap", "emergence",
+        "losslaw", "least_loss",
     ],
 }  # fmt: skip
 IMPURE_IMPORTS = {"torch", "hydra", "omegaconf", "wandb", "pandas", "logging", "os", "time", "io"}

@@ -5,7 +5,16 @@ import pandas as pd
 import pytest
 from scipy.spatial import ConvexHull
 
-from analysis.envelope import CurveGrid, Curves, bin_edges, fit_envelope, laws_of, lower_hull
+from analysis.envelope import (
+    CurveGrid,
+    Curves,
+    best_points,
+    bin_edges,
+    fit_envelope,
+    laws_through,
+    lower_hull,
+    outline,
+)
 from analysis.surface import FitError, Surface
 
 PUBLISHED = Path(__file__).parents[2] / "analysis" / "published"
@@ -68,7 +77,7 @@ def test_resampled_exponents_use_the_present_runs_alone():
     grid = bin_edges(curves)
     curve_grid = CurveGrid.of(curves, grid)
     everything = fit_envelope(curves)
-    a, log_k, b, _ = laws_of(grid, curve_grid, np.ones(30, bool))
+    a, log_k, b, _ = laws_through(best_points(grid, curve_grid, np.ones(30, bool)))
     assert (a, b) == pytest.approx((everything.a, everything.b))
     assert np.exp(log_k) == pytest.approx(everything.n_law.coefficient)
     half = np.arange(30) % 2 == 0
@@ -77,7 +86,22 @@ def test_resampled_exponents_use_the_present_runs_alone():
     alone = CurveGrid.of(
         Curves(part.run // 2, part.n_params, part.n_tokens, part.flops, part.loss), grid
     )
-    assert laws_of(grid, curve_grid, half) == pytest.approx(laws_of(grid, alone, np.ones(15, bool)))
+    ours = best_points(grid, curve_grid, half)
+    theirs = best_points(grid, alone, np.ones(15, bool))
+    assert laws_through(ours) == pytest.approx(laws_through(theirs))
+    sizes = part.n_params
+    assert outline(ours, sizes)[1] == pytest.approx(outline(theirs, sizes)[1])
+
+
+def test_an_outline_follows_the_envelope_between_the_extreme_sizes():
+    sizes = np.geomspace(1e7, 1e11, 30)
+    fit = fit_envelope(curves_of(sizes))
+    flops, loss = outline(fit.points, sizes)
+    led = fit.flops[(fit.n_params > 1.1e7) & (fit.n_params < 0.9e11)]
+    assert (flops[0], flops[-1]) == pytest.approx((led[0], led[-1]))
+    inside = np.interp(np.log(flops), np.log(fit.flops), np.log(fit.loss))
+    assert np.log(loss) == pytest.approx(inside)
+    assert np.isnan(outline(fit.points.take(np.array([0])), sizes)[1]).all()
 
 
 def test_one_size_is_degenerate_and_no_points_an_error():

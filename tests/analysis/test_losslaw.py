@@ -12,7 +12,7 @@ def test_the_optimal_losses_of_a_surface_follow_the_law_with_its_own_floor():
     law = fit_loss_law(C, np.asarray(SURFACE.optimal(C).loss))
     assert law.status == "converged"
     assert law.has_floor
-    assert law.E == pytest.approx(1.7, rel=1e-6)
+    assert pytest.approx(1.7, rel=1e-6) == law.E
     assert law.g == pytest.approx(SURFACE.alpha * SURFACE.a, rel=1e-6)
     assert law(1e24) == pytest.approx(SURFACE.optimal(1e24).loss, rel=1e-6)
     assert law.E + law.k * 1e24**-law.g == pytest.approx(law(1e24))
