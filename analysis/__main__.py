@@ -18,6 +18,7 @@ from analysis.study import Study, run_study
 from analysis.style import number
 from analysis.summary import caveats, decision
 from analysis.table import LossTable, select
+from analysis.validation_data import to_fit
 from train.record import write_json
 from train.schema import front_door
 
@@ -29,6 +30,8 @@ def analyse(config: AnalysisConfig, command: str) -> Path:
     directory = output_directory(config)
     everything, study, advice = fitted(config)
     emergence = emergence_sections(everything, directory)
+    print_fits(study, advice)
+    tested = validation_sections(study, config, directory)
     write_json(directory / "fits.json", fits_json(study, advice))
     report = Report(
         title=config.title
@@ -36,10 +39,9 @@ def analyse(config: AnalysisConfig, command: str) -> Path:
         decision=decision(study, advice),
         caveats=caveats(study),
         facts=facts(study),
-        sections=[*study_sections(study, advice), *emergence, appendix(study)],
+        sections=[*study_sections(study, advice), *emergence, *tested, appendix(study)],
         command=command,
     )
-    print_fits(study, advice)
     return write_report(report, directory)
 
 
@@ -55,7 +57,7 @@ def fitted(config: AnalysisConfig) -> tuple[LossTable, Study, list[Advice]]:
 def read(config: AnalysisConfig) -> LossTable:
     """The runs that a configuration names, unfiltered but clean."""
     if config.sweeps:
-        return read_sweeps([Path(sweep) for sweep in config.sweeps])
+        return read_sweeps(to_fit([Path(sweep) for sweep in config.sweeps]))
     assert config.table.path is not None  # AnalysisConfig holds exactly one of the two
     path, columns = config.table.path, config.table.columns
     if path.startswith("wandb:"):
@@ -85,6 +87,23 @@ def emergence_sections(table: LossTable, directory: Path) -> list[Section]:
 
     write_json(directory / "emergence.json", plain(emergence_results(table.evals, table.runs)))
     return [emergence_section(table.evals, table.runs)]
+
+
+def validation_sections(study: Study, config: AnalysisConfig, directory: Path) -> list[Section]:
+    """The sections on predictions that were put to the test, and validation.json."""
+    from analysis.validation_section import (
+        validation_json,
+        validation_section,
+        validations,
+        verdict,
+    )
+
+    made = validations(study, config.sweeps, config.counting)
+    if made:
+        write_json(directory / "validation.json", plain(validation_json(made)))
+    for test in made:
+        print(verdict(test))
+    return [validation_section(study, test, index) for index, test in enumerate(made)]
 
 
 def facts(study: Study) -> list[tuple[str, str]]:
