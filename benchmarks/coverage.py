@@ -1,9 +1,10 @@
 """How often 95 % intervals hold the truth: simulated sweeps on known surfaces, many times over.
 
-    python -m benchmarks.coverage [n_replicates]
+    python -m benchmarks.coverage [n_replicates] [envelope | isoflop | least_loss | ...]
 
 Each replicate draws seed noise on a grid of runs, fits it, and asks of every interval whether the
-true value lies inside. docs/method.md states the outcome and the defaults that it led to.
+true value lies inside. docs/method.md states the outcome and the defaults that it led to. Laws of
+Kaplan et al. are judged on designs whose losses follow their own joint law too.
 """
 
 import sys
@@ -13,10 +14,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.bootstrap import percentile_interval, resample_counts, stratified_counts
+from analysis.counting import Counted
+from analysis.envelope import Curves, fit_envelope
+from analysis.intervals import (
+    envelope_draws,
+    exponent_intervals,
+    kaplan_draws,
+    kaplan_intervals,
+)
 from analysis.isoflop import fit_isoflop
+from analysis.kaplan import KaplanJoint, fit_frontier, fit_joint
+from analysis.least_loss import envelope_loss_law, isoflop_loss_draws, isoflop_loss_law
+from analysis.losslaw import LossLaw, refit_loss_law
 from analysis.parametric import fit_parametric, refit
 from analysis.profile import profile
-from analysis.surface import Surface
+from analysis.surface import SIX_ND, FitError, Surface
 from analysis.valley_shape import minima
 
 N_RESAMPLES = 400
@@ -26,6 +38,11 @@ SEEDS = 0.0065
 HOFFMANN = Surface(E=1.8172, A=477.8, B=2143.4, alpha=0.3473, beta=0.3672)
 SMALL = Surface(E=0.9, A=25.0, B=140.0, alpha=0.35, beta=0.40)
 LOPSIDED = Surface(E=1.7, A=120.0, B=9000.0, alpha=0.28, beta=0.45)
+KAPLAN = KaplanJoint(6.4e13, 1.8e13, 0.076, 0.103, SIX_ND, 0.0, "converged")
+
+UNDECAYED = 0.06
+"""Excess of log loss early in a cosine run over a run that ends there, shrinking in proportion to
+what is left of it: about .045 at a quarter and .03 at half of the demo's runs."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +53,7 @@ class Design:
     """
 
     name: str
-    surface: Surface
+    surface: Surface | KaplanJoint
     budgets: np.ndarray
     widths: np.ndarray
     seeds: int
@@ -67,6 +84,10 @@ DESIGNS = (
            np.geomspace(0.15, 6, 8), 1, 0.004, 0.1),
     Design("9 budgets x 25 sizes", HOFFMANN, np.geomspace(6e18, 3e21, 9),
            np.geomspace(0.1, 10, 25), 1, 0.008),
+    Design("3 x 6, Kaplan's own law", KAPLAN, np.geomspace(2e11, 3.2e12, 3),
+           np.geomspace(0.25, 4, 6), 1, SEEDS),
+    Design("5 x 8, Kaplan's own law", KAPLAN, np.geomspace(1e17, 1e20, 5),
+           np.geomspace(0.15, 6, 8), 1, 0.004),
 )  # fmt: skip
 
 
@@ -130,20 +151,143 @@ def parametric_cover(
     return found
 
 
+def envelope_cover(
+    runs: tuple[np.ndarray, ...], surface: Surface, rng: np.random.Generator
+) -> dict[str, tuple[float, float]]:
+    """The bootstrap over runs of approach 1: its exponents, and the loss that it foretells.
+
+    Curves of a schedule that never decays lie on the surface; a cosine's lie above it until the
+    end.
+    """
+    found: dict[str, tuple[float, float]] = {}
+    top = runs[0].max()
+    for schedule, excess in (("undecayed", 0.0), ("cosine", UNDECAYED)):
+        curves = _curves(runs, surface, excess)
+        fit = fit_envelope(curves)
+        counts = resample_counts(len(runs[0]), N_RESAMPLES, rng)
+        draws = envelope_draws(curves, counts, "bins")
+        for name, interval in exponent_intervals(draws).items():
+            truth = float(getattr(surface, name))
+            found[f"envelope {schedule}, {name}, bootstrap"] = _judged(interval, truth)
+        try:
+            law = envelope_loss_law(fit, runs[1])
+        except FitError:
+            found[f"envelope {schedule}, too few sizes for a law of its loss"] = (1.0, np.nan)
+            continue
+        redone = refit_loss_law(law, draws.flops, draws.loss)
+        found |= _loss_judged(f"envelope {schedule}", redone, surface, top)
+    return found
+
+
+def _curves(runs: tuple[np.ndarray, ...], surface: Surface, excess: float) -> Curves:
+    """Twenty losses along each run, which share the seed's noise of its end."""
+    _, n_params, n_tokens, loss = runs
+    share = np.linspace(0.05, 1, 20)
+    along = n_tokens[:, None] * share
+    shaken = (loss / surface.loss(n_params, n_tokens))[:, None] * np.exp(excess * (1 - share))
+    return Curves(
+        run=np.repeat(np.arange(len(loss)), 20),
+        n_params=np.repeat(n_params, 20),
+        n_tokens=along.ravel(),
+        flops=(6 * n_params[:, None] * along).ravel(),
+        loss=(np.asarray(surface.loss(n_params[:, None], along)) * shaken).ravel(),
+    )
+
+
+def least_loss_cover(
+    runs: tuple[np.ndarray, ...], surface: Surface, rng: np.random.Generator
+) -> dict[str, tuple[float, float]]:
+    """The law of the minima's losses of approach 2: its floor and what it foretells."""
+    fit = fit_isoflop(*runs)
+    try:
+        law = isoflop_loss_law(fit)
+        draws = isoflop_loss_draws(law, fit, N_RESAMPLES, rng)
+    except FitError:
+        return {"isoflop, too few minima for a law of their loss": (1.0, np.nan)}
+    kind = "isoflop" if law.n_points > 3 else "isoflop (power law)"
+    return _loss_judged(kind, draws, surface, runs[0].max())
+
+
+def _loss_judged(
+    name: str, draws: LossLaw, surface: Surface, top: float
+) -> dict[str, tuple[float, float]]:
+    """E, and the log of the least loss at the largest budget and ten times beyond."""
+    found = {}
+    for factor in (1, 10):
+        truth = float(np.log(surface.optimal(factor * top).loss))
+        with np.errstate(invalid="ignore"):
+            drawn = np.log(np.ravel(draws(factor * top)))
+        found[f"{name}, log loss at {factor} C"] = _judged(percentile_interval(drawn), truth)
+    if isinstance(surface, Surface) and draws.n_points > 3:
+        found[f"{name}, E"] = _judged(percentile_interval(np.ravel(draws.E)), float(surface.E))
+    return found
+
+
+def kaplan_cover(
+    runs: tuple[np.ndarray, ...], surface: Surface | KaplanJoint, rng: np.random.Generator
+) -> dict[str, tuple[float, float]]:
+    """The joint law's bootstrap over runs and the frontier laws' Student intervals."""
+    budget, n_params, n_tokens, loss = runs
+    joint = fit_joint(n_params, n_tokens, loss)
+    if joint.status != "converged":
+        return {f"kaplan, {joint.status}": (1.0, np.nan)}
+    counted = Counted("6nd", n_params, n_tokens, budget, loss, budget, SIX_ND)
+    counts = resample_counts(len(loss), N_RESAMPLES, rng)
+    draws = kaplan_draws(joint, counted, counts, 1e-3)
+    intervals = kaplan_intervals(draws)
+    names = ("alpha_N", "alpha_D", "a") if isinstance(surface, KaplanJoint) else ("a",)
+    found = {
+        f"kaplan joint, {name}, bootstrap": _judged(intervals[name], float(getattr(surface, name)))
+        for name in names
+    }
+    if isinstance(surface, KaplanJoint):
+        exponents = {
+            "N": (n_params, float(surface.alpha_N)),
+            "D": (n_tokens, float(surface.alpha_D)),
+            "C": (budget, float(surface.alpha_N * surface.a)),
+        }
+        for name, (x, truth) in exponents.items():
+            found |= _frontier_judged(name, x, loss, truth)
+    return found
+
+
+def _frontier_judged(
+    name: str, x: np.ndarray, loss: np.ndarray, truth: float
+) -> dict[str, tuple[float, float]]:
+    try:
+        low, high = fit_frontier(x, loss).interval()
+    except FitError:
+        return {f"kaplan L({name}), too few runs on the frontier": (1.0, np.nan)}
+    return {f"kaplan L({name}), exponent, Student's t": _judged((-high, -low), truth)}
+
+
 def _judged(interval: tuple[float, float], truth: float) -> tuple[float, float]:
     low, high = interval
     return float(low <= truth <= high), high - low
 
 
-def main(n_replicates: int) -> None:
+COVERS = {
+    "envelope": envelope_cover,
+    "isoflop": isoflop_cover,
+    "least_loss": least_loss_cover,
+    "parametric": parametric_cover,
+    "kaplan": kaplan_cover,
+}
+
+
+def main(n_replicates: int, approaches: list[str]) -> None:
     """Print coverage and median width of every interval on every design."""
+    covers = [COVERS[approach] for approach in approaches]
     for design in DESIGNS:
         rng = np.random.default_rng(1)
         seen = defaultdict(list)
-        for _ in range(n_replicates):
+        # The other approaches state the truth of the surface L = E + A/N^alpha + B/D^beta.
+        own = [c for c in covers if c is kaplan_cover or isinstance(design.surface, Surface)]
+        for _ in range(n_replicates if own else 0):
             runs = design.runs(rng)
-            held = isoflop_cover(runs, design.surface, rng)
-            held |= parametric_cover(runs, design.surface, rng)
+            held = {}
+            for cover in own:
+                held |= cover(runs, design.surface, rng)
             for name, judged in held.items():
                 seen[name].append(judged)
         print(f"\n{design.name}, noise {design.noise}, {n_replicates} replicates")
@@ -154,4 +298,6 @@ def main(n_replicates: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 300)
+    numbers = [argument for argument in sys.argv[1:] if argument.isdigit()]
+    asked = [argument for argument in sys.argv[1:] if argument in COVERS]
+    main(int(numbers[0]) if numbers else 300, asked or list(COVERS))
