@@ -6,13 +6,11 @@ import sys
 from pathlib import Path
 
 from analysis.allocation import Advice, allocate
-from analysis.appendix import appendix
 from analysis.config import AnalysisConfig
+from analysis.contents import Material, parts
 from analysis.emergence_scores import is_score_table, report_scores
 from analysis.report import Report, write_report
-from analysis.results import fits_json, plain, standard_errors
-from analysis.section import Section
-from analysis.sections import study_sections
+from analysis.results import fits_json, standard_errors
 from analysis.sources import read_file, read_sweeps
 from analysis.study import Study, run_study
 from analysis.style import number
@@ -29,9 +27,7 @@ def analyse(config: AnalysisConfig, command: str) -> Path:
     """Read, fit and write everything that one configuration asks for; the path of the report."""
     directory = output_directory(config)
     everything, study, advice = fitted(config)
-    emergence = emergence_sections(everything, directory)
     print_fits(study, advice)
-    tested = validation_sections(study, config, directory)
     write_json(directory / "fits.json", fits_json(study, advice))
     report = Report(
         title=config.title
@@ -39,7 +35,7 @@ def analyse(config: AnalysisConfig, command: str) -> Path:
         decision=decision(study, advice),
         caveats=caveats(study),
         facts=facts(study),
-        sections=[*study_sections(study, advice), *emergence, *tested, appendix(study)],
+        parts=parts(Material(config, everything, study, advice, directory)),
         command=command,
     )
     return write_report(report, directory)
@@ -77,33 +73,6 @@ def output_directory(config: AnalysisConfig) -> Path:
     names = config.sweeps or [str(config.table.path)]
     stem = "+".join(re.sub(r"[^\w.-]+", "-", Path(name).stem) for name in names)
     return Path("results") / f"analysis-{stem}"
-
-
-def emergence_sections(table: LossTable, directory: Path) -> list[Section]:
-    """The section on emergence, and emergence.json, where checkpoints were evaluated."""
-    if not len(table.evals):
-        return []
-    from analysis.emergence_report import emergence_results, emergence_section
-
-    write_json(directory / "emergence.json", plain(emergence_results(table.evals, table.runs)))
-    return [emergence_section(table.evals, table.runs)]
-
-
-def validation_sections(study: Study, config: AnalysisConfig, directory: Path) -> list[Section]:
-    """The sections on predictions that were put to the test, and validation.json."""
-    from analysis.validation_section import (
-        validation_json,
-        validation_section,
-        validations,
-        verdict,
-    )
-
-    made = validations(study, config.sweeps, config.counting)
-    if made:
-        write_json(directory / "validation.json", plain(validation_json(made)))
-    for test in made:
-        print(verdict(test))
-    return [validation_section(study, test, index) for index, test in enumerate(made)]
 
 
 def facts(study: Study) -> list[tuple[str, str]]:

@@ -11,12 +11,17 @@ MOST_ROWS = 500
 """Runs listed at most; the rest are in the table that the report was made from."""
 
 
-def appendix(study: Study) -> Section:
-    tables = [run_table(study)]
-    if study.table.excluded:
-        tables += [exclusion_counts(study), exclusion_table(study)]
+def runs(study: Study) -> Section:
+    """The table of the runs that were fitted."""
     sources = f"Read from {', '.join(study.table.sources)}."
-    return Section("Runs and exclusions", [sources], [], tables)
+    return Section("Every run", [sources], [], [run_table(study)])
+
+
+def exclusions(study: Study) -> Section:
+    """The runs that no fit uses, counted by reason and one by one."""
+    if not study.table.excluded:
+        return Section("Excluded runs", ["No run was excluded."])
+    return Section("Excluded runs", [], [], [exclusion_counts(study), exclusion_table(study)])
 
 
 def run_table(study: Study) -> TableSpec:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from analysis.emergence_data import looks_like_scores, read_scores
 from analysis.emergence_report import emergence_results, emergence_section
 from analysis.report import Report, write_report
+from analysis.section import Part
 from train.record import write_json
 
 
@@ -46,7 +47,7 @@ def report_scores(
         f"{scores['metric'].nunique()} metrics: the score table below says which show emergence.",
         caveats=[left_out] if n_unusable else [],
         facts=[("models", str(n_models)), ("scores", str(len(scores)))],
-        sections=[section],
+        parts=[Part("Emergence", [section])],
         command=command,
     )
     return write_report(report, directory)

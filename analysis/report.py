@@ -13,7 +13,7 @@ import jinja2
 import matplotlib as mpl
 from markupsafe import Markup, escape
 
-from analysis.section import FigureSpec, Section, TableSpec
+from analysis.section import FigureSpec, Part, Section, TableSpec
 from analysis.style import FAINT, INK
 from train.record import write_atomic
 
@@ -22,14 +22,18 @@ PACKAGES = ("isoflop", "numpy", "scipy", "pandas", "pyarrow", "matplotlib", "tor
 
 @dataclass(frozen=True)
 class Report:
-    """What the page says: the decision first, then what qualifies it, then the sections."""
+    """What the page says: the decision first, then what qualifies it, then the parts."""
 
     title: str
     decision: str
     caveats: Sequence[str]
     facts: Sequence[tuple[str, str]]
-    sections: Sequence[Section]
+    parts: Sequence[Part]
     command: str
+
+    @property
+    def sections(self) -> list[Section]:
+        return [section for part in self.parts for section in part.sections]
 
 
 def render(report: Report) -> str:

@@ -37,3 +37,11 @@ class Section:
     paragraphs: list[str] = field(default_factory=list)
     figures: list[FigureSpec] = field(default_factory=list)
     tables: list[TableSpec] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Sections under one heading of the report, such as Fits or Validation."""
+
+    title: str
+    sections: list[Section] = field(default_factory=list)

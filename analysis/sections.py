@@ -22,12 +22,10 @@ CURVE_WORDS = {
 def study_sections(study: Study, advice: list[Advice]) -> list[Section]:
     """The sections on fits, in the order of the report."""
     made = [
-        runs_section(study),
         envelope_section(study),
         isoflop_section(study),
         parametric_section(study),
         overlay_section(study, advice),
-        holdout_section(study),
         kaplan_section(study),
         repeated_section(study),
         counting_section(study),

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from analysis.report import Report, png, render, svg, write_report
-from analysis.section import FigureSpec, Section, TableSpec
+from analysis.section import FigureSpec, Part, Section, TableSpec
 from analysis.style import count_label, new_figure, number, power_label, styled
 
 NASTY = '<script>alert("1")</script> & <b>'
@@ -24,7 +24,7 @@ def report(**changed):
         "decision": f"train {NASTY}",
         "caveats": [NASTY],
         "facts": [(NASTY, NASTY)],
-        "sections": [Section(NASTY, [f"C^0.5, N_opt and {NASTY}"], [spec()], [table])],
+        "parts": [Part(NASTY, [Section(NASTY, [f"C^0.5, N_opt and {NASTY}"], [spec()], [table])])],
         "command": f"python -m analysis {NASTY}",
     }
     return Report(**{**values, **changed})
@@ -67,7 +67,7 @@ def test_columns_of_numbers_are_flush_right():
 
 
 def test_files_beside_the_page(tmp_path):
-    path = write_report(report(sections=[Section("s", figures=[spec("one")])]), tmp_path)
+    path = write_report(report(parts=[Part("p", [Section("s", figures=[spec("one")])])]), tmp_path)
     assert path.name == "report.html"
     assert (tmp_path / "figures" / "one.svg").read_text().startswith("<?xml")
     assert (tmp_path / "figures" / "one.png").read_bytes().startswith(b"\x89PNG")

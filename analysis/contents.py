@@ -1,0 +1,101 @@
+"""What stands in the report, in which order: the one list to which a new section is added.
+
+A builder takes the `Material` of an analysis and returns the sections that it has to show, none
+where there is nothing to say. It lives in a module of its own and is named once, below.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis import appendix, sections
+from analysis.allocation import Advice
+from analysis.config import AnalysisConfig
+from analysis.results import plain
+from analysis.section import Part, Section
+from analysis.study import Study
+from analysis.table import LossTable
+from train.record import write_json
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that a section may draw on: what was asked for, every run read, the fits, the advice.
+
+    `everything` holds the runs before the fit's own selection; `directory` is where the report
+    goes, for builders that leave a JSON file of their numbers beside it.
+    """
+
+    config: AnalysisConfig
+    everything: LossTable
+    study: Study
+    advice: list[Advice]
+    directory: Path
+
+
+Builder = Callable[[Material], Sequence[Section]]
+
+
+def parts(material: Material) -> list[Part]:
+    """The report's parts with their sections, in order; parts without any are left out."""
+    made = [
+        Part(title, [section for build in builders for section in build(material)])
+        for title, builders in PARTS
+    ]
+    return [part for part in made if part.sections]
+
+
+def _fits(material: Material) -> Sequence[Section]:
+    return sections.study_sections(material.study, material.advice)
+
+
+def _emergence(material: Material) -> Sequence[Section]:
+    """The section on emergence, and emergence.json, where checkpoints were evaluated."""
+    table = material.everything
+    if not len(table.evals):
+        return []
+    from analysis.emergence_report import emergence_results, emergence_section
+
+    results = plain(emergence_results(table.evals, table.runs))
+    write_json(material.directory / "emergence.json", results)
+    return [emergence_section(table.evals, table.runs)]
+
+
+def _tested(material: Material) -> Sequence[Section]:
+    """Predictions that were put to the test, and validation.json, where any were."""
+    from analysis.validation_section import (
+        validation_json,
+        validation_section,
+        validations,
+        verdict,
+    )
+
+    made = validations(material.study, material.config.sweeps, material.config.counting)
+    if made:
+        write_json(material.directory / "validation.json", plain(validation_json(made)))
+    for test in made:
+        print(verdict(test))
+    return [validation_section(material.study, test, index) for index, test in enumerate(made)]
+
+
+def _left_out(material: Material) -> Sequence[Section]:
+    section = sections.holdout_section(material.study)
+    return [section] if section is not None else []
+
+
+def _runs(material: Material) -> Sequence[Section]:
+    return [sections.runs_section(material.study), appendix.runs(material.study)]
+
+
+def _exclusions(material: Material) -> Sequence[Section]:
+    return [appendix.exclusions(material.study)]
+
+
+PARTS: tuple[tuple[str, tuple[Builder, ...]], ...] = (
+    ("Fits", (_fits,)),
+    ("Emergence", (_emergence,)),
+    ("Validation", (_tested, _left_out)),
+    ("Runs", (_runs,)),
+    ("Exclusions", (_exclusions,)),
+)
+"""Part by part, the builders of the report's sections. Provenance follows at the page's foot."""
