@@ -15,6 +15,7 @@ PURE = {
     "eval": ["tasks", "formats", "split", "arithmetic"],
     "analysis": [
         "surface", "envelope", "isoflop", "parametric", "kaplan", "bootstrap", "emergence",
+        "information", "truth",
         "losslaw", "least_loss",
     ],
 }  # fmt: skip

@@ -1,0 +1,94 @@
+"""Loss surfaces to simulate runs on, by name, and where their optima lie.
+
+`hoffmann` and `besiroglu` are of the form that approach 3 fits. `coupled` and `kaplan` are not:
+they show what the approaches make of runs that obey another law.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from analysis.kaplan import KaplanJoint
+from analysis.literature import HOFFMANN
+from analysis.surface import PARAMETERS, SIX_ND, Cost, FitError, Numbers, Surface
+
+SEED_NOISE = 0.0065
+"""Standard deviation of log L between six seeds of model=d16 at 1e11 FLOPs on stdlib text."""
+
+BESIROGLU = Surface(E=1.81722, A=477.83, B=2143.42, alpha=0.34731, beta=0.36717)
+"""The corrected fit to the runs of Hoffmann et al. 2022 (Besiroglu et al. 2024)."""
+
+
+class Truth(Protocol):
+    """A loss as a function of N and D."""
+
+    def loss(self, n_params: Numbers, n_tokens: Numbers) -> Numbers:
+        """The loss without noise, in the shape that the arguments broadcast to."""
+        ...
+
+
+@dataclass(frozen=True)
+class Coupled:
+    """L = E + A/N^alpha + B/D^beta + strength sqrt(A/N^alpha B/D^beta).
+
+    A misfit form: the last term ties N to D, its optima follow a power law only nearly, and no
+    choice of the five parameters describes it.
+    """
+
+    surface: Surface
+    strength: float = 0.5
+
+    def loss(self, n_params: Numbers, n_tokens: Numbers) -> Numbers:
+        s = self.surface
+        cross = (s.A / n_params**s.alpha * s.B / n_tokens**s.beta) ** 0.5
+        return s.loss(n_params, n_tokens) + self.strength * cross
+
+
+KAPLAN = KaplanJoint(6.4e13, 1.8e13, 0.076, 0.103, SIX_ND, rms=0.0, status="converged")
+"""The joint law of Kaplan et al. 2020, table 2; it has no floor."""
+
+TRUTHS: Mapping[str, Truth] = {
+    "hoffmann": HOFFMANN,
+    "besiroglu": BESIROGLU,
+    "coupled": Coupled(BESIROGLU),
+    "kaplan": KAPLAN,
+}
+
+
+def fitted_surface(fits: Mapping[str, object]) -> Surface:
+    """The parametric surface of a fits.json with its cost law.
+
+    Raises:  FitError: the file has no parametric fit with numbers in it.
+    """
+    fit, cost = fits.get("parametric"), fits.get("cost")
+    values = [fit.get(name) if isinstance(fit, Mapping) else None for name in PARAMETERS]
+    if not isinstance(cost, Mapping) or not all(isinstance(v, int | float) for v in values):
+        raise FitError(
+            "the fits hold no parametric surface (E, A, B, alpha, beta); "
+            "expected a fits.json of python -m analysis with fit.approaches=[..., parametric]"
+        )
+    return Surface(*map(float, values), cost=Cost(float(cost["k"]), float(cost["gamma"])))  # type: ignore[arg-type]
+
+
+def optimal_params(truth: Truth, cost: Cost, flops: float) -> float:
+    """N of least loss among all that cost `flops`, searched between 1 and 1e16 parameters."""
+    if isinstance(truth, Surface):
+        return float(replace(truth, cost=cost).optimal(flops).n_params)
+
+    def loss(log_n: float) -> float:
+        n_params = float(np.exp(log_n))
+        return float(truth.loss(n_params, cost.n_tokens(n_params, flops)))
+
+    end = minimize_scalar(loss, bounds=(0.0, np.log(1e16)), method="bounded")
+    return float(np.exp(end.x))
+
+
+def exponent(truth: Truth, cost: Cost, low: float, high: float) -> float:
+    """a of N_opt ~ C^a between two budgets: exact for the parametric form, the mean slope else."""
+    if isinstance(truth, Surface):
+        return float(replace(truth, cost=cost).a)
+    sizes = [optimal_params(truth, cost, flops) for flops in (low, high)]
+    return float(np.log(sizes[1] / sizes[0]) / np.log(high / low))
