@@ -2,52 +2,36 @@
 from.
 """
 
-import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 import numpy as np
 
-from analysis import intervals
+from analysis import approaches, intervals
+from analysis.approaches import Attempts, KaplanFit
 from analysis.bootstrap import Interval
 from analysis.config import FitConfig
 from analysis.counting import COUNTINGS, Counted
-from analysis.envelope import EnvelopeFit, fit_envelope
+from analysis.envelope import EnvelopeFit
 from analysis.holdout import Holdout, leave_largest_out
 from analysis.intervals import EnvelopeDraws
-from analysis.isoflop import IsoflopFit, fit_isoflop
-from analysis.kaplan import KaplanJoint, fit_frontier, fit_joint
+from analysis.isoflop import IsoflopFit
+from analysis.kaplan import KaplanJoint
 from analysis.least_loss import (
     envelope_loss_law,
     isoflop_loss_draws,
     isoflop_loss_law,
     loss_law_intervals,
 )
-from analysis.literature import HOFFMANN, fit_lbfgs
 from analysis.losslaw import LossLaw, refit_loss_law
-from analysis.parametric import ParametricFit, pose, solve
-from analysis.powerlaw import PowerLaw
+from analysis.parametric import ParametricFit
 from analysis.profile import PROFILED, Profile, profile
-from analysis.repeated import RepeatedFit, fit_repeated
-from analysis.surface import Cost, FitError, Surface
+from analysis.repeated import RepeatedFit
+from analysis.surface import Surface
 from analysis.suspicions import mixed_units
 from analysis.table import LossTable
 
 THIN_POINTS = 200_000
 """Points of training curves that the table of counting conventions looks at."""
-
-log = logging.getLogger(__name__)
-Fit = TypeVar("Fit")
-
-
-@dataclass(frozen=True)
-class KaplanFit:
-    """The joint law and the frontier laws by variable (N, D, C); reasons for what is missing."""
-
-    joint: KaplanJoint
-    frontier: dict[str, PowerLaw]
-    reasons: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -90,33 +74,18 @@ class Study:
     missing: dict[str, str] = field(default_factory=dict)
 
 
-class _Attempts:
-    """Runs fits that may not be possible and keeps the reason of each that was not."""
-
-    def __init__(self) -> None:
-        self.missing: dict[str, str] = {}
-
-    def __call__(self, name: str, fit: Callable[[], Fit]) -> Fit | None:
-        try:
-            return fit()
-        except FitError as error:
-            self.missing[name] = str(error)
-            log.debug("%s: %s", name, error)
-            return None
-
-
 def run_study(table: LossTable, config: FitConfig, counting: str = "exact") -> Study:
     """All approaches on the runs of a table that belong together (see `table.select`).
 
     Raises:  FitError: a counting convention whose columns the table lacks.
     """
-    attempt = _Attempts()
-    runs = _with_cost(table.counted(counting), config)
+    attempt = Attempts()
+    runs = approaches.with_cost(table.counted(counting), config)
     wanted = {
-        "envelope": lambda: _envelope(table, runs, config),
-        "isoflop": lambda: _isoflop(runs, config),
-        "parametric": lambda: _parametric(table, runs, config),
-        "kaplan": lambda: _kaplan(runs, config),
+        "envelope": lambda: approaches.envelope(table, runs, config),
+        "isoflop": lambda: approaches.isoflop(runs, config),
+        "parametric": lambda: approaches.parametric(table, runs, config),
+        "kaplan": lambda: approaches.kaplan(runs, config),
     }
     fits = {name: attempt(name, fit) for name, fit in wanted.items() if name in config.approaches}
     parametric = fits.get("parametric")
@@ -140,7 +109,7 @@ def run_study(table: LossTable, config: FitConfig, counting: str = "exact") -> S
         isoflop=isoflop,
         parametric=parametric,
         kaplan=fits.get("kaplan"),
-        repeated=_repeated(table, runs, config, attempt),
+        repeated=approaches.repeated(table, runs, config, attempt),
         holdout=attempt(
             "holdout", lambda: leave_largest_out(runs, config.valley, max(config.delta, 1e-6))
         ),
@@ -158,86 +127,31 @@ def run_study(table: LossTable, config: FitConfig, counting: str = "exact") -> S
     return _with_intervals(study, attempt)
 
 
-def _repeated(
-    table: LossTable, runs: Counted, config: FitConfig, attempt: _Attempts
-) -> RepeatedFit | None:
-    """The data-constrained law, where runs saw some of their tokens more than once."""
-    epochs = table.epochs()
-    if not (epochs > 1.01).any():
-        return None
-    columns = (runs.n_params, runs.n_tokens, epochs, runs.loss)
-    return attempt("repeated", lambda: fit_repeated(*columns, delta=config.delta, cost=runs.cost))
-
-
-def _with_cost(runs: Counted, config: FitConfig) -> Counted:
-    return replace(runs, cost=Cost()) if config.cost == "6nd" else runs
-
-
-def _envelope(
-    table: LossTable, runs: Counted, config: FitConfig, most_points: int = 10**8
-) -> EnvelopeFit:
-    if not len(table.curves):
-        raise FitError("the table has no training curves; the envelope needs losses along training")
-    return fit_envelope(table.training_curves(runs).thinned(most_points), config.envelope)
-
-
-def _isoflop(runs: Counted, config: FitConfig) -> IsoflopFit:
-    rows = np.isfinite(runs.budget)
-    if not rows.any():
-        raise FitError("no group of runs shares a compute budget; add a column flops_budget")
-    used = runs.take(np.flatnonzero(rows))
-    return fit_isoflop(used.budget, used.n_params, used.n_tokens, used.loss, curve=config.valley)
-
-
-def _parametric(table: LossTable, runs: Counted, config: FitConfig) -> ParametricFit:
-    weights = None
-    if config.weights is not None:
-        if config.weights not in table.runs:
-            raise FitError(f"fit.weights={config.weights} is no column of the runs")
-        weights = table.runs[config.weights].to_numpy(dtype=float)
-    columns = (runs.n_params, runs.n_tokens, runs.loss)
-    problem = pose(
-        *columns, weights, config.delta, config.reduction, config.above, config.fixed, runs.cost
-    )
-    return fit_lbfgs(problem, [HOFFMANN])[0] if config.solver == "lbfgs" else solve(problem)
-
-
-def _kaplan(runs: Counted, config: FitConfig) -> KaplanFit:
-    attempt = _Attempts()
-    columns = {"N": runs.n_params, "D": runs.n_tokens, "C": runs.flops}
-    laws = {
-        name: attempt(name, lambda x=x: fit_frontier(x, runs.loss)) for name, x in columns.items()
-    }
-    joint = fit_joint(
-        runs.n_params, runs.n_tokens, runs.loss, delta=max(config.delta, 1e-6), cost=runs.cost
-    )
-    frontier = {name: law for name, law in laws.items() if law is not None}
-    return KaplanFit(joint, frontier, attempt.missing)
-
-
 def _countings(table: LossTable, config: FitConfig) -> tuple[CountingRow, ...]:
     """The exponents under every convention that the table has the columns for, without
     intervals.
     """
     rows = []
     for counting in COUNTINGS:
-        attempt = _Attempts()
-        runs = attempt(counting, lambda c=counting: _with_cost(table.counted(c), config))
+        attempt = Attempts()
+        runs = attempt(counting, lambda c=counting: approaches.with_cost(table.counted(c), config))
         if runs is None:
             continue
         fits = {
             "envelope": attempt(
-                "envelope", lambda r=runs: _envelope(table, r, config, THIN_POINTS)
+                "envelope", lambda r=runs: approaches.envelope(table, r, config, THIN_POINTS)
             ),
-            "isoflop": attempt("isoflop", lambda r=runs: _isoflop(r, config)),
-            "parametric": attempt("parametric", lambda r=runs: _parametric(table, r, config)),
+            "isoflop": attempt("isoflop", lambda r=runs: approaches.isoflop(r, config)),
+            "parametric": attempt(
+                "parametric", lambda r=runs: approaches.parametric(table, r, config)
+            ),
         }
         a = {name: fit.a for name, fit in fits.items() if fit is not None and np.isfinite(fit.a)}
         rows.append(CountingRow(counting, a, float(runs.cost.k), float(runs.cost.gamma)))
     return tuple(rows)
 
 
-def _with_intervals(study: Study, attempt: _Attempts) -> Study:
+def _with_intervals(study: Study, attempt: Attempts) -> Study:
     """The study with bootstrap and profile intervals of whatever was fitted."""
     config, fit = study.config, study.parametric
     found: dict[str, dict[str, Interval]] = {}
