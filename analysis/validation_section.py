@@ -89,7 +89,7 @@ def verdict(made: Validation) -> str:
 def slice_figure(study: Study, made: Validation) -> Figure:
     """The fitted surface cut at the budget, with its band, and the seeds of both cells."""
     sizes = np.array([cell.n_params for cell in made.cells])
-    n_params = np.geomspace(sizes.min() / 4, sizes.max() * 3, 120)
+    n_params = np.geomspace(sizes.min() / 3, sizes.max() * 2.5, 120)
     with styled():
         figure, (axes,) = new_figure(1, width=7.5, height=4.2)
         fit = study.parametric
@@ -142,9 +142,13 @@ def _words(made: Validation) -> list[str]:
         "scatter comes on top. None of these runs is in the fit."
     )
     if not made.scores:
-        words.append("No evaluation of these checkpoints: python -m eval sweep=" + made.source)
-    elif len(made.scores) > MOST_SCORES:
-        words.append(f"{len(made.scores)} evaluations, of which {MOST_SCORES} are shown.")
+        words.append(f"No evaluation of these checkpoints; python -m eval sweep={made.source}")
+    else:
+        shown = f", of which {MOST_SCORES} are shown" if len(made.scores) > MOST_SCORES else ""
+        words.append(
+            f"{len(made.scores)} metrics of evaluations{shown}; at 95 %, one in twenty differs by "
+            f"chance alone."
+        )
     return [*words, *made.notes]
 
 
