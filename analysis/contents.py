@@ -14,6 +14,7 @@ from analysis.config import AnalysisConfig
 from analysis.results import plain
 from analysis.section import Part, Section
 from analysis.study import Study
+from analysis.surface import FitError
 from analysis.table import LossTable
 from train.record import write_json
 
@@ -78,6 +79,23 @@ def _tested(material: Material) -> Sequence[Section]:
     return [validation_section(material.study, test, index) for index, test in enumerate(made)]
 
 
+def _ground_truth(material: Material) -> Sequence[Section]:
+    """Fitted floors against the entropy, and entropy.json, where the data's entropy is known."""
+    from analysis.entropy import study_floors
+    from analysis.entropy_section import TITLE, entropy_json, entropy_section, verdict
+
+    study = material.study
+    try:
+        made = study_floors(study.table, study.config, study.runs.counting)
+    except FitError as error:
+        return [Section(TITLE, [f"Not compared: {error}."])]
+    if made is None:
+        return []
+    write_json(material.directory / "entropy.json", plain(entropy_json(made)))
+    print(verdict(study, made))
+    return [entropy_section(study, made)]
+
+
 def _left_out(material: Material) -> Sequence[Section]:
     section = sections.holdout_section(material.study)
     return [section] if section is not None else []
@@ -94,7 +112,7 @@ def _exclusions(material: Material) -> Sequence[Section]:
 PARTS: tuple[tuple[str, tuple[Builder, ...]], ...] = (
     ("Fits", (_fits,)),
     ("Emergence", (_emergence,)),
-    ("Validation", (_tested, _left_out)),
+    ("Validation", (_tested, _ground_truth, _left_out)),
     ("Runs", (_runs,)),
     ("Exclusions", (_exclusions,)),
 )
