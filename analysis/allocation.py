@@ -124,8 +124,16 @@ def _least_loss(study: Study, name: str, flops: float) -> tuple[float, Interval,
     if law.status == "degenerate":
         return float("nan"), NO_INTERVAL, law.reason
     draws = study.loss_draws.get(name)
-    interval = NO_INTERVAL if draws is None else percentile_interval(np.ravel(draws(flops)))
-    return float(law(flops)), interval, law.reason
+    if draws is None:
+        return (
+            float(law(flops)),
+            NO_INTERVAL,
+            study.missing.get(f"{name} loss interval", law.reason),
+        )
+    if flops > study.runs.flops.max() * 1.05 and not law.foretells:
+        reason = f"{law.reason}, whose interval beyond the runs would be too narrow to print"
+        return float(law(flops)), NO_INTERVAL, reason
+    return float(law(flops)), percentile_interval(np.ravel(draws(flops))), law.reason
 
 
 def _from_surface(study: Study, flops: float) -> Advice:

@@ -11,6 +11,7 @@ from pathlib import Path
 from analysis import appendix, sections
 from analysis.allocation import Advice
 from analysis.config import AnalysisConfig
+from analysis.least_loss_section import least_loss_section
 from analysis.results import plain
 from analysis.section import Part, Section
 from analysis.study import Study
@@ -48,6 +49,11 @@ def parts(material: Material) -> list[Part]:
 
 def _fits(material: Material) -> Sequence[Section]:
     return sections.study_sections(material.study, material.advice)
+
+
+def _least_loss(material: Material) -> Sequence[Section]:
+    section = least_loss_section(material.study)
+    return [section] if section is not None else []
 
 
 def _emergence(material: Material) -> Sequence[Section]:
@@ -110,7 +116,7 @@ def _exclusions(material: Material) -> Sequence[Section]:
 
 
 PARTS: tuple[tuple[str, tuple[Builder, ...]], ...] = (
-    ("Fits", (_fits,)),
+    ("Fits", (_fits, _least_loss)),
     ("Emergence", (_emergence,)),
     ("Validation", (_tested, _ground_truth, _left_out)),
     ("Runs", (_runs,)),

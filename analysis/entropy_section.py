@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.entropy import Floor, FloorStudy
+from analysis.least_loss_section import draw_least_losses
 from analysis.section import FigureSpec, Section, TableSpec
 from analysis.study import Study
 from analysis.style import (
@@ -70,16 +71,9 @@ def floors_figure(study: Study, made: FloorStudy) -> Figure:
 
 def _draw_losses(axes: Axes, study: Study, made: FloorStudy) -> None:
     flops, loss = np.array(made.least).T
-    fine = np.geomspace(flops.min() / 1.5, flops.max() * 30, 100)
-    for name, law in study.loss_laws.items():
-        if law.status != "degenerate":
-            axes.plot(fine, law(fine), color=APPROACH_COLOURS[name], label=name)
-    if study.parametric is not None and study.parametric.usable:
-        best = study.parametric.optimal(fine).loss
-        axes.plot(fine, best, color=APPROACH_COLOURS["parametric"], label="parametric", ls="--")
-    axes.scatter(flops, loss, color=INK, s=16, zorder=4, label="least loss that ran")
+    draw_least_losses(axes, study, float(flops.max()) * 1000)
+    axes.scatter(flops, loss, color=INK, s=16, zorder=5, label="least loss that ran")
     axes.axhline(made.entropy, color=INK, lw=1, ls=(0, (6, 3)), label="entropy of the data")
-    axes.set(xscale="log", yscale="log", xlabel="compute C (FLOPs)", ylabel="loss (nats/token)")
     axes.set_title("Least loss against compute")
     axes.legend()
     log_ticks(axes, "x")

@@ -49,6 +49,14 @@ class LossLaw:
         """Whether the points could tell E from 0; a law of three points, or at the bound, can't."""
         return self.n_points >= FLOOR_POINTS and self.status == "converged"
 
+    @property
+    def foretells(self) -> bool:
+        """Whether its draws say how far it may be off beyond the points: not a power law through
+        three of them, whose interval at ten times the compute held the truth in 14 % of simulated
+        sweeps (benchmarks/coverage.py).
+        """
+        return self.n_points >= FLOOR_POINTS
+
 
 def fit_loss_law(flops: np.ndarray, loss: np.ndarray, errors: np.ndarray | None = None) -> LossLaw:
     """L = E + k C^-g, E >= 0, by weighted least squares on relative losses.
