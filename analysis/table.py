@@ -134,8 +134,10 @@ def as_numbers(frame: pd.DataFrame, name: str) -> np.ndarray:
 def clean(table: LossTable) -> LossTable:
     """Exclude rows that no law can use: numbers not positive and finite, runs that occur twice.
 
-    Raises:  TableError: nothing remains; the message says what the first reason was.
+    Raises:  TableError: nothing remains (the message says what the first reason was), or trained
+             runs among simulated ones.
     """
+    table = _of_one_origin(table)
     for name in NUMBERS:
         values = table.numbers(name)
         bad = ~(np.isfinite(values) & (values > 0))
@@ -153,6 +155,23 @@ def clean(table: LossTable) -> LossTable:
         raise TableError(
             f"{', '.join(table.sources)} has no usable run: {len(table.excluded)} excluded, "
             f"first reason: {first}"
+        )
+    return table
+
+
+def _of_one_origin(table: LossTable) -> LossTable:
+    """The table, with a warning where its losses are simulated; runs of two origins don't mix."""
+    origins = sorted(set(table.texts("simulated")))
+    if len(origins) > 1:
+        named = "; ".join(f"simulated on {name}" if name else "trained" for name in origins)
+        raise TableError(
+            f"{', '.join(table.sources)} mix runs of {len(origins)} origins ({named}), which no "
+            f"fit may join; analyse them apart"
+        )
+    if origins and origins[0]:
+        return table.warned(
+            f"Nothing was trained here: the losses of all {len(table)} runs are simulated "
+            f"({origins[0]})"
         )
     return table
 

@@ -5,8 +5,8 @@ they show what the approaches make of runs that obey another law.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -50,12 +50,39 @@ class Coupled:
 KAPLAN = KaplanJoint(6.4e13, 1.8e13, 0.076, 0.103, SIX_ND, rms=0.0, status="converged")
 """The joint law of Kaplan et al. 2020, table 2; it has no floor."""
 
+FORMS: Mapping[str, Any] = {form.__name__: form for form in (Surface, Coupled, KaplanJoint)}
+
 TRUTHS: Mapping[str, Truth] = {
     "hoffmann": HOFFMANN,
     "besiroglu": BESIROGLU,
     "coupled": Coupled(BESIROGLU),
     "kaplan": KAPLAN,
 }
+
+
+def truth_json(truth: Truth) -> dict[str, Any]:
+    """A truth as JSON values; `truth_of_json` is the inverse."""
+    if not isinstance(truth, Surface | Coupled | KaplanJoint):
+        raise FitError(
+            f"a {type(truth).__name__} can't be stored; expected one of {', '.join(FORMS)}"
+        )
+    return {"form": type(truth).__name__, **asdict(truth)}
+
+
+def truth_of_json(content: Mapping[str, Any]) -> Truth:
+    """The truth that `truth_json` wrote.
+
+    Raises:  FitError: another form, or other fields.
+    """
+    values = {name: value for name, value in content.items() if name != "form"}
+    try:
+        if content["form"] == "Coupled":
+            values["surface"] = truth_of_json({"form": "Surface", **values["surface"]})
+        else:
+            values["cost"] = Cost(**values["cost"])
+        return FORMS[content["form"]](**values)
+    except (KeyError, TypeError) as error:
+        raise FitError(f"{content!r:.80} is not a stored loss surface ({error})") from error
 
 
 def fitted_surface(fits: Mapping[str, object]) -> Surface:

@@ -41,7 +41,11 @@ def launch(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Write the plan, train what is not done, gather the results."""
     from sweeps.launch import tasks_of, write_sweep
     from sweeps.plan import make_plan
+    from sweeps.simulate import require_trained
 
+    if config.launcher.kind == "simulate":
+        return simulate(config, overrides, console)
+    require_trained(config.root, config.sweep.surface)
     made = make_plan(config)
     if config.launcher.kind == "slurm" and config.launcher.dry_run:
         return show_scripts(config, tasks_of(made), console)
@@ -60,11 +64,31 @@ def launch(config: SweepConfig, overrides: list[str], console: Console) -> int:
     return _train(config, tasks, len(made.runs), written.run_dirs, console)
 
 
+def simulate(config: SweepConfig, overrides: list[str], console: Console) -> int:
+    """Draw what is not there yet from a loss surface instead of training it, and gather."""
+    from sweeps.plan import make_plan
+    from sweeps.simulate import simulate as draw
+
+    made = make_plan(config)
+    composed = config_as_yaml(config) if config.validates else config_text("sweep", overrides)
+    n_new, label = draw(made, config, composed)
+    console.print(
+        f"{config.sweep.name}: {len(made.runs)} runs, {n_new} simulated now on {label}; "
+        f"{len(made.expansion.dropped)} cells dropped (plan.jsonl); nothing was trained",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return collect(config, overrides, console)
+
+
 def retry(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Train again what went wrong, chosen by status."""
     from sweeps.manage import prepare_retry, to_retry
+    from sweeps.simulate import require_trained
     from sweeps.slurm import jobs_of
     from sweeps.store import run_dirs
+
+    require_trained(config.root)
 
     jobs = jobs_of(config.root)
     tasks = prepare_retry(to_retry(config.root, config.only_names, jobs), jobs)

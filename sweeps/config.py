@@ -48,7 +48,8 @@ class SweepConfig:
 
     @property
     def root(self) -> Path:
-        return Path(self.out) if self.out else Path("results") / self.sweep.name
+        simulated = "-simulated" if self.launcher.kind == "simulate" else ""
+        return Path(self.out) if self.out else Path("results") / (self.sweep.name + simulated)
 
     @property
     def validates(self) -> bool:
@@ -73,9 +74,14 @@ class SweepConfig:
         return replace(self.runtime, threads=self.launcher.threads)
 
     def settled(self) -> "SweepConfig":
-        """The same configuration with the launcher's threads filled in from the runs'."""
+        """The same configuration with the launcher's threads filled in from the runs'.
+
+        Simulated runs take no time, so that no speed need be measured for them.
+        """
         threads = self.launcher.threads_per_worker or self.runtime.threads
-        return replace(self, launcher=replace(self.launcher, threads_per_worker=threads))
+        calibrate = self.calibrate and self.launcher.kind != "simulate"
+        launcher = replace(self.launcher, threads_per_worker=threads)
+        return replace(self, launcher=launcher, calibrate=calibrate)
 
     @property
     def only_names(self) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from train.spec import one_of, require
 
-LAUNCHERS = ("inline", "pool", "slurm")
+LAUNCHERS = ("inline", "pool", "slurm", "simulate")
 
 _OPTIONAL = ("workers", "threads_per_worker", "memory_gb")
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
@@ -13,7 +13,7 @@ _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class LauncherSpec:
-    """Settings of the inline, pool and slurm launchers; a launcher ignores what is another's.
+    """Settings of the launchers; each ignores what is another's, and inline and simulate all.
 
     pool: `workers` processes (default: as many as there are cores for) of `threads_per_worker`
     threads each (default: `runtime.threads`); on GPUs, `runs_per_device` on each of `devices`

@@ -105,15 +105,26 @@ class GridSpec:
 class SweepSpec:
     """A named union of grids; `seeds` and `bounds` hold for grids that set none of their own.
 
-    Without grids it names a directory, and can't be expanded.
+    Without grids it names a directory, and can't be expanded. The rest is for simulation
+    (`sweeps.simulate`): the `surface` that losses are drawn from, the `noise` of log L between
+    seeds (default: a measured one), and by what share the smallest model is undertuned.
     """
 
     name: str = "sweep"
     seeds: list[int] = field(default_factory=lambda: [0])
     bounds: Bounds = field(default_factory=Bounds)
     grids: dict[str, GridSpec] = field(default_factory=dict)
+    surface: str | None = None
+    noise: float | None = None
+    undertuning: float = 0.0
 
     def __post_init__(self) -> None:
+        for name in ("noise", "undertuning"):
+            value = getattr(self, name)
+            require(
+                value is None or 0 <= value < 1,
+                f"sweep.{name}={value} must lie in [0, 1): it is a share of the loss",
+            )
         for what, name in [("sweep.name", self.name), *(("a grid's name", g) for g in self.grids)]:
             require(
                 _NAME.fullmatch(str(name)) is not None,

@@ -98,7 +98,8 @@ class RunRecord:
     """One finished (or diverged) run: a row of runs.parquet. Losses are nats per token.
 
     `flops` is what ran under the design's count; `flops_spent` leaves out what a branch reused
-    (no run branches yet, so the two are equal).
+    (no run branches yet, so the two are equal). `simulated` says what the losses were drawn from
+    where nothing was trained, and is empty for a trained run.
     """
 
     run_id: str
@@ -146,6 +147,7 @@ class RunRecord:
     peak_memory_bytes: int | None = None
     checkpoint: str = "checkpoint"
     message: str = ""
+    simulated: str = ""
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:

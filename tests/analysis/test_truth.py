@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,8 @@ from analysis.truth import (
     exponent,
     fitted_surface,
     optimal_params,
+    truth_json,
+    truth_of_json,
 )
 
 COST = Cost(20.0, 0.9)
@@ -51,3 +55,14 @@ def test_a_fits_file_is_a_surface():
 def test_fits_without_numbers_are_no_surface(fits):
     with pytest.raises(FitError, match="no parametric surface"):
         fitted_surface(fits)
+
+
+@pytest.mark.parametrize("truth", [*TRUTHS.values(), Surface(1.0, 2.0, 3.0, 0.4, 0.5, COST)])
+def test_a_truth_survives_json(truth):
+    assert truth_of_json(json.loads(json.dumps(truth_json(truth)))) == truth
+
+
+@pytest.mark.parametrize("content", [{}, {"form": "Plane"}, {"form": "Surface", "E": 1.0}])
+def test_other_content_is_no_truth(content):
+    with pytest.raises(FitError, match="not a stored loss surface"):
+        truth_of_json(content)
