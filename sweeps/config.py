@@ -8,9 +8,30 @@ from sweeps.launchers import LauncherSpec
 from sweeps.predict import ValidateSpec
 from sweeps.spec import SweepSpec
 from train.job import RuntimeSpec, TrackerSpec
-from train.spec import DataSpec, HorizonSpec, ModelSpec, OptimSpec, RunSpec, ScheduleSpec, one_of
+from train.spec import (
+    DataSpec,
+    HorizonSpec,
+    ModelSpec,
+    OptimSpec,
+    RunSpec,
+    ScheduleSpec,
+    one_of,
+    require,
+)
 
 ACTIONS = ("plan", "launch", "status", "retry", "cancel", "clean", "collect", "sync")
+
+
+@dataclass(frozen=True)
+class AssumedData:
+    """What a plan takes for granted of a hub dataset that is not on this machine (each part)."""
+
+    n_train_tokens: float
+    vocab_size: int
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            require(value >= 1, f"assume.{name}={value} must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -19,6 +40,7 @@ class SweepConfig:
 
     `scale_memory` and `scale_time` multiply a Slurm job's resources on retry. `sweep_fit` names a
     fitted sweep to test as `validate` says (`sweeps.validate`); `force` accepts a degenerate fit.
+    `assume` stands in for hub data in a plan, and `plan_only` is why a sweep is not for launching.
     """
 
     data: DataSpec
@@ -41,6 +63,8 @@ class SweepConfig:
     sweep_fit: str | None = None
     validate: ValidateSpec | None = None
     force: bool = False
+    assume: AssumedData | None = None
+    plan_only: str | None = None
 
     def __post_init__(self) -> None:
         one_of("action", self.action, ACTIONS)

@@ -9,11 +9,12 @@ from rich.table import Table
 
 from sweeps.config import SweepConfig
 from sweeps.cost import Speed, makespan, predicted_seconds
+from sweeps.facts import FactsOnHand, require_launchable
 from sweeps.grid import Expansion, PlannedRun, expand, short_number
+from sweeps.outlay import disk_bytes, outlay_lines
 from sweeps.slots import gpu_names, make_slots, usable_cores, visible_devices
 from sweeps.state import RunState, read_state
 from sweeps.store import placed
-from train.data import describe
 
 SHOWN_ROWS = 60
 
@@ -27,6 +28,7 @@ class Plan:
     seconds: list[float | None]
     statuses: dict[str, str]
     workers: int
+    assumed: tuple[str, ...] = ()
 
     @property
     def runs(self) -> list[PlannedRun]:
@@ -46,16 +48,10 @@ class Plan:
 def make_plan(config: SweepConfig) -> Plan:
     """Expand a sweep, look up what is done, and predict the cost of the rest.
 
-    Raises:  IsoflopError: a sweep or its data that can't work.
+    Raises:  IsoflopError: a sweep or its data that can't work, or one that is a plan alone.
     """
-    lookup: dict[str, Any] = {}
-
-    def facts(data: Any, seq_len: int) -> Any:
-        key = f"{data!r}|{seq_len}"
-        if key not in lookup:
-            lookup[key] = describe(data, seq_len)
-        return lookup[key]
-
+    require_launchable(config)
+    facts = FactsOnHand(config)
     expansion = expand(config.sweep, config.base, facts, config.run_settings, config.tracker)
     places = placed(config.root, expansion.runs)
     states = {
@@ -74,6 +70,7 @@ def make_plan(config: SweepConfig) -> Plan:
             for run in expansion.runs
         },
         workers=_workers(config, devices),
+        assumed=tuple(facts.assumed.values()),
     )
 
 
@@ -104,6 +101,8 @@ def print_plan(plan: Plan, config: SweepConfig, console: Console) -> None:
     if len(plan.expansion.left_out) > SHOWN_ROWS:
         console.print(f"... and {len(plan.expansion.left_out) - SHOWN_ROWS} more cells left out")
     console.print(_totals(plan, config))
+    for line in (*plan.assumed, *outlay_lines(plan.runs, plan.workers, _gpus_a_run(config))):
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def plan_json(plan: Plan, config: SweepConfig) -> dict[str, Any]:
@@ -112,6 +111,8 @@ def plan_json(plan: Plan, config: SweepConfig) -> dict[str, Any]:
         "sweep": config.sweep.name,
         "root": str(config.root),
         "wall_seconds": plan.wall_seconds(),
+        "disk_bytes": disk_bytes(plan.runs, plan.workers).total,
+        "assumed": list(plan.assumed),
         "runs": [
             {
                 "run_id": run.run_id,
@@ -135,7 +136,7 @@ def _speeds(config: SweepConfig, devices: list[str]) -> list[Speed]:
     """Measured speeds of what the runs will train on; none where that is not this machine."""
     if not config.calibrate:
         return []
-    for_gpu = config.launcher.gpus > 0 if config.launcher.kind == "slurm" else bool(devices)
+    for_gpu = _gpus_a_run(config) > 0 or (config.launcher.kind != "slurm" and bool(devices))
     if for_gpu and not gpu_names():
         return []
     from sweeps.calibrate import speeds
@@ -167,6 +168,14 @@ def _workers(config: SweepConfig, devices: list[str]) -> int:
     if launcher.kind == "slurm":
         return launcher.max_parallel * launcher.runs_per_gpu
     return len(make_slots(launcher, usable_cores(), devices))
+
+
+def _gpus_a_run(config: SweepConfig) -> int:
+    """GPUs that each run is meant to have, here or elsewhere; 0 for a sweep on CPUs."""
+    launcher = config.launcher
+    if launcher.kind == "slurm" and launcher.gpus:
+        return launcher.gpus * launcher.nodes
+    return int(config.runtime.device == "cuda")
 
 
 def _rows(plan: Plan) -> list[list[str]]:

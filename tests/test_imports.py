@@ -10,8 +10,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("train", "sweeps", "eval", "analysis")
 
 PURE = {
-    "train": ["spec", "job", "flops", "shapes", "hparams", "schedule", "batches", "resolve"],
-    "sweeps": ["spec", "grid", "merge"],
+    "train": ["spec", "job", "flops", "peaks", "shapes", "hparams", "schedule", "batches", "resolve"],
+    "sweeps": ["spec", "grid", "merge", "cost", "outlay", "predict"],
     "eval": ["tasks", "formats", "split", "arithmetic"],
     "analysis": [
         "surface", "envelope", "isoflop", "parametric", "kaplan", "bootstrap", "emergence",

@@ -8,20 +8,8 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from train.job import RuntimeSpec
+from train.peaks import PEAK_BF16_FLOPS
 from train.spec import IsoflopError, RunSpec
-
-PEAK_BF16_FLOPS = {
-    "B200": 2250e12,
-    "H200": 989e12,
-    "H100": 989e12,
-    "A100": 312e12,
-    "L40S": 362e12,
-    "L4": 121e12,
-    "RTX 4090": 165e12,
-    "V100": 125e12,
-    "T4": 65e12,
-}
-"""Dense bf16 (fp16 before Ampere) peaks of the SXM or largest variant, from data sheets."""
 
 COMPILE_PAYS_FLOPS = {"cuda": 1e16, "cpu": 1e14}
 """Run cost from which compiling, some tens of seconds, is repaid (auto)."""

@@ -33,13 +33,17 @@ class HubOptions:
         require(self.max_chars >= 1, f"max_chars={self.max_chars} must be at least 1")
 
 
+def is_here(options: HubOptions) -> bool:
+    """Whether the dataset was downloaded before, so that nothing is fetched by reading it."""
+    return (_directory(options) / "done.json").exists()
+
+
 def fetch(options: HubOptions) -> list[Path]:
     """Parquet parts of the dataset's text, downloaded where missing; continues an interrupted one.
 
     Raises:  SpecError: no such dataset, configuration, split or field, or no network.
     """
-    name = hashlib.sha256(canonical_json(asdict(options)).encode()).hexdigest()[:16]
-    directory = cache_dir() / "hub" / name
+    directory = _directory(options)
     done = directory / "done.json"
     if not done.exists():
         directory.mkdir(parents=True, exist_ok=True)
@@ -47,6 +51,11 @@ def fetch(options: HubOptions) -> list[Path]:
         write_json(done, {"n_chars": n_chars, **asdict(options)})
     read_json(done)
     return sorted(directory.glob("part-*.parquet"))
+
+
+def _directory(options: HubOptions) -> Path:
+    name = hashlib.sha256(canonical_json(asdict(options)).encode()).hexdigest()[:16]
+    return cache_dir() / "hub" / name
 
 
 def _download(options: HubOptions, directory: Path) -> int:
