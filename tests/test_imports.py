@@ -10,7 +10,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("train", "sweeps", "eval", "analysis")
 
 PURE = {
-    "train": ["spec", "job", "flops", "peaks", "shapes", "hparams", "schedule", "batches", "resolve"],
+    "train": [
+        "spec", "job", "flops", "peaks", "shapes", "hparams", "schedule", "batches", "resolve",
+    ],
     "sweeps": ["spec", "grid", "merge", "cost", "outlay", "predict"],
     "eval": ["tasks", "formats", "split", "arithmetic"],
     "analysis": [

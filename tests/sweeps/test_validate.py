@@ -141,7 +141,7 @@ def test_other_data_than_the_fitted_runs_is_refused_unless_forced(fitted, tmp_pa
 
         return replace(describe(data, seq_len), fingerprint="0" * 16)
 
-    monkeypatch.setattr("sweeps.plan.describe", other)
+    monkeypatch.setattr("sweeps.facts.describe", other)
     with pytest.raises(PredictionError, match="losses would not compare"):
         settled(tmp_path / "test", fitted)
     assert settled(tmp_path / "test", fitted, "force=true") is not None
