@@ -102,6 +102,19 @@ def _ground_truth(material: Material) -> Sequence[Section]:
     return [entropy_section(study, made)]
 
 
+def _recovered(material: Material) -> Sequence[Section]:
+    """Estimates against the truth, and recovery.json, where the runs are simulated."""
+    from analysis.recovery_section import recoveries, recovery_json, recovery_section
+
+    found = recoveries(material.study)
+    if found is None:
+        return []
+    rows, said = found
+    write_json(material.directory / "recovery.json", plain(recovery_json(rows)))
+    print(said)
+    return [recovery_section(rows, said)]
+
+
 def _left_out(material: Material) -> Sequence[Section]:
     section = sections.holdout_section(material.study)
     return [section] if section is not None else []
@@ -118,7 +131,7 @@ def _exclusions(material: Material) -> Sequence[Section]:
 PARTS: tuple[tuple[str, tuple[Builder, ...]], ...] = (
     ("Fits", (_fits, _least_loss)),
     ("Emergence", (_emergence,)),
-    ("Validation", (_tested, _ground_truth, _left_out)),
+    ("Validation", (_tested, _ground_truth, _recovered, _left_out)),
     ("Runs", (_runs,)),
     ("Exclusions", (_exclusions,)),
 )

@@ -1,0 +1,61 @@
+"""What the fits of a simulated sweep should have found: the truth against every estimate."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.bootstrap import Interval
+from analysis.study import Study
+from analysis.surface import Surface
+from analysis.truth import Truth, exponent
+
+APPROACHES = ("envelope", "isoflop", "parametric")
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """One quantity by one approach: its true value, the estimate and its 95 % interval."""
+
+    approach: str
+    quantity: str
+    truth: float
+    estimate: float
+    interval: Interval
+
+    @property
+    def held(self) -> bool | None:
+        """Whether the interval holds the truth; None without an interval."""
+        low, high = self.interval
+        return bool(low <= self.truth <= high) if np.isfinite([low, high]).all() else None
+
+
+def recovered(study: Study, truth: Truth) -> list[Recovered]:
+    """Every exponent that was fitted, and E, alpha and beta where the truth has them.
+
+    The true exponents are under the runs' own cost law; those of a misfit form are its mean slope
+    over the budgets that ran.
+    """
+    cost, flops = study.runs.cost, study.runs.flops
+    a = exponent(truth, cost, float(flops.min()), float(flops.max()))
+    true = {"a": a, "b": 1 - float(cost.gamma) * a}
+    if isinstance(truth, Surface):
+        true |= {name: float(getattr(truth, name)) for name in ("alpha", "beta", "E")}
+    rows = []
+    for approach in APPROACHES:
+        fit, intervals = getattr(study, approach), study.intervals.get(approach, {})
+        for name, value in true.items():
+            estimate = getattr(fit, name, float("nan"))
+            if np.isfinite(estimate):
+                interval = intervals.get(name, (float("nan"), float("nan")))
+                rows.append(Recovered(approach, name, value, float(estimate), interval))
+    return rows
+
+
+def verdict(rows: list[Recovered], surface: str) -> str:
+    """In one sentence: how many intervals hold the truth, and which don't."""
+    judged = [row for row in rows if row.held is not None]
+    missed = ", ".join(f"{row.quantity} of {row.approach}" for row in judged if not row.held)
+    return (
+        f"Simulated on {surface}: {sum(bool(row.held) for row in judged)} of {len(judged)} "
+        f"intervals hold the truth" + (f"; not {missed}" if missed else "")
+    )

@@ -1,0 +1,63 @@
+"""The report's section on simulated runs: what the fits should have found, and what they found."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from analysis.recovery import Recovered, recovered, verdict
+from analysis.section import Section, TableSpec
+from analysis.study import Study
+from analysis.style import number, span
+from analysis.truth import truth_of_json
+from train.record import read_json
+
+SIMULATION = "simulation.json"
+"""What `python -m sweeps launcher=simulate` leaves beside a sweep's sweep.yaml."""
+
+
+def simulated_by(sources: Sequence[str]) -> dict[str, Any] | None:
+    """The simulation that the runs are of; None where they were trained, or are of several."""
+    found = [read_json(path) for source in sources if (path := Path(source) / SIMULATION).is_file()]
+    alike = len(found) == len(sources) and all(content == found[0] for content in found)
+    return found[0] if found and alike else None
+
+
+def recoveries(study: Study) -> tuple[list[Recovered], str] | None:
+    """Truth against estimate, and the verdict in words; None where runs were trained."""
+    simulation = simulated_by(study.table.sources)
+    if simulation is None:
+        return None
+    rows = recovered(study, truth_of_json(simulation["truth"]))
+    tuned = simulation["undertuning"]
+    how = f", small models undertuned by up to {100 * tuned:g} %" if tuned else ""
+    return rows, verdict(rows, f"{simulation['surface']}, noise {simulation['noise']:g}{how}")
+
+
+def recovery_section(rows: list[Recovered], said: str) -> Section:
+    """The table of truths and estimates under its verdict."""
+    words = {True: "yes", False: "no", None: "–"}
+    cells = [
+        [
+            row.approach,
+            row.quantity,
+            number(row.truth, 4),
+            number(row.estimate, 4),
+            span(row.interval),
+            words[row.held],
+        ]
+        for row in rows
+    ]
+    columns = ["approach", "quantity", "truth", "estimate", "95 % interval", "holds the truth"]
+    about = (
+        "Nothing was trained: losses were drawn from a known surface, so that every estimate has a "
+        "true value to be held against. True exponents are under the runs' own cost law."
+    )
+    return Section(
+        "Truth against estimate", [f"{said}.", about], [], [TableSpec("Recovered", columns, cells)]
+    )
+
+
+def recovery_json(rows: list[Recovered]) -> list[dict[str, Any]]:
+    """The rows as plain values; non-finite numbers are left to `results.plain`."""
+    return [{**asdict(row), "held": row.held} for row in rows]
