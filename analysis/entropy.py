@@ -5,7 +5,6 @@ entropy is what the E of L = E + A/N^alpha + B/D^beta and of L = E + k C^-g shou
 Kaplan et al. have no floor.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,11 +16,9 @@ from analysis.config import FitConfig
 from analysis.counting import COUNTINGS, Counted
 from analysis.least_loss import envelope_loss_law, isoflop_loss_draws, isoflop_loss_law
 from analysis.losslaw import LossLaw, refit_loss_law
+from analysis.profile import profile
 from analysis.surface import FitError
 from analysis.table import LossTable
-
-RESAMPLES = 400
-"""Resamples an interval; every part of the runs and every counting is fitted with as many."""
 
 FITTED = ("parametric", "isoflop", "envelope")
 NO_INTERVAL: Interval = (float("nan"), float("nan"))
@@ -104,7 +101,10 @@ def floors_of(table: LossTable, config: FitConfig, counting: str) -> list[Floor]
     runs = attempt("counting", lambda: approaches.with_cost(table.counted(counting), config))
     if runs is None:
         return [_none(name, counting, table, attempt.missing["counting"]) for name in FITTED]
-    weights = attempt("draws", lambda: intervals.counts(table.runs, config, RESAMPLES))
+    n_draws = intervals.n_resamples(config, len(runs))
+    weights = None
+    if n_draws:
+        weights = attempt("draws", lambda: intervals.counts(table.runs, config, n_draws))
     makers = {"parametric": _parametric, "isoflop": _isoflop, "envelope": _envelope}
     found = []
     for name in FITTED:
@@ -124,7 +124,9 @@ def _parametric(
 ) -> Floor:
     fit = approaches.parametric(table, runs, config)
     interval = NO_INTERVAL
-    if weights is not None and fit.status == "converged":
+    if fit.status == "converged" and config.interval == "profile":
+        interval = profile(fit, "E").interval
+    elif fit.status == "converged" and weights is not None:
         interval = intervals.parametric_intervals(intervals.parametric_draws(fit, weights))["E"]
     shown = float(fit.E) if fit.usable else float("nan")
     return _floor("parametric", runs, shown, interval, fit.status, fit.reason)
@@ -137,7 +139,9 @@ def _isoflop(
     law = isoflop_loss_law(fit)
     drawn = Attempts()(
         "draws",
-        lambda: isoflop_loss_draws(law, fit, 1000, np.random.default_rng(config.seed)),
+        lambda: isoflop_loss_draws(
+            law, fit, max(config.n_resamples, 1000), np.random.default_rng(config.seed)
+        ),
     )
     return _of_law("isoflop", runs, law, drawn)
 
@@ -176,8 +180,3 @@ def _none(
         return _floor(name, runs, float("nan"), NO_INTERVAL, "degenerate", reason)
     nan = float("nan")
     return Floor(name, counting, nan, 0, len(table), nan, NO_INTERVAL, "degenerate", reason)
-
-
-def errors(floors: Sequence[Floor], entropy: float) -> np.ndarray:
-    """Relative errors E / entropy - 1, (floors,)."""
-    return np.array([floor.E / entropy - 1 for floor in floors])

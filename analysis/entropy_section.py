@@ -75,7 +75,8 @@ def _draw_losses(axes: Axes, study: Study, made: FloorStudy) -> None:
     axes.scatter(flops, loss, color=INK, s=16, zorder=5, label="least loss that ran")
     axes.axhline(made.entropy, color=INK, lw=1, ls=(0, (6, 3)), label="entropy of the data")
     axes.set_title("Least loss against compute")
-    axes.legend()
+    axes.set_ylim(bottom=0.75 * made.entropy)  # a law without a floor leaves the picture
+    axes.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.15))
     log_ticks(axes, "x")
     loss_ticks(axes)
 
@@ -97,7 +98,7 @@ def _draw_floors(axes: Axes, made: FloorStudy) -> None:
     axes.set(xscale="log", xlabel="largest budget fitted (FLOPs)", ylabel="E (nats/token)")
     axes.set_title("Fitted floor E")
     axes.set_ylim(bottom=0)
-    axes.legend()
+    axes.legend(ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.15))
     log_ticks(axes, "x")
 
 
