@@ -1,0 +1,252 @@
+"""Every shell command in README.md and docs/ is checked here, or says that it is not run here.
+
+A command of the four front doors must compose into a valid configuration under today's keys, and a
+sweep's plan must be made of it; `make` needs its target; a few cheap ones are really run. Any other
+command carries a visible mark: a comment with the words `not run here`, behind it or on a line of
+its own ahead of the commands of its block. Words in capitals and `...` are placeholders.
+"""
+
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from analysis.__main__ import rewritten
+from analysis.config import AnalysisConfig
+from eval.__main__ import EvalConfig
+from sweeps.__main__ import quoted
+from sweeps.config import SweepConfig
+from sweeps.plan import make_plan
+from train.__main__ import TrainConfig
+from train.resolve import DataFacts
+from train.schema import expand_sweep, load_config
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+MARK = "not run here"
+PROGRAMS = (
+    "python", "python3", "make", "accelerate", "torchrun", "bash", "sh", "sudo", "lm_eval",
+    "export", "squeue", "sbatch", "rsync", "scp", "ssh", "tar", "cp", "mv", "git", "pip", "docker",
+    "curl", "wget", "source", "cd", "wandb", "pytest", "apt-get",
+)  # fmt: skip
+DOORS = {
+    "train": ("train", TrainConfig, lambda argument: argument),
+    "sweeps": ("sweep", SweepConfig, quoted),
+    "eval": ("eval", EvalConfig, lambda a: re.sub(r"^sweep=", "sweep_dir=", a)),
+    "analysis": ("analysis", AnalysisConfig, rewritten),
+}
+FACTS = DataFacts("f" * 16, 257, {})
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command as a page shows it, continuation lines joined, without `$` and comment."""
+
+    page: str
+    line: int
+    text: str
+    marked: bool
+
+    @property
+    def words(self) -> list[str]:
+        filled = re.sub(r"\b[A-Z][A-Z_]{2,}\b", "placeholder", self.text)
+        return [word for word in shlex.split(filled) if word != "..."]
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def commands(path: Path) -> list[Command]:
+    """The commands of a page's code blocks, fenced or indented, in order."""
+    found: list[Command] = []
+    fence, block_marked, pending = None, False, ""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.strip().startswith("```"):
+            fence = None if fence is not None else line.strip()[3:] or "text"
+            block_marked = False
+            continue
+        if fence is None and not line.startswith("    "):
+            block_marked = False
+            continue
+        if fence == "python":
+            continue
+        text = pending + line.strip().removeprefix("$ ")
+        if text.startswith("#"):
+            block_marked = block_marked or MARK in text
+            continue
+        if text.endswith("\\"):
+            pending = text[:-1]
+            continue
+        pending = ""
+        code, _, comment = text.partition("  # ") if "  # " in text else text.partition(" # ")
+        if is_command(code):
+            marked = block_marked or MARK in comment
+            found.append(Command(path.name, number, code.strip(), marked))
+    return found
+
+
+def is_command(code: str) -> bool:
+    """Whether a line of a block calls a program; other lines are output or listings."""
+    words = [word for word in code.split() if not re.fullmatch(r"[A-Z_]+=\S*", word)]
+    return bool(words) and (words[0] in PROGRAMS or words[0].startswith((".venv/bin/", "./")))
+
+
+COMMANDS = [command for page in PAGES for command in commands(page)]
+
+
+@pytest.fixture(autouse=True)
+def no_data(monkeypatch):
+    """Plans look up the size of no real data: shards of the standard library take seconds."""
+
+    def facts(data, seq_len):
+        return DataFacts(FACTS.fingerprint, 257, dict.fromkeys(data.parts, 10**14))
+
+    monkeypatch.setattr("sweeps.facts.describe", facts)
+
+
+def make_targets() -> set[str]:
+    text = (ROOT / "Makefile").read_text()
+    return set(re.findall(r"^([a-z][a-z-]*):", text, flags=re.M))
+
+
+def door_of(words: list[str]) -> str | None:
+    """The front door that a command calls: `python -m sweeps ...` is sweeps."""
+    program = words[0].removeprefix(".venv/bin/")
+    if program in ("python", "python3") and words[1:2] == ["-m"] and words[2] in DOORS:
+        return words[2]
+    return None
+
+
+def compose(door: str, arguments: list[str]) -> list:
+    """The configurations that a front door would make of its arguments."""
+    name, cls, rewrite = DOORS[door]
+    overrides = [rewrite(word) for word in arguments if not word.startswith("-")]
+    if door == "sweeps":
+        overrides.append("calibrate=false")  # the speed of this machine is nothing to check here
+    several = expand_sweep(overrides) if "-m" in arguments else [overrides]
+    return [load_config(name, chosen, cls) for chosen in several]
+
+
+def check(words: list[str]) -> bool:
+    """Whether a command could be checked; an invalid one raises."""
+    door = door_of(words)
+    if door is not None:
+        for config in compose(door, words[3:]):
+            if door == "sweeps" and config.sweep.grids and config.action in ("plan", "launch"):
+                assert make_plan(config.settled()).runs
+        return True
+    program = words[0].removeprefix(".venv/bin/")
+    if program == "make":
+        missing = [w for w in words[1:] if "=" not in w and w not in make_targets()]
+        assert not missing, f"Makefile has no target {missing}"
+        return True
+    if program in ("python", "python3") and words[1:2] == ["-m"]:
+        assert exists(words[2]), f"there is no module {words[2]}"
+    return False
+
+
+def exists(module: str) -> bool:
+    path = ROOT / Path(*module.split("."))
+    return path.with_suffix(".py").is_file() or (path / "__main__.py").is_file()
+
+
+def test_pages_have_commands():
+    assert len(COMMANDS) > 30
+    assert {"README.md", "recipes.md", "cluster.md"} <= {command.page for command in COMMANDS}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=str)
+def test_every_command_is_checked_or_marked(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    checked = check(command.words)
+    assert checked or command.marked, (
+        f"{command}: {command.text!r} is neither checked by this test nor marked; add the comment "
+        f"'# {MARK}: WHY' behind it, or ahead of its block's commands"
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_commands_named_in_the_text_exist(page):
+    text = page.read_text(encoding="utf-8")
+    for module in re.findall(r"`[^`]*python -m ([\w.]+)", text):
+        assert exists(module), f"there is no module {module}"
+    for target in re.findall(r"`make ([a-z-]+)`", text):
+        assert target in make_targets()
+
+
+@pytest.mark.parametrize(
+    ("text", "n_found", "marked"),
+    [
+        ("```\nmake demo\n```\n", 1, False),
+        ("```\n# not run here: no GPU\nmake demo\nmake test\n```\n", 2, True),
+        ("    python -m train \\\n        seed=1   # not run here\n", 1, True),
+        ("```python\nimport train\n```\n", 0, False),
+        ("```\nresults/\n  runs.parquet\n```\n", 0, False),
+        ("```\n# not run here\n```\n\n    make test\n", 1, False),
+    ],
+)
+def test_commands_are_found_with_their_marks(tmp_path, text, n_found, marked):
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    found = commands(page)
+    assert len(found) == n_found
+    assert all(command.marked == marked for command in found)
+
+
+def test_a_command_with_an_unknown_key_or_target_is_noticed():
+    from train.schema import UsageError
+
+    with pytest.raises(UsageError):
+        check(shlex.split("python -m sweeps phlogiston=1"))
+    with pytest.raises(AssertionError):
+        check(shlex.split("make gold"))
+    assert not check(shlex.split("rsync -a a b"))
+
+
+@pytest.mark.slow
+def test_the_readmes_published_numbers_are_what_the_command_prints(tmp_path):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pattern = r"\$ \.venv/bin/python (-m analysis table=\S+ fit=besiroglu)\n(.*?)```"
+    shown = re.search(pattern, readme, flags=re.S)
+    assert shown is not None
+    answer = subprocess.run(
+        [sys.executable, *shown[1].split(), f"out={tmp_path}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    printed = [line.split() for line in answer.stdout.splitlines()]
+    for line in shown[2].splitlines():
+        wanted = line.replace("...", "").split()
+        assert any(words[: len(wanted)] == wanted for words in printed), line
+
+
+def test_the_cheap_commands_of_the_docs_run_on_a_simulated_demo(tmp_path, monkeypatch, capsys):
+    from analysis.__main__ import analyse
+    from sweeps.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def sweeps(*arguments: str) -> None:
+        (config,) = compose("sweeps", list(arguments))
+        assert main(config, list(arguments)) == 0
+
+    drawn = ["preset=demo", "launcher=simulate", "sweep.surface=besiroglu", "out=results/demo"]
+    sweeps(*drawn)
+    ran = set()
+    for command in COMMANDS:
+        words, door = command.words, door_of(command.words)
+        if door == "sweeps" and "--watch" not in words and not command.marked:
+            action = next((w for w in words if w.startswith("action=")), None)
+            if "preset=demo" in words and action in ("action=plan", "action=collect"):
+                sweeps(*words[3:])
+                ran.add(action)
+    assert ran == {"action=plan", "action=collect"}
+    (config,) = compose("analysis", ["sweep=results/demo", "fit.n_resamples=100"])
+    assert analyse(config, "command").name == "report.html"
+    assert "26 runs fitted" in capsys.readouterr().out
