@@ -6,6 +6,7 @@ all of them answer --help, -m and bad input alike.
 
 import argparse
 import dataclasses
+import hashlib
 import itertools
 import logging
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -66,7 +68,12 @@ def config_from_yaml(text: str, cls: type[T]) -> T:
 
 def config_as_yaml(config: Any) -> str:
     """A configuration dataclass as the YAML that `config_from_yaml` reads."""
-    return OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(config)))
+    return as_yaml(dataclasses.asdict(config))
+
+
+def as_yaml(content: dict[str, Any]) -> str:
+    """Nested dictionaries and lists of plain values as YAML."""
+    return OmegaConf.to_yaml(OmegaConf.create(content))
 
 
 def config_text(config_name: str, overrides: list[str]) -> str:
@@ -158,11 +165,36 @@ def _for_hydra(overrides: list[str]) -> list[str]:
     """Let dataclasses, not YAML files, say which keys exist: values are added or overridden.
 
     An explicit horizon on the command line replaces the preset's, since the two are alternatives.
+    A preset may be a file of one's own.
     """
+    overrides = [_known_preset(override) for override in overrides]
     explicit = any(re.match(r"horizon\.\w+=(?!null$)", override) for override in overrides)
     chosen = any(override.startswith("horizon=") for override in overrides)
     added = ["horizon=explicit"] if explicit and not chosen else []
     return [_forced(override) for override in overrides] + added
+
+
+def _known_preset(override: str) -> str:
+    """preset=FILE.yaml as the name under which Hydra then finds the file's content.
+
+    Raises:  UsageError: a file that can't be read, or holds no group of keys.
+    """
+    key, _, value = override.partition("=")
+    if key != "preset" or not value.endswith((".yaml", ".yml")):
+        return override
+    try:
+        node = OmegaConf.load(value)
+    except (OSError, YAMLError, OmegaConfBaseException) as error:
+        reason = error.strerror if isinstance(error, OSError) else _one_line(error)
+        raise UsageError(
+            f"preset={value} can't be read ({reason}); expected a YAML file, or one of "
+            f"{', '.join(group_options('preset'))}"
+        ) from error
+    if not isinstance(node, DictConfig):
+        raise UsageError(f"preset={value} holds no keys; expected a preset as in conf/preset/")
+    name = f"file-{hashlib.sha256(os.path.abspath(value).encode()).hexdigest()[:12]}"
+    ConfigStore.instance().store(group="preset", name=name, node=node, package="_global_")
+    return f"preset={name}"
 
 
 def _forced(override: str) -> str:

@@ -55,7 +55,7 @@ def nearest_shape(n_params: float, template: ModelSpec) -> ModelSpec:
     """
     known(template.vocab_size, "model.vocab_size")
     free = replace(template, n_layers=None, n_heads=None, d_ff=None)
-    shapes = [complete_shape(replace(free, d_model=d)) for d in _widths()]
+    shapes = [complete_shape(replace(free, d_model=d)) for d in ladder_widths()]
     counts = [count_params(shape).n_params for shape in shapes]
     best = min(range(len(shapes)), key=lambda i: max(counts[i] / n_params, n_params / counts[i]))
     if not 0.5 <= counts[best] / n_params <= 2:
@@ -66,5 +66,6 @@ def nearest_shape(n_params: float, template: ModelSpec) -> ModelSpec:
     return shapes[best]
 
 
-def _widths() -> list[int]:
+def ladder_widths() -> list[int]:
+    """Widths of the ladder, 4 to 12,288: thousands of parameters to hundreds of billions."""
     return [*range(4, 64, 4), *range(64, 256, 16), *range(256, 12289, 64)]
