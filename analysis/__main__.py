@@ -1,5 +1,6 @@
 """Front door: fit a sweep's runs or any table of runs, write fits.json, figures and the report."""
 
+import hashlib
 import re
 import shlex
 import sys
@@ -9,8 +10,10 @@ from analysis.allocation import Advice, allocate
 from analysis.config import AnalysisConfig
 from analysis.contents import Material, parts
 from analysis.emergence_scores import is_score_table, report_scores
-from analysis.report import Report, write_report
+from analysis.publish import write_report
+from analysis.report import Report
 from analysis.results import fits_json, standard_errors
+from analysis.runbook import run_book
 from analysis.sources import read_file, read_sweeps
 from analysis.study import Study, run_study
 from analysis.style import number
@@ -27,6 +30,7 @@ def analyse(config: AnalysisConfig, command: str) -> Path:
     """Read, fit and write everything that one configuration asks for; the path of the report."""
     directory = output_directory(config)
     everything, study, advice = fitted(config)
+    book = run_book(everything, study.table)
     print_fits(study, advice)
     write_json(directory / "fits.json", fits_json(study, advice))
     report = Report(
@@ -35,8 +39,10 @@ def analyse(config: AnalysisConfig, command: str) -> Path:
         decision=decision(study, advice),
         caveats=caveats(study),
         facts=facts(study),
-        parts=parts(Material(config, everything, study, advice, directory)),
+        parts=parts(Material(config, everything, study, advice, directory, book)),
         command=command,
+        book=book,
+        provenance=provenance(study),
     )
     return write_report(report, directory)
 
@@ -87,6 +93,26 @@ def facts(study: Study) -> list[tuple[str, str]]:
     if study.holdout is not None and study.holdout.predictions[0].rms is not None:
         shown.append(("left-out error", f"{100 * study.holdout.predictions[0].rms:.2g} %"))
     return shown
+
+
+def provenance(study: Study) -> list[tuple[str, str]]:
+    """Where the numbers come from: files with their digests, and how they were fitted."""
+    shown = [("read from", _source(Path(source))) for source in study.table.sources]
+    config = study.config
+    return [
+        *shown,
+        ("procedure", f"{config.name}, delta {number(config.delta)}, valley {config.valley}"),
+        ("counting", study.runs.counting),
+        ("resamples", f"{study.n_resamples:,} over {config.resample}, seed {config.seed}"),
+    ]
+
+
+def _source(path: Path) -> str:
+    """A source and the digest of its runs, so that a report can be told from one of other data."""
+    file = path / "runs.parquet" if path.is_dir() else path
+    if not file.is_file():
+        return str(path)
+    return f"{file}, sha256 {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"
 
 
 def print_fits(study: Study, advice: list[Advice]) -> None:

@@ -1,20 +1,18 @@
 """The end of the report: every run that was fitted and every run that was not, with its reason."""
 
-import numpy as np
 import pandas as pd
 
+from analysis.runbook import RunBook, limits, run_table
 from analysis.section import Section, TableSpec
 from analysis.study import Study
-from analysis.style import count_label, number
 
-MOST_ROWS = 500
-"""Runs listed at most; the rest are in the table that the report was made from."""
+MOST_ROWS = 10_000
+"""Exclusions listed at most; fits.json has them all."""
 
 
-def runs(study: Study) -> Section:
-    """The table of the runs that were fitted."""
-    sources = f"Read from {', '.join(study.table.sources)}."
-    return Section("Every run", [sources], [], [run_table(study)])
+def runs(book: RunBook) -> Section:
+    """The table of every run that was read, those that were fitted first."""
+    return Section("Every run", limits(book), [], [run_table(book)])
 
 
 def exclusions(study: Study) -> Section:
@@ -24,39 +22,12 @@ def exclusions(study: Study) -> Section:
     return Section("Excluded runs", [], [], [exclusion_counts(study), exclusion_table(study)])
 
 
-def run_table(study: Study) -> TableSpec:
-    frame = study.table.runs
-    columns = {
-        "run_id": str,
-        "name": str,
-        "grid": str,
-        "seed": str,
-        "n_params": lambda v: count_label(float(v)),
-        "n_tokens": lambda v: count_label(float(v)),
-        "flops": lambda v: number(float(v)),
-        "flops_budget": lambda v: number(float(v)),
-        "lr_peak": lambda v: number(float(v)),
-        "loss": lambda v: number(float(v), 5),
-        "bits_per_byte": lambda v: number(float(v), 4),
-        "wall_seconds": lambda v: number(float(v)),
-    }
-    shown = {
-        name: form
-        for name, form in columns.items()
-        if name in frame and bool(np.any(frame[name].notna()))
-    }
-    rows = [
-        [form(value) for form, value in zip(shown.values(), row, strict=True)]
-        for row in frame[list(shown)].head(MOST_ROWS).itertuples(index=False)
-    ]
-    title = f"Fitted runs ({min(len(frame), MOST_ROWS):,} of {len(frame):,})"
-    return TableSpec(title, list(shown), rows)
-
-
 def exclusion_table(study: Study) -> TableSpec:
     excluded = study.table.excluded
     rows = [[row.run_id, row.reason] for row in excluded[:MOST_ROWS]]
-    return TableSpec(f"Excluded runs ({len(excluded):,})", ["run", "reason"], rows)
+    run_ids = [row.run_id for row in excluded[:MOST_ROWS]]
+    title = f"Excluded runs ({len(rows):,} of {len(excluded):,})"
+    return TableSpec(title, ["run", "reason"], rows, sortable=True, run_ids=run_ids)
 
 
 def exclusion_counts(study: Study) -> TableSpec:

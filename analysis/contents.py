@@ -13,6 +13,7 @@ from analysis.allocation import Advice
 from analysis.config import AnalysisConfig
 from analysis.least_loss_section import least_loss_section
 from analysis.results import plain
+from analysis.runbook import RunBook
 from analysis.section import Part, Section
 from analysis.study import Study
 from analysis.surface import FitError
@@ -24,8 +25,8 @@ from train.record import write_json
 class Material:
     """All that a section may draw on: what was asked for, every run read, the fits, the advice.
 
-    `everything` holds the runs before the fit's own selection; `directory` is where the report
-    goes, for builders that leave a JSON file of their numbers beside it.
+    `everything` holds the runs before the fit's own selection, `book` what the page tells of each;
+    `directory` is where the report goes, for builders that leave a JSON file there.
     """
 
     config: AnalysisConfig
@@ -33,6 +34,7 @@ class Material:
     study: Study
     advice: list[Advice]
     directory: Path
+    book: RunBook
 
 
 Builder = Callable[[Material], Sequence[Section]]
@@ -121,7 +123,7 @@ def _left_out(material: Material) -> Sequence[Section]:
 
 
 def _runs(material: Material) -> Sequence[Section]:
-    return [sections.runs_section(material.study), appendix.runs(material.study)]
+    return [sections.runs_section(material.study), appendix.runs(material.book)]
 
 
 def _exclusions(material: Material) -> Sequence[Section]:

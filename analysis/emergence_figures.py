@@ -1,6 +1,5 @@
 """Figures of an ability over scale: seeds as points, means with bands, nothing fitted here."""
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
@@ -12,6 +11,7 @@ from analysis.emergence import bootstrap_mean, mean_by
 from analysis.emergence_data import Ability, Points
 from analysis.emergence_model import LengthCell, accuracy, edit_distance
 from analysis.emergence_study import AbilityStudy, TokenModel
+from analysis.marks import name_runs
 from analysis.section import FigureSpec
 from eval.metrics import LOWER_IS_BETTER, wilson
 
@@ -45,20 +45,10 @@ def name_of(metric: str) -> str:
 def metrics_figure(study: AbilityStudy, sharp: str, smooth: str) -> FigureSpec:
     """Two metrics of the same outputs over scale: linear above, logarithmic below."""
     ability = study.ability
-    with style.styled():
-        figure = Figure(figsize=(9.0, 6.4), layout="constrained")
-        grid = figure.subplots(2, 2, sharex=True)
-        for column, metric in enumerate((sharp, smooth)):
-            for row, log_y in enumerate((False, True)):
-                axes = grid[row, column]
-                _draw_metric(axes, ability, metric, ability.scale, log_y)
-                axes.set_ylabel(name_of(metric) + (" (log)" if log_y else ""))
-                _log_axis(axes, AXES[ability.scale] if row else "")
-            grid[0, column].set_title(name_of(metric))
-        grid[0, 0].legend(loc="best")
     return FigureSpec(
         name=f"emergence-{ability.slug}-metrics",
-        figure=figure,
+        figure=_metrics(ability, (sharp, smooth), narrow=False),
+        narrow=_metrics(ability, (sharp, smooth), narrow=True),
         alt=f"{name_of(sharp)} and {name_of(smooth)} of {ability.title} against "
         f"{AXES[ability.scale]}, on linear and logarithmic scales.",
         caption=f"{ability.title}: {name_of(sharp)} and {name_of(smooth)} read off the same stored "
@@ -68,18 +58,49 @@ def metrics_figure(study: AbilityStudy, sharp: str, smooth: str) -> FigureSpec:
     )
 
 
+def _metrics(ability: Ability, metrics: tuple[str, str], narrow: bool) -> Figure:
+    with style.styled():
+        if narrow:
+            figure, panels = style.new_figure(4, narrow=True)
+            grid = np.array(panels).reshape(2, 2).T
+        else:
+            figure = Figure(figsize=(9.0, 6.4), layout="constrained")
+            grid = figure.subplots(2, 2, sharex=True)
+        for column, metric in enumerate(metrics):
+            for row, log_y in enumerate((False, True)):
+                axes = grid[row, column]
+                _draw_metric(axes, ability, metric, ability.scale, log_y)
+                axes.set_ylabel(name_of(metric) + (" (log)" if log_y else ""))
+                _log_axis(axes, AXES[ability.scale] if row or narrow else "")
+            grid[0, column].set_title(name_of(metric))
+        grid[0, 0].legend(loc="best")
+        return figure
+
+
 def axis_figure(study: AbilityStudy, axis: str, sharp: str, smooth: str) -> FigureSpec | None:
     """Both metrics against loss, tokens or FLOPs; None if that axis holds fewer than 3 values."""
     ability = study.ability
     drawn = {m: _on_axis(ability.points(m, along_training=True), axis) for m in (sharp, smooth)}
     if any(len(np.unique(points.column(axis))) < 3 for points in drawn.values()):
         return None
+    return FigureSpec(
+        name=f"emergence-{ability.slug}-{axis}",
+        figure=_over_axis(drawn, axis, narrow=False),
+        narrow=_over_axis(drawn, axis, narrow=True),
+        alt=f"{name_of(sharp)} and {name_of(smooth)} of {ability.title} against {AXES[axis]}.",
+        caption=f"{ability.title} against {AXES[axis]}: one point a checkpoint"
+        + (", better models to the right." if axis == "loss" else "."),
+    )
+
+
+def _over_axis(drawn: dict[str, Points], axis: str, narrow: bool) -> Figure:
     with style.styled():
-        figure, panels = style.new_figure(2, height=3.6)
+        figure, panels = style.new_figure(2, height=3.6, narrow=narrow)
         for axes, (metric, points) in zip(panels, drawn.items(), strict=True):
             colours = np.log10(points.column("n_params"))
-            axes.scatter(points.column(axis), points.values, c=colours, s=26,
-                                cmap="viridis", edgecolors="none")  # fmt: skip
+            dots = axes.scatter(points.column(axis), points.values, c=colours, s=26,
+                                cmap=style.SCALE, edgecolors="none")  # fmt: skip
+            name_runs(dots, [row.run_id for row in points.rows])
             axes.set_ylabel(name_of(metric))
             axes.set_xlabel(AXES[axis])
             if axis == "loss":
@@ -88,21 +109,28 @@ def axis_figure(study: AbilityStudy, axis: str, sharp: str, smooth: str) -> Figu
                 _log_axis(axes, AXES[axis])
         bar = figure.colorbar(panels[0].collections[0], ax=panels, label="parameters N", pad=0.01)
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: style.count_label(10**v)))
-    return FigureSpec(
-        name=f"emergence-{ability.slug}-{axis}",
-        figure=figure,
-        alt=f"{name_of(sharp)} and {name_of(smooth)} of {ability.title} against {AXES[axis]}.",
-        caption=f"{ability.title} against {AXES[axis]}: one point a checkpoint"
-        + (", better models to the right." if axis == "loss" else "."),
-    )
+        return figure
 
 
 def resolution_figure(study: AbilityStudy) -> FigureSpec:
     """Exact match of the same models from 100, 1,000, ... items, and the exact probability."""
     ability = study.ability
+    return FigureSpec(
+        name=f"emergence-{ability.slug}-resolution",
+        figure=_resolutions(study, narrow=False),
+        narrow=_resolutions(study, narrow=True),
+        alt=f"Accuracy of {ability.title} measured with different numbers of items, log scale.",
+        caption=f"{ability.title}: the same models measured with few and many items. Open "
+        f"triangles scored exactly zero and stand at 1/n. The exact probability of a fully "
+        f"correct answer at temperature 1 has no such floor; it is not the greedy accuracy.",
+    )
+
+
+def _resolutions(study: AbilityStudy, narrow: bool) -> Figure:
+    ability = study.ability
     colours = [style.GREY, style.ORANGE, style.VERMILION, style.PURPLE]
     with style.styled():
-        figure, (axes,) = style.new_figure(1, width=7.2, height=4.2)
+        figure, (axes,) = style.new_figure(1, width=7.2, height=4.2, narrow=narrow)
         smallest = np.inf
         for resolution, colour in zip(study.resolutions, colours, strict=False):
             n = resolution.n_items
@@ -126,27 +154,33 @@ def resolution_figure(study: AbilityStudy) -> FigureSpec:
         axes.set_ylim(smallest / 3, 1.5)
         axes.set_ylabel("fraction or probability correct (log)")
         _log_axis(axes, AXES[ability.scale])
-        axes.legend(loc="best")
-    return FigureSpec(
-        name=f"emergence-{ability.slug}-resolution",
-        figure=figure,
-        alt=f"Accuracy of {ability.title} measured with different numbers of items, log scale.",
-        caption=f"{ability.title}: the same models measured with few and many items. Open "
-        f"triangles scored exactly zero and stand at 1/n. The exact probability of a fully "
-        f"correct answer at temperature 1 has no such floor; it is not the greedy accuracy.",
-    )
+        axes.legend(loc="best", fontsize=7.5 if narrow else None)
+        return figure
 
 
 def length_figure(study: AbilityStudy) -> FigureSpec:
     """Accuracy against target length beside p^L and the product; edit distance beside L(1-p)."""
-    ability, cells = study.ability, study.lengths
+    ability = study.ability
+    return FigureSpec(
+        name=f"emergence-{ability.slug}-length",
+        figure=_by_length(study.lengths, narrow=False),
+        narrow=_by_length(study.lengths, narrow=True),
+        alt=f"Exact match and edit distance of {ability.title} by target length, with predictions.",
+        caption=f"{study.length_source}: measured values (points, mean over seeds) by target "
+        f"length. "
+        f"Dashed: p^L and L(1-p) from the mean teacher-forced token accuracy p at that length. "
+        f"Dotted: the product of each position's own accuracy, stop token included.",
+    )
+
+
+def _by_length(cells: list[LengthCell], narrow: bool) -> Figure:
     sizes = sorted({cell.n_params for cell in cells})
     norm = LogNorm(min(sizes), max(sizes) * 1.0001)
     with style.styled():
-        figure, (left, right) = style.new_figure(2, height=4.0)
+        figure, (left, right) = style.new_figure(2, height=4.0, narrow=narrow)
         for size in sizes:
             own = [cell for cell in cells if cell.n_params == size]
-            colour = mpl.colormaps["viridis"](norm(size) * 0.88)
+            colour = style.SCALE(norm(size))
             label = f"N = {style.count_label(size)}"
             _draw_lengths(left, own, "accuracy", ("geometric", "product"), colour, label)
             _draw_lengths(right, own, "distance", ("quasilinear",), colour, label)
@@ -160,23 +194,29 @@ def length_figure(study: AbilityStudy) -> FigureSpec:
             axes.set_xticks(sorted({cell.length for cell in cells}))
         for style_name, text in (("--", "p^L or L(1-p)"), (":", "product of positions")):
             left.plot([], [], linestyle=style_name, color=style.GREY, label=text)
-        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=5)
-    return FigureSpec(
-        name=f"emergence-{ability.slug}-length",
-        figure=figure,
-        alt=f"Exact match and edit distance of {ability.title} by target length, with predictions.",
-        caption=f"{study.length_source}: measured values (points, mean over seeds) by target "
-        f"length. "
-        f"Dashed: p^L and L(1-p) from the mean teacher-forced token accuracy p at that length. "
-        f"Dotted: the product of each position's own accuracy, stop token included.",
-    )
+        columns = 2 if narrow else 5
+        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
+        return figure
 
 
 def model_figure(study: AbilityStudy, model: TokenModel) -> FigureSpec:
     """Token loss with its law, and the law's predicted accuracy and edit distance."""
     ability, law = study.ability, model.law
+    return FigureSpec(
+        name=f"emergence-{ability.slug}-model",
+        figure=_law_panels(ability, model, narrow=False),
+        narrow=_law_panels(ability, model, narrow=True),
+        alt=f"Token loss of {ability.title} with a power law, and predicted metrics.",
+        caption=f"{ability.title}: the law p = exp(-(N/c)^alpha) with alpha = {law.alpha:.3g} "
+        f"fitted to the token loss (first panel), and the exact match and edit distance that it "
+        f"implies for independent tokens.",
+    )
+
+
+def _law_panels(ability: Ability, model: TokenModel, narrow: bool) -> Figure:
+    law = model.law
     with style.styled():
-        figure, panels = style.new_figure(3, width=11.0, height=3.6)
+        figure, panels = style.new_figure(3, width=11.0, height=3.6, narrow=narrow)
         metrics = ("token_nll", "exact_match", "token_edit_distance")
         n = ability.points("token_nll").column("n_params")
         grid = np.geomspace(n.min() / 1.5, n.max() * 1.5, 200)
@@ -185,8 +225,9 @@ def model_figure(study: AbilityStudy, model: TokenModel) -> FigureSpec:
         for axes, metric, curve in zip(panels, metrics, curves, strict=True):
             points = ability.points(metric)
             colour = _COLOURS.get(metric, style.GREEN)
-            axes.scatter(points.column("n_params"), points.values, color=colour, s=20,
-                         label=f"{name_of(metric)}, measured")  # fmt: skip
+            dots = axes.scatter(points.column("n_params"), points.values, color=colour, s=20,
+                                label=f"{name_of(metric)}, measured")  # fmt: skip
+            name_runs(dots, [row.run_id for row in points.rows])
             axes.plot(grid, curve, color=style.INK, linestyle="--", label="from the token-loss law")
             axes.set_ylabel(name_of(metric))
             _log_axis(axes, AXES["n_params"])
@@ -196,14 +237,7 @@ def model_figure(study: AbilityStudy, model: TokenModel) -> FigureSpec:
         panels[0].set_yscale("log")
         for axes in panels:
             axes.legend(loc="best", fontsize=7.5)
-    return FigureSpec(
-        name=f"emergence-{ability.slug}-model",
-        figure=figure,
-        alt=f"Token loss of {ability.title} with a power law, and predicted metrics.",
-        caption=f"{ability.title}: the law p = exp(-(N/c)^alpha) with alpha = {law.alpha:.3g} "
-        f"fitted to the token loss (left), and the exact match and edit distance that it implies "
-        f"for independent tokens.",
-    )
+        return figure
 
 
 def _draw_metric(axes: Axes, ability: Ability, metric: str, scale: str, log_y: bool) -> None:
@@ -215,10 +249,17 @@ def _draw_metric(axes: Axes, ability: Ability, metric: str, scale: str, log_y: b
     known = np.isfinite(low) & np.isfinite(high) & shown
     bars = np.abs(np.stack([y - low, high - y]))[:, known]
     axes.errorbar(x[known], y[known], bars, fmt="none", ecolor=colour, alpha=0.5, linewidth=1)
-    axes.scatter(x[shown], y[shown], color=colour, s=20, alpha=0.8, label="one seed", zorder=3)
+    dots = axes.scatter(
+        x[shown], y[shown], color=colour, s=20, alpha=0.8, label="one seed", zorder=3
+    )
+    names = np.array([row.run_id for row in points.rows], dtype=object)
+    name_runs(dots, names[shown])
     if log_y and (~shown).any() and metric not in LOWER_IS_BETTER:
         top = np.where(np.isfinite(high), high, np.nan)
-        axes.scatter(x[~shown], top[~shown], color=colour, marker="v", s=30, facecolors="none")
+        none_right = axes.scatter(
+            x[~shown], top[~shown], color=colour, marker="v", s=30, facecolors="none"
+        )
+        name_runs(none_right, names[~shown])
     mean_x, mean_y = mean_by(x, y)
     positive = np.where(mean_y > 0, mean_y, np.nan) if log_y else mean_y
     axes.plot(mean_x, positive, color=colour, label="mean over seeds")

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 
 from analysis.emergence_data import looks_like_scores, read_scores
 from analysis.emergence_report import emergence_results, emergence_section
-from analysis.report import Report, write_report
+from analysis.publish import write_report
+from analysis.report import Report
 from analysis.section import Part
 from train.record import write_json
 
@@ -49,5 +50,6 @@ def report_scores(
         facts=[("models", str(n_models)), ("scores", str(len(scores)))],
         parts=[Part("Emergence", [section])],
         command=command,
+        provenance=[("scores", str(path))],
     )
     return write_report(report, directory)

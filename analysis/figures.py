@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from analysis.envelope import Curves
 from analysis.isoflop import IsoflopFit
 from analysis.kaplan import published_n_opt
+from analysis.marks import name_runs
 from analysis.powerlaw import PowerLaw
 from analysis.study import Study
 from analysis.style import (
@@ -17,7 +18,6 @@ from analysis.style import (
     GREY,
     INK,
     SCALE,
-    VERMILION,
     budget_colours,
     log_ticks,
     loss_ticks,
@@ -27,18 +27,20 @@ from analysis.style import (
 )
 from analysis.valley import Valley
 
-MOST_CURVES, MOST_POINTS = 300, 60_000
-"""Training curves, and points of them, drawn at most; more is a smear of megabytes."""
+MOST_CURVES, MOST_POINTS, MOST_MARKS = 300, 60_000, 300
+"""Training curves, points of them, and optima of the envelope, drawn at most; more is a smear of
+megabytes.
+"""
 
 
-def loss_curves(study: Study) -> Figure:
+def loss_curves(study: Study, narrow: bool = False) -> Figure:
     """Loss along training of every run, coloured by size, and the envelope with its optima."""
     curves = study.table.training_curves(study.runs)
     fit = study.envelope
     curves = _some(curves)
     with styled():
-        figure, (left, right) = new_figure(2, width=10, height=4.2)
-        _draw_curves(left, curves, figure)
+        figure, (left, right) = new_figure(2, width=10, height=4.2, narrow=narrow)
+        _draw_curves(left, curves, study.table.texts("run_id"), figure)
         if fit is not None:
             left.plot(fit.flops, fit.loss, color=INK, lw=1.2, label="lower envelope")
             left.legend(loc="upper right")
@@ -50,30 +52,31 @@ def loss_curves(study: Study) -> Figure:
         return figure
 
 
-def valleys(study: Study) -> Figure:
+def valleys(study: Study, narrow: bool = False) -> Figure:
     """Loss against N for each budget with the fitted profile and its minimum."""
     fit = study.isoflop
     assert fit is not None  # drawn only where approach 2 was fitted
     colours = budget_colours(np.array([valley.flops for valley in fit.valleys]))
     with styled():
-        figure, (axes, right) = new_figure(2, width=10, height=4.4)
+        figure, (axes, right) = new_figure(2, width=10, height=4.4, narrow=narrow)
         for valley in fit.valleys:
-            _draw_valley(axes, valley, colours[valley.flops])
+            _draw_valley(axes, valley, colours[valley.flops], _runs_of(study, valley))
         axes.set(xscale="log", xlabel="parameters N", ylabel="final validation loss (nats/token)")
         axes.set_title("IsoFLOP profiles and their minima")
         log_ticks(axes, "x")
+        columns = min(len(fit.valleys), 3 if narrow else 5)
         axes.legend(
-            title="budget (FLOPs)", ncols=min(len(fit.valleys), 5), columnspacing=1.2,
+            title="budget (FLOPs)", ncols=columns, columnspacing=1.2,
             loc="upper center", bbox_to_anchor=(0.5, -0.15),
         )  # fmt: skip
         _draw_minima(right, fit, colours)
         return figure
 
 
-def optimum(study: Study) -> Figure:
+def optimum(study: Study, narrow: bool = False) -> Figure:
     """N_opt and D_opt against C under every approach, with Kaplan et al.'s published line."""
     with styled():
-        figure, (left, right) = new_figure(2, width=10, height=4.4)
+        figure, (left, right) = new_figure(2, width=10, height=4.4, narrow=narrow)
         flops = _flops_range(study)
         for approach, (n_opt, d_opt) in _optima(study, flops).items():
             colour, dashes = APPROACH_COLOURS[approach], APPROACH_MARKS[approach]
@@ -107,7 +110,7 @@ def _some(curves: Curves) -> Curves:
     return curves.take(np.flatnonzero(np.isin(curves.run, chosen))).thinned(MOST_POINTS)
 
 
-def _draw_curves(axes: Axes, curves: Curves, figure: Figure) -> None:
+def _draw_curves(axes: Axes, curves: Curves, run_ids: np.ndarray, figure: Figure) -> None:
     starts = np.flatnonzero(np.diff(curves.run, prepend=-1))
     ends = {
         int(start): int(end) for start, end in zip(starts, [*starts[1:], len(curves)], strict=True)
@@ -119,17 +122,23 @@ def _draw_curves(axes: Axes, curves: Curves, figure: Figure) -> None:
     norm = size_norm(curves.n_params)
     drawn = LineCollection(lines, cmap=SCALE, norm=norm, lw=0.9, alpha=0.85)
     drawn.set_array(curves.n_params[starts])
+    name_runs(drawn, run_ids[curves.run[starts]])
     axes.add_collection(drawn)
     axes.autoscale()
     bar = figure.colorbar(ScalarMappable(norm, SCALE), ax=axes, pad=0.02)
     bar.set_label("parameters N")
     bar.outline.set_visible(False)
+    if bar.solids is not None:
+        bar.solids.set_edgecolor("face")  # else hairlines of paper show between the shades
 
 
 def _envelope_points(axes: Axes, study: Study) -> None:
     fit = study.envelope
     assert fit is not None  # checked by the caller
-    axes.scatter(fit.flops, fit.n_params, s=7, color=APPROACH_COLOURS["envelope"], lw=0)
+    shown = slice(None, None, -(-len(fit.flops) // MOST_MARKS))
+    axes.scatter(
+        fit.flops[shown], fit.n_params[shown], s=7, color=APPROACH_COLOURS["envelope"], lw=0
+    )
     if fit.n_law is not None:
         _draw_law(axes, fit.n_law, fit.flops, APPROACH_COLOURS["envelope"])
         axes.annotate(
@@ -140,20 +149,33 @@ def _envelope_points(axes: Axes, study: Study) -> None:
     log_ticks(axes)
 
 
-def _draw_valley(axes: Axes, valley: Valley, colour: tuple[float, float, float, float]) -> None:
+def _runs_of(study: Study, valley: Valley) -> np.ndarray:
+    """Names of a valley's runs, in the order of its points."""
+    rows = np.flatnonzero(study.runs.budget == valley.flops)
+    rows = rows[np.argsort(study.runs.n_params[rows], kind="stable")]
+    return study.table.texts("run_id")[rows]
+
+
+def _draw_valley(
+    axes: Axes,
+    valley: Valley,
+    colour: tuple[float, float, float, float],
+    run_ids: np.ndarray,
+) -> None:
     many = len(valley.losses) > 100
-    axes.scatter(
+    points = axes.scatter(
         valley.n_params, valley.losses, s=4 if many else 20, color=[colour], zorder=3,
         rasterized=many,
     )  # fmt: skip
+    name_runs(points, run_ids)
     fine = np.geomspace(valley.n_params.min(), valley.n_params.max(), 200)
     if valley.curve == "akima" or np.all(np.isfinite(valley.coefficients)):
         axes.plot(fine, valley.profile(fine), color=colour, label=_budget_label(valley.flops))
     if valley.bracketed:
         low, high = valley.interval
-        axes.plot([low, high], [valley.loss, valley.loss], color=VERMILION, lw=1, zorder=4)
+        axes.plot([low, high], [valley.loss, valley.loss], color=INK, lw=1, zorder=4)
         axes.scatter(
-            [valley.n_opt], [valley.loss], marker="D", s=30, color=VERMILION, ec="white", zorder=5
+            [valley.n_opt], [valley.loss], marker="D", s=32, color=INK, ec="white", zorder=5
         )
 
 

@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from analysis.marks import name_runs
 from analysis.study import Study
 from analysis.style import (
     APPROACH_COLOURS,
@@ -12,7 +13,6 @@ from analysis.style import (
     GREY,
     INK,
     SCALE,
-    VERMILION,
     budget_colours,
     log_ticks,
     loss_ticks,
@@ -25,7 +25,7 @@ MOST_POINTS, MOST_MARKS = 2000, 500
 """Draws shown at most; marks drawn as vectors at most, more are embedded as pixels."""
 
 
-def contours(study: Study) -> Figure:
+def contours(study: Study, narrow: bool = False) -> Figure:
     """Iso-loss contours over compute and size with the efficient frontier; IsoFLOP slices
     beside.
     """
@@ -33,22 +33,22 @@ def contours(study: Study) -> Figure:
     assert fit is not None and fit.usable  # drawn only then
     runs = study.runs
     with styled():
-        figure, (left, right) = new_figure(2, width=10, height=4.4)
+        figure, (left, right) = new_figure(2, width=10, height=4.4, narrow=narrow)
         flops = np.geomspace(runs.flops.min() / 1.5, runs.flops.max() * 4, 160)
         sizes = np.geomspace(runs.n_params.min() / 1.5, runs.n_params.max() * 2.5, 160)
         grid_c, grid_n = np.meshgrid(flops, sizes)
         loss = np.asarray(fit.loss(grid_n, runs.cost.n_tokens(grid_n, grid_c)))
-        levels = np.unique(np.round(np.quantile(runs.loss, np.linspace(0, 0.97, 12)), 3))
         low = float(np.min(fit.optimal(flops).loss))
-        levels = np.unique(np.concatenate([[(low + levels[0]) / 2], levels]))
+        levels = MaxNLocator(9).tick_values(low, float(np.quantile(runs.loss, 0.97)))
         lines = left.contour(grid_c, grid_n, loss, levels=levels, cmap=SCALE, linewidths=1)
         left.clabel(lines, fmt=lambda value: f"{value:.3g}", fontsize=7)
-        left.scatter(
-            runs.flops, runs.n_params, s=7, color=GREY, lw=0, zorder=2, label="runs",
+        points = left.scatter(
+            runs.flops, runs.n_params, s=9, color=GREY, lw=0, zorder=2, label="runs",
             rasterized=len(runs) > MOST_MARKS,
         )  # fmt: skip
+        name_runs(points, study.table.texts("run_id"))
         best = fit.optimal(flops)
-        left.plot(flops, best.n_params, color=VERMILION, lw=1.8, label="efficient frontier")
+        left.plot(flops, best.n_params, color=INK, lw=1.8, label="efficient frontier")
         left.set(xscale="log", yscale="log", xlabel="compute C (FLOPs)", ylabel="parameters N")
         left.set(title="Iso-loss contours", ylim=(sizes[0], sizes[-1]), xlim=(flops[0], flops[-1]))
         left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
@@ -57,36 +57,39 @@ def contours(study: Study) -> Figure:
         return figure
 
 
-def residuals(study: Study) -> Figure:
+def residuals(study: Study, narrow: bool = False) -> Figure:
     """Residuals of log loss against size, tokens, and as a histogram beside a normal curve."""
     fit = study.parametric
     assert fit is not None  # drawn only where approach 3 was fitted
     r = fit.residuals
     with styled():
-        figure, (left, middle, right) = new_figure(3, width=10, height=3.2)
+        figure, (left, middle, right) = new_figure(3, width=10, height=3.2, narrow=narrow)
         for axes, x, label in (
             (left, study.runs.n_params, "parameters N"),
             (middle, study.runs.n_tokens, "tokens D"),
         ):
             axes.axhline(0, color=INK, lw=0.8)
-            axes.scatter(x, r, s=12, c=study.runs.flops, cmap=SCALE,
-                         norm=size_norm(study.runs.flops), lw=0,
-                         rasterized=len(r) > MOST_MARKS)  # fmt: skip
+            points = axes.scatter(x, r, s=14, c=study.runs.flops, cmap=SCALE,
+                                  norm=size_norm(study.runs.flops), lw=0,
+                                  rasterized=len(r) > MOST_MARKS)  # fmt: skip
+            name_runs(points, study.table.texts("run_id"))
             axes.set(xscale="log", xlabel=label)
             axes.yaxis.set_major_formatter(PercentFormatter(1.0))
             log_ticks(axes, "x")
         left.set_ylabel("observed over fitted loss")
+        if narrow:
+            middle.set_ylabel("observed over fitted loss")
         _histogram(right, r)
         return figure
 
 
-def clouds(study: Study) -> Figure:
+def clouds(study: Study, narrow: bool = False) -> Figure:
     """The bootstrap's draws, two parameters at a time, about the fit."""
     draws, fit = study.draws, study.parametric
     assert draws is not None and fit is not None  # drawn only with a bootstrap
     pairs = (("alpha", "beta"), ("E", "a"), ("A", "B"))
     with styled():
-        figure, panels = new_figure(3, width=10, height=3.3)
+        figure, panels = new_figure(3, width=10, height=3.3, narrow=narrow)
         for axes, (x, y) in zip(panels, pairs, strict=True):
             xs = np.atleast_1d(np.asarray(getattr(draws, x)))[:MOST_POINTS]
             ys = np.atleast_1d(np.asarray(getattr(draws, y)))[:MOST_POINTS]
@@ -96,7 +99,7 @@ def clouds(study: Study) -> Figure:
                 xs[:n], ys[:n], s=5, color=BLUE, alpha=0.35, lw=0, rasterized=n > MOST_MARKS
             )
             axes.scatter(
-                [getattr(fit, x)], [getattr(fit, y)], marker="P", s=55, color=VERMILION, ec="white"
+                [getattr(fit, x)], [getattr(fit, y)], marker="P", s=55, color=INK, ec="white"
             )
             axes.set(xlabel=_symbol(x), ylabel=_symbol(y))
             axes.xaxis.set_major_locator(MaxNLocator(5))
@@ -122,16 +125,17 @@ def _slices(axes: Axes, study: Study) -> None:
         near = sizes[(sizes > span.min() / 2) & (sizes < span.max() * 2)]
         colour = colours[float(budget)]
         axes.plot(near, fit.loss(near, runs.cost.n_tokens(near, budget)), color=colour, lw=1.2)
-        axes.scatter(
+        points = axes.scatter(
             runs.n_params[own],
             runs.loss[own],
-            s=10,
+            s=12,
             color=[colour],
             lw=0,
             rasterized=len(runs) > MOST_MARKS,
         )
+        name_runs(points, study.table.texts("run_id")[own])
     best = fit.optimal(np.geomspace(budgets.min(), budgets.max(), 50))
-    axes.plot(best.n_params, best.loss, color=VERMILION, lw=1.8, label="efficient frontier")
+    axes.plot(best.n_params, best.loss, color=INK, lw=1.8, label="efficient frontier")
     high = float(np.quantile(runs.loss, 0.98)) * 1.03
     axes.set(xscale="log", yscale="log", xlabel="parameters N", title="IsoFLOP slices")
     axes.set(ylim=(float(min(runs.loss.min(), np.min(best.loss))) * 0.97, high))

@@ -12,21 +12,32 @@ from matplotlib.figure import Figure
 
 @dataclass(frozen=True, eq=False)
 class FigureSpec:
-    """A drawn figure; `name` is its file stem, `alt` says in words what a reader would see."""
+    """A drawn figure; `name` is its file stem, `alt` says in words what a reader would see.
+
+    `narrow` is the same figure drawn for a phone, its panels one below the other; without it the
+    wide one can be scrolled there. Points of it that stand for runs are named by `analysis.marks`.
+    """
 
     name: str
     figure: Figure
     alt: str
     caption: str
+    narrow: Figure | None = None
 
 
 @dataclass(frozen=True)
 class TableSpec:
-    """A table of ready-to-print cells; numbers are formatted by whoever made them."""
+    """A table of ready-to-print cells; numbers are formatted by whoever made them.
+
+    A `sortable` one can be sorted, filtered and paged through by its reader; `run_ids` are the runs
+    that its rows are about, one a row, for links.
+    """
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+    sortable: bool = False
+    run_ids: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
