@@ -73,17 +73,17 @@ def _emergence(material: Material) -> Sequence[Section]:
 def _tested(material: Material) -> Sequence[Section]:
     """Predictions that were put to the test, and validation.json, where any were."""
     from analysis.validation_section import (
+        printed,
         validation_json,
         validation_section,
         validations,
-        verdict,
     )
 
     made = validations(material.study, material.config.sweeps, material.config.counting)
     if made:
         write_json(material.directory / "validation.json", plain(validation_json(made)))
     for test in made:
-        print(verdict(test))
+        print("\n".join(printed(test)))
     return [validation_section(material.study, test, index) for index, test in enumerate(made)]
 
 

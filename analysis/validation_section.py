@@ -86,6 +86,20 @@ def verdict(made: Validation) -> str:
     )
 
 
+def printed(made: Validation) -> list[str]:
+    """A test as lines for a terminal: the verdict, then each law's prediction."""
+    lines = [verdict(made)]
+    for f in made.forecasts:
+        low, high = f.interval
+        lines.append(
+            f"{f.law:11}{f.cell:8} predicted {f.loss:.4f} [{low:.4f}, {high:.4f}]  measured "
+            f"{f.measured:.4f}  error {100 * f.error:+.2f} %"
+        )
+    for name, (gap, (low, high)) in made.foretold_gaps.items():
+        lines.append(f"{name:11}gap      predicted {gap:+.4f} [{low:+.4f}, {high:+.4f}]")
+    return lines
+
+
 def slice_figure(study: Study, made: Validation) -> Figure:
     """The fitted surface cut at the budget, with its band, and the seeds of both cells."""
     sizes = np.array([cell.n_params for cell in made.cells])
