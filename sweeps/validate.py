@@ -16,6 +16,7 @@ from sweeps.config import SweepConfig
 from sweeps.merge import merged
 from sweeps.plan import Plan, make_plan
 from sweeps.predict import Prediction, PredictionError, ValidateSpec, predict
+from sweeps.simulate import MARK
 from sweeps.spec import BASE_PARTS, GridSpec
 from sweeps.store import SweepPaths, prepare, run_dirs
 from train.record import RunPaths, read_json, write_json
@@ -74,6 +75,7 @@ def from_fit(config: SweepConfig, overrides: Sequence[str], console: Console) ->
     tried = trial(config, overrides, fit, prediction)
     check_cells(make_plan(tried.config), tried)
     if config.action == "launch" and not config.launcher.dry_run:
+        _require_same_world(config, fit)
         prepare(config.root)
         write_trial(config.root, tried)
     return tried.config
@@ -232,6 +234,19 @@ def write_trial(root: Path, tried: Trial) -> None:
         "interpolates": tried.prediction.interpolates,
     }
     write_json(root / RECORD, content)
+
+
+def _require_same_world(config: SweepConfig, fit: FitFile) -> None:
+    """A fit of simulated losses foretells nothing of trained ones.
+
+    Raises:  PredictionError: training is asked of a simulated sweep's fit.
+    """
+    drawn = [str(root) for root in fit.sweeps if (root / MARK).exists()]
+    if drawn and config.launcher.kind != "simulate":
+        raise PredictionError(
+            f"{', '.join(drawn)} was simulated, and training would test its surface, not a fit; "
+            f"use launcher=simulate with the same sweep.surface"
+        )
 
 
 def _decided_by_the_fit(override: str) -> bool:

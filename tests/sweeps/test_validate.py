@@ -8,6 +8,9 @@ import pytest
 from rich.console import Console
 from sweep_fixtures import finish
 
+from analysis.__main__ import analyse
+from analysis.config import AnalysisConfig
+from sweeps.__main__ import main
 from sweeps.config import SweepConfig
 from sweeps.launch import write_sweep
 from sweeps.plan import make_plan
@@ -16,6 +19,7 @@ from sweeps.store import run_dirs
 from sweeps.validate import from_fit, read_fit
 from train.job import job_to_json
 from train.record import read_job, write_json
+from train.resolve import DataFacts
 from train.schema import config_as_yaml, config_from_yaml, config_text, load_config
 from train.spec import IsoflopError
 
@@ -179,6 +183,34 @@ def test_a_fit_that_is_not_there_names_the_command_that_makes_it(tmp_path):
         settled(tmp_path / "test", tmp_path / "nowhere")
     with pytest.raises(PredictionError, match="sweep_fit=DIRECTORY"):
         from_fit(composed("preset=validate"), [], Console(quiet=True))
+
+
+@pytest.mark.slow
+def test_the_chain_of_fit_and_test_on_simulated_losses(tmp_path, monkeypatch):
+    def facts(data, seq_len):
+        return DataFacts("f" * 16, 257, dict.fromkeys(data.parts, 10**9))
+
+    monkeypatch.setattr("sweeps.facts.describe", facts)
+    monkeypatch.chdir(tmp_path)
+    drawn = ["launcher=simulate", "sweep.surface=besiroglu"]
+
+    def front(*given: str) -> int:
+        return main(composed(*given), list(given))
+
+    def report(sweep: str) -> Path:
+        given = [f"sweeps=[{sweep}]", "fit.n_resamples=100"]
+        return analyse(load_config("analysis", given, AnalysisConfig), "command").parent
+
+    assert front("preset=demo", *drawn, "out=fitted") == 0
+    report("fitted")
+    with pytest.raises(PredictionError, match="was simulated"):
+        front("preset=validate", "sweep_fit=fitted", "calibrate=false", "out=trained")
+    assert front("preset=validate", "sweep_fit=fitted", *drawn, "out=test") == 0
+    (made,) = json.loads((report("test") / "validation.json").read_text())
+    assert made["winner"] == "optimum"
+    assert {f["law"] for f in made["forecasts"]} >= {"parametric", "isoflop"}
+    assert all(abs(f["loss"] / f["measured"] - 1) < 0.05 for f in made["forecasts"]
+               if f["law"] == "parametric")  # fmt: skip
 
 
 def test_another_counting_is_refused(fitted, tmp_path):
