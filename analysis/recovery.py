@@ -7,7 +7,7 @@ import numpy as np
 from analysis.bootstrap import Interval
 from analysis.study import Study
 from analysis.surface import Surface
-from analysis.truth import Truth, exponent
+from analysis.truth import Truth, cost_curve, true_exponents
 
 APPROACHES = ("envelope", "isoflop", "parametric")
 
@@ -32,12 +32,14 @@ class Recovered:
 def recovered(study: Study, truth: Truth) -> list[Recovered]:
     """Every exponent that was fitted, and E, alpha and beta where the truth has them.
 
-    The true exponents are under the runs' own cost law; those of a misfit form are its mean slope
-    over the budgets that ran.
+    The true exponents are the mean slopes over the budgets that ran, at the models' own cost.
     """
-    cost, flops = study.runs.cost, study.runs.flops
-    a = exponent(truth, cost, float(flops.min()), float(flops.max()))
-    true = {"a": a, "b": 1 - float(cost.gamma) * a}
+    runs = study.runs
+    budgets = np.unique(runs.budget[np.isfinite(runs.budget)])
+    if len(budgets) < 2:
+        budgets = np.geomspace(runs.flops.min(), runs.flops.max(), 5)
+    per_token = cost_curve(runs.n_params, runs.flops / runs.n_tokens)
+    true = dict(zip("ab", true_exponents(truth, per_token, budgets), strict=True))
     if isinstance(truth, Surface):
         true |= {name: float(getattr(truth, name)) for name in ("alpha", "beta", "E")}
     rows = []

@@ -51,7 +51,8 @@ def recovery_section(rows: list[Recovered], said: str) -> Section:
     columns = ["approach", "quantity", "truth", "estimate", "95 % interval", "holds the truth"]
     about = (
         "Nothing was trained: losses were drawn from a known surface, so that every estimate has a "
-        "true value to be held against. True exponents are under the runs' own cost law."
+        "true value to be held against. True exponents are the slopes of the true optima over the "
+        "budgets that ran, at the models' own cost."
     )
     return Section(
         "Truth against estimate", [f"{said}.", about], [], [TableSpec("Recovered", columns, cells)]

@@ -4,16 +4,17 @@
 they show what the approaches make of runs that obey another law.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 from scipy.optimize import minimize_scalar
 
 from analysis.kaplan import KaplanJoint
 from analysis.literature import HOFFMANN
-from analysis.surface import PARAMETERS, SIX_ND, Cost, FitError, Numbers, Surface
+from analysis.surface import PARAMETERS, SIX_ND, Cost, FitError, Numbers, Surface, fit_cost
 
 SEED_NOISE = 0.0065
 """Standard deviation of log L between six seeds of model=d16 at 1e11 FLOPs on stdlib text."""
@@ -100,22 +101,53 @@ def fitted_surface(fits: Mapping[str, object]) -> Surface:
     return Surface(*map(float, values), cost=Cost(float(cost["k"]), float(cost["gamma"])))  # type: ignore[arg-type]
 
 
-def optimal_params(truth: Truth, cost: Cost, flops: float) -> float:
-    """N of least loss among all that cost `flops`, searched between 1 and 1e16 parameters."""
-    if isinstance(truth, Surface):
-        return float(replace(truth, cost=cost).optimal(flops).n_params)
+def cost_curve(n_params: np.ndarray, flops_per_token: np.ndarray) -> Callable[[Numbers], Numbers]:
+    """FLOPs a token as a smooth function of N through some models, (models,) each.
 
-    def loss(log_n: float) -> float:
+    It is the fitted power law k N^gamma times what the models themselves deviate from it, carried
+    on unchanged beyond the smallest and the largest.
+    """
+    law = fit_cost(n_params, np.ones(len(n_params)), flops_per_token)
+    sizes, first = np.unique(n_params, return_index=True)
+    x, off = np.log(sizes), np.log(flops_per_token[first] / law.flops(sizes, 1.0))
+    deviation = PchipInterpolator(x, off) if len(x) > 1 else np.poly1d(off)
+
+    def per_token(n: Numbers) -> Numbers:
+        return law.flops(n, 1.0) * np.exp(deviation(np.clip(np.log(n), x[0], x[-1])))
+
+    return per_token
+
+
+def optimal_params(
+    truth: Truth, per_token: Callable[[Numbers], Numbers], flops: np.ndarray
+) -> np.ndarray:
+    """N of least loss at each budget, (budgets,), searched between 1 and 1e16 parameters."""
+
+    def loss(log_n: float, budget: float) -> float:
         n_params = float(np.exp(log_n))
-        return float(truth.loss(n_params, cost.n_tokens(n_params, flops)))
+        return float(truth.loss(n_params, budget / per_token(n_params)))
 
-    end = minimize_scalar(loss, bounds=(0.0, np.log(1e16)), method="bounded")
-    return float(np.exp(end.x))
+    grid = np.linspace(0.0, np.log(1e16), 500)
+    found = []
+    for budget in np.asarray(flops, dtype=float):
+        nearest = grid[np.argmin(truth.loss(np.exp(grid), budget / per_token(np.exp(grid))))]
+        bounds = (nearest - grid[1], nearest + grid[1])
+        end: Any = minimize_scalar(
+            loss, bounds=bounds, args=(budget,), method="bounded", options={"xatol": 1e-9}
+        )
+        found.append(float(np.exp(end.x)))
+    return np.array(found)
 
 
-def exponent(truth: Truth, cost: Cost, low: float, high: float) -> float:
-    """a of N_opt ~ C^a between two budgets: exact for the parametric form, the mean slope else."""
-    if isinstance(truth, Surface):
-        return float(replace(truth, cost=cost).a)
-    sizes = [optimal_params(truth, cost, flops) for flops in (low, high)]
-    return float(np.log(sizes[1] / sizes[0]) / np.log(high / low))
+def true_exponents(
+    truth: Truth, per_token: Callable[[Numbers], Numbers], flops: np.ndarray
+) -> tuple[float, float]:
+    """(a, b) of N_opt ~ C^a and D_opt ~ C^b through the true optima of two budgets or more.
+
+    Where cost is a power law and the truth a Surface this is beta / (alpha + gamma beta) exactly;
+    elsewhere the mean slope over these budgets.
+    """
+    n_opt = optimal_params(truth, per_token, flops)
+    d_opt = flops / np.asarray(per_token(n_opt))
+    slopes = [float(np.polyfit(np.log(flops), np.log(y), 1)[0]) for y in (n_opt, d_opt)]
+    return slopes[0], slopes[1]

@@ -194,6 +194,14 @@ def sync(config: SweepConfig, overrides: list[str], console: Console) -> int:
     return _say(upload(config.root), "no offline W&B runs", console)
 
 
+def design(config: SweepConfig, overrides: list[str], console: Console) -> int:
+    """Search the grid of a given total cost that tells the exponents best."""
+    from sweeps.design_table import design as search
+
+    search(config, console)
+    return 0
+
+
 def _say(done, nothing: str, console: Console) -> int:
     for line in done.lines or ([] if done.problems else [nothing]):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -211,6 +219,7 @@ ACTIONS = {
     "cancel": cancel,
     "clean": clean,
     "sync": sync,
+    "design": design,
 }
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.launchers import LauncherSpec
+from sweeps.layout import DesignSpec
 from sweeps.predict import ValidateSpec
 from sweeps.spec import SweepSpec
 from train.job import RuntimeSpec, TrackerSpec
@@ -19,7 +20,10 @@ from train.spec import (
     require,
 )
 
-ACTIONS = ("plan", "launch", "status", "retry", "cancel", "clean", "collect", "sync")
+ACTIONS = (
+    *("plan", "launch", "status", "retry", "cancel", "clean", "collect", "sync"),
+    *("design", "propose"),
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class SweepConfig:
     `scale_memory` and `scale_time` multiply a Slurm job's resources on retry. `sweep_fit` names a
     fitted sweep to test as `validate` says (`sweeps.validate`); `force` accepts a degenerate fit.
     `assume` stands in for hub data in a plan, and `plan_only` is why a sweep is not for launching.
+    `budget` is what all runs of a design or a proposal may cost in FLOPs; `design` is its search.
     """
 
     data: DataSpec
@@ -65,10 +70,16 @@ class SweepConfig:
     force: bool = False
     assume: AssumedData | None = None
     plan_only: str | None = None
+    budget: float | None = None
+    design: DesignSpec = field(default_factory=DesignSpec)
 
     def __post_init__(self) -> None:
         one_of("action", self.action, ACTIONS)
         one_of("format", self.format, ("table", "json"))
+        require(
+            self.budget is None or self.budget > 0,
+            f"budget={self.budget} must be positive: FLOPs of all runs together",
+        )
 
     @property
     def root(self) -> Path:

@@ -13,7 +13,9 @@ PURE = {
     "train": [
         "spec", "job", "flops", "peaks", "shapes", "hparams", "schedule", "batches", "resolve",
     ],
-    "sweeps": ["spec", "grid", "merge", "cost", "outlay", "predict"],
+    "sweeps": [
+        "spec", "grid", "merge", "cost", "outlay", "predict", "simulation", "layout", "design",
+    ],
     "eval": ["tasks", "formats", "split", "arithmetic"],
     "analysis": [
         "surface", "envelope", "isoflop", "parametric", "kaplan", "bootstrap", "emergence",

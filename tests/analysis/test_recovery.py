@@ -44,7 +44,7 @@ def test_the_truth_lies_within_the_intervals_of_its_own_form(study):
 def test_another_truth_is_missed_and_named(study):
     rows = recovered(study, KAPLAN)
     assert {row.quantity for row in rows} == {"a", "b"}
-    assert rows[0].truth == pytest.approx(KAPLAN.a, abs=0.01)
+    assert rows[0].truth == pytest.approx(KAPLAN.a, abs=1e-3)
     said = verdict(rows, "kaplan")
     assert "0 of 4" in said
     assert "not a of isoflop, b of isoflop" in said

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from analysis.truth import (
     KAPLAN,
     TRUTHS,
     Coupled,
-    exponent,
+    cost_curve,
     fitted_surface,
     optimal_params,
+    true_exponents,
     truth_json,
     truth_of_json,
 )
@@ -19,22 +21,49 @@ from analysis.truth import (
 COST = Cost(20.0, 0.9)
 
 
+SIZES = np.geomspace(1e5, 1e11, 30)
+LAW = cost_curve(SIZES, COST.k * SIZES**COST.gamma)
+BUDGETS = np.geomspace(1e18, 1e20, 4)
+
+
 @pytest.mark.parametrize("name", TRUTHS)
 def test_the_optimum_has_the_least_loss_of_its_budget(name):
     truth = TRUTHS[name]
-    best = optimal_params(truth, COST, 1e20)
+    best = optimal_params(truth, LAW, np.array([1e20]))
     sizes = best * np.array([0.8, 1.0, 1.25])
     losses = truth.loss(sizes, COST.n_tokens(sizes, 1e20))
     assert losses[1] < losses[0]
     assert losses[1] < losses[2]
 
 
-def test_the_exponent_is_the_slope_of_the_optimum():
-    for truth in (BESIROGLU, Coupled(BESIROGLU)):
-        low, high = (optimal_params(truth, COST, c) for c in (1e18, 1e20))
-        assert exponent(truth, COST, 1e18, 1e20) == pytest.approx(np.log(high / low) / np.log(100))
-    assert exponent(BESIROGLU, Cost(), 1e18, 1e20) == pytest.approx(0.51390, abs=1e-5)
-    assert exponent(KAPLAN, Cost(), 1e18, 1e20) == pytest.approx(KAPLAN.a, abs=1e-3)
+def test_exponents_under_a_power_law_of_cost_are_the_closed_form():
+    surface = replace(BESIROGLU, cost=COST)
+    assert optimal_params(BESIROGLU, LAW, BUDGETS) == pytest.approx(
+        surface.optimal(BUDGETS).n_params, rel=1e-6
+    )
+    assert true_exponents(BESIROGLU, LAW, BUDGETS) == pytest.approx((surface.a, surface.b))
+    kaplan = replace(KAPLAN, cost=COST)
+    assert true_exponents(KAPLAN, LAW, BUDGETS) == pytest.approx((kaplan.a, kaplan.b))
+
+
+def test_exponents_follow_the_models_own_cost():
+    attention = 6 * SIZES + 3e3 * SIZES**0.5
+    own, plain = cost_curve(SIZES, attention), cost_curve(SIZES, 6 * SIZES)
+    assert own(SIZES) == pytest.approx(attention)
+    assert true_exponents(BESIROGLU, plain, BUDGETS)[0] == pytest.approx(BESIROGLU.a)
+    low, grid = np.geomspace(1e14, 1e16, 4), np.geomspace(1e5, 1e9, 200_001)
+    cost = 6 * grid + 3e3 * grid**0.5
+    best = [grid[np.argmin(BESIROGLU.loss(grid, budget / cost))] for budget in low]
+    assert optimal_params(BESIROGLU, own, low) == pytest.approx(np.array(best), rel=2e-3)
+    slope = np.log(best[-1] / best[0]) / np.log(100)
+    assert true_exponents(BESIROGLU, own, low)[0] == pytest.approx(slope, abs=2e-3)
+    assert abs(slope - BESIROGLU.a) > 4e-3
+
+
+def test_cost_beyond_the_models_goes_on_as_the_law():
+    per_token = cost_curve(SIZES[5:], 6 * SIZES[5:])
+    assert per_token(SIZES) == pytest.approx(6 * SIZES)
+    assert cost_curve(np.array([1e6]), np.array([7e6]))(2e6) == pytest.approx(14e6)
 
 
 def test_a_coupling_of_nothing_is_the_surface_itself():
