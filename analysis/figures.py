@@ -32,6 +32,9 @@ MOST_CURVES, MOST_POINTS, MOST_MARKS = 300, 60_000, 300
 megabytes.
 """
 
+MOST_LABELS = 10
+"""Budgets that a legend names at most."""
+
 
 def loss_curves(study: Study, narrow: bool = False) -> Figure:
     """Loss along training of every run, coloured by size, and the envelope with its optima."""
@@ -59,14 +62,17 @@ def valleys(study: Study, narrow: bool = False) -> Figure:
     colours = budget_colours(np.array([valley.flops for valley in fit.valleys]))
     with styled():
         figure, (axes, right) = new_figure(2, width=10, height=4.4, narrow=narrow)
-        for valley in fit.valleys:
-            _draw_valley(axes, valley, colours[valley.flops], _runs_of(study, valley))
+        step = -(-len(fit.valleys) // MOST_LABELS)
+        for i, valley in enumerate(reversed(fit.valleys)):
+            label = _budget_label(valley.flops) if i % step == 0 else ""
+            _draw_valley(axes, valley, colours[valley.flops], _runs_of(study, valley), label)
         axes.set(xscale="log", xlabel="parameters N", ylabel="final validation loss (nats/token)")
         axes.set_title("IsoFLOP profiles and their minima")
         log_ticks(axes, "x")
         columns = min(len(fit.valleys), 3 if narrow else 5)
+        handles, labels = axes.get_legend_handles_labels()
         axes.legend(
-            title="budget (FLOPs)", ncols=columns, columnspacing=1.2,
+            handles[::-1], labels[::-1], title="budget (FLOPs)", ncols=columns, columnspacing=1.2,
             loc="upper center", bbox_to_anchor=(0.5, -0.15),
         )  # fmt: skip
         _draw_minima(right, fit, colours)
@@ -161,6 +167,7 @@ def _draw_valley(
     valley: Valley,
     colour: tuple[float, float, float, float],
     run_ids: np.ndarray,
+    label: str,
 ) -> None:
     many = len(valley.losses) > 100
     points = axes.scatter(
@@ -170,7 +177,7 @@ def _draw_valley(
     name_runs(points, run_ids)
     fine = np.geomspace(valley.n_params.min(), valley.n_params.max(), 200)
     if valley.curve == "akima" or np.all(np.isfinite(valley.coefficients)):
-        axes.plot(fine, valley.profile(fine), color=colour, label=_budget_label(valley.flops))
+        axes.plot(fine, valley.profile(fine), color=colour, label=label)
     if valley.bracketed:
         low, high = valley.interval
         axes.plot([low, high], [valley.loss, valley.loss], color=INK, lw=1, zorder=4)

@@ -180,8 +180,10 @@
     if (!own || own[0].length < 2) {
       return make("p", {}, "No training curve of this run is on this page.");
     }
-    const [wide, high, left, bottom, edge] = [640, 300, 52, 40, 12];
-    const all = Object.values(runs.curves).filter((c) => c[0].length > 1);
+    const [wide, high, left, bottom, edge] = [innerWidth < 700 ? 380 : 640, 300, 52, 40, 12];
+    const all = Object.entries(runs.curves)
+      .filter(([id, c]) => c[0].length > 1 && fact(rowOf.get(id), "data") === fact(row, "data"))
+      .map(([, c]) => c);
     const spread = (values) => [Math.min(...values), Math.max(...values)];
     const [x0, x1] = spread(all.flatMap((c) => spread(c[0])).map(Math.log10));
     const lows = all.map((c) => Math.min(...c[1]));
@@ -193,7 +195,7 @@
     for (const [key, value] of Object.entries({
       viewBox: `0 0 ${wide} ${high}`, role: "img", class: "curve",
       "aria-label": `Loss of ${fact(row, "run")} against training compute, from `
-        + `${own[1][0]} to ${own[1].at(-1)}; the other runs behind it.`,
+        + `${own[1][0]} to ${own[1].at(-1)}; the other runs on this data behind it.`,
     })) figure.setAttribute(key, value);
     const clip = draw(draw(figure, "defs", {}), "clipPath", { id: "curve-clip" });
     draw(clip, "rect", { x: left, y: 0, width: wide - left, height: high - bottom });

@@ -53,7 +53,7 @@ FACTS: dict[str, Form | None] = {
 """Columns of a run that the page knows, and how the numeric ones are written."""
 
 IN_TABLE = (
-    "grid", "recipe", "simulated", "seed", "shape", "n_params", "n_tokens", "flops", "flops_budget",
+    "fitted", "grid", "recipe", "simulated", "seed", "shape", "n_params", "n_tokens", "flops", "flops_budget",
     "lr_peak", "loss", "bits_per_byte", "wall_seconds",
 )  # fmt: skip
 
@@ -85,14 +85,20 @@ def run_book(table: LossTable, fitted: LossTable) -> RunBook:
         if any(column):
             texts[name] = column
     texts["run_id"] = run_ids
-    curves = _curves(table, [name for name in run_ids if name in used] or run_ids)
+    curves = _curves(table, _chosen(run_ids, used))
     cells = tuple(zip(*texts.values(), strict=True))
     return RunBook(tuple(texts), tuple(run_ids), cells, curves, len(table))
 
 
 def run_table(book: RunBook) -> TableSpec:
-    """The runs with the most asked-for of their columns; the others show in each run's panel."""
-    shown = [i for i, c in enumerate(book.columns) if c in ("run", "fitted", *IN_TABLE)]
+    """The runs with the most asked-for of their columns, where their values differ; the others
+    show in each run's panel.
+    """
+    shown = [
+        i
+        for i, name in enumerate(book.columns)
+        if name == "run" or (name in IN_TABLE and len({cells[i] for cells in book.cells}) > 1)
+    ]
     rows = [[cells[i] for i in shown] for cells in book.cells]
     title = f"Runs ({len(rows):,} of {book.n_runs:,})"
     columns = [book.columns[i] for i in shown]
@@ -110,7 +116,7 @@ def limits(book: RunBook) -> list[str]:
     if len(book.curves) < len(book.cells):
         said.append(
             f"Training curves of {len(book.curves):,} of the {len(book.cells):,} runs are on this "
-            f"page, evenly chosen among those fitted."
+            f"page, evenly chosen, those that were fitted first."
         )
     return said
 
@@ -129,17 +135,25 @@ def _shapes(frame: pd.DataFrame) -> list[str]:
         return []
     parts = [as_numbers(frame, name).tolist() for name in ("n_layers", "d_model", "n_heads")]
     return [
-        " × ".join(f"{v:.0f}" for v in row) if np.isfinite(row).all() else ""
+        "×".join(f"{v:.0f}" for v in row) if np.isfinite(row).all() else ""
         for row in zip(*parts, strict=True)
     ]
 
 
+def _chosen(run_ids: list[str], used: set[str]) -> list[str]:
+    """At most MOST_CURVES runs, evenly among those fitted, then, where there is room, of the
+    others.
+    """
+    fitted, others = ([n for n in run_ids if (n in used) is own] for own in (True, False))
+    first = fitted[:: -(-len(fitted) // MOST_CURVES) or 1]
+    return (first + others[: MOST_CURVES - len(first)])[:MOST_CURVES]
+
+
 def _curves(table: LossTable, run_ids: list[str]) -> dict[str, tuple[list[float], list[float]]]:
-    """Losses against FLOPs along training of at most MOST_CURVES runs."""
+    """Losses against FLOPs along training, CURVE_POINTS of them at most."""
     if not len(table.curves):
         return {}
-    chosen = run_ids[:: -(-len(run_ids) // MOST_CURVES)]
-    own = np.flatnonzero(table.curves["run_id"].isin(chosen))
+    own = np.flatnonzero(table.curves["run_id"].isin(run_ids))
     flops, loss = (as_numbers(table.curves, name)[own] for name in ("flops", "loss"))
     codes, names = pd.factorize(table.curves["run_id"].iloc[own])
     in_order = np.lexsort((flops, codes))
