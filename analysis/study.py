@@ -49,8 +49,9 @@ class Study:
     """All fits of one table; one that could not be fitted is None, with the reason in `missing`.
 
     `intervals[approach][quantity]` are 95 % intervals of each approach's default method; `draws`
-    are the surfaces of the bootstrap's resamples, None without one. `loss_laws` and their draws are
-    of the least loss that approaches 1 and 2 found.
+    are the surfaces of the bootstrap's resamples, None without one. `loss_laws` are
+    of the least loss that approaches 1 and 2 found; draws that foretell a loss exist for the latter
+    alone (see `allocation.ENVELOPE_LOSS`).
     """
 
     table: LossTable
@@ -186,7 +187,6 @@ def _with_bootstrap(study: Study, weights: np.ndarray) -> Study:
     """The study with what resamples of its runs, (draws, runs), say of each approach."""
     config, fit, kaplan = study.config, study.parametric, study.kaplan
     found = dict(study.intervals)
-    loss_draws = dict(study.loss_draws)
     draws = envelope = joint = None
     if study.envelope is not None and study.envelope.status == "converged":
         curves = study.table.training_curves(study.runs)
@@ -194,8 +194,8 @@ def _with_bootstrap(study: Study, weights: np.ndarray) -> Study:
         found["envelope"] = intervals.exponent_intervals(envelope)
         if "envelope" in study.loss_laws:
             law = study.loss_laws["envelope"]
-            loss_draws["envelope"] = refit_loss_law(law, envelope.flops, envelope.loss)
-            found["envelope loss"] = loss_law_intervals(loss_draws["envelope"])
+            redrawn = refit_loss_law(law, envelope.flops, envelope.loss)
+            found["envelope loss"] = loss_law_intervals(redrawn)
     if fit is not None and fit.status == "converged":
         draws = intervals.parametric_draws(fit, weights)
         if config.interval == "bootstrap":
@@ -210,6 +210,5 @@ def _with_bootstrap(study: Study, weights: np.ndarray) -> Study:
         draws=draws,
         envelope_draws=envelope,
         kaplan_draws=joint,
-        loss_draws=loss_draws,
         n_resamples=len(weights),
     )
