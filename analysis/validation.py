@@ -155,20 +155,22 @@ def difference(optimum: np.ndarray, rival: np.ndarray) -> Difference:
 def scores(evals: pd.DataFrame, cells: tuple[Cell, Cell]) -> tuple[Score, ...]:
     """Every evaluation that both allocations have, but for accuracies by position.
 
-    Args:    evals: rows of evals.parquet; those by target length are left to the part on emergence.
+    Args:    evals: rows of evals.parquet; those by target length and of fewer items (exact_match@n)
+             are left to the part on emergence.
     """
     if not len(evals):
         return ()
-    by_position = evals["metric"].isin(list(POSITION_METRICS))
-    whole = evals.loc[evals["target_length"].isna() & ~by_position]
+    metric = evals["metric"]
+    parts = metric.isin(list(POSITION_METRICS)) | metric.str.startswith("exact_match@")
+    whole = evals.loc[evals["target_length"].isna() & ~parts]
     found = []
     for _, rows in whole.groupby(list(EVAL_KEYS), sort=True):
         optimum, rival = (_values(rows, cell) for cell in cells)
         if len(optimum) and len(rival):
             means = float(optimum.mean()), float(rival.mean())
-            task, form, shots, split, metric = (rows[name].iloc[0] for name in EVAL_KEYS)
+            task, form, shots, split, name = (rows[key].iloc[0] for key in EVAL_KEYS)
             found.append(
-                Score(str(task), str(form), int(shots), str(split), str(metric), *means,
+                Score(str(task), str(form), int(shots), str(split), str(name), *means,
                       difference(optimum, rival))
             )  # fmt: skip
     return tuple(found)

@@ -129,6 +129,7 @@ def slice_figure(study: Study, made: Validation) -> Figure:
             label = f"{cell.name}, measured"
             axes.plot(place, cell.losses, mark, color=colour, ms=6, mfc="none", label=label)
         axes.set(xscale="log", xlabel="parameters N", ylabel="validation loss (nats/token)")
+        axes.set_xlim(float(n_params[0]), float(n_params[-1]))
         axes.legend(loc="best")
         log_ticks(axes, "x")
         return figure
