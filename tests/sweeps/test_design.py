@@ -13,7 +13,8 @@ from analysis.surface import fit_cost
 from analysis.truth import BESIROGLU
 from sweeps.config import SweepConfig
 from sweeps.design import search, tightest, tried
-from sweeps.design_table import design, designed, sweep_of
+from sweeps.design_table import design
+from sweeps.designed import designed, sweep_of
 from sweeps.grid import expand
 from sweeps.layout import Combination, DesignSpec, Ground, Ladder, Limits, layouts, scaled
 from sweeps.plan import make_plan
@@ -159,6 +160,15 @@ def test_the_outcome_as_json(tmp_path, capsys):
     assert content["preset"] == str(path)
     assert content["tried"][0]["trials"][0]["n_replicates"] == 20
     assert [row["factor"] for row in content["other_costs"]] == [0.1, 0.3, 3.0, 10.0]
+
+
+def test_a_design_beyond_the_data_says_what_is_missing(monkeypatch, tmp_path, capsys):
+    small = DataFacts("f" * 16, 257, {"stdlib": 1_000_000})
+    monkeypatch.setattr("sweeps.facts.describe", lambda *_: small)
+    design(composed("budget=1e15", f"out={tmp_path / 'best.yaml'}"), Console(width=140))
+    note = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("note: "))
+    assert "holds 1e+06 tokens" in note
+    assert "(stdlib)" in note
 
 
 @pytest.mark.parametrize(
