@@ -16,7 +16,7 @@ NO_INTERVAL: Interval = (float("nan"), float("nan"))
 
 ENVELOPE_LOSS = "losses inside decaying schedules lift it, which no interval over runs shows"
 """Why the envelope's loss has none: under a cosine the bootstrap's held the truth at the largest
-budget in 0 to 13 % of simulated sweeps, without decay in 69 to 87 % (benchmarks/coverage.py)."""
+budget in 0 to 56 % of simulated sweeps, without decay in 36 to 87 % (benchmarks/coverage.py)."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from analysis.bootstrap import Interval, percentile_interval
 from analysis.config import FitConfig
 from analysis.counting import COUNTINGS, Counted
 from analysis.least_loss import envelope_loss_law, isoflop_loss_draws, isoflop_loss_law
-from analysis.losslaw import LossLaw, refit_loss_law
+from analysis.losslaw import LossLaw
 from analysis.profile import profile
 from analysis.surface import FitError
 from analysis.table import LossTable
@@ -149,13 +149,9 @@ def _isoflop(
 def _envelope(
     table: LossTable, runs: Counted, config: FitConfig, weights: np.ndarray | None
 ) -> Floor:
-    fit = approaches.envelope(table, runs, config)
-    law = envelope_loss_law(fit, runs.n_params)
-    drawn = None
-    if weights is not None:
-        draws = intervals.envelope_draws(table.training_curves(runs), weights, config.envelope)
-        drawn = refit_loss_law(law, draws.flops, draws.loss)
-    return _of_law("envelope", runs, law, drawn)
+    """Without an interval: see `allocation.ENVELOPE_LOSS`."""
+    law = envelope_loss_law(approaches.envelope(table, runs, config), runs.n_params)
+    return _of_law("envelope", runs, law, None)
 
 
 def _of_law(name: str, runs: Counted, law: LossLaw, drawn: LossLaw | None) -> Floor:

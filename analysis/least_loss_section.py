@@ -33,9 +33,8 @@ def least_loss_section(study: Study) -> Section | None:
         "L = E + k C^-g through the losses of the minima (approach 2) and along the envelope "
         "(approach 1), where neither the smallest nor the largest size leads. On a surface of "
         "approach 3, E is its E and g is alpha a. Losses in the middle of a decaying schedule lie "
-        "above what a run that ends there reaches, and so does the envelope's law, whose loss is "
-        "therefore given no interval: resampling runs does not show that bias. Its interval of E "
-        "does not hold it either."
+        "above what a run that ends there reaches, and so does the envelope's law, which is "
+        "therefore given no interval: resampling runs does not show that bias."
     )
     figures = []
     if curves:

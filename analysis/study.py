@@ -22,7 +22,7 @@ from analysis.least_loss import (
     isoflop_loss_law,
     loss_law_intervals,
 )
-from analysis.losslaw import LossLaw, refit_loss_law
+from analysis.losslaw import LossLaw
 from analysis.parametric import ParametricFit
 from analysis.profile import PROFILED, Profile, profile
 from analysis.repeated import RepeatedFit
@@ -49,9 +49,9 @@ class Study:
     """All fits of one table; one that could not be fitted is None, with the reason in `missing`.
 
     `intervals[approach][quantity]` are 95 % intervals of each approach's default method; `draws`
-    are the surfaces of the bootstrap's resamples, None without one. `loss_laws` are
-    of the least loss that approaches 1 and 2 found; draws that foretell a loss exist for the latter
-    alone (see `allocation.ENVELOPE_LOSS`).
+    are the surfaces of the bootstrap's resamples, None without one. `loss_laws` are of the least
+    loss that approaches 1 and 2 found; `loss_draws` are of the latter alone, for the reason in
+    `allocation.ENVELOPE_LOSS`.
     """
 
     table: LossTable
@@ -192,10 +192,6 @@ def _with_bootstrap(study: Study, weights: np.ndarray) -> Study:
         curves = study.table.training_curves(study.runs)
         envelope = intervals.envelope_draws(curves, weights, config.envelope)
         found["envelope"] = intervals.exponent_intervals(envelope)
-        if "envelope" in study.loss_laws:
-            law = study.loss_laws["envelope"]
-            redrawn = refit_loss_law(law, envelope.flops, envelope.loss)
-            found["envelope loss"] = loss_law_intervals(redrawn)
     if fit is not None and fit.status == "converged":
         draws = intervals.parametric_draws(fit, weights)
         if config.interval == "bootstrap":
