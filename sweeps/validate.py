@@ -76,6 +76,7 @@ def from_fit(config: SweepConfig, overrides: Sequence[str], console: Console) ->
     check_cells(make_plan(tried.config), tried)
     if config.action == "launch" and not config.launcher.dry_run:
         _require_same_world(config, fit)
+        _require_unanswered(config.root, prediction)
         prepare(config.root)
         write_trial(config.root, tried)
     return tried.config
@@ -246,6 +247,24 @@ def _require_same_world(config: SweepConfig, fit: FitFile) -> None:
         raise PredictionError(
             f"{', '.join(drawn)} was simulated, and training would test its surface, not a fit; "
             f"use launcher=simulate with the same sweep.surface"
+        )
+
+
+def _require_unanswered(root: Path, prediction: Prediction) -> None:
+    """What was foretold stays as it was once runs have begun to answer it.
+
+    Raises:  PredictionError: a directory that tests another prediction and has finished runs.
+    """
+    if not (root / RECORD).exists() or not SweepPaths(root).runs.is_dir():
+        return
+    before = read_json(root / RECORD)
+    then, now = before["optimum"]["n_params"], prediction.optimum.n_params
+    same = before["flops"] == prediction.flops and abs(then / now - 1) < 1e-6
+    if not same and any(RunPaths(run_dir).record.exists() for run_dir in run_dirs(root)):
+        raise PredictionError(
+            f"{root} tests N = {then:.4g} at {before['flops']:.3g} FLOPs and has finished runs; "
+            f"this fit foretells N = {now:.4g} at {prediction.flops:.3g}: test it in another "
+            f"out=DIR, so that no prediction is made after its answer"
         )
 
 

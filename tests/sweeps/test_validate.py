@@ -99,6 +99,21 @@ def test_what_is_foretold_is_written_before_anything_is_trained(fitted, tmp_path
     assert content["fit_sha256"] == read_fit(fitted).sha256
 
 
+def test_no_prediction_is_made_after_its_answer(fitted, tmp_path):
+    out = tmp_path / "test"
+    config = settled(out, fitted)
+    assert config is not None
+    write_sweep(make_plan(config), config, config_as_yaml(config), [])
+    settled(out, fitted, "validate.budget_factor=5")  # nothing is trained yet
+    settled(out, fitted)
+    first = run_dirs(out)[0]
+    finish(first, read_job(first))
+    settled(out, fitted)  # the same again
+    with pytest.raises(PredictionError, match=r"after its answer"):
+        settled(out, fitted, "validate.budget_factor=5")
+    assert json.loads((out / "validation.json").read_text())["flops"] == 8e9
+
+
 def test_a_plan_writes_nothing(fitted, tmp_path):
     assert settled(tmp_path / "test", fitted, "action=plan") is not None
     assert not (tmp_path / "test").exists()
