@@ -15,7 +15,7 @@ from rich.console import Console
 from sweeps.config import SweepConfig
 from sweeps.merge import merged
 from sweeps.plan import Plan, make_plan
-from sweeps.predict import Prediction, PredictionError, ValidateSpec, predict
+from sweeps.predict import Prediction, PredictionError, predict
 from sweeps.simulate import MARK
 from sweeps.spec import BASE_PARTS, GridSpec
 from sweeps.store import SweepPaths, prepare, run_dirs
@@ -113,8 +113,13 @@ def foretell(config: SweepConfig) -> tuple[FitFile, Prediction]:
             "validate needs the fit to test: sweep_fit=DIRECTORY of a fitted sweep, for example "
             "python -m sweeps preset=validate sweep_fit=results/demo"
         )
+    if config.validate is None:
+        raise PredictionError(
+            f"sweep_fit={config.sweep_fit} belongs to preset=validate, which gives the test a "
+            f"directory and seeds of its own; add it"
+        )
     fit = read_fit(Path(config.sweep_fit))
-    return fit, predict(fit.content, config.validate or ValidateSpec(), config.force)
+    return fit, predict(fit.content, config.validate, config.force)
 
 
 def trial(

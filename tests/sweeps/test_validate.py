@@ -198,6 +198,8 @@ def test_a_fit_that_is_not_there_names_the_command_that_makes_it(tmp_path):
         settled(tmp_path / "test", tmp_path / "nowhere")
     with pytest.raises(PredictionError, match="sweep_fit=DIRECTORY"):
         from_fit(composed("preset=validate"), [], Console(quiet=True))
+    with pytest.raises(PredictionError, match="belongs to preset=validate"):
+        from_fit(composed("sweep_fit=results/demo"), [], Console(quiet=True))
 
 
 @pytest.mark.slow
