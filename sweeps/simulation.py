@@ -128,6 +128,8 @@ def record_of(run: PlannedRun, loss: float, simulated: str) -> RunRecord:
         train_loss=loss,
         recipe=spec.optim.rule,
         schedule=spec.schedule.name,
+        warmup_tokens=spec.schedule.warmup_tokens,
+        horizon_tokens=spec.schedule.horizon_tokens,
         precision=spec.precision,
         device="none",
         simulated=simulated,

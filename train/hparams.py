@@ -6,7 +6,7 @@ laptop scale they are extrapolations; docs/log.md holds what was checked.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from train.spec import SpecError
 
@@ -147,6 +147,11 @@ def kaplan(scale: Scale) -> Hyperparameters:
     )
 
 
+def kaplan_short_warmup(scale: Scale) -> Hyperparameters:
+    """Rate and batch of `kaplan`, with the short warm-up of the rules that came after."""
+    return replace(kaplan(scale), warmup_tokens=short_warmup(scale))
+
+
 def short_warmup(scale: Scale) -> float:
     """min(N tokens, 10 % of D): one of the corrections of Porian et al. 2024."""
     return min(float(scale.n_params), 0.1 * scale.n_tokens)
@@ -161,6 +166,7 @@ RULES: dict[str, Callable[[Scale], Hyperparameters]] = {
     "porian": porian,
     "hoffmann": hoffmann,
     "kaplan": kaplan,
+    "kaplan_short_warmup": kaplan_short_warmup,
 }
 
 

@@ -99,7 +99,8 @@ class RunRecord:
 
     `flops` is what ran under the design's count; `flops_spent` leaves out what a branch reused
     (no run branches yet, so the two are equal). `simulated` says what the losses were drawn from
-    where nothing was trained, and is empty for a trained run.
+    where nothing was trained, and is empty for a trained run. `horizon_tokens` is the length that
+    the decay was planned for where that was not the run's own.
     """
 
     run_id: str
@@ -138,6 +139,8 @@ class RunRecord:
     epochs: dict[str, float] = field(default_factory=dict)
     recipe: str = "default"
     schedule: str = "cosine"
+    warmup_tokens: float | None = None
+    horizon_tokens: float | None = None
     precision: str = "fp32"
     device: str = "cpu"
     wall_seconds: float = 0.0

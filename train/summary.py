@@ -65,6 +65,8 @@ def record_of(job: RunJob, outcome: Outcome, dataset: Dataset, device: torch.dev
         epochs=epochs_by_part(spec, dataset.facts, n_tokens),
         recipe=spec.optim.rule,
         schedule=spec.schedule.name,
+        warmup_tokens=spec.schedule.warmup_tokens,
+        horizon_tokens=spec.schedule.horizon_tokens,
         precision=spec.precision,
         device=device_name(device),
         wall_seconds=outcome.seconds,
