@@ -1,25 +1,27 @@
 """Front door: fit a sweep's runs or any table of runs, write fits.json, figures and the report."""
 
-import hashlib
 import re
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from analysis import comparison_report
 from analysis.allocation import Advice, allocate
 from analysis.config import AnalysisConfig
 from analysis.contents import Material, parts
 from analysis.emergence_scores import is_score_table, report_scores
 from analysis.publish import write_report
 from analysis.report import Report
-from analysis.results import fits_json, standard_errors
+from analysis.results import fits_json, plain, standard_errors
 from analysis.runbook import run_book
 from analysis.sources import read_file, read_sweeps
 from analysis.study import Study, run_study
-from analysis.style import number
-from analysis.summary import caveats, decision
+from analysis.summary import caveats, decision, facts, provenance
 from analysis.table import LossTable, select
 from analysis.validation_data import to_fit
+from analysis.wandb_report import mirror
 from train.record import write_json
 from train.schema import front_door
 
@@ -30,9 +32,10 @@ def analyse(config: AnalysisConfig, command: str) -> Path:
     """Read, fit and write everything that one configuration asks for; the path of the report."""
     directory = output_directory(config)
     everything, study, advice = fitted(config)
-    book = run_book(everything, study.table)
+    book = run_book(everything, set(study.table.texts("run_id")))
+    numbers = fits_json(study, advice)
     print_fits(study, advice)
-    write_json(directory / "fits.json", fits_json(study, advice))
+    write_json(directory / "fits.json", numbers)
     report = Report(
         title=config.title
         or f"Scaling laws of {', '.join(Path(s).stem for s in everything.sources)}",
@@ -44,7 +47,44 @@ def analyse(config: AnalysisConfig, command: str) -> Path:
         book=book,
         provenance=provenance(study),
     )
-    return write_report(report, directory)
+    return published(report, numbers, directory, config)
+
+
+def compare_sweeps(config: AnalysisConfig, command: str) -> Path:
+    """Fit two sweeps apart and write what differs between them; the path of the report."""
+    directories = [Path(sweep) for sweep in config.compare]
+    directory = output_directory(config)
+    ours, theirs = (
+        fitted(replace(config, compare=[], sweeps=[str(sweep)]))[1] for sweep in directories
+    )
+    made = comparison_report.compare(directories, ours, theirs)
+    used = {str(name) for study in (ours, theirs) for name in study.table.texts("run_id")}
+    book = run_book(read_sweeps(directories), used)
+    numbers = plain(comparison_report.comparison_json(made))
+    write_json(directory / "comparison.json", numbers)
+    report = Report(
+        title=config.title or f"{made.names[0]} and {made.names[1]}, side by side",
+        decision=comparison_report.verdict(made),
+        caveats=comparison_report.caveats(made),
+        facts=comparison_report.facts(made),
+        parts=[*comparison_report.parts(made), comparison_report.run_part(made, book)],
+        command=command,
+        book=book,
+        provenance=[*provenance(ours), *provenance(theirs)],
+    )
+    print(report.decision)
+    return published(report, numbers, directory, config)
+
+
+def published(
+    report: Report, numbers: dict[str, Any], directory: Path, config: AnalysisConfig
+) -> Path:
+    """Write a report, and mirror it to W&B where that was asked for; the path of the page."""
+    path = write_report(report, directory)
+    said = mirror(report, numbers, path, config.tracker)
+    if said:
+        print(said)
+    return path
 
 
 def fitted(config: AnalysisConfig) -> tuple[LossTable, Study, list[Advice]]:
@@ -76,43 +116,9 @@ def output_directory(config: AnalysisConfig) -> Path:
         return Path(config.out)
     if len(config.sweeps) == 1:
         return Path(config.sweeps[0]) / "analysis"
-    names = config.sweeps or [str(config.table.path)]
+    names = config.sweeps or config.compare or [str(config.table.path)]
     stem = "+".join(re.sub(r"[^\w.-]+", "-", Path(name).stem) for name in names)
-    return Path("results") / f"analysis-{stem}"
-
-
-def facts(study: Study) -> list[tuple[str, str]]:
-    """The few numbers under the decision."""
-    shown = [
-        ("runs fitted", f"{len(study.runs):,}"),
-        ("excluded", f"{len(study.table.excluded):,}"),
-    ]
-    for name in ("envelope", "isoflop", "parametric"):
-        fit = getattr(study, name)
-        shown.append((f"a, {name}", number(fit.a) if fit is not None else "–"))
-    if study.holdout is not None and study.holdout.predictions[0].rms is not None:
-        shown.append(("left-out error", f"{100 * study.holdout.predictions[0].rms:.2g} %"))
-    return shown
-
-
-def provenance(study: Study) -> list[tuple[str, str]]:
-    """Where the numbers come from: files with their digests, and how they were fitted."""
-    shown = [("read from", _source(Path(source))) for source in study.table.sources]
-    config = study.config
-    return [
-        *shown,
-        ("procedure", f"{config.name}, delta {number(config.delta)}, valley {config.valley}"),
-        ("counting", study.runs.counting),
-        ("resamples", f"{study.n_resamples:,} over {config.resample}, seed {config.seed}"),
-    ]
-
-
-def _source(path: Path) -> str:
-    """A source and the digest of its runs, so that a report can be told from one of other data."""
-    file = path / "runs.parquet" if path.is_dir() else path
-    if not file.is_file():
-        return str(path)
-    return f"{file}, sha256 {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"
+    return Path("results") / f"{'compare' if config.compare else 'analysis'}-{stem}"
 
 
 def print_fits(study: Study, advice: list[Advice]) -> None:
@@ -158,7 +164,7 @@ def main(config: AnalysisConfig, overrides: list[str]) -> int:
         path = Path(table.path)
         print(report_scores(path, table.columns, directory, config.title, command))
         return 0
-    print(analyse(config, command))
+    print((compare_sweeps if config.compare else analyse)(config, command))
     return 0
 
 

@@ -15,11 +15,11 @@ def runs(book: RunBook) -> Section:
     return Section("Every run", limits(book), [], [run_table(book)])
 
 
-def exclusions(study: Study) -> Section:
+def exclusions(study: Study, title: str = "Excluded runs") -> Section:
     """The runs that no fit uses, counted by reason and one by one."""
     if not study.table.excluded:
-        return Section("Excluded runs", ["No run was excluded."])
-    return Section("Excluded runs", [], [], [exclusion_counts(study), exclusion_table(study)])
+        return Section(title, ["No run was excluded."])
+    return Section(title, [], [], [exclusion_counts(study), exclusion_table(study)])
 
 
 def exclusion_table(study: Study) -> TableSpec:

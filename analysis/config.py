@@ -7,6 +7,7 @@ from typing import Any
 
 from analysis.counting import COUNTINGS
 from analysis.valley_shape import CURVES
+from train.job import TrackerSpec
 from train.spec import SpecError, one_of, require
 
 
@@ -89,21 +90,32 @@ class AllocationConfig:
 
 @dataclass(frozen=True)
 class AnalysisConfig:
-    """One report: its runs (exactly one of sweeps and table), its fits, and where it goes."""
+    """One report: its runs (exactly one of sweeps, table and compare), its fits, where it goes.
+
+    `compare` are two sweeps that are fitted apart and shown side by side.
+    """
 
     sweeps: list[str] = field(default_factory=list)
+    compare: list[str] = field(default_factory=list)
     table: TableConfig = field(default_factory=TableConfig)
     counting: str = "exact"
     fit: FitConfig = field(default_factory=FitConfig)
     allocation: AllocationConfig = field(default_factory=AllocationConfig)
+    tracker: TrackerSpec = field(default_factory=TrackerSpec)
     out: str | None = None
     title: str | None = None
 
     def __post_init__(self) -> None:
         one_of("counting", self.counting, COUNTINGS)
-        if bool(self.sweeps) == bool(self.table.path):
+        sources = {"sweep": self.sweeps, "table": self.table.path, "compare": self.compare}
+        given = [name for name, value in sources.items() if value]
+        if len(given) != 1:
             raise SpecError(
-                f"give exactly one of sweep=DIRECTORY and table=FILE; got "
-                f"{'both' if self.sweeps else 'neither'}; "
+                f"give exactly one of sweep=DIRECTORY, table=FILE and compare=[A,B]; got "
+                f"{' and '.join(given) or 'none'}; "
                 f"for example: python -m analysis sweep=results/demo"
             )
+        require(
+            len(self.compare) in (0, 2),
+            f"compare has {len(self.compare)} sweeps; expected two: compare=[results/a,results/b]",
+        )

@@ -65,7 +65,7 @@ def valleys(study: Study, narrow: bool = False) -> Figure:
         step = -(-len(fit.valleys) // MOST_LABELS)
         for i, valley in enumerate(reversed(fit.valleys)):
             label = _budget_label(valley.flops) if i % step == 0 else ""
-            _draw_valley(axes, valley, colours[valley.flops], _runs_of(study, valley), label)
+            _draw_valley(axes, valley, colours[valley.flops], runs_of(study, valley), label)
         axes.set(xscale="log", xlabel="parameters N", ylabel="final validation loss (nats/token)")
         axes.set_title("IsoFLOP profiles and their minima")
         log_ticks(axes, "x")
@@ -155,7 +155,7 @@ def _envelope_points(axes: Axes, study: Study) -> None:
     log_ticks(axes)
 
 
-def _runs_of(study: Study, valley: Valley) -> np.ndarray:
+def runs_of(study: Study, valley: Valley) -> np.ndarray:
     """Names of a valley's runs, in the order of its points."""
     rows = np.flatnonzero(study.runs.budget == valley.flops)
     rows = rows[np.argsort(study.runs.n_params[rows], kind="stable")]

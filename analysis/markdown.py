@@ -45,7 +45,7 @@ def _section(section: Section) -> list[str]:
 
 def _table(table: TableSpec) -> list[str]:
     shown = table.rows[:MOST_ROWS]
-    lines = [_row(table.columns), _row(["---"] * len(table.columns))]
+    lines = [_row([_text(column) for column in table.columns]), _row(["---"] * len(table.columns))]
     lines += [_row([_text(cell) for cell in row]) for row in shown]
     if len(shown) < len(table.rows):
         lines += ["", f"{len(shown)} of {len(table.rows):,} rows; report.html has the others."]

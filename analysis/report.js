@@ -279,7 +279,8 @@
       table.tBodies[0].replaceChildren(...shown.map((row) => make("tr", {}, ...cells[row].map((text, i) => {
         const linked = i === 0 && ids.length && rowOf.has(ids[row]);
         const content = linked ? [make("a", { href: address(ids[row]) }, text)] : typeset(text);
-        return make("td", numeric[i] ? { class: "number" } : {}, ...content);
+        const look = numeric[i] ? "number" : text.length > 36 ? "long" : "";
+        return make("td", look ? { class: look } : {}, ...content);
       }))));
       const range = shown.length ? `${(first + 1).toLocaleString("en")} to ${(first + shown.length).toLocaleString("en")} of ` : "";
       const total = kept.length < cells.length ? ` (filtered from ${cells.length.toLocaleString("en")})` : "";

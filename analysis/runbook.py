@@ -25,6 +25,7 @@ def _loss(value: float) -> str:
 
 
 FACTS: dict[str, Form | None] = {
+    "sweep": None,
     "grid": None,
     "recipe": None,
     "data": None,
@@ -53,8 +54,8 @@ FACTS: dict[str, Form | None] = {
 """Columns of a run that the page knows, and how the numeric ones are written."""
 
 IN_TABLE = (
-    "fitted", "grid", "recipe", "simulated", "seed", "shape", "n_params", "n_tokens", "flops", "flops_budget",
-    "lr_peak", "loss", "bits_per_byte", "wall_seconds",
+    "fitted", "sweep", "grid", "recipe", "simulated", "seed", "shape", "n_params", "n_tokens",
+    "flops", "lr_peak", "loss", "bits_per_byte", "wall_seconds",
 )  # fmt: skip
 
 
@@ -69,9 +70,8 @@ class RunBook:
     n_runs: int
 
 
-def run_book(table: LossTable, fitted: LossTable) -> RunBook:
-    """The facts of every run of a table, those that were fitted first; at most MOST_RUNS."""
-    used = set(fitted.texts("run_id"))
+def run_book(table: LossTable, used: set[str]) -> RunBook:
+    """The facts of every run of a table, those that fits `used` first; at most MOST_RUNS."""
     names = table.texts("run_id")
     order = np.argsort([name not in used for name in names], kind="stable")[:MOST_RUNS]
     frame = table.runs.iloc[order].reset_index(drop=True)

@@ -1,4 +1,9 @@
-"""The report's first words: what to train, and what to know before believing it."""
+"""The report's first words and its last: what to train, what to know before believing it, and
+where the numbers come from.
+"""
+
+import hashlib
+from pathlib import Path
 
 import numpy as np
 
@@ -60,3 +65,37 @@ def caveats(study: Study) -> list[str]:
     if flat:
         notes.append(f"The runs do not bound {', '.join(flat)} on one side (flat profile)")
     return notes
+
+
+def facts(study: Study) -> list[tuple[str, str]]:
+    """The few numbers under the decision."""
+    shown = [
+        ("runs fitted", f"{len(study.runs):,}"),
+        ("excluded", f"{len(study.table.excluded):,}"),
+    ]
+    for name in ("envelope", "isoflop", "parametric"):
+        fit = getattr(study, name)
+        shown.append((f"a, {name}", number(fit.a) if fit is not None else "–"))
+    if study.holdout is not None and study.holdout.predictions[0].rms is not None:
+        shown.append(("left-out error", f"{100 * study.holdout.predictions[0].rms:.2g} %"))
+    return shown
+
+
+def provenance(study: Study) -> list[tuple[str, str]]:
+    """Where the numbers come from: files with their digests, and how they were fitted."""
+    shown = [("read from", _source(Path(source))) for source in study.table.sources]
+    config = study.config
+    return [
+        *shown,
+        ("procedure", f"{config.name}, delta {number(config.delta)}, valley {config.valley}"),
+        ("counting", study.runs.counting),
+        ("resamples", f"{study.n_resamples:,} over {config.resample}, seed {config.seed}"),
+    ]
+
+
+def _source(path: Path) -> str:
+    """A source and the digest of its runs, so that a report can be told from one of other data."""
+    file = path / "runs.parquet" if path.is_dir() else path
+    if not file.is_file():
+        return str(path)
+    return f"{file}, sha256 {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"

@@ -10,7 +10,7 @@ _TYPESET = (
     (re.compile(r"(?<![\w.])1e(\d{1,3})(?![\w.]\w)"), r"10<sup>\1</sup>"),
     (re.compile(r"(?<![\w.])(\d(?:\.\d+)?)e(-?\d{1,3})(?![\w.]\w)"), r"\1 × 10<sup>\2</sup>"),
     (re.compile(r"\^\(([^()]+)\)"), r"<sup>\1</sup>"),
-    (re.compile(r"\^(alpha_[ND]|alpha|beta|gamma|[A-Z]\b|-?[\d.]*\d)"), r"<sup>\1</sup>"),
+    (re.compile(r"\^(alpha_[ND]|alpha|beta|gamma|-?[A-Za-z]\b|-?[\d.]*\d)"), r"<sup>\1</sup>"),
     (re.compile(r"\b([NDCx])_(opt|c)\b"), r"\1<sub>\2</sub>"),
     (re.compile(r"\balpha(?=\b|_)"), "α"),
     (re.compile(r"\bbeta\b"), "β"),

@@ -65,7 +65,9 @@ def allowed(importer: str, target: str) -> bool:
     if package == "eval":
         return target_package == "train"
     if package == "analysis":
-        return target in {"train.spec", "train.record", "eval.metrics"}
+        return target in {
+            "train.spec", "train.job", "train.record", "train.track", "eval.metrics",
+        }  # fmt: skip
     pure_analysis = {f"analysis.{name}" for name in PURE["analysis"]}
     return target_package in ("train", "eval") or target in pure_analysis
 

@@ -199,8 +199,8 @@ def test_where_reports_go():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ((), "exactly one of sweep=DIRECTORY and table=FILE; got neither"),
-        (("sweep=a", "table=b"), "got both"),
+        ((), "exactly one of sweep=DIRECTORY, table=FILE and compare=[A,B]; got none"),
+        (("sweep=a", "table=b"), "got sweep and table"),
         (("table=missing.csv",), "missing.csv is not a file"),
         (("sweep=nowhere",), "nowhere is not a directory"),
         (("table=wandb:scaling",), "expected wandb:entity/project"),
