@@ -10,8 +10,11 @@ from transformers import (
     LlamaForCausalLM,
     PreTrainedModel,
 )
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 from train.data import IGNORED
+from train.decoder import hidden_states
+from train.linear import linear
 from train.spec import ModelSpec, known
 
 
@@ -67,7 +70,8 @@ class SummedLoss(nn.Module):
     """Negative log-likelihood summed over the labelled positions of a batch.
 
     The head runs on those positions alone, so prompts and padding cost no logits. It is a module of
-    its own so that DDP and FSDP, which hook `forward`, see the whole computation.
+    its own so that DDP and FSDP, which hook `forward`, see the whole computation. On a CPU a Llama
+    runs through `train.decoder`, unless FSDP has wrapped its layers, which then have to be called.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -76,12 +80,24 @@ class SummedLoss(nn.Module):
 
     def forward(self, tokens: Tensor, labels: Tensor, masked: bool = False) -> Tensor:
         """Scalar in nats. Args: tokens, labels: int64 (rows, seq_len); masked: some are IGNORED."""
-        hidden = self.model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
-        hidden, labels = hidden.flatten(0, 1), labels.flatten()
+        hidden, labels = self._hidden(tokens), labels.flatten()
         if masked:
             labelled = labels != IGNORED
             hidden, labels = hidden[labelled], labels[labelled]
         head = self.model.get_output_embeddings()
         assert head is not None  # both families have one
-        logits = head(hidden)
+        logits = linear(hidden, head.weight) if type(head) is nn.Linear else head(hidden)
         return F.cross_entropy(logits.float(), labels, reduction="sum")
+
+    def _hidden(self, tokens: Tensor) -> Tensor:
+        """Hidden states (rows x seq_len, d_model)."""
+        model = self.model
+        on_cpu = tokens.device.type == "cpu"
+        if on_cpu and isinstance(model, LlamaForCausalLM) and _unwrapped(model):
+            return hidden_states(model, tokens)
+        return model.base_model(input_ids=tokens, use_cache=False).last_hidden_state.flatten(0, 1)
+
+
+def _unwrapped(model: LlamaForCausalLM) -> bool:
+    """Whether the layers are as they were built: FSDP puts classes of its own in their place."""
+    return all(type(layer) is LlamaDecoderLayer for layer in model.model.layers)
