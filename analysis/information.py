@@ -102,12 +102,14 @@ def most_informative(
     cost: np.ndarray,
     budget: float,
     quantity: str = "a",
+    least: float = 0.0,
 ) -> list[tuple[int, float]]:
     """Candidates to run next, greedily by how much each FLOP lowers the variance of a quantity.
 
     A run with row j lowers g'Vg by (g'Vj)^2 / (1 + j'Vj), V being the covariance in units of the
     noise: its square cancels, so no noise need be known (Sherman and Morrison).
-    Args:    fitted, candidates: n_params and n_tokens, (runs,) each; cost: FLOPs, (candidates,).
+    Args:    fitted, candidates: n_params and n_tokens, (runs,) each; cost: FLOPs, (candidates,);
+             least: share of the standard error that a run must take off.
     Returns: (index, factor that the standard error shrinks to by this run), in the order chosen,
              for as long as the budget lasts; each candidate at most once.
     Raises:  FitError: the fitted runs do not determine the surface.
@@ -118,11 +120,11 @@ def most_informative(
     free = np.ones(len(cost), dtype=bool)
     while True:
         gain = (rows @ spread @ g) ** 2 / (1 + np.einsum("ci,ij,cj->c", rows, spread, rows))
-        allowed = free & (cost <= left)
+        before = float(g @ spread @ g)
+        allowed = free & (cost <= left) & (gain >= (1 - (1 - least) ** 2) * before)
         if not allowed.any():
             return chosen
         best = int(np.argmax(np.where(allowed, gain / cost, -1.0)))
-        before = float(g @ spread @ g)
         chosen.append((best, float(np.sqrt(max(0.0, 1 - gain[best] / before)))))
         free[best], left = False, left - float(cost[best])
         moved = spread @ rows[best]

@@ -202,6 +202,14 @@ def design(config: SweepConfig, overrides: list[str], console: Console) -> int:
     return 0
 
 
+def propose(config: SweepConfig, overrides: list[str], console: Console) -> int:
+    """Say what to run next after a fit, as a sweep that can be launched."""
+    from sweeps.propose import next_runs
+
+    next_runs(config, console)
+    return 0
+
+
 def _say(done, nothing: str, console: Console) -> int:
     for line in done.lines or ([] if done.problems else [nothing]):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -220,6 +228,7 @@ ACTIONS = {
     "clean": clean,
     "sync": sync,
     "design": design,
+    "propose": propose,
 }
 
 

@@ -56,8 +56,8 @@ class FactsOnHand:
 
 
 def only_planned(config: SweepConfig) -> bool:
-    """Whether nothing will be trained: a plan, a design, or losses drawn from a surface."""
-    return config.action in ("plan", "design") or config.launcher.kind == "simulate"
+    """Whether nothing will be trained: a plan, a design, a proposal, or losses off a surface."""
+    return config.action in ("plan", "design", "propose") or config.launcher.kind == "simulate"
 
 
 def require_launchable(config: SweepConfig) -> None:

@@ -15,6 +15,7 @@ PURE = {
     ],
     "sweeps": [
         "spec", "grid", "merge", "cost", "outlay", "predict", "simulation", "layout", "design",
+        "proposals",
     ],
     "eval": ["tasks", "formats", "split", "arithmetic"],
     "analysis": [
