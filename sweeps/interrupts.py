@@ -16,20 +16,25 @@ def on_interrupt(
     Both are told the signal's number. Yields a function that says whether any has come. The former
     handlers come back at the end; off the main thread, where none can be set, nothing is caught.
     """
-    asked = threading.Event()
+    # No threading.Event, whose lock a signal within the handler of another would wait for forever.
+    asked: list[int] = []
+
+    def has_been_asked() -> bool:
+        return bool(asked)
+
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield has_been_asked
         return
 
     def note(number: int, frame: Any) -> None:
-        known = asked.is_set()
-        asked.set()
+        known = has_been_asked()
+        asked.append(number)
         (again if known else first)(number)
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
     former = {number: signal.signal(number, note) for number in numbers}
     try:
-        yield asked.is_set
+        yield has_been_asked
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)

@@ -10,7 +10,8 @@ from sweeps.interrupts import on_interrupt
 from sweeps.launchers import LauncherSpec
 from sweeps.pool import Pool, Report
 from sweeps.slots import device_memory, make_slots, usable_cores, visible_devices
-from sweeps.worker import TrainRun, attempt, stop_at_once
+from sweeps.worker import TrainRun, attempt
+from train.stopping import stop_at_once
 
 MEMORY_SHARE = 0.9
 """Share of the free memory that runs in flight may be predicted to take together."""

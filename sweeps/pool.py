@@ -71,7 +71,7 @@ class Pool:
         self._command = command or WORKER
         self._duties: dict[int, _Duty] = {}
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
+        self._stopping = False  # set by signal handlers, which may not take an Event's lock
         self._queue = Admission([], {})
         self._broken: list[str] = []
 
@@ -81,7 +81,7 @@ class Pool:
         Raises:  IsoflopError: a worker can't even start.
         """
         self._log_dir.mkdir(parents=True, exist_ok=True)
-        self._queue = Admission([] if self._stopping.is_set() else tasks, self._limits)
+        self._queue = Admission([] if self._stopping else tasks, self._limits)
         used = self._slots[: max(1, min(len(self._slots), len(tasks)))]
         threads = [threading.Thread(target=self._serve, args=(slot,)) for slot in used]
         for thread in threads:
@@ -102,7 +102,7 @@ class Pool:
         self._end(signal.SIGKILL)
 
     def _end(self, number: signal.Signals) -> None:
-        self._stopping.set()
+        self._stopping = True
         self._queue.close()
         for duty in list(self._duties.values()):
             duty.worker.signal(number)
@@ -130,17 +130,20 @@ class Pool:
         path = self._log_dir / f"worker-{slot.index}.log"
         worker = WorkerProcess(slot, self._command, path)
         duty = self._duties[slot.index] = _Duty(worker)
-        if self._stopping.is_set():
+        if self._stopping:
             worker.signal(signal.SIGTERM)
         if worker.ready():
             return duty
         worker.retire()
-        if not self._stopping.is_set():
+        if not self._stopping:
             reason = f"{worker.ending()}: {last_line(path) or 'no output'}"
             self._broken.append(f"worker {slot.index} can't start ({reason}); see {path}")
         return None
 
     def _train(self, duty: _Duty, task: Task) -> None:
+        # Taken just before a stop, whose signal may have gone to the worker's former run.
+        if self._stopping:
+            return
         duty.begin(task)
         self._tell(task, "running", "")
         reply = duty.worker.ask(task.run_dir)
@@ -157,8 +160,10 @@ class Pool:
             return recorded, ""
         if duty.hung:
             status, message = "failed", f"no progress for {self._hang_seconds:g} s; worker ended"
-        elif self._stopping.is_set():
+        elif self._stopping:
             status, message = "preempted", "the launcher was stopped"
+        elif duty.worker.asked_to_stop:
+            status, message = "preempted", f"worker {how}: it was asked to stop"
         else:
             status, message = "failed", f"worker {how}; see {duty.worker.log_path}"
         try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.slots import Slot, environment
+from train.stopping import STOPPED_EXIT, held
 
 START_SECONDS = 300.0
 """A worker that has not finished its imports by then is broken."""
@@ -28,7 +29,7 @@ class WorkerProcess:
 
     def __init__(self, slot: Slot, command: list[str], log_path: Path) -> None:
         self.log_path = log_path
-        with log_path.open("ab") as stream:
+        with log_path.open("ab") as stream, held():
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
@@ -44,6 +45,11 @@ class WorkerProcess:
     @property
     def alive(self) -> bool:
         return self._process.poll() is None
+
+    @property
+    def asked_to_stop(self) -> bool:
+        """Whether the worker has ended because it was told to, by whomever."""
+        return self._process.poll() in (STOPPED_EXIT, -signal.SIGTERM, -signal.SIGUSR2)
 
     def ready(self) -> bool:
         """Wait until the worker has imported everything; False where it died or hung over that."""

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from sweeps.admission import Task
 from sweeps.launchers import LauncherSpec
 from train.record import append_status
 from train.spec import IsoflopError
+from train.stopping import held
 
 GRACE_SECONDS = 60.0
 """How long the other ranks may take to end once one has ended."""
@@ -37,26 +37,26 @@ class Ranks:
         self._log_dir = log_dir
         self._command = command or COMMAND
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._stopping = threading.Event()
+        self._stopping = False  # set by signal handlers, which may not take an Event's lock
 
     def run(self, tasks: list[Task]) -> None:
         """Train every task's run directory; what ends badly is recorded by the run itself."""
         self._log_dir.mkdir(parents=True, exist_ok=True)
         for task in tasks:
-            if self._stopping.is_set():
+            if self._stopping:
                 return
             self._train(task.run_dir)
 
     def stop(self) -> None:
         """Ask every rank to save and stop."""
-        self._stopping.set()
+        self._stopping = True
         self._signal(signal.SIGTERM)
 
     def _train(self, run_dir: Path) -> None:
         n_local = max(1, self._launcher.gpus)
         self._processes = []
         for local in range(n_local):
-            with (self._log_dir / f"rank-{local}.log").open("ab") as stream:
+            with (self._log_dir / f"rank-{local}.log").open("ab") as stream, held():
                 process = subprocess.Popen(
                     [*self._command, str(run_dir)],
                     stdout=stream,
@@ -64,14 +64,15 @@ class Ranks:
                     env={**os.environ, **rank_environment(self._launcher, local)},
                 )
             self._processes.append(process)
-        if self._stopping.is_set():
+        if self._stopping:
             self._signal(signal.SIGTERM)
         codes = self._wait()
         log.info("%s: ranks ended with %s", run_dir.name, codes)
-        if any(code < 0 for code in codes) and not self._stopping.is_set() and _leader():
+        if any(code < 0 for code in codes) and _leader():
             dead = ", ".join(signal.Signals(-code).name for code in codes if code < 0)
+            status = "preempted" if self._stopping else "failed"
             try:
-                append_status(run_dir, "failed", message=f"ranks killed by {dead}")
+                append_status(run_dir, status, message=f"ranks killed by {dead}")
             except IsoflopError as error:
                 log.error("%s", error)
 

@@ -1,6 +1,6 @@
 """The Slurm launcher: runs grouped by need, submitted as arrays through submitit, detached.
 
-A job runs `python -m sweeps.task` on a JSON file of run directories: nothing is pickled. submitit
+A job runs `python -m sweeps.job` on a JSON file of run directories: nothing is pickled. submitit
 writes the sbatch script and submits it; what a job does about signals is `sweeps.task`'s affair.
 """
 
@@ -217,7 +217,7 @@ def _setup(launcher: LauncherSpec) -> list[str]:
 
 
 def _command(task_file: Path) -> str:
-    return shlex.join([sys.executable, "-u", "-m", "sweeps.task", str(task_file)])
+    return shlex.join([sys.executable, "-u", "-m", "sweeps.job", str(task_file)])
 
 
 @contextmanager

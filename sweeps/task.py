@@ -1,6 +1,4 @@
-"""What a Slurm job runs: its share of a sweep, with an answer to every way a job can end.
-
-    python -m sweeps.task TASKS.json        (the index is SLURM_ARRAY_TASK_ID)
+"""What a Slurm job does: its share of a sweep, with an answer to every way a job can end.
 
 SIGUSR2 comes `signal_seconds` before the time limit: the runs save, and the job requeues itself, at
 most `max_requeues` times, then their status is timeout. SIGTERM is a cancellation or a preemption:
@@ -13,6 +11,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,48 @@ from sweeps.queue import read_queue
 from sweeps.ranks import Ranks
 from sweeps.resources import concurrency
 from sweeps.slots import make_slots, usable_cores, visible_devices
-from sweeps.slurm import SlurmJobs
+from sweeps.slurm import SlurmError, SlurmJobs
 from sweeps.state import is_lost, read_state
 from train.claim import holder, slurm_job
-from train.record import RunPaths, append_status, read_json
+from train.record import RunPaths, append_status, read_json, write_json
 from train.spec import IsoflopError
+from train.stopping import held, release
+
+SIGNAL_SECONDS = 5.0
+"""How long a job whose runs ended early waits for the signal that may have ended them."""
 
 log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Stop:
+    """The signals that this job got so far, passed on to whatever trains."""
+
+    received: list[int] = field(default_factory=list)
+    trainer: Pool | Ranks | None = None
+
+    def note(self, number: int) -> None:
+        self.received.append(number)
+        log.warning("%s: saving and stopping", signal.Signals(number).name)
+        if self.trainer is not None:
+            self.trainer.stop()
+
+    def train(self, trainer: Pool | Ranks, tasks: list[Task]) -> None:
+        """Have every task trained, unless told to stop before or meanwhile."""
+        self.trainer = trainer
+        if not self.received:
+            trainer.run(tasks)
+
+    def cause(self) -> int | None:
+        """The signal that cut the runs short, or None.
+
+        Slurm signals the processes of a job one after the other, so that a run may have saved and
+        ended before this process is told.
+        """
+        deadline = time.monotonic() + SIGNAL_SECONDS
+        while not self.received and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return self.received[0] if self.received else None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -39,22 +74,49 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    try:
-        launcher, root, run_dirs = _assignment(Path(arguments[0]))
-    except (IsoflopError, IndexError, KeyError, TypeError, ValueError) as error:
-        print(f"sweeps.task: {error}", file=sys.stderr)
-        return 2
+    stop = _Stop()
+    with on_interrupt(stop.note, stop.note):
+        release()
+        try:
+            task_file = Path(arguments[0])
+            launcher, root, run_dirs = _assignment(task_file)
+        except (IsoflopError, IndexError, KeyError, TypeError, ValueError) as error:
+            print(f"sweeps.job: {error}", file=sys.stderr)
+            return 2
+        return _train(run_dirs, launcher, root, task_file.parent, stop)
+
+
+def _train(
+    run_dirs: list[Path], launcher: LauncherSpec, root: Path, folder: Path, stop: _Stop
+) -> int:
+    """Train every run of this job, and answer the signal that cut it short, if one did."""
     job = slurm_job() or "none"
-    if os.environ.get("SLURM_NODEID", "0") == "0":
+    if _leads():
         for run_dir in run_dirs:
             _break_dead_claim(run_dir, job)
-    stopped_by = _train(run_dirs, launcher, root / "logs" / f"slurm-{job}")
+    problem = ""
+    try:
+        trainer = _trainer(run_dirs, launcher, root / "logs" / f"slurm-{job}")
+        stop.train(trainer, [Task(path) for path in run_dirs])
+    except IsoflopError as error:
+        problem = str(error)
+        log.error("%s", problem)
     unfinished = [path for path in run_dirs if not RunPaths(path).record.exists()]
-    if stopped_by == signal.SIGUSR2 and unfinished:
-        _out_of_time(unfinished, launcher)
-    if stopped_by is not None:
-        return 75 if unfinished else 0
+    if not unfinished:
+        return 0
+    cause = stop.cause()
+    if cause == signal.SIGUSR2 and _leads():
+        _out_of_time(unfinished, launcher, folder)
+    if cause is not None:
+        return 75
+    if problem and _leads():
+        _mark([path for path in unfinished if read_state(path).status != "running"], problem)
     return 1 if any(read_state(path).status != "running" for path in unfinished) else 0
+
+
+def _leads() -> bool:
+    """Whether this is the one process of a job over several nodes that speaks for all."""
+    return os.environ.get("SLURM_PROCID", "0") == "0"
 
 
 def _assignment(task_file: Path) -> tuple[LauncherSpec, Path, list[Path]]:
@@ -68,20 +130,10 @@ def _assignment(task_file: Path) -> tuple[LauncherSpec, Path, list[Path]]:
     return launcher, Path(content["root"]), [Path(path) for path in content["jobs"][index]]
 
 
-def _train(run_dirs: list[Path], launcher: LauncherSpec, log_dir: Path) -> int | None:
-    """Train every run; returns the signal that cut it short, if any."""
-    received: list[int] = []
+def _trainer(run_dirs: list[Path], launcher: LauncherSpec, log_dir: Path) -> Pool | Ranks:
+    """One run at a time over many devices or nodes, or a pool of small runs side by side."""
     many = launcher.gpus > 1 or launcher.nodes > 1
-    trainer = Ranks(launcher, log_dir) if many else _pool(run_dirs, launcher, log_dir)
-
-    def stop(number: int) -> None:
-        received.append(number)
-        log.warning("%s: saving and stopping", signal.Signals(number).name)
-        trainer.stop()
-
-    with on_interrupt(stop, stop):
-        trainer.run([Task(path) for path in run_dirs])
-    return received[0] if received else None
+    return Ranks(launcher, log_dir) if many else _pool(run_dirs, launcher, log_dir)
 
 
 def _pool(run_dirs: list[Path], launcher: LauncherSpec, log_dir: Path) -> Pool:
@@ -117,27 +169,58 @@ def _break_dead_claim(run_dir: Path, job: str) -> None:
         RunPaths(run_dir).lock.unlink(missing_ok=True)
 
 
-def _out_of_time(unfinished: list[Path], launcher: LauncherSpec) -> None:
+def _out_of_time(unfinished: list[Path], launcher: LauncherSpec, folder: Path) -> None:
     """Requeue this job to continue; after too many times, record its runs as timed out."""
-    restarts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
-    if restarts < launcher.max_requeues and _requeue():
-        return
-    reason = f"time limit reached {restarts + 1} times; retry with a longer time or more requeues"
-    for run_dir in unfinished:
-        append_status(run_dir, "timeout", message=reason)
+    limit = "time limit reached {} times; retry with a longer time or more requeues"
+    try:
+        n_requeues = _n_requeues(folder)
+        if n_requeues >= launcher.max_requeues:
+            _mark(unfinished, limit.format(n_requeues + 1), "timeout")
+            return
+        write_json(_requeues_file(folder), {"n_requeues": n_requeues + 1})
+        _requeue()
+    except IsoflopError as error:
+        log.error("%s", error)
+        _mark(unfinished, f"time limit reached; {error}", "timeout")
 
 
-def _requeue() -> bool:
-    """Ask Slurm to put this job back into the queue, on its first node alone."""
-    if os.environ.get("SLURM_PROCID", "0") != "0":
-        return True
-    job = slurm_job() or ""
-    answer = subprocess.run(
-        ["scontrol", "requeue", job], capture_output=True, text=True, check=False
-    )
+def _requeues_file(folder: Path) -> Path:
+    """Where a job counts its own requeues; Slurm's count has preemptions and dead nodes in it."""
+    return folder / f"requeues-{os.environ.get('SLURM_ARRAY_TASK_ID', '0')}.json"
+
+
+def _n_requeues(folder: Path) -> int:
+    """How often this job has requeued itself for lack of time.
+
+    Raises:  RecordError: the count can't be read.
+    """
+    path = _requeues_file(folder)
+    return int(read_json(path)["n_requeues"]) if path.exists() else 0
+
+
+def _requeue() -> None:
+    """Ask Slurm to put this job back into the queue.
+
+    Raises:  SlurmError: it will not.
+    """
+    # Slurm ends every process of the job as soon as it has agreed, scontrol before it can say so.
+    with held():
+        answer = subprocess.run(
+            ["scontrol", "requeue", slurm_job() or ""], capture_output=True, text=True, check=False
+        )
+    if answer.returncode < 0:
+        return  # killed along with this job, which is over whatever the answer would have been
     if answer.returncode:
-        log.error("can't requeue job %s: %s", job, answer.stderr.strip())
-    return answer.returncode == 0
+        reason = answer.stderr.strip() or f"exit status {answer.returncode}"
+        raise SlurmError(f"scontrol can't requeue job {slurm_job()}: {reason}")
+
+
+def _mark(run_dirs: list[Path], message: str, status: str = "failed") -> None:
+    for run_dir in run_dirs:
+        try:
+            append_status(run_dir, status, message=message)
+        except IsoflopError as error:
+            log.error("%s", error)
 
 
 if __name__ == "__main__":

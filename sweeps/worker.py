@@ -14,17 +14,14 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from train.record import append_status
 from train.spec import IsoflopError
+from train.stopping import Stopped, answer_at_once
 
 TrainRun = Callable[[Path], str]
 """Trains a run directory and returns the status that it ended with."""
-
-
-class Stopped(SystemExit):
-    """A stop was asked for while a run was being set up or written, or between runs."""
 
 
 def serve(train: TrainRun) -> None:
@@ -40,6 +37,7 @@ def serve(train: TrainRun) -> None:
             busy.set()
             status, message = attempt(train, Path(line))
             busy.clear()
+            answer_at_once()
             _reply(replies, {"run_dir": line, "status": status, "message": message})
 
 
@@ -52,11 +50,6 @@ def attempt(train: TrainRun, run_dir: Path) -> tuple[str, str]:
     except Stopped:
         append_status(run_dir, "preempted", message="stopped before or after its training loop")
         return "preempted", ""
-
-
-def stop_at_once(*_: Any) -> None:
-    """Signal handler for when no training loop is there to save and return."""
-    raise Stopped(143)
 
 
 def _read(stream: TextIO, requests: "queue.Queue[str | None]", busy: threading.Event) -> None:
@@ -80,8 +73,7 @@ def main() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    for number in (signal.SIGTERM, signal.SIGUSR2):
-        signal.signal(number, stop_at_once)
+    answer_at_once()
     from train.run import train_run
 
     serve(train_run)

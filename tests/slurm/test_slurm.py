@@ -209,5 +209,5 @@ def test_dry_run_prints_the_scripts_and_writes_nothing(tmp_path):
     said = sweeps(out, *SWEEP, *SLURM, "launcher.dry_run=true", "launcher.runs_per_job=2")
     assert "#SBATCH --array=0-3%4" in said
     assert "#SBATCH --signal=USR2@120" in said
-    assert "-m sweeps.task" in said
+    assert "-m sweeps.job" in said
     assert not out.exists()

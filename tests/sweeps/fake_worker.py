@@ -15,10 +15,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from sweep_fixtures import finish
 
-from sweeps.worker import serve, stop_at_once
+from sweeps.worker import serve
 from train.claim import Claimed, claim
 from train.record import RecordError, append_status, read_job, read_record
-from train.stopping import stop_requests
+from train.stopping import answer_at_once, stop_requests
 
 
 def train(run_dir: Path) -> str:
@@ -63,5 +63,5 @@ def _behave(run_dir: Path) -> str:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, stop_at_once)
+    answer_at_once()
     serve(train)
