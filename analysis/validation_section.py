@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from analysis.bootstrap import Interval
 from analysis.section import FigureSpec, Section, TableSpec
 from analysis.study import Study
 from analysis.style import (
@@ -90,14 +91,18 @@ def printed(made: Validation) -> list[str]:
     """A test as lines for a terminal: the verdict, then each law's prediction."""
     lines = [verdict(made)]
     for f in made.forecasts:
-        low, high = f.interval
         lines.append(
-            f"{f.law:11}{f.cell:8} predicted {f.loss:.4f} [{low:.4f}, {high:.4f}]  measured "
+            f"{f.law:11}{f.cell:8} predicted {f.loss:.4f} {_bracket(f.interval, '.4f')}  measured "
             f"{f.measured:.4f}  error {100 * f.error:+.2f} %"
         )
-    for name, (gap, (low, high)) in made.foretold_gaps.items():
-        lines.append(f"{name:11}gap      predicted {gap:+.4f} [{low:+.4f}, {high:+.4f}]")
+    for name, (gap, interval) in made.foretold_gaps.items():
+        lines.append(f"{name:11}gap      predicted {gap:+.4f} {_bracket(interval, '+.4f')}")
     return lines
+
+
+def _bracket(interval: Interval, form: str) -> str:
+    low, high = interval
+    return "(no interval)" if np.isnan(low + high) else f"[{low:{form}}, {high:{form}}]"
 
 
 def slice_figure(study: Study, made: Validation) -> Figure:

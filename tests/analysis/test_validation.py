@@ -10,11 +10,12 @@ import pytest
 from scipy import stats
 from synthetic_sweep import NOISE, TRUTH, record, shape
 
-from analysis.__main__ import analyse, rewritten
+from analysis.__main__ import analyse, fitted, rewritten
 from analysis.config import AnalysisConfig
 from analysis.table import TableError
 from analysis.validation import Cell, difference, scores
 from analysis.validation_data import to_fit, trials
+from analysis.validation_section import printed, validations, verdict
 from train.flops import count_params, flops_per_token
 from train.schema import load_config
 
@@ -163,6 +164,19 @@ def test_each_metric_is_judged_in_its_own_direction():
         ("token_edit_distance", "optimum"),
     ]
     assert found[0].optimum == pytest.approx(0.905)
+
+
+def test_a_prediction_without_an_interval_says_so(sweep_dir, tmp_path):
+    trial = write_trial(tmp_path / "test", sweep_dir)
+    asked = config(f"sweep={trial}", "fit.n_resamples=0", "fit.approaches=[parametric,isoflop]")
+    _, study, _ = fitted(asked)
+    (made,) = validations(study, asked.sweeps, asked.counting)
+    lines = printed(made)
+    assert lines[0] == verdict(made)
+    parametric = [line for line in lines if line.startswith("parametric")]
+    assert parametric
+    assert all("(no interval)" in line for line in parametric)
+    assert not any("nan" in line for line in lines)
 
 
 def test_without_evaluations_there_are_no_scores():
