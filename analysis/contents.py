@@ -117,6 +117,20 @@ def _recovered(material: Material) -> Sequence[Section]:
     return [recovery_section(rows, said)]
 
 
+def _recipes(material: Material) -> Sequence[Section]:
+    """Recipes side by side, and recipes.json, where grids train the same cells in other ways."""
+    from analysis.recipe_section import printed, recipe_section, recipes_json
+    from analysis.recipe_study import study_recipes
+
+    config = material.config
+    made = study_recipes(material.everything, config.fit, config.counting)
+    if made is None:
+        return []
+    write_json(material.directory / "recipes.json", plain(recipes_json(made)))
+    print("\n".join(printed(made)))
+    return [recipe_section(made)]
+
+
 def _left_out(material: Material) -> Sequence[Section]:
     section = sections.holdout_section(material.study)
     return [section] if section is not None else []
@@ -131,7 +145,7 @@ def _exclusions(material: Material) -> Sequence[Section]:
 
 
 PARTS: tuple[tuple[str, tuple[Builder, ...]], ...] = (
-    ("Fits", (_fits, _least_loss)),
+    ("Fits", (_fits, _least_loss, _recipes)),
     ("Emergence", (_emergence,)),
     ("Validation", (_tested, _ground_truth, _recovered, _left_out)),
     ("Runs", (_runs,)),

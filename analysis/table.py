@@ -15,6 +15,7 @@ import pandas as pd
 from analysis.counting import Counted, count
 from analysis.envelope import Curves
 from analysis.isoflop import group_by_flops
+from analysis.recipes import Recipes, find_recipes
 from train.spec import IsoflopError
 
 CURVE_COLUMNS = ("run_id", "n_tokens", "flops", "loss")
@@ -191,12 +192,15 @@ def select(
     grid: str | None = None,
     where: Sequence[str] = (),
     drop_highest: int = 0,
+    *,
+    all_recipes: bool = False,
 ) -> LossTable:
     """The runs that belong in one fit: one kind of data, since losses on others don't compare.
 
     Without `data`, the data with the most distinct compute budgets is taken, then the one with most
-    runs. `where` holds conditions as in `DataFrame.eval`; `drop_highest` leaves out the runs of
-    highest loss.
+    runs. Without `grid`, of grids that train the same cells in different ways the one with the
+    least losses is taken, unless `all_recipes`. `where` holds conditions as in `DataFrame.eval`;
+    `drop_highest` leaves out the runs of highest loss.
 
     Raises:  TableError: no run of that data or grid, a condition that can't be evaluated.
     """
@@ -210,6 +214,8 @@ def select(
             known = ", ".join(sorted(set(names)))
             raise TableError(f"fit.grid={grid} is unknown; expected one of {known}")
         table = table.without(names != grid, f"not of grid {grid} (fit.grid)")
+    elif not all_recipes:
+        table = _one_recipe(table)
     for condition in where:
         table = table.without(~_evaluated(table.runs, condition), f"fails the filter {condition}")
     if drop_highest:
@@ -241,6 +247,30 @@ def _one_data(table: LossTable, data: str | None) -> LossTable:
         for n in names
     ]
     return table.without(group != chosen, reasons)
+
+
+def recipes_of(table: LossTable) -> Recipes | None:
+    """The grids that train the same cells in different ways, among runs of one kind of data."""
+    if "grid" not in table.runs:
+        return None
+    columns = [table.numbers(name) for name in ("n_params", "flops_budget", "seed")]
+    # Without a column of seeds all runs count as of one.
+    columns[2] = np.nan_to_num(columns[2])
+    return find_recipes(table.texts("grid"), np.stack(columns, axis=1), table.numbers("loss"))
+
+
+def _one_recipe(table: LossTable) -> LossTable:
+    recipes = recipes_of(table)
+    if recipes is None:
+        return table
+    names, best = table.texts("grid"), recipes.best
+    lost = np.isin(names, [name for name in recipes.names if name != best])
+    return table.without(
+        lost, [f"of recipe {name}, this fit is of {best}" for name in names]
+    ).warned(
+        f"{len(recipes.names)} recipes train the same cells ({', '.join(recipes.names)}); the fits "
+        f"are of {best}, whose losses are least (fit.grid= chooses another)"
+    )
 
 
 def _weight(table: LossTable, rows: np.ndarray) -> tuple[int, int]:
