@@ -18,15 +18,17 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
-from train.record import RecordError, read_json, write_json
+from train.record import RecordError, read_json, write_atomic, write_json
+from train.sharding import cut_like, is_sharded, moments, parameters
 from train.spec import IsoflopError
 from train.tokenizer import TextCodec, save_tokenizer
 
 KEPT_STATES = 2
+MOMENTS = ("exp_avg", "exp_avg_sq")
 log = logging.getLogger(__name__)
 
 
@@ -56,92 +58,124 @@ def save_model(
 ) -> None:
     """Write a directory that AutoModelForCausalLM and AutoTokenizer load without network.
 
+    Of a sharded model every rank must call `give_weights` meanwhile.
+
     Args:    facts: plain values kept beside the weights as isoflop.json (step, loss, run_id, ...).
     Raises:  CheckpointError: disk full or read-only; what was there before stays.
     """
 
+    weights = parameters(model) if is_sharded(model) else None
+
     def fill(building: Path) -> None:
         disable_progress_bar()
-        model.save_pretrained(building)
+        model.save_pretrained(building, state_dict=weights)
         save_tokenizer(codec, building, max_length)
         write_json(building / "isoflop.json", facts)
 
     _write_directory(directory, fill)
 
 
-def save_state(
-    root: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: TrainerState
-) -> None:
-    """Write `root/step-N` with weights, optimiser moments, RNG and counters; keep the newest two.
+def step_dir(root: Path, step: int) -> Path:
+    """Where the state from which `step` comes next lies."""
+    return root / f"step-{step:09d}"
 
+
+def save_state(
+    root: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    state: TrainerState,
+    keep: int | None = KEPT_STATES,
+    files: dict[str, bytes] | None = None,
+) -> None:
+    """Write `root/step-N` with weights, optimiser moments, RNG and counters.
+
+    Args:    keep: how many of the newest states stay, None for all; files: put beside, checksummed.
     Raises:  CheckpointError: disk full or read-only; earlier states stay.
     """
+    weights, kept = parameters(model), moments(model, optimizer)
 
     def fill(building: Path) -> None:
-        save_file(_parameters(model), building / "model.safetensors")
-        save_file(_moments(model, optimizer), building / "optimizer.safetensors")
+        save_file(weights, building / "model.safetensors")
+        save_file(kept, building / "optimizer.safetensors")
         save_file({"torch": torch.get_rng_state()}, building / "rng.safetensors")
         write_json(building / "trainer.json", state.__dict__)
+        for name, content in (files or {}).items():
+            write_atomic(building / name, content)
         checksums = {path.name: _sha256(path) for path in sorted(building.iterdir())}
         write_json(building / "manifest.json", checksums)
 
-    _write_directory(root / f"step-{state.progress['step']:09d}", fill)
-    for old in sorted(root.glob("step-*"))[:-KEPT_STATES]:
+    _write_directory(step_dir(root, state.progress["step"]), fill)
+    for old in sorted(root.glob("step-*"))[:-keep] if keep else []:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def newest_step(root: Path, at_most: int | None = None) -> int | None:
+    """The step of the newest undamaged state, none beyond `at_most`; None where there is none."""
+    for directory in sorted(root.glob("step-*"), reverse=True):
+        step = int(directory.name.removeprefix("step-"))
+        if at_most is not None and step > at_most:
+            continue
+        problem = _problem(directory)
+        if not problem:
+            return step
+        log.warning("%s is damaged (%s); falling back to the one before", directory, problem)
+    return None
+
+
 def load_state(
-    root: Path, run_id: str, model: nn.Module, optimizer: torch.optim.Optimizer
+    root: Path,
+    owner: str,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    at_most: int | None = None,
 ) -> TrainerState | None:
     """Restore the newest undamaged state into model, optimiser and RNG; None where there is none.
 
+    Args:    owner: the run or trunk that the state must be of; at_most: no step beyond this one.
     Raises:  CheckpointError: the state belongs to another run.
     """
-    for directory in sorted(root.glob("step-*"), reverse=True):
-        problem = _problem(directory)
-        if problem:
-            log.warning("%s is damaged (%s); falling back to the one before", directory, problem)
-            continue
-        state = TrainerState(**read_json(directory / "trainer.json"))
-        if state.run_id != run_id:
-            raise CheckpointError(
-                f"{directory} belongs to run {state.run_id}, not {run_id}; move it away, "
-                f"or restore the run's spec"
-            )
-        _restore(directory, model, optimizer)
-        return state
-    return None
+    step = newest_step(root, at_most)
+    if step is None:
+        return None
+    directory = step_dir(root, step)
+    state = TrainerState(**read_json(directory / "trainer.json"))
+    if state.run_id != owner:
+        raise CheckpointError(
+            f"{directory} belongs to run {state.run_id}, not {owner}; move it away, "
+            f"or restore the run's spec"
+        )
+    _restore(directory, model, optimizer)
+    return state
+
+
+def give_weights(model: nn.Module) -> None:
+    """A follower's part in `save_model`: its shards, where the model is sharded."""
+    if is_sharded(model):
+        parameters(model)
+
+
+def give_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """A follower's part in `save_state`: its shards of weights and moments."""
+    if is_sharded(model):
+        parameters(model)
+        moments(model, optimizer)
 
 
 def _restore(directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     weights = load_file(directory / "model.safetensors")
-    moments = load_file(directory / "optimizer.safetensors")
+    kept = load_file(directory / "optimizer.safetensors")
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter.copy_(weights[name])
-            if f"{name}.step" not in moments:  # saved before the first step
+            parameter.copy_(cut_like(weights[name], parameter))
+            if f"{name}.step" not in kept:  # saved before the first step
                 continue
-            optimizer.state[parameter] = {
-                "step": moments[f"{name}.step"].clone(),
-                "exp_avg": moments[f"{name}.exp_avg"].to(parameter.device).clone(),
-                "exp_avg_sq": moments[f"{name}.exp_avg_sq"].to(parameter.device).clone(),
-            }
+            entry = {key: cut_like(kept[f"{name}.{key}"], parameter) for key in MOMENTS}
+            entry["step"] = kept[f"{name}.step"].clone()
             if optimizer.defaults.get("fused") and parameter.is_cuda:
-                entry = optimizer.state[parameter]
                 entry["step"] = entry["step"].to(parameter.device)
+            optimizer.state[parameter] = entry
     torch.set_rng_state(load_file(directory / "rng.safetensors")["torch"])
-
-
-def _parameters(model: nn.Module) -> dict[str, Tensor]:
-    return {name: p.detach().cpu().contiguous() for name, p in model.named_parameters()}
-
-
-def _moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    return {
-        f"{name}.{key}": value.detach().cpu().contiguous()
-        for name, parameter in model.named_parameters()
-        for key, value in optimizer.state[parameter].items()
-    }
 
 
 def _problem(directory: Path) -> str:

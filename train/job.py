@@ -38,7 +38,11 @@ class TrackerSpec:
 
 @dataclass(frozen=True)
 class RuntimeSpec:
-    """How a run is executed; nothing here changes its numbers beyond floating-point rounding."""
+    """How a run is executed; nothing here changes its numbers beyond floating-point rounding.
+
+    `branch`: a wsd run starts from the state that a shorter run of its trunk left in the sweep, and
+    leaves one where its own decay starts (`train.trunks`).
+    """
 
     device: str = "auto"
     threads: int = 1
@@ -50,6 +54,7 @@ class RuntimeSpec:
     n_evals: int = 8
     save_every_seconds: float = 60.0
     keep_checkpoints: list[float] = field(default_factory=list)
+    branch: bool = False
 
     def __post_init__(self) -> None:
         one_of("runtime.device", self.device, ("auto", "cpu", "cuda", "mps"))
@@ -67,6 +72,10 @@ class RuntimeSpec:
                 0 < fraction <= 1,
                 f"runtime.keep_checkpoints has {fraction}; fractions of the run lie in (0, 1]",
             )
+
+    def keep_steps(self, n_steps: int) -> set[int]:
+        """Steps after which a run of so many steps keeps an intermediate model."""
+        return {max(1, round(n_steps * fraction)) for fraction in self.keep_checkpoints}
 
 
 @dataclass(frozen=True)

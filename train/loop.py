@@ -6,41 +6,43 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from accelerate import Accelerator
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
-from train.data import IGNORED, Dataset
+from train.data import Dataset
+from train.feed import RankBatch, in_turn, rank_batch
 from train.flops import flops_per_token
 from train.job import RuntimeSpec
 from train.schedule import learning_rate
 from train.spec import RunSpec, known
-
-EVAL_TOKENS = 8192
-"""Tokens a forward pass of validation."""
+from train.trunk import trunk_end
+from train.validation import evaluate
 
 
 @dataclass(frozen=True)
 class Hooks:
     """What the loop calls and does not know: metrics out, states saved, a stop asked for.
 
-    `save(outcome)` keeps a state from which step `outcome.step` comes next; `keep(step, loss)`
-    writes an intermediate model; `stopping()` is asked before every step.
+    `save(outcome)` keeps a state from which step `outcome.step` comes next, `share(outcome)` leaves
+    one to other runs of the trunk; `keep(step, loss)` writes an intermediate model; `stopping()` is
+    asked before every step.
     """
 
     write: Callable[[dict[str, float]], None]
-    beat: Callable[[int, float, float], None]
+    beat: Callable[["Outcome"], None]
     save: Callable[["Outcome"], None]
+    share: Callable[["Outcome"], None]
     keep: Callable[[int, float | None], None]
     stopping: Callable[[], bool]
 
 
 @dataclass
 class Outcome:
-    """How far a run came, with its last good numbers; `window` holds losses not yet logged."""
+    """How far a run came, with its last good numbers; `window` holds losses not yet logged.
+
+    `branched_from` is the step up to which another run had trained; `seconds` counts none of that.
+    """
 
     status: str = "finished"
     step: int = 0
@@ -50,6 +52,11 @@ class Outcome:
     seconds: float = 0.0
     window: list[float] = field(default_factory=list)
     message: str = ""
+    branched_from: int | None = None
+
+    @property
+    def spent_steps(self) -> int:
+        return self.step - (self.branched_from or 0)
 
 
 def train(
@@ -69,11 +76,16 @@ def train(
     """
     n_steps = known(spec.n_steps, "n_steps")
     eval_steps = {round(n_steps * k / runtime.n_evals) for k in range(1, runtime.n_evals + 1)}
-    keep_steps = {max(1, round(n_steps * fraction)) for fraction in runtime.keep_checkpoints}
+    keep_steps = runtime.keep_steps(n_steps)
+    fork = trunk_end(spec)
     token_flops = flops_per_token(spec.model)
+    rank, world = accelerator.process_index, accelerator.num_processes
+    on_gpu = accelerator.device.type == "cuda"
+    steps = range(outcome.step, n_steps)
+    batches = in_turn(lambda s: rank_batch(dataset.batch(s), rank, world, on_gpu), steps, on_gpu)
     window = _restored_window(outcome, accelerator)
     started, saved = time.perf_counter() - outcome.seconds, time.perf_counter()
-    for step in range(outcome.step, n_steps):
+    for step, batch in zip(steps, batches, strict=True):
         due = time.perf_counter() - saved > runtime.save_every_seconds
         stopping, due = _agree(hooks.stopping(), due, step, runtime, accelerator)
         if stopping or due:
@@ -84,17 +96,21 @@ def train(
         if stopping:
             outcome.status = "preempted"
             return outcome
+        if step == fork and step > 0 and runtime.branch:
+            outcome.seconds = time.perf_counter() - started
+            hooks.share(outcome)
         lr = step_learning_rate(spec, step)
         for group in optimizer.param_groups:
             group["lr"] = lr * group["lr_scale"]
-        window.append(_step(dataset.batch(step), spec, runtime, model, optimizer, accelerator))
-        done = step + 1
-        if done % runtime.log_every == 0 or done in eval_steps or done == n_steps:
+        window.append(_step(batch, spec, runtime, model, optimizer, accelerator))
+        outcome.step = done = step + 1
+        # A line where the trunk ends leaves no open window, so branches log the same afterwards.
+        if done % runtime.log_every == 0 or done in eval_steps or done in (fork, n_steps):
             mean = _mean(window, accelerator)
             window = []
             outcome.seconds = time.perf_counter() - started
             if not _healthy(mean, done, spec):
-                outcome.status, outcome.step = "diverged", done
+                outcome.status = "diverged"
                 outcome.message = f"training loss {mean:.4g} at step {done} of {n_steps}"
                 return outcome
             n_tokens = done * known(spec.optim.batch_tokens, "optim.batch_tokens")
@@ -111,8 +127,7 @@ def train(
                 row |= _loss_columns(losses, spec)
                 outcome.losses, outcome.loss = losses, row["loss"]
             hooks.write(row)
-            hooks.beat(done, mean, outcome.seconds)
-        outcome.step = done
+            hooks.beat(outcome)
         if done in keep_steps:
             hooks.keep(done, outcome.loss)
     outcome.seconds = time.perf_counter() - started
@@ -134,39 +149,8 @@ def step_learning_rate(spec: RunSpec, step: int) -> float:
     )
 
 
-@torch.no_grad()
-def evaluate(
-    spec: RunSpec, dataset: Dataset, model: nn.Module, accelerator: Accelerator
-) -> dict[str, float]:
-    """Validation loss of every data part, nats per labelled token.
-
-    Ranks take turns at the batches, so their numbers of forward passes differ; the module under DDP
-    is called, since DDP itself would wait for the others at every pass.
-    """
-    if isinstance(model, DistributedDataParallel):
-        model = model.module
-    model.eval()
-    rows = max(1, EVAL_TOKENS // spec.model.seq_len)
-    losses = {}
-    for part, shard in dataset.shards.items():
-        total = torch.zeros(2, dtype=torch.float64, device=accelerator.device)
-        for number, (tokens, labels) in enumerate(dataset.val_batches(part, rows)):
-            if number % accelerator.num_processes != accelerator.process_index:
-                continue
-            with accelerator.autocast():
-                nll = model(
-                    *_to_device(tokens, labels, accelerator), masked=shard.row_length is not None
-                )
-            total += torch.stack([nll.double(), nll.new_tensor(_count(labels)).double()])
-        total = accelerator.reduce(total, reduction="sum")
-        assert isinstance(total, Tensor)
-        losses[part] = float(total[0] / total[1])
-    model.train()
-    return losses
-
-
 def _step(
-    batch: tuple[NDArray[np.int64], NDArray[np.int64]],
+    batch: RankBatch,
     spec: RunSpec,
     runtime: RuntimeSpec,
     model: nn.Module,
@@ -174,22 +158,17 @@ def _step(
     accelerator: Accelerator,
 ) -> Tensor:
     """One optimiser step on this rank's share of the batch; returns its share of the mean loss."""
-    all_tokens, all_labels = batch
-    n_labelled = _count(all_labels)
-    masked = n_labelled < all_labels.size
-    world = accelerator.num_processes
-    tokens = all_tokens[accelerator.process_index :: world]
-    labels = all_labels[accelerator.process_index :: world]
-    rows = runtime.micro_batch or len(tokens)
+    n_rows = len(batch.tokens)
+    rows = runtime.micro_batch or n_rows
     loss = torch.zeros((), device=accelerator.device)
-    for start in range(0, len(tokens), rows):
-        last = start + rows >= len(tokens)
-        part = slice(start, start + rows)
+    for start in range(0, n_rows, rows):
+        last = start + rows >= n_rows
+        tokens, labels = batch.part(start, rows, accelerator.device)
         with nullcontext() if last else accelerator.no_sync(model):
             with accelerator.autocast():
-                nll = model(*_to_device(tokens[part], labels[part], accelerator), masked=masked)
-            share = nll / n_labelled
-            accelerator.backward(share * world)
+                nll = model(tokens, labels, masked=batch.masked)
+            share = nll / batch.n_labelled
+            accelerator.backward(share * accelerator.num_processes)
         loss += share.detach()
     accelerator.clip_grad_norm_(model.parameters(), spec.optim.grad_clip)
     optimizer.step()
@@ -242,19 +221,3 @@ def _loss_columns(losses: dict[str, float], spec: RunSpec) -> dict[str, float]:
     mean = sum(losses[name] * weight for name, weight in weights.items()) / sum(weights.values())
     parts = {f"loss/{name}": value for name, value in losses.items()} if len(losses) > 1 else {}
     return {"loss": mean, **parts}
-
-
-def _count(labels: NDArray[np.int64]) -> int:
-    return int((labels != IGNORED).sum())
-
-
-def _to_device(
-    tokens: NDArray[np.int64], labels: NDArray[np.int64], accelerator: Accelerator
-) -> tuple[Tensor, Tensor]:
-    pair = torch.from_numpy(np.ascontiguousarray(tokens)), torch.from_numpy(labels.copy())
-    if accelerator.device.type != "cuda":
-        return pair
-    tokens_on, labels_on = (
-        tensor.pin_memory().to(accelerator.device, non_blocking=True) for tensor in pair
-    )
-    return tokens_on, labels_on

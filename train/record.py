@@ -97,10 +97,11 @@ class RunPaths:
 class RunRecord:
     """One finished (or diverged) run: a row of runs.parquet. Losses are nats per token.
 
-    `flops` is what ran under the design's count; `flops_spent` leaves out what a branch reused
-    (no run branches yet, so the two are equal). `simulated` says what the losses were drawn from
-    where nothing was trained, and is empty for a trained run. `horizon_tokens` is the length that
-    the decay was planned for where that was not the run's own.
+    `flops` is what training took under the design's count, a branch's trunk included; `flops_spent`
+    leaves out the steps up to `branched_from`, which another run of the same `trunk_id` had
+    trained. `wall_seconds` and speeds are of what was spent. `simulated` says what the losses were
+    drawn from where nothing was trained, and is empty for a trained run. `horizon_tokens` is the
+    length that the decay was planned for where that was not the run's own.
     """
 
     run_id: str
@@ -151,6 +152,8 @@ class RunRecord:
     checkpoint: str = "checkpoint"
     message: str = ""
     simulated: str = ""
+    trunk_id: str | None = None
+    branched_from: int | None = None
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:

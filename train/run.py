@@ -42,7 +42,8 @@ from train.record import (
 from train.spec import IsoflopError, known
 from train.stopping import Stopped, answer_at_once, stop_requests
 from train.summary import record_of
-from train.writer import RunWriter, silent_hooks
+from train.trunks import take_trunk
+from train.writer import RunWriter, follower_hooks
 
 PREEMPTED_EXIT = 75
 log = logging.getLogger(__name__)
@@ -145,15 +146,16 @@ def _train(run_dir: Path, job: RunJob) -> tuple[str, str]:
     model = build_model(spec.model, spec.seed, dataset.codec.end_id).to(accelerator.device)
     transfer_initial_weights(model, spec.optim, spec.model)
     optimizer = build_optimizer(model, spec.optim, spec.model, accelerator.device.type)
-    restored = checkpoint.load_state(RunPaths(run_dir).state, job.run_id, model, optimizer)
-    outcome = Outcome(**restored.progress) if restored else Outcome()
-    if restored is not None:
-        log.info("continuing at step %d of %s", outcome.step, spec.n_steps)
-    run_flops = known(spec.horizon.n_tokens, "horizon.n_tokens") * flops_per_token(spec.model)
     trained: torch.nn.Module = SummedLoss(model)
+    run_flops = known(spec.horizon.n_tokens, "horizon.n_tokens") * flops_per_token(spec.model)
     if device.compiles(job.runtime, accelerator.device.type, run_flops):
         trained = torch.compile(trained)  # type: ignore[assignment]
     prepared, prepared_optimizer = accelerator.prepare(trained, optimizer)
+    restored = checkpoint.load_state(RunPaths(run_dir).state, job.run_id, model, optimizer)
+    restored = restored or take_trunk(run_dir, job, model, optimizer, accelerator)
+    outcome = Outcome(**restored.progress) if restored else Outcome()
+    if restored is not None:
+        log.info("continuing at step %d of %s", outcome.step, spec.n_steps)
     writer = (
         RunWriter(run_dir, job, model, optimizer, dataset.codec, restored)
         if accelerator.is_main_process
@@ -162,14 +164,17 @@ def _train(run_dir: Path, job: RunJob) -> tuple[str, str]:
     if writer is not None:
         write_json(RunPaths(run_dir).env, environment(accelerator))
     with stop_requests() as stopping, writer or nullcontext():
-        hooks = writer.hooks(stopping) if writer else silent_hooks(stopping)
+        follower = follower_hooks(stopping, model, optimizer)
+        hooks = writer.hooks(stopping) if writer else follower
         outcome = train(
             spec, job.runtime, dataset, prepared, prepared_optimizer, accelerator, hooks, outcome
         )
+    final = outcome.status != "preempted"
     if writer is not None:
-        final = outcome.status != "preempted"
         record = record_of(job, outcome, dataset, accelerator.device) if final else None
         writer.finish(outcome, record)
+    elif final:
+        checkpoint.give_weights(model)
     return outcome.status, outcome.message
 
 

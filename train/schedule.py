@@ -23,7 +23,7 @@ def learning_rate(
         return lr_peak * (step + 1) / (warmup_steps + 1)
     start = warmup_steps
     if schedule == "wsd":
-        start = max(warmup_steps, n_steps - wsd_decay_steps(n_steps, decay_fraction))
+        start = wsd_decay_start(n_steps, warmup_steps, decay_fraction)
     done = min(1.0, max(0.0, (step - start) / max(1, n_steps - start)))
     drop = 1.0 - final_fraction
     shape = {
@@ -38,3 +38,8 @@ def learning_rate(
 def wsd_decay_steps(n_steps: int, decay_fraction: float) -> int:
     """Steps that a warmup-stable-decay run spends decaying: the rounded share, at least one."""
     return max(1, round(n_steps * decay_fraction))
+
+
+def wsd_decay_start(n_steps: int, warmup_steps: int, decay_fraction: float) -> int:
+    """The step from which a warmup-stable-decay run's rate depends on its length."""
+    return max(warmup_steps, n_steps - wsd_decay_steps(n_steps, decay_fraction))

@@ -17,6 +17,7 @@ from train.loop import Outcome
 from train.record import RunRecord
 from train.resolve import epochs_by_part
 from train.spec import known
+from train.trunk import flops_of_steps, trunk_id
 
 
 def record_of(job: RunJob, outcome: Outcome, dataset: Dataset, device: torch.device) -> RunRecord:
@@ -26,7 +27,9 @@ def record_of(job: RunJob, outcome: Outcome, dataset: Dataset, device: torch.dev
     batch_tokens = known(spec.optim.batch_tokens, "optim.batch_tokens")
     n_tokens = outcome.step * batch_tokens
     flops = float(n_tokens * flops_per_token(model))
-    speed = flops / outcome.seconds if outcome.seconds > 0 else 0.0
+    spent_tokens = outcome.spent_steps * batch_tokens
+    flops_spent = flops_of_steps(spec, outcome.spent_steps)
+    speed = flops_spent / outcome.seconds if outcome.seconds > 0 else 0.0
     peak = peak_flops(device, spec)
     return RunRecord(
         run_id=job.run_id,
@@ -56,7 +59,7 @@ def record_of(job: RunJob, outcome: Outcome, dataset: Dataset, device: torch.dev
         flops_6nd=float(n_tokens * flops_per_token_6nd(model)),
         flops_chinchilla=n_tokens * flops_per_token_chinchilla(model),
         flops_budget=job.flops_budget,
-        flops_spent=flops,
+        flops_spent=flops_spent,
         loss=outcome.loss,
         bits_per_byte=_bits_per_byte(outcome, dataset),
         train_loss=outcome.train_loss,
@@ -70,11 +73,13 @@ def record_of(job: RunJob, outcome: Outcome, dataset: Dataset, device: torch.dev
         precision=spec.precision,
         device=device_name(device),
         wall_seconds=outcome.seconds,
-        tokens_per_second=n_tokens / outcome.seconds if outcome.seconds > 0 else 0.0,
+        tokens_per_second=spent_tokens / outcome.seconds if outcome.seconds > 0 else 0.0,
         flops_per_second=speed,
         mfu=None if peak is None else speed / peak,
         peak_memory_bytes=peak_memory_bytes(device),
         message=outcome.message,
+        trunk_id=trunk_id(spec),
+        branched_from=outcome.branched_from,
     )
 
 

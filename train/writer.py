@@ -9,13 +9,21 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from train.checkpoint import TrainerState, save_model, save_state, sweep_leftovers
+from train.checkpoint import (
+    TrainerState,
+    give_state,
+    give_weights,
+    save_model,
+    save_state,
+    sweep_leftovers,
+)
 from train.job import RunJob
 from train.loop import Hooks, Outcome
-from train.record import RunPaths, RunRecord, append_status, write_record
+from train.record import RunPaths, RunRecord, append_status, read_jsonl, write_record
 from train.spec import known
 from train.tokenizer import TextCodec
 from train.track import MetricsFile, Wandb
+from train.trunks import leave_trunk
 
 BEAT_SECONDS = 5.0
 """How often progress is noted in status.jsonl."""
@@ -38,12 +46,21 @@ class RunWriter:
         self._model, self._optimizer, self._codec = model, optimizer, codec
         self._metrics = MetricsFile(self._paths.metrics, restored.metrics_bytes if restored else 0)
         self._tracker = Wandb(job, run_dir)
+        if restored is not None and restored.run_id != job.run_id:
+            # A trunk's state: the mirror shows the whole curve, its trunk included.
+            for row in read_jsonl(self._paths.metrics):
+                self._tracker.write(row)
         self._last_beat = time.monotonic() - BEAT_SECONDS
 
     def hooks(self, stopping: Callable[[], bool]) -> Hooks:
         """What the loop calls."""
         return Hooks(
-            write=self._write, beat=self._beat, save=self._save, keep=self._keep, stopping=stopping
+            write=self._write,
+            beat=self._beat,
+            save=self._save,
+            share=self._share,
+            keep=self._keep,
+            stopping=stopping,
         )
 
     def __enter__(self) -> "RunWriter":
@@ -68,24 +85,28 @@ class RunWriter:
         self._metrics.write(row)
         self._tracker.write(row)
 
-    def _beat(self, step: int, train_loss: float, seconds: float) -> None:
+    def _beat(self, outcome: Outcome) -> None:
         if time.monotonic() - self._last_beat < BEAT_SECONDS:
             return
         self._last_beat = time.monotonic()
         spec = self._job.spec
-        n_tokens = step * known(spec.optim.batch_tokens, "optim.batch_tokens")
+        n_tokens = outcome.spent_steps * known(spec.optim.batch_tokens, "optim.batch_tokens")
         append_status(
             self._run_dir,
             "running",
-            step=step,
+            step=outcome.step,
             n_steps=spec.n_steps,
-            train_loss=train_loss,
-            tokens_per_second=n_tokens / max(seconds, 1e-9),
+            train_loss=outcome.train_loss,
+            tokens_per_second=n_tokens / max(outcome.seconds, 1e-9),
         )
 
     def _save(self, progress: Outcome) -> None:
         state = TrainerState(self._job.run_id, self._metrics.sync(), asdict(progress))
         save_state(self._paths.state, self._model, self._optimizer, state)
+
+    def _share(self, progress: Outcome) -> None:
+        curve = self._paths.metrics.read_bytes()[: self._metrics.sync()]
+        leave_trunk(self._run_dir, self._job, self._model, self._optimizer, asdict(progress), curve)
 
     def _keep(self, step: int, loss: float | None) -> None:
         self._checkpoint(self._paths.checkpoint_at(step), step, loss)
@@ -95,12 +116,15 @@ class RunWriter:
         save_model(self._model, self._codec, directory, self._job.spec.model.seq_len, facts)
 
 
-def silent_hooks(stopping: Callable[[], bool]) -> Hooks:
-    """Hooks of a rank that writes nothing."""
+def follower_hooks(
+    stopping: Callable[[], bool], model: PreTrainedModel, optimizer: torch.optim.Optimizer
+) -> Hooks:
+    """Hooks of a rank that writes nothing; it gives its shards to the one that does."""
     return Hooks(
         write=lambda row: None,
-        beat=lambda step, train_loss, seconds: None,
-        save=lambda outcome: None,
-        keep=lambda step, loss: None,
+        beat=lambda outcome: None,
+        save=lambda outcome: give_state(model, optimizer),
+        share=lambda outcome: give_state(model, optimizer),
+        keep=lambda step, loss: give_weights(model),
         stopping=stopping,
     )
