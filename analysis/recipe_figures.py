@@ -55,7 +55,7 @@ def forest(
                     label="Porian et al. 2024" if first else "",
                 )  # fmt: skip
         axes.set_yticks(range(len(fits)), [fit.label for fit in fits])
-        axes.set(ylim=(len(fits) - 0.5, -0.5), xlabel="exponent a of N_opt ~ C^a")
+        axes.set(ylim=(len(fits) - 0.5, -0.5), xlabel=r"exponent a of $N_{opt} \propto C^a$")
         axes.set_xlim(*_limits(fits, published))
         axes.grid(visible=False, axis="y")
         if axes.get_legend_handles_labels()[0]:

@@ -21,7 +21,7 @@ PURE = {
     "analysis": [
         "surface", "envelope", "isoflop", "parametric", "kaplan", "bootstrap", "emergence",
         "information", "truth",
-        "losslaw", "least_loss",
+        "losslaw", "least_loss", "recipes", "recount",
     ],
 }  # fmt: skip
 IMPURE_IMPORTS = {"torch", "hydra", "omegaconf", "wandb", "pandas", "logging", "os", "time", "io"}
