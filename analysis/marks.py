@@ -4,12 +4,12 @@ Matplotlib carries one link for each point of a collection, as `#run-<quoted id>
 them into what a reader sees on hovering a point.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 import numpy as np
-from matplotlib.collections import Collection, LineCollection, PathCollection
+from matplotlib.collections import Collection, LineCollection
 from matplotlib.figure import Figure
 
 PREFIX = "#run-"
@@ -43,30 +43,34 @@ def marks(figure: Figure) -> list[Mark]:
     """Every named point of a figure as it was last drawn, at most MOST_MARKS, evenly chosen."""
     scale = 72 / figure.dpi
     height = figure.bbox.height
-    found = []
-    for drawn in figure.findobj(lambda artist: isinstance(artist, Collection)):
-        assert isinstance(drawn, Collection)  # findobj has seen to it
-        urls = [url for url in drawn.get_urls() or () if url and url.startswith(PREFIX)]
-        for url, pixels in zip(urls, _places(drawn), strict=True) if urls else ():
-            run_id = unquote(url.removeprefix(PREFIX))
-            inside = pixels[_shown(drawn, pixels)]
-            found += [Mark(run_id, x * scale, (height - y) * scale) for x, y in inside.tolist()]
-    step = -(-len(found) // MOST_MARKS) or 1
-    return found[::step]
+    names: list[str] = []
+    places = [np.empty((0, 2))]
+    for drawn in figure.findobj(Collection):
+        urls = drawn.get_urls() if isinstance(drawn, Collection) else None
+        if not urls or not str(urls[0]).startswith(PREFIX):
+            continue
+        which, pixels = _places(drawn)
+        inside = _shown(drawn, pixels)
+        names += [unquote(str(urls[i]).removeprefix(PREFIX)) for i in which[inside]]
+        places.append(pixels[inside])
+    x, y = np.concatenate(places).T
+    step = -(-len(names) // MOST_MARKS) or 1
+    rows = zip(names, (x * scale).tolist(), ((height - y) * scale).tolist(), strict=True)
+    return [Mark(*row) for row in list(rows)[::step]]
 
 
-def _places(drawn: Collection) -> Sequence[np.ndarray]:
-    """For each named element its places in pixels, (places, 2)."""
+def _places(drawn: Collection) -> tuple[np.ndarray, np.ndarray]:
+    """Places of the named elements: which element, (places,), and where in pixels, (places, 2)."""
     if isinstance(drawn, LineCollection):
         lines = [np.asarray(line, dtype=float) for line in drawn.get_segments()]
         thinned = [
             line[np.unique(np.linspace(0, len(line) - 1, ALONG_A_LINE).astype(int))]
             for line in lines
         ]
-        return [drawn.get_transform().transform(line) for line in thinned]
-    assert isinstance(drawn, PathCollection)  # only scatters and lines are ever named
+        which = np.repeat(np.arange(len(lines)), [len(line) for line in thinned])
+        return which, drawn.get_transform().transform(np.concatenate(thinned))
     offsets = np.ma.filled(np.ma.asarray(drawn.get_offsets(), dtype=float), np.nan)
-    return list(drawn.get_offset_transform().transform(offsets)[:, None, :])
+    return np.arange(len(offsets)), drawn.get_offset_transform().transform(offsets)
 
 
 def _shown(drawn: Collection, pixels: np.ndarray) -> np.ndarray:

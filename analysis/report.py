@@ -7,8 +7,13 @@ from importlib.metadata import PackageNotFoundError, version
 
 from analysis.runbook import RunBook
 from analysis.section import Part, Section
+from train.spec import IsoflopError
 
 PACKAGES = ("isoflop", "numpy", "scipy", "pandas", "pyarrow", "matplotlib", "torch", "transformers")
+
+
+class ReportError(IsoflopError):
+    """Parts that can't stand in one report."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,15 @@ class Report:
     command: str
     book: RunBook | None = None
     provenance: Sequence[tuple[str, str]] = ()
+
+    def __post_init__(self) -> None:
+        names = [spec.name for section in self.sections for spec in section.figures]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ReportError(
+                f"figures {', '.join(sorted(twice))} occur twice in the report, one would replace "
+                f"the other; give each FigureSpec a name of its own"
+            )
 
     @property
     def sections(self) -> list[Section]:

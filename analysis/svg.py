@@ -36,16 +36,17 @@ class Drawing:
     size: tuple[float, float]
 
 
+@functools.cache
 def svg(figure: Figure, name: str) -> str:
     """The figure as an SVG file; the same figure and name give the same bytes."""
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None}, facecolor="none")
+    figure.set_layout_engine("none")  # it is laid out; to do so again costs as much as to draw
     # Links to runs lead somewhere in the report only.
     return re.sub(r'<a xlink:href="#run-[^"]*"[^>]*>|</a>', "", buffer.getvalue())
 
 
-@functools.cache
 def drawing(figure: Figure, name: str, label: str) -> Drawing:
     """The figure as an element of a page, spoken as `label`.
 

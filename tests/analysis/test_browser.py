@@ -35,7 +35,7 @@ def page(sweep_dir, tmp_path_factory):
     runs = runs.assign(name=names, run_id=runs["run_id"].replace(second, ENDS))
     more = runs[(runs["seed"] == 1) & (runs["status"] == "finished")]
     more = more.assign(
-        run_id=more["run_id"] + "+", seed=2, loss=more["loss"] * 1.002, name=more["name"] + "+"
+        run_id=more["run_id"] + "+", seed=2, loss=more["loss"] * 1.02, name=more["name"] + "+"
     )
     pd.concat([runs, more]).to_parquet(sweep / "runs.parquet")
     curves.assign(run_id=curves["run_id"].replace(second, ENDS)).to_parquet(
