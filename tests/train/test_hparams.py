@@ -62,6 +62,14 @@ def test_kaplans_warmup_ignores_the_run():
     assert hyperparameters("kaplan", LAPTOP).warmup_tokens == 3000 * 524_288
 
 
+def test_kaplan_with_a_short_warmup_differs_in_that_alone():
+    long, short = (hyperparameters(rule, LAPTOP) for rule in ("kaplan", "kaplan_short_warmup"))
+    assert short.warmup_tokens == min(LAPTOP.n_params, 0.1 * LAPTOP.n_tokens)
+    assert (short.lr_peak, short.batch_tokens, short.beta2) == (
+        long.lr_peak, long.batch_tokens, long.beta2,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_every_rule_gives_usable_values_at_every_scale(rule):
     for scale in (LAPTOP, GPT2_SMALL, Scale(70 * 10**9, 1.4e12, 8192, 80)):
