@@ -20,6 +20,7 @@ PURE = {
     "eval": ["tasks", "formats", "split", "arithmetic"],
     "analysis": [
         "surface", "envelope", "isoflop", "parametric", "kaplan", "bootstrap", "emergence",
+        "colour",
         "information", "truth",
         "losslaw", "least_loss", "recipes", "recount",
     ],

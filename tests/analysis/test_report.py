@@ -1,10 +1,11 @@
+import json
 import re
 
 import pytest
 
-from analysis.page import render
+from analysis.page import PAGE_ROWS, island, render
 from analysis.publish import write_report
-from analysis.report import Report
+from analysis.report import Report, ReportError
 from analysis.section import FigureSpec, Part, Section, TableSpec
 from analysis.style import count_label, new_figure, number, power_label, styled
 from analysis.svg import png, svg
@@ -48,6 +49,28 @@ def test_the_page_is_self_contained():
     assert "url(http" not in html
 
 
+def test_data_can_not_end_its_script():
+    content = {"</script><!--": ["<script>alert(1)</script>", "&amp;", "\u2028"]}
+    text = str(island(content))
+    assert not set("<>&\u2028") & set(text)
+    assert json.loads(text) == content
+
+
+def test_two_figures_of_one_name_are_refused():
+    with pytest.raises(ReportError, match="figures one occur twice"):
+        report(parts=[Part("p", [Section("s", figures=[spec("one"), spec("one")])])])
+
+
+def test_only_the_first_rows_of_a_sortable_table_are_in_the_page_itself():
+    rows = [[f"r{i}", str(i)] for i in range(3 * PAGE_ROWS)]
+    table = TableSpec("Runs", ["run", "loss"], rows, sortable=True)
+    html = render(report(parts=[Part("p", [Section("s", tables=[table])])]))
+    assert html.count("<td>r") == PAGE_ROWS
+    assert f"The first {PAGE_ROWS} of {3 * PAGE_ROWS} rows." in html
+    data = json.loads(re.search(r'id="data">(.*?)</script>', html, re.S)[1])
+    assert data["tables"]["table-0"]["cells"] == rows
+
+
 def test_figures_follow_the_page_and_speak():
     html = render(report())
     assert 'role="img"' in html
@@ -72,6 +95,7 @@ def test_columns_of_numbers_are_flush_right():
 def test_files_beside_the_page(tmp_path):
     path = write_report(report(parts=[Part("p", [Section("s", figures=[spec("one")])])]), tmp_path)
     assert path.name == "report.html"
+    assert (tmp_path / "report.md").read_text().startswith("# ")
     assert (tmp_path / "figures" / "one.svg").read_text().startswith("<?xml")
     assert (tmp_path / "figures" / "one.png").read_bytes().startswith(b"\x89PNG")
 
