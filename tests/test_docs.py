@@ -21,6 +21,7 @@ from eval.__main__ import EvalConfig
 from sweeps.__main__ import quoted
 from sweeps.config import SweepConfig
 from sweeps.plan import make_plan
+from sweeps.preset import preset_text
 from train.__main__ import TrainConfig
 from train.resolve import DataFacts
 from train.schema import expand_sweep, load_config
@@ -131,6 +132,15 @@ def compose(door: str, arguments: list[str]) -> list:
     return [load_config(name, chosen, cls) for chosen in several]
 
 
+def write_presets(words: list[str]) -> None:
+    """The preset files that a command reads, as another command would have written them."""
+    for word in words:
+        if word.startswith("preset=") and word.endswith(".yaml"):
+            path = Path(word.removeprefix("preset="))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(preset_text(load_config("sweep", [], SweepConfig), []))
+
+
 def check(words: list[str]) -> bool:
     """Whether a command could be checked; an invalid one raises."""
     door = door_of(words)
@@ -162,6 +172,7 @@ def test_pages_have_commands():
 @pytest.mark.parametrize("command", COMMANDS, ids=str)
 def test_every_command_is_checked_or_marked(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    write_presets(command.words)
     checked = check(command.words)
     assert checked or command.marked, (
         f"{command}: {command.text!r} is neither checked by this test nor marked; add the comment "
