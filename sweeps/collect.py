@@ -18,6 +18,7 @@ from train.flops import count_params, flops_per_token
 from train.job import RunJob
 from train.record import RunPaths, RunRecord, read_job, read_jsonl
 from train.spec import IsoflopError
+from train.trunk import trunk_id
 
 BATCH_RUNS = 200
 """Runs whose curves are in memory at once."""
@@ -126,6 +127,7 @@ def _unfinished(run_dir: Path, job: RunJob) -> dict[str, Any]:
         "flops": float(batch * steps * flops_per_token(model)),
         "flops_budget": job.flops_budget,
         "schedule": spec.schedule.name,
+        "trunk_id": trunk_id(spec),
         "precision": spec.precision,
         "losses": {},
         "epochs": {},

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
 
+from sweeps.cell import Cell, cost, resolved
 from sweeps.merge import merged
 from sweeps.spec import Bounds, GridSpec, SweepSpec
-from train.flops import count_params, flops_per_token
+from sweeps.trunks import first_steps, in_trunks
 from train.job import RunJob, RuntimeSpec, TrackerSpec
-from train.resolve import DataFacts, epochs_by_part, resolve
+from train.resolve import DataFacts
 from train.shapes import complete_shape, nearest_shape
 from train.spec import DataSpec, HorizonSpec, ModelSpec, RunSpec, SpecError, known, require
+from train.trunk import trunk_id
 
 FactsLookup = Callable[[DataSpec, int], DataFacts]
 """(data, sequence length) -> facts; the only thing that expansion must be told from outside."""
@@ -18,13 +19,28 @@ FactsLookup = Callable[[DataSpec, int], DataFacts]
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of a sweep with what its cost follows from."""
+    """One run of a sweep with what its cost follows from.
+
+    A run that may branch is of a trunk, and finds it trained up to `first_step` when runs of fewer
+    tokens come first.
+    """
 
     job: RunJob
     run_id: str
     n_params: int
     n_tokens: int
     flops: float
+    trunk_id: str | None = None
+    first_step: int = 0
+
+    @property
+    def share_to_train(self) -> float:
+        """Share of the run's steps that no other run of the sweep trains for it."""
+        return 1 - self.first_step / known(self.job.spec.n_steps, "n_steps")
+
+    @property
+    def flops_to_spend(self) -> float:
+        return self.flops * self.share_to_train
 
     @property
     def dir_name(self) -> str:
@@ -86,30 +102,28 @@ def expand(
             template, spec=merged(base, grid.base, f"sweep.grids.{grid_name}.base"), grid=grid_name
         )
         seeds, bounds = grid.seeds or sweep.seeds, grid.bounds or sweep.bounds
-        for cell in _cells(grid, job, facts(job.spec.data, job.spec.model.seq_len)):
+        cells = list(_cells(grid, job, facts(job.spec.data, job.spec.model.seq_len)))
+        for cell in in_trunks(cells, bounds, grid_name) if grid.branch else cells:
             _add_cell(out, taken, cell, seeds, bounds)
     if not out.runs:
         reasons = "; ".join(dict.fromkeys(cell.reason for cell in out.dropped[:3]))
         raise SpecError(
             f"all {len(out.dropped)} cells of sweep {sweep.name!r} are dropped: {reasons}"
         )
-    return out
+    starts = first_steps([run.job for run in out.runs])
+    return replace(
+        out,
+        runs=[replace(run, first_step=step) for run, step in zip(out.runs, starts, strict=True)],
+    )
 
 
-@dataclass(frozen=True)
-class _Cell:
-    job: RunJob
-    facts: DataFacts
-    horizon: tuple[str, float]
-
-
-def _cells(grid: GridSpec, job: RunJob, facts: DataFacts) -> Iterator[_Cell]:
+def _cells(grid: GridSpec, job: RunJob, facts: DataFacts) -> Iterator[Cell]:
     """Shapes x horizons, horizon by horizon, with the shapes in the order given."""
     shapes = _shapes(grid, job.spec.model, facts)
     for name, value in grid.horizons:
         for label, model in shapes:
             spec = replace(job.spec, model=model, horizon=HorizonSpec(**{name: value}))
-            yield _Cell(
+            yield Cell(
                 replace(
                     job,
                     spec=spec,
@@ -137,7 +151,7 @@ def _shapes(grid: GridSpec, model: ModelSpec, facts: DataFacts) -> list[tuple[st
 
 
 def _add_cell(
-    out: Expansion, taken: dict[str, str], cell: _Cell, seeds: list[int], bounds: Bounds
+    out: Expansion, taken: dict[str, str], cell: Cell, seeds: list[int], bounds: Bounds
 ) -> None:
     """Resolve a cell once, check it, and add one run a seed."""
 
@@ -157,18 +171,11 @@ def _add_cell(
             )
         )
 
-    try:
-        spec = resolve(cell.job.spec, cell.facts)
-    except SpecError as error:
-        leave_out("dropped", seeds, str(error))
+    spec = resolved(cell, bounds)
+    if isinstance(spec, str):
+        leave_out("dropped", seeds, spec)
         return
-    n_params = count_params(spec.model).n_params
-    n_tokens = known(spec.n_steps, "n_steps") * known(spec.optim.batch_tokens, "batch_tokens")
-    flops = float(n_tokens * flops_per_token(spec.model))
-    reason = _out_of_bounds(spec, cell.facts, n_params, n_tokens, flops, bounds)
-    if reason:
-        leave_out("dropped", seeds, reason)
-        return
+    n_params, n_tokens, flops = cost(spec)
     for seed in seeds:
         name = f"{cell.job.name}-s{seed}"
         job = replace(cell.job, spec=replace(spec, seed=seed), name=name)
@@ -177,29 +184,8 @@ def _add_cell(
             leave_out("merged", [seed], f"the same run as {taken[run_id]}", run_id)
             continue
         taken[run_id] = name
-        out.runs.append(PlannedRun(job, run_id, n_params, n_tokens, flops))
-
-
-def _out_of_bounds(
-    spec: RunSpec, facts: DataFacts, n_params: int, n_tokens: int, flops: float, bounds: Bounds
-) -> str | None:
-    """The first bound that a resolved cell breaks, as a sentence, or None."""
-    n_steps = known(spec.n_steps, "n_steps")
-    ratio = n_tokens / n_params
-    epochs = max(epochs_by_part(spec, facts, n_tokens).values())
-    checks: list[tuple[str, str, Any, float | None, bool]] = [
-        ("min_steps", "steps", n_steps, bounds.min_steps, True),
-        ("max_steps", "steps", n_steps, bounds.max_steps, False),
-        ("min_tokens_per_param", "tokens per parameter", ratio, bounds.min_tokens_per_param, True),
-        ("max_tokens_per_param", "tokens per parameter", ratio, bounds.max_tokens_per_param, False),
-        ("max_epochs", "epochs", epochs, bounds.max_epochs, False),
-        ("max_flops", "FLOPs", flops, bounds.max_flops, False),
-    ]
-    for name, what, got, bound, at_least in checks:
-        if bound is not None and (got < bound if at_least else got > bound):
-            side = "under" if at_least else "over"
-            return f"{got:.4g} {what} are {side} bounds.{name}={bound:g}"
-    return None
+        trunk = trunk_id(job.spec) if job.runtime.branch else None
+        out.runs.append(PlannedRun(job, run_id, n_params, n_tokens, flops, trunk))
 
 
 def _horizon_label(name: str, value: float) -> str:

@@ -65,8 +65,10 @@ def tasks_of(plan: Plan) -> list[Task]:
         Task(
             run_dir=plan.places[run.run_id],
             seconds=seconds or 0.0,
-            flops=run.flops,
+            flops=run.flops_to_spend,
             memory_bytes=predicted_bytes(run.job.spec, run.job.runtime.micro_batch),
+            trunk=run.trunk_id,
+            n_tokens=run.n_tokens,
         )
         for run, seconds in zip(plan.runs, plan.seconds, strict=True)
         if not RunPaths(plan.places[run.run_id]).record.exists()

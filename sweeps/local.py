@@ -21,13 +21,15 @@ PROCESS_BYTES = 500e6
 
 
 def run_inline(tasks: list[Task], report: Report, train: TrainRun | None = None) -> bool:
-    """Train every task in this process, in the order given; False where it was interrupted."""
+    """Train every task in this process, in the order given but for runs that branch, which wait for
+    the shorter ones of their trunk; False where it was interrupted.
+    """
     if train is None:
         from train.run import train_run as train
     former = signal.signal(signal.SIGUSR1, stop_at_once)
     try:
         with on_interrupt(_stop_training, stop_at_once) as interrupted:
-            for task in tasks:
+            for task in sorted(tasks, key=lambda task: task.n_tokens if task.trunk else 0):
                 if interrupted():
                     break
                 report(task, "running", "")

@@ -10,20 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sweeps.admission import Task
-from sweeps.cost import predicted_bytes
+from sweeps.admission import Task, task_of
 from sweeps.launch import launchers_of
 from sweeps.state import Jobs, RunState, is_lost, read_state
 from sweeps.store import SweepPaths, run_dirs
 from train.claim import holder, is_alive
-from train.flops import flops_per_token
 from train.record import DONE, STATUSES, RunPaths, read_job
 from train.spec import IsoflopError, SpecError
 
 RETRIED = ("failed", "oom", "timeout", "preempted")
 """What `action=retry` takes unless `only` says otherwise."""
 
-CLEANABLE = ("state", "checkpoints", "wandb", "slurm", "logs", "tables")
+CLEANABLE = ("state", "checkpoints", "wandb", "trunks", "slurm", "logs", "tables")
 
 
 @dataclass
@@ -66,9 +64,7 @@ def prepare_retry(states: list[RunState], jobs: Jobs | None = None) -> list[Task
         held = holder(state.run_dir)
         if held is not None and is_lost(state.run_dir, held, jobs):
             paths.lock.unlink(missing_ok=True)
-        flops = float(state.target_tokens * flops_per_token(job.spec.model))
-        memory = predicted_bytes(job.spec, job.runtime.micro_batch)
-        tasks.append(Task(state.run_dir, flops=flops, memory_bytes=memory))
+        tasks.append(task_of(state.run_dir, job))
     return tasks
 
 
@@ -97,8 +93,9 @@ def cancel_local(root: Path) -> Done:
 def clean(root: Path, only: list[str]) -> Done:
     """Delete what `only` names: a kind of file in every run that is done, or single runs by name.
 
-    state, checkpoints (intermediate ones), wandb, slurm (submission files), logs, tables; anything
-    else must be the name, directory or run_id of a run, whose directory goes as a whole.
+    state, checkpoints (intermediate ones), wandb, trunks (states that branches start from; without
+    them they train from the start), slurm (submission files), logs, tables; anything else must be
+    the name, directory or run_id of a run, whose directory goes as a whole.
     Raises:  SpecError: nothing named, or a name that fits nothing.
     """
     if not only:
@@ -123,7 +120,7 @@ def clean(root: Path, only: list[str]) -> Done:
 def _named(root: Path, states: list[RunState], name: str) -> list[Path]:
     """What a name given to `clean` stands for."""
     paths = SweepPaths(root)
-    if name in ("slurm", "logs"):
+    if name in ("trunks", "slurm", "logs"):
         return [path for path in (root / name,) if path.exists()]
     if name == "tables":
         return [t for n in ("runs", "curves", "evals") if (t := paths.table(n)).exists()]

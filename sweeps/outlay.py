@@ -33,15 +33,18 @@ class GpuTime:
 
 @dataclass(frozen=True)
 class Disk:
-    """Bytes of a sweep: every checkpoint, resume states of the runs in flight, token shards."""
+    """Bytes of a sweep: every checkpoint, resume states of the runs in flight, token shards, and
+    the state that each run of a trunk leaves for longer ones.
+    """
 
     checkpoints: float
     states: float
     tokens: float
+    trunks: float = 0.0
 
     @property
     def total(self) -> float:
-        return self.checkpoints + self.states + self.tokens
+        return self.checkpoints + self.states + self.tokens + self.trunks
 
 
 def utilisation(n_params: float) -> float:
@@ -63,7 +66,7 @@ def gpu_times(
     made = []
     for gpu in gpus:
         peak = PEAK_BF16_FLOPS[gpu]
-        hours = [run.flops / (peak * utilisation(run.n_params)) / 3600 for run in runs]
+        hours = [run.flops_to_spend / (peak * utilisation(run.n_params)) / 3600 for run in runs]
         wall = makespan([h / gpus_a_run for h in hours], at_once)
         made.append(GpuTime(gpu, sum(hours), wall))
     return made
@@ -80,15 +83,19 @@ def disk_bytes(runs: Sequence[PlannedRun], at_once: int) -> Disk:
         checkpoints=float(sum(MODEL_BYTES * n * k for n, k in zip(sizes, kept, strict=True))),
         states=float(STATE_BYTES * sum(sorted(sizes, reverse=True)[:at_once])),
         tokens=float(TOKEN_BYTES * max((run.n_tokens for run in runs), default=0)),
+        trunks=float(
+            STATE_BYTES / 2 * sum(n for n, run in zip(sizes, runs, strict=True) if run.trunk_id)
+        ),
     )
 
 
 def outlay_lines(runs: Sequence[PlannedRun], at_once: int, gpus_a_run: int) -> list[str]:
     """The outlay in words: disk always, GPU-hours where the sweep is meant for GPUs (not 0)."""
     disk = disk_bytes(runs, at_once)
+    left = f", states for branches {in_bytes(disk.trunks)}" if disk.trunks else ""
     lines = [
         f"disk: {in_bytes(disk.total)} (checkpoints {in_bytes(disk.checkpoints)}, resume states "
-        f"with {at_once} at once {in_bytes(disk.states)}, tokens {in_bytes(disk.tokens)})"
+        f"with {at_once} at once {in_bytes(disk.states)}, tokens {in_bytes(disk.tokens)}{left})"
     ]
     if gpus_a_run:
         times = ", ".join(

@@ -35,14 +35,22 @@ class Plan:
         return self.expansion.runs
 
     def wall_seconds(self) -> float | None:
-        """Predicted wall clock of what is left, longest first over the launcher's workers."""
+        """Predicted wall clock of what is left, longest first over the launcher's workers.
+
+        Runs of one trunk count as one: they wait for each other.
+        """
         left = [
-            s
+            (run, s)
             for run, s in zip(self.runs, self.seconds, strict=True)
             if self.statuses[run.run_id] not in ("finished", "diverged")
         ]
-        known = [seconds for seconds in left if seconds is not None]
-        return makespan(known, self.workers) if len(known) == len(left) else None
+        by_trunk: dict[str, float] = {}
+        for run, seconds in left:
+            if seconds is None:
+                return None
+            chain = run.trunk_id or run.run_id
+            by_trunk[chain] = by_trunk.get(chain, 0.0) + seconds
+        return makespan(list(by_trunk.values()), self.workers)
 
 
 def make_plan(config: SweepConfig) -> Plan:
@@ -101,8 +109,22 @@ def print_plan(plan: Plan, config: SweepConfig, console: Console) -> None:
     if len(plan.expansion.left_out) > SHOWN_ROWS:
         console.print(f"... and {len(plan.expansion.left_out) - SHOWN_ROWS} more cells left out")
     console.print(_totals(plan, config))
-    for line in (*plan.assumed, *outlay_lines(plan.runs, plan.workers, _gpus_a_run(config))):
+    outlay = outlay_lines(plan.runs, plan.workers, _gpus_a_run(config))
+    for line in (*_trunk_lines(plan), *plan.assumed, *outlay):
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def _trunk_lines(plan: Plan) -> list[str]:
+    """What branching settled for every cell, in words; nothing where no run branches."""
+    trunks = {run.trunk_id for run in plan.runs if run.trunk_id is not None}
+    if not trunks:
+        return []
+    n_runs = sum(run.trunk_id is not None for run in plan.runs)
+    return [
+        f"{n_runs} runs branch from {len(trunks)} trunks, one a shape and seed; grids with "
+        f"branch=true take rate, batch, weight decay and betas of a shape's longest run, and the "
+        f"warm-up of its shortest"
+    ]
 
 
 def plan_json(plan: Plan, config: SweepConfig) -> dict[str, Any]:
@@ -123,6 +145,8 @@ def plan_json(plan: Plan, config: SweepConfig) -> dict[str, Any]:
                 "n_params": run.n_params,
                 "n_tokens": run.n_tokens,
                 "flops": run.flops,
+                "flops_to_spend": run.flops_to_spend,
+                "trunk_id": run.trunk_id,
                 "flops_budget": run.job.flops_budget,
                 "predicted_seconds": seconds,
             }
@@ -158,7 +182,7 @@ def _own_speeds(runs: list[PlannedRun], states: dict[str, RunState]) -> list[Spe
 def _seconds(run: PlannedRun, speeds: list[Speed]) -> float | None:
     if not speeds:
         return None
-    return predicted_seconds(run.flops / run.n_tokens, run.n_tokens, speeds)
+    return predicted_seconds(run.flops / run.n_tokens, run.n_tokens * run.share_to_train, speeds)
 
 
 def _workers(config: SweepConfig, devices: list[str]) -> int:
@@ -206,14 +230,15 @@ def _row(plan: Plan, members: list[tuple[PlannedRun, float | None]]) -> list[str
 
 def _totals(plan: Plan, config: SweepConfig) -> str:
     done = sum(status in ("finished", "diverged") for status in plan.statuses.values())
-    flops = sum(run.flops for run in plan.runs)
+    flops, spent = (sum(getattr(run, n) for run in plan.runs) for n in ("flops", "flops_to_spend"))
+    saved = f" ({short_number(spent)} to be spent, the rest shared)" if spent < flops else ""
     wall = plan.wall_seconds()
     time = "not predicted" if wall is None else f"about {duration(wall)}"
     dropped = sum(len(cell.seeds) for cell in plan.expansion.dropped)
     merged = len(plan.expansion.left_out) - len(plan.expansion.dropped)
     return (
         f"{len(plan.runs)} runs, {done} done, {dropped} dropped, {merged} merged; "
-        f"{short_number(flops)} FLOPs in all; left: {time} "
+        f"{short_number(flops)} FLOPs in all{saved}; left: {time} "
         f"with launcher {config.launcher.kind} ({plan.workers} at once)"
     )
 

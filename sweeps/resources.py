@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from math import ceil
 
-from sweeps.admission import Task
+from sweeps.admission import Task, chains
 from sweeps.cost import makespan
 from sweeps.launchers import LauncherSpec
 
@@ -43,17 +43,16 @@ def batches(
 ) -> list[Batch]:
     """Pack runs into jobs and group the jobs by resources, the longest batch first.
 
+    Runs of one trunk go into one job, which trains them one after another.
     Time and memory come from the plan's prediction with a margin, rounded up to a usual size, times
     the scales (for a retry after timeout or oom); `time_minutes` and `mem_gb` override the former.
     """
-    ordered = sorted(tasks, key=lambda task: (-task.seconds, -task.flops))
-    size = launcher.runs_per_job
     groups: dict[tuple[int, float, int], list[tuple[Task, ...]]] = {}
-    for start in range(0, len(ordered), size):
-        job = tuple(ordered[start : start + size])
-        at_once = min(concurrency(launcher), len(job))
+    for packed in _packed(chains(tasks), launcher.runs_per_job):
+        job = tuple(task for chain in packed for task in chain)
+        at_once = min(concurrency(launcher), len(packed))
         needs = (
-            _minutes(job, at_once, launcher, scale_time),
+            _minutes(packed, at_once, launcher, scale_time),
             _memory(job, at_once, launcher, scale_memory),
             _cpus(launcher, at_once),
         )
@@ -64,6 +63,22 @@ def batches(
     ]
 
 
+Chain = tuple[Task, ...]
+
+
+def _packed(ordered: list[Chain], size: int) -> list[list[Chain]]:
+    """Neighbouring chains together until a job has its number of runs; none is cut."""
+    jobs: list[list[Chain]] = []
+    room = 0
+    for chain in ordered:
+        if room < len(chain) or room <= 0:
+            jobs.append([])
+            room = size
+        jobs[-1].append(chain)
+        room -= len(chain)
+    return jobs
+
+
 def concurrency(launcher: LauncherSpec) -> int:
     """Runs that one job trains at the same time."""
     if launcher.gpus:
@@ -71,12 +86,12 @@ def concurrency(launcher: LauncherSpec) -> int:
     return max(1, (launcher.cpus or 1) // launcher.threads)
 
 
-def _minutes(job: tuple[Task, ...], at_once: int, launcher: LauncherSpec, scale: float) -> int:
+def _minutes(job: list[Chain], at_once: int, launcher: LauncherSpec, scale: float) -> int:
     if launcher.time_minutes is not None:
         return ceil(launcher.time_minutes * scale)
-    if not all(task.seconds for task in job):
+    if not all(task.seconds for chain in job for task in chain):
         return ceil(UNKNOWN_MINUTES * scale)
-    need = makespan([task.seconds for task in job], at_once) / 60
+    need = makespan([sum(task.seconds for task in chain) for chain in job], at_once) / 60
     return ceil(_usual(START_MINUTES + TIME_MARGIN * need, MINUTES) * scale)
 
 

@@ -51,6 +51,10 @@ class GridSpec:
     in FLOPs, D following as C / FLOPs per token; grid takes `n_tokens`; ladder takes one `n_tokens`
     or any `tokens_per_param`. `base` changes parts of the sweep's base run for this grid alone;
     `seeds` and `bounds`, where given, replace the sweep's.
+
+    `branch` (schedule wsd alone): the cells of one shape share a trunk, from which each decays. For
+    that they take batch, learning rate, weight decay and betas of their longest cell that is
+    trained, and the warm-up of their shortest (`sweeps.branch`).
     """
 
     kind: str = "isoflop"
@@ -63,6 +67,7 @@ class GridSpec:
     seeds: list[int] | None = None
     bounds: Bounds | None = None
     base: dict[str, Any] = field(default_factory=dict)
+    branch: bool = False
 
     def __post_init__(self) -> None:
         one_of("kind", self.kind, KINDS)

@@ -45,6 +45,10 @@ class SweepPaths:
         return self.root / "logs"
 
     @property
+    def trunks(self) -> Path:
+        return self.root / "trunks"
+
+    @property
     def slurm(self) -> Path:
         return self.root / "slurm"
 
@@ -135,6 +139,8 @@ def write_plan(
             "n_params": run.n_params,
             "n_tokens": run.n_tokens,
             "flops": run.flops,
+            "flops_to_spend": run.flops_to_spend,
+            "trunk_id": run.trunk_id,
             "predicted_seconds": round(predicted, 3),
             **job_to_json(run.job),
         }

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sweeps.admission import Task
+from sweeps.admission import Task, task_of
 from sweeps.interrupts import on_interrupt
 from sweeps.launchers import LauncherSpec
 from sweeps.pool import Pool
@@ -27,7 +27,7 @@ from sweeps.slots import make_slots, usable_cores, visible_devices
 from sweeps.slurm import SlurmError, SlurmJobs
 from sweeps.state import is_lost, read_state
 from train.claim import holder, slurm_job
-from train.record import RunPaths, append_status, read_json, write_json
+from train.record import RunPaths, append_status, read_job, read_json, write_json
 from train.spec import IsoflopError
 from train.stopping import held, release
 
@@ -97,7 +97,7 @@ def _train(
     problem = ""
     try:
         trainer = _trainer(run_dirs, launcher, root / "logs" / f"slurm-{job}")
-        stop.train(trainer, [Task(path) for path in run_dirs])
+        stop.train(trainer, [_task(path) for path in run_dirs])
     except IsoflopError as error:
         problem = str(error)
         log.error("%s", problem)
@@ -128,6 +128,14 @@ def _assignment(task_file: Path) -> tuple[LauncherSpec, Path, list[Path]]:
     index = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
     launcher = LauncherSpec(**content["launcher"])
     return launcher, Path(content["root"]), [Path(path) for path in content["jobs"][index]]
+
+
+def _task(run_dir: Path) -> Task:
+    """A run as its spec says; one that can't be read is tried too, and fails with its reason."""
+    try:
+        return task_of(run_dir, read_job(run_dir))
+    except IsoflopError:
+        return Task(run_dir)
 
 
 def _trainer(run_dirs: list[Path], launcher: LauncherSpec, log_dir: Path) -> Pool | Ranks:

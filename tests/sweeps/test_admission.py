@@ -3,7 +3,7 @@
 import threading
 from pathlib import Path
 
-from sweeps.admission import Admission, Task
+from sweeps.admission import Admission, Task, chains
 
 
 def task(name, seconds=0.0, memory=0.0, flops=0.0):
@@ -54,3 +54,27 @@ def test_closing_hands_out_nothing_more():
     queue.take(None)
     queue.close()
     assert queue.take(None) is None
+
+
+def branch(name, n_tokens, seconds=1.0, trunk="t"):
+    return Task(Path(name), seconds=seconds, trunk=trunk, n_tokens=n_tokens)
+
+
+def test_runs_of_one_trunk_come_one_after_another_the_shortest_first():
+    queue = Admission([branch("long", 4), branch("short", 1), branch("other", 9, trunk="u")], {})
+    first, second = queue.take(None), queue.take(None)
+    assert {first.run_dir.name, second.run_dir.name} == {"short", "other"}
+    waiting = threading.Thread(target=lambda: taken.append(queue.take(None)))
+    taken = []
+    waiting.start()
+    waiting.join(0.1)
+    assert waiting.is_alive()
+    queue.release(first if first.trunk == "t" else second, None)
+    waiting.join(5)
+    assert taken[0].run_dir.name == "long"
+
+
+def test_a_run_counts_with_those_that_wait_for_it():
+    tasks = [task("alone", 5), branch("long", 4, seconds=4), branch("short", 1, seconds=2)]
+    assert drain(Admission(tasks, {})) == ["short", "alone", "long"]
+    assert [len(chain) for chain in chains(tasks)] == [2, 1]

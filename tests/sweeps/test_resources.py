@@ -125,3 +125,22 @@ def test_first_host_of_slurms_lists():
     assert first_host("a,b") == "a"
     assert first_host("node3") == "node3"
     assert first_host("x,y[1-2]") == "x"
+
+
+def test_a_trunk_is_trained_by_one_job_in_ascending_order():
+    made = [
+        Task(Path(f"/r/{trunk}{n}"), seconds=600.0 * n, trunk=trunk, n_tokens=n)
+        for n in (3, 1, 2)
+        for trunk in ("a", "b")
+    ]
+    jobs = [job for batch in batches(made, spec()) for job in batch.jobs]
+    assert [[task.n_tokens for task in job] for job in jobs] == [[1, 2, 3], [1, 2, 3]]
+    packed = [job for batch in batches(made, spec(runs_per_job=6, cpus=2)) for job in batch.jobs]
+    assert [len(job) for job in packed] == [6]
+
+
+def test_a_job_of_a_trunk_has_time_for_all_its_runs():
+    chain = [Task(Path(f"/r/{n}"), seconds=1200.0, trunk="t", n_tokens=n) for n in (1, 2)]
+    (alone,) = batches(chain[:1], spec(cpus=2))
+    (whole,) = batches(chain, spec(cpus=2))
+    assert alone.minutes < whole.minutes
