@@ -11,8 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from sweep_fixtures import expansion, finish, grid
 
+from analysis.config import FitConfig
+from analysis.recovery_section import recoveries
 from analysis.sources import read_sweeps
-from analysis.table import TableError
+from analysis.study import run_study
+from analysis.table import TableError, select
 from analysis.truth import BESIROGLU, SEED_NOISE, TRUTHS
 from sweeps.__main__ import main
 from sweeps.config import SweepConfig
@@ -21,6 +24,7 @@ from sweeps.simulate import SimulationError, named_truth
 from sweeps.simulation import UNANNEALED, Simulation, curve, deviations, losses
 from sweeps.store import run_dirs
 from train.record import read_job, read_jsonl
+from train.resolve import DataFacts
 from train.schema import load_config
 from train.spec import SpecError
 
@@ -204,3 +208,19 @@ def test_simulating_needs_no_torch(text, tmp_path):
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code, *given], check=False).returncode == 0
+
+
+def test_the_demos_grid_recovers_the_exponents_of_its_surface(tmp_path, monkeypatch):
+    def known(data, seq_len):
+        return DataFacts("f" * 16, 257, dict.fromkeys(data.parts))
+
+    monkeypatch.setattr("sweeps.facts.describe", known)
+    out = tmp_path / "demo"
+    given = ["preset=demo", "launcher=simulate", "sweep.surface=besiroglu", f"out={out}"]
+    assert main(load_config("sweep", given, SweepConfig), given) == 0
+    config = FitConfig(n_resamples=200, approaches=["isoflop", "parametric"])
+    found = recoveries(run_study(select(read_sweeps([out])), config))
+    assert found is not None
+    rows, _ = found
+    assert {row.quantity for row in rows if row.held} == {"a", "b", "alpha", "beta", "E"}
+    assert all(row.held for row in rows)
