@@ -119,11 +119,12 @@ def _recovered(material: Material) -> Sequence[Section]:
 
 def _recipes(material: Material) -> Sequence[Section]:
     """Recipes side by side, and recipes.json, where grids train the same cells in other ways."""
-    from analysis.recipe_section import printed, recipe_section, recipes_json
+    from analysis.recipe_section import planned_order, printed, recipe_section, recipes_json
     from analysis.recipe_study import study_recipes
 
     config = material.config
-    made = study_recipes(material.everything, config.fit, config.counting)
+    order = planned_order(material.everything.sources)
+    made = study_recipes(material.everything, config.fit, config.counting, order)
     if made is None:
         return []
     write_json(material.directory / "recipes.json", plain(recipes_json(made)))

@@ -1,5 +1,7 @@
 """The report's section on recipes: the exponents that each way of training leads to."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ from analysis.recipe_figures import forest, valleys
 from analysis.recipe_study import HEADLESS, RecipeFit, RecipeStudy
 from analysis.section import FigureSpec, Section, TableSpec
 from analysis.style import count_label, number, span
+from train.record import read_jsonl
 
 TITLE = "Recipes side by side"
 
@@ -54,6 +57,13 @@ def verdict(study: RecipeStudy) -> str:
     return f"{text}; the 95 % intervals {'lie apart' if apart else 'overlap'}."
 
 
+def planned_order(sources: Sequence[str]) -> list[str]:
+    """Grids in the order of the sweeps' plans, each once; none for tables that have no plan."""
+    plans = [path for source in sources if (path := Path(source) / "plan.jsonl").is_file()]
+    grids = [str(row.get("grid")) for path in plans for row in read_jsonl(path)]
+    return list(dict.fromkeys(grids))
+
+
 def printed(study: RecipeStudy) -> list[str]:
     """One line a recipe for the terminal, then the verdict."""
     lines = []
@@ -78,10 +88,8 @@ def recipes_json(study: RecipeStudy) -> dict[str, Any]:
 
 
 def _about(study: RecipeStudy) -> str:
-    excess = [
-        f"{name} {number(100 * value, 2)} %"
-        for name, value in zip(study.recipes.names, study.recipes.excess, strict=True)
-    ]
+    known = dict(zip(study.recipes.names, study.recipes.excess, strict=True))
+    excess = [f"{name} {number(100 * known[name], 2)} %" for name in study.settings]
     return (
         f"{len(study.recipes.names)} grids of this sweep train the same sizes at the same budgets "
         f"in different ways, so that each has a surface of its own. Mean loss above the best "
@@ -171,8 +179,7 @@ def _why(fit: RecipeFit) -> str:
 
 def _settings(study: RecipeStudy) -> TableSpec:
     rows = []
-    for name in study.recipes.names:
-        own = study.settings[name]
+    for name, own in study.settings.items():
         planned = own["horizon_tokens"]
         rows.append([
             name,

@@ -1,5 +1,6 @@
 """Each recipe of a sweep fitted alone, so that their exponents can be read side by side."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -51,17 +52,23 @@ class RecipeFit:
 
 @dataclass(frozen=True)
 class RecipeStudy:
-    """All recipes, in the sweep's order; `settings[recipe][column]` is the range over its runs."""
+    """All recipes; `fits` and `settings` are in the order of the plan.
+
+    `settings[recipe][column]` is the range over its runs.
+    """
 
     recipes: Recipes
     fits: tuple[RecipeFit, ...]
     settings: dict[str, dict[str, tuple[float, float]]]
 
 
-def study_recipes(everything: LossTable, config: FitConfig, counting: str) -> RecipeStudy | None:
+def study_recipes(
+    everything: LossTable, config: FitConfig, counting: str, order: Sequence[str] = ()
+) -> RecipeStudy | None:
     """Every recipe of the fitted data, and those that can be read without the head also so.
 
-    None where the runs hold no two recipes.
+    `order` are names of grids as they were planned, which tables of runs don't keep. None where
+    the runs hold no two recipes.
     """
     table = select(everything, config.data, None, config.where, all_recipes=True)
     recipes = recipes_of(table)
@@ -70,7 +77,7 @@ def study_recipes(everything: LossTable, config: FitConfig, counting: str) -> Re
     own = replace(config, approaches=["isoflop", "parametric"])
     fits: list[RecipeFit] = []
     settings = {}
-    for name in recipes.names:
+    for name in sorted(recipes.names, key=lambda name: _place(name, order)):
         part = table.without(table.texts("grid") != name, f"not of recipe {name}")
         settings[name] = {column: _range(part.numbers(column)) for column in SETTINGS}
         if counting != HEADLESS and one_training(part):
@@ -149,6 +156,10 @@ def _read(table: LossTable, runs: Counted) -> tuple[Counted, int]:
         cost=SIX_ND,
     )
     return counted, made.n_beyond
+
+
+def _place(name: str, order: Sequence[str]) -> int:
+    return order.index(name) if name in order else len(order)
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:

@@ -8,7 +8,13 @@ from synthetic_sweep import TRUTH, write_sweep
 
 from analysis.__main__ import analyse
 from analysis.config import AnalysisConfig, FitConfig
-from analysis.recipe_section import PUBLISHED, recipe_section, recipes_json, verdict
+from analysis.recipe_section import (
+    PUBLISHED,
+    planned_order,
+    recipe_section,
+    recipes_json,
+    verdict,
+)
 from analysis.recipe_study import one_training, study_recipes
 from analysis.results import plain
 from analysis.sources import read_sweeps
@@ -102,6 +108,15 @@ def test_the_section_shows_what_could_not_be_fitted_with_its_reason(tmp_path):
 def test_published_exponents_stand_only_beside_their_own_steps(made):
     assert "Porian et al." not in recipe_section(made).tables[0].columns
     assert min(PUBLISHED.values()) > 0.49
+
+
+def test_recipes_stand_in_the_order_of_the_plan(directory, table, tmp_path):
+    study = study_recipes(table, CONFIG, "exact", ["chinchilla", "kaplan"])
+    assert list(study.settings) == ["chinchilla", "kaplan"]
+    assert [fit.recipe for fit in study.fits] == ["chinchilla", "kaplan", "kaplan"]
+    rows = [{"grid": "b"}, {"grid": "a"}, {"grid": "b"}]
+    (tmp_path / "plan.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert planned_order([str(directory), str(tmp_path)]) == ["b", "a"]
 
 
 def test_settings_tell_the_recipes_apart(made):
