@@ -171,7 +171,8 @@ def _from_kaplan(study: Study, flops: float) -> Advice:
     best = study.kaplan.joint.optimal(flops)
     spans = [NO_INTERVAL] * 3
     if study.kaplan_draws is not None:
-        drawn = study.kaplan_draws.optimal(flops)
+        with np.errstate(all="ignore"):  # as in `_from_surface`
+            drawn = study.kaplan_draws.optimal(flops)
         columns = (drawn.n_params, drawn.n_tokens, drawn.loss)
         spans = [percentile_interval(np.asarray(values)) for values in columns]
     return Advice(

@@ -61,12 +61,20 @@ def counts(frame: pd.DataFrame, config: FitConfig, n_draws: int) -> np.ndarray:
             raise FitError("fit.resample=seeds needs a column seed; use fit.resample=runs")
         cells = frame.groupby(["n_params", "n_tokens"]).ngroup().to_numpy()
         return seed_counts(cells, frame["seed"].to_numpy(), n_draws, rng)
-    if config.resample not in frame:
+    require_resample(frame, config)
+    return resample_counts(len(frame), n_draws, rng, frame[config.resample].to_numpy())
+
+
+def require_resample(frame: pd.DataFrame, config: FitConfig) -> None:
+    """Check that `fit.resample` is runs, seeds, or a column.
+
+    Raises:  FitError: it is none of these.
+    """
+    if config.resample not in ("runs", "seeds", *frame.columns):
         raise FitError(
             f"fit.resample={config.resample} is no column of the runs; use runs, seeds, or one of "
             f"{', '.join(map(str, frame.columns))}"
         )
-    return resample_counts(len(frame), n_draws, rng, frame[config.resample].to_numpy())
 
 
 def parametric_draws(fit: ParametricFit, weights: np.ndarray) -> Surface:

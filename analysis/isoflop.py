@@ -69,7 +69,7 @@ def fit_isoflop(
     groups = [rows for rows in groups if len(np.unique(n_params[rows])) >= least]
     if not groups:
         raise FitError(
-            f"no compute budget has the {least} model sizes that a {curve} needs; "
+            f"no compute budget has the {least} model sizes that a {curve} profile needs; "
             f"add sizes to a budget, or give the runs' budgets in a column flops_budget"
         )
     columns = [(n_params[rows], n_tokens[rows], loss[rows]) for rows in groups]

@@ -78,8 +78,10 @@ class Study:
 def run_study(table: LossTable, config: FitConfig, counting: str = "exact") -> Study:
     """All approaches on the runs of a table that belong together (see `table.select`).
 
-    Raises:  FitError: a counting convention whose columns the table lacks.
+    Raises:  FitError: a counting convention whose columns the table lacks, or a `fit.resample` that
+             is no column.
     """
+    intervals.require_resample(table.runs, config)
     attempt = Attempts()
     runs = approaches.with_cost(table.counted(counting), config)
     wanted = {
@@ -174,7 +176,10 @@ def _with_intervals(study: Study, attempt: Attempts) -> Study:
     if not n_draws:
         return study
     weights = attempt("bootstrap", lambda: intervals.counts(study.table.runs, config, n_draws))
-    return study if weights is None else _with_bootstrap(study, weights)
+    if weights is None:
+        note = f"No bootstrap: {attempt.missing['bootstrap']}; intervals of approach 3 are profiles"
+        return replace(study, table=study.table.warned(note))
+    return _with_bootstrap(study, weights)
 
 
 def _isoflop_loss_draws(study: Study) -> LossLaw:

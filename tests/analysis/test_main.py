@@ -11,6 +11,7 @@ from analysis.__main__ import analyse, fitted, output_directory, rewritten, run_
 from analysis.config import AnalysisConfig
 from analysis.results import fits_json
 from analysis.summary import caveats, decision
+from analysis.surface import FitError
 from train.schema import load_config
 
 ROOT = Path(__file__).parents[2]
@@ -175,9 +176,16 @@ def test_resampling_by_seeds_and_clusters(sweep_dir, resample):
     assert low < fits["parametric"]["alpha"] < high
 
 
-def test_what_cannot_be_resampled_says_so(sweep_dir):
-    fits = fits_of(f"sweep={sweep_dir}", "fit.resample=nothing", "fit.n_resamples=100")
-    assert "fit.resample=nothing is no column" in fits["missing"]["bootstrap"]
+def test_what_cannot_be_resampled_says_so(sweep_dir, tmp_path):
+    with pytest.raises(FitError, match="no column of the runs"):
+        fits_of(f"sweep={sweep_dir}", "fit.resample=nothing", "fit.n_resamples=100")
+    frame = pd.read_csv(ROOT / HOFFMANN).head(60).assign(seed=0)
+    frame.to_csv(tmp_path / "one_seed.csv", index=False)
+    fits = fits_of(
+        f"table={tmp_path / 'one_seed.csv'}", "fit.resample=seeds", "fit.n_resamples=100"
+    )
+    assert "No bootstrap: no cell ran with two seeds" in " ".join(fits["warnings"])
+    assert fits["parametric"]["intervals"]["a"] == fits["parametric"]["intervals_profile"]["a"]
 
 
 def test_allocation_for_budgets_and_sizes(sweep_dir):
