@@ -1,8 +1,10 @@
-"""Texts of a file (plain, JSON lines or parquet, compressed or not), and where data is kept."""
+"""Texts and checksums of files (plain, JSON lines or parquet), and where data is kept."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from train.spec import SpecError
@@ -13,6 +15,22 @@ COMPRESSED = {".gz", ".bz2", ".xz", ".zst"}
 def cache_dir() -> Path:
     """Where shards, tokenizers and downloads live: $ISOFLOP_CACHE, or ~/.cache/isoflop."""
     return Path(os.environ.get("ISOFLOP_CACHE", "~/.cache/isoflop")).expanduser()
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file's bytes; a process that asks again reads again only a file that changed.
+
+    Changed: by inode, length or a time of change. A warm worker opens the same data for every run.
+    Raises:  OSError: the file can't be read.
+    """
+    found = path.stat()
+    return _sha256(str(path), found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+@lru_cache(maxsize=65536)
+def _sha256(path: str, *_stamp: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_texts(path: Path, field: str) -> Iterator[str]:

@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -184,13 +185,6 @@ def environment(accelerator: Accelerator) -> dict[str, Any]:
     import numpy
     import transformers
 
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -198,11 +192,24 @@ def environment(accelerator: Accelerator) -> dict[str, Any]:
         "transformers": transformers.__version__,
         "accelerate": accelerate.__version__,
         "numpy": numpy.__version__,
-        "commit": commit.stdout.strip() or None,
+        "commit": _commit(),
         "device": device.device_name(accelerator.device),
         "threads": torch.get_num_threads(),
         "processes": accelerator.num_processes,
     }
+
+
+@lru_cache(maxsize=1)
+def _commit() -> str | None:
+    """The code's commit; asked once a process, which goes on with the code that it started with."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return described.stdout.strip() or None
 
 
 def _status_of(error: Exception) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from train.files import checksum
 from train.record import RecordError, read_json, write_json
 from train.sources import Document, Source
 from train.spec import IsoflopError, SpecError, canonical_json
@@ -73,7 +74,7 @@ class Shard:
         for split in SPLITS:
             path = self.directory / f"{split}.tokens"
             self.open(split)
-            if _sha256(path) != self.counts[split]["sha256"]:
+            if checksum(path) != self.counts[split]["sha256"]:
                 raise ShardError(
                     f"{path} is damaged: its checksum differs; delete {self.directory} to rebuild"
                 )
@@ -256,8 +257,3 @@ def _map(path: Path, dtype: str, n_tokens: int) -> NDArray[Any]:
             f"delete {path.parent} to rebuild"
         )
     return np.memmap(path, dtype=dtype, mode="r")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,13 +10,13 @@ import hashlib
 import sysconfig
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from train.files import read_texts
+from train.files import checksum, read_texts
 from train.grammar import GRAMMAR_VERSION, Grammar, window_entropy
 from train.hub import HubOptions, fetch
 from train.spec import SourceSpec, SpecError
@@ -102,7 +102,7 @@ class FileSource:
     def _content(self) -> str:
         digest = hashlib.sha256()
         for path in self.paths:
-            digest.update(hashlib.sha256(_read_bytes(path)).digest())
+            digest.update(bytes.fromhex(_checksum(path)))
         return digest.hexdigest()
 
     def documents(self, split: str, length: int | None = None) -> Iterator[Document]:
@@ -143,9 +143,14 @@ class TextOptions:
 
 def _stdlib(options: dict[str, Any], val_tokens: float) -> Source:
     _read_options("stdlib", _NoOptions, options)
+    return FileSource("stdlib", _stdlib_files(), "text", val_tokens)
+
+
+@lru_cache(maxsize=1)
+def _stdlib_files() -> tuple[Path, ...]:
+    """Every module of this Python's library; listed once a process, as an installation stays."""
     root = Path(sysconfig.get_paths()["stdlib"])
-    found = (path for path in root.rglob("*.py") if "site-packages" not in path.parts)
-    return FileSource("stdlib", tuple(sorted(found)), "text", val_tokens)
+    return tuple(sorted(p for p in root.rglob("*.py") if "site-packages" not in p.parts))
 
 
 def _text(options: dict[str, Any], val_tokens: float) -> Source:
@@ -293,8 +298,8 @@ def _hash(piece: str) -> str:
     return hashlib.blake2b(piece.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
-def _read_bytes(path: Path) -> bytes:
+def _checksum(path: Path) -> str:
     try:
-        return path.read_bytes()
+        return checksum(path)
     except OSError as error:
         raise SpecError(f"data file {path} can't be read: {error.strerror}") from error
