@@ -34,7 +34,7 @@ def find_recipes(grid: np.ndarray, cells: np.ndarray, loss: np.ndarray) -> Recip
              not finite (no budget) is compared with none.
     """
     rows = np.flatnonzero(np.isfinite(cells).all(axis=1))
-    if not len(rows):
+    if len(set(grid[rows])) < 2:
         return None
     _, cell = np.unique(cells[rows], axis=0, return_inverse=True)
     names, log_loss = grid[rows], np.log(loss[rows])
