@@ -109,6 +109,7 @@ def _over_axis(drawn: dict[str, Points], axis: str, narrow: bool) -> Figure:
                 _log_axis(axes, AXES[axis])
         bar = figure.colorbar(panels[0].collections[0], ax=panels, label="parameters N", pad=0.01)
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: style.count_label(10**v)))
+        style.close_seams(bar)
         return figure
 
 

@@ -19,6 +19,7 @@ from analysis.style import (
     INK,
     SCALE,
     budget_colours,
+    close_seams,
     log_ticks,
     loss_ticks,
     new_figure,
@@ -134,8 +135,7 @@ def _draw_curves(axes: Axes, curves: Curves, run_ids: np.ndarray, figure: Figure
     bar = figure.colorbar(ScalarMappable(norm, SCALE), ax=axes, pad=0.02)
     bar.set_label("parameters N")
     bar.outline.set_visible(False)
-    if bar.solids is not None:
-        bar.solids.set_edgecolor("face")  # else hairlines of paper show between the shades
+    close_seams(bar)
 
 
 def _envelope_points(axes: Axes, study: Study) -> None:

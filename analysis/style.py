@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -108,6 +109,12 @@ def budget_colours(budgets: np.ndarray) -> dict[float, tuple[float, float, float
 def size_norm(n_params: np.ndarray) -> LogNorm:
     low, high = float(n_params.min()), float(n_params.max())
     return LogNorm(low, high if high > low else low * 1.01)
+
+
+def close_seams(bar: Colorbar) -> None:
+    """Paint the edges of a colour bar's shades, between which hairlines of paper show else."""
+    if bar.solids is not None:
+        bar.solids.set_edgecolor("face")
 
 
 def log_ticks(axes: Axes, which: str = "both") -> None:
