@@ -124,7 +124,7 @@ def _figures(study: RecipeStudy) -> list[FigureSpec]:
             "recipes",
             forest(fits, published),
             f"Exponents of N_opt by approach 2, from top to bottom: {shown}.",
-            "Exponents with 95 % intervals; each recipe is one step from the one above it.",
+            "Exponents with 95 % intervals, in the order of the plan.",
             forest(fits, published, narrow=True),
         ),
         FigureSpec(
