@@ -83,15 +83,20 @@ def simulate(config: SweepConfig, overrides: list[str], console: Console) -> int
 
 def retry(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Train again what went wrong, chosen by status."""
-    from sweeps.manage import prepare_retry, to_retry
+    from sweeps.manage import clear_the_way, retry_tasks, to_retry
     from sweeps.simulate import require_trained
     from sweeps.slurm import jobs_of
+    from sweeps.status import predictions
     from sweeps.store import run_dirs
 
     require_trained(config.root)
 
     jobs = jobs_of(config.root)
-    tasks = prepare_retry(to_retry(config.root, config.only_names, jobs), jobs)
+    states = to_retry(config.root, config.only_names, jobs)
+    tasks = retry_tasks(states, predictions(config.root))
+    if config.launcher.kind == "slurm" and config.launcher.dry_run:
+        return show_scripts(config, tasks, console)
+    clear_the_way(states, jobs)
     console.print(f"retrying {len(tasks)} runs", highlight=False)
     return _train(config, tasks, len(tasks), run_dirs(config.root), console)
 
@@ -100,7 +105,9 @@ def show_scripts(config: SweepConfig, tasks: list, console: Console) -> int:
     """Print the sbatch scripts of a launch; nothing is written or submitted."""
     from sweeps.slurm import scripts
 
-    for batch, script in scripts(tasks, config.launcher, config.root, config.sweep.name):
+    scales = config.scale_time, config.scale_memory
+    made = scripts(tasks, config.launcher, config.root, config.sweep.name, *scales)
+    for batch, script in made:
         console.print(f"# array of {len(batch.jobs)} jobs, {sum(map(len, batch.jobs))} runs")
         print(script)
     return 0

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sweeps.admission import Task, task_of
@@ -49,23 +49,32 @@ def to_retry(root: Path, only: list[str], jobs: Jobs | None = None) -> list[RunS
     return [state for state in states if state.status in wanted]
 
 
-def prepare_retry(states: list[RunState], jobs: Jobs | None = None) -> list[Task]:
-    """Clear what stands in the way of each run, and return the tasks to launch.
+def retry_tasks(states: list[RunState], predicted: dict[str, float]) -> list[Task]:
+    """The runs as tasks, with the seconds that the plan predicted for a run_id where it did.
 
-    A damaged record.json is set aside; a lock is broken only where its holder is known to be gone.
     Raises:  RecordError: a spec.json that can't be read.
     """
-    tasks = []
+    return [
+        replace(
+            task_of(state.run_dir, read_job(state.run_dir)),
+            seconds=predicted.get(state.run_id, 0.0),
+        )
+        for state in states
+    ]
+
+
+def clear_the_way(states: list[RunState], jobs: Jobs | None = None) -> None:
+    """Remove what keeps runs from being trained again.
+
+    A damaged record.json is set aside; a lock is broken only where its holder is known to be gone.
+    """
     for state in states:
         paths = RunPaths(state.run_dir)
-        job = read_job(state.run_dir)
         if paths.record.exists():
             paths.record.rename(state.run_dir / "record.json.damaged")
         held = holder(state.run_dir)
         if held is not None and is_lost(state.run_dir, held, jobs):
             paths.lock.unlink(missing_ok=True)
-        tasks.append(task_of(state.run_dir, job))
-    return tasks
 
 
 def cancel_local(root: Path) -> Done:

@@ -94,7 +94,10 @@ class Ranks:
 
 
 def rank_environment(launcher: LauncherSpec, local_rank: int) -> dict[str, str]:
-    """The torch.distributed variables of one rank, several nodes told apart by Slurm's own."""
+    """The torch.distributed variables of one rank, several nodes told apart by Slurm's own.
+
+    The ranks meet at the job's first node; `launcher.env.MASTER_ADDR` names another address for it.
+    """
     n_local, node = max(1, launcher.gpus), int(os.environ.get("SLURM_NODEID", "0"))
     job = int(os.environ.get("SLURM_JOB_ID", str(os.getpid())))
     threads = str(launcher.threads)
@@ -103,7 +106,8 @@ def rank_environment(launcher: LauncherSpec, local_rank: int) -> dict[str, str]:
         "LOCAL_RANK": str(local_rank),
         "WORLD_SIZE": str(n_local * launcher.nodes),
         "LOCAL_WORLD_SIZE": str(n_local),
-        "MASTER_ADDR": first_host(os.environ.get("SLURM_JOB_NODELIST", "")),
+        "MASTER_ADDR": os.environ.get("MASTER_ADDR")
+        or first_host(os.environ.get("SLURM_JOB_NODELIST", "")),
         "MASTER_PORT": str(20000 + job % 20000),
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,

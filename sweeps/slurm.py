@@ -30,6 +30,9 @@ from train.spec import IsoflopError
 ARRAY_LIMIT = 1000
 """Jobs an array; Slurm's default MaxArraySize is 1001."""
 
+FELLOW_SECONDS = 600
+"""How long a job's other nodes may go on once one of them has ended."""
+
 TASKS, SUBMITTED = "tasks.json", "submitted.json"
 
 
@@ -76,7 +79,12 @@ def submit(
 
 
 def scripts(
-    tasks: list[Task], launcher: LauncherSpec, root: Path, name: str
+    tasks: list[Task],
+    launcher: LauncherSpec,
+    root: Path,
+    name: str,
+    scale_time: float = 1.0,
+    scale_memory: float = 1.0,
 ) -> list[tuple[Batch, str]]:
     """The sbatch scripts that `submit` would submit, for launcher.dry_run; nothing is written."""
     from submitit.slurm.slurm import _make_sbatch_string
@@ -92,7 +100,7 @@ def scripts(
                 **_parameters(part, launcher, name),
             ),
         )
-        for batch in batches(tasks, launcher)
+        for batch in batches(tasks, launcher, scale_time, scale_memory)
         for part in batch.arrays(ARRAY_LIMIT)
     ]
 
@@ -202,13 +210,18 @@ def _parameters(batch: Batch, launcher: LauncherSpec, name: str) -> dict[str, An
         "array_parallelism": launcher.max_parallel,
         "signal_delay_s": launcher.signal_seconds,
         "stderr_to_stdout": True,
-        "srun_args": [f"--cpus-per-task={batch.cpus}"],
+        "srun_args": [f"--cpus-per-task={batch.cpus}", *_fellow_nodes(launcher)],
         "setup": _setup(launcher) or None,
         "additional_parameters": {"requeue": True, **launcher.extra},
     }
     for key in ("partition", "account", "qos", "constraint"):
         given[key] = getattr(launcher, key)
     return {key: value for key, value in given.items() if value is not None}
+
+
+def _fellow_nodes(launcher: LauncherSpec) -> list[str]:
+    """Let no node wait forever for one that has ended, yet long enough for the first to save."""
+    return [f"--wait={FELLOW_SECONDS}"] if launcher.nodes > 1 else []
 
 
 def _setup(launcher: LauncherSpec) -> list[str]:

@@ -104,12 +104,14 @@ def _train(
     unfinished = [path for path in run_dirs if not RunPaths(path).record.exists()]
     if not unfinished:
         return 0
+    if not _leads():
+        return 75 if stop.received else 0
     cause = stop.cause()
-    if cause == signal.SIGUSR2 and _leads():
+    if cause == signal.SIGUSR2:
         _out_of_time(unfinished, launcher, folder)
     if cause is not None:
         return 75
-    if problem and _leads():
+    if problem:
         _mark([path for path in unfinished if read_state(path).status != "running"], problem)
     return 1 if any(read_state(path).status != "running" for path in unfinished) else 0
 

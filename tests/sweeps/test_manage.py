@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sweep_fixtures import make_sweep
 
-from sweeps.manage import cancel_local, clean, prepare_retry, sync, to_retry
+from sweeps.manage import cancel_local, clean, clear_the_way, retry_tasks, sync, to_retry
 from train.claim import Holder, claim
 from train.record import append_status
 from train.spec import IsoflopError, SpecError
@@ -50,11 +50,36 @@ def test_retry_sets_a_damaged_record_aside_and_breaks_dead_locks_alone(tmp_path,
     (dirs[2] / "lock").write_text(json.dumps(asdict(elsewhere)))
     chosen = to_retry(tmp_path, [])
     assert names(chosen) == [dirs[0], dirs[1]]
-    tasks = prepare_retry(chosen)
+    tasks = retry_tasks(chosen, {})
     assert [task.run_dir for task in tasks] == [dirs[0], dirs[1]]
+    assert (dirs[1] / "lock").exists()
+    clear_the_way(chosen)
     assert (dirs[0] / "record.json.damaged").exists()
     assert not (dirs[1] / "lock").exists()
     assert (dirs[2] / "lock").exists()
+
+
+def test_a_retried_run_is_given_the_time_that_the_plan_gave_it(tmp_path, dirs):
+    chosen = to_retry(tmp_path, [])
+    [task, *others] = retry_tasks(chosen, {chosen[0].run_id: 90.0})
+    assert task.seconds == 90.0
+    assert [other.seconds for other in others] == [0.0] * len(others)
+
+
+def test_a_dry_retry_prints_scaled_scripts_and_changes_nothing(tmp_path, dirs):
+    (dirs[0] / "record.json").write_text("{")
+    before = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
+    slurm = ["launcher=slurm", "launcher.dry_run=true", "launcher.time_minutes=30"]
+    command = [sys.executable, "-m", "sweeps", f"out={tmp_path}", "action=retry", "only=oom"]
+    answer = subprocess.run(
+        [*command, "scale_time=2", *slurm],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "#SBATCH --time=60" in answer.stdout
+    assert sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*")) == before
 
 
 def test_cancel_asks_live_launches_of_this_host_and_names_the_others(tmp_path, dirs):
