@@ -49,6 +49,7 @@
   const tip = make("div", { class: "tip", role: "tooltip", id: "tip", hidden: "" });
   const live = make("div", { class: "unseen", "aria-live": "polite" });
   document.body.append(tip, live);
+  tip.addEventListener("mousedown", (event) => event.preventDefault());  // keeps the plot's focus
 
   const SHORT = [["N", "n_params"], ["D", "n_tokens"], ["C", "flops"], ["loss", "loss"]];
   const SPEC = ["shape", "recipe", "data", "batch_tokens", "lr_peak", "schedule", "seed", "device"];
@@ -143,7 +144,7 @@
       } else if (event.key === "Enter" && at >= 0) open(points[at].row);
       else if (event.key === "Escape") hide();
     });
-    plot.addEventListener("blur", hide);
+    plot.addEventListener("blur", (event) => tip.contains(event.relatedTarget) || hide());
     addEventListener("resize", hide);
   }
 

@@ -251,6 +251,12 @@ def test_a_phone_sees_the_narrow_figures_and_taps_their_points(browser, page):
     box = browser.run("""(() => { const b = document.querySelector(".tip").getBoundingClientRect();
       return [b.left, b.right]; })()""")
     assert box[0] >= 0 and box[1] <= 390
+    browser.tap(
+        *browser.run("""(() => { const b = document.querySelector(".tip a")
+      .getBoundingClientRect(); return [b.left + b.width / 2, b.top + b.height / 2]; })()""")
+    )
+    assert browser.run("new Promise(r => setTimeout(() => r(location.hash), 300))") != ""
+    assert browser.run("document.querySelector('dialog h2').textContent") == "c8e+11-d24-s1"
 
 
 def test_landmarks_alternatives_and_the_skip_link(browser):
