@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
 
 from train.job import RuntimeSpec
 from train.peaks import PEAK_BF16_FLOPS
@@ -22,7 +23,7 @@ class DeviceError(IsoflopError):
 def make_accelerator(runtime: RuntimeSpec, precision: str) -> Accelerator:
     """An Accelerator for this run alone; a warm worker's earlier settings are forgotten.
 
-    Raises:  DeviceError: the device is not available.
+    Raises:  DeviceError: the device is not available, or FSDP of the first version is asked for.
     """
     _require_device(runtime.device)
     torch.set_num_threads(runtime.threads)
@@ -30,10 +31,12 @@ def make_accelerator(runtime: RuntimeSpec, precision: str) -> Accelerator:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(runtime.deterministic)
     AcceleratorState._reset_state()
-    return Accelerator(
+    accelerator = Accelerator(
         cpu=runtime.device == "cpu" or not _has_accelerator(),
         mixed_precision="bf16" if precision == "bf16" else "no",
     )
+    _require_per_parameter_shards(accelerator)
+    return accelerator
 
 
 def compiles(runtime: RuntimeSpec, device: str, run_flops: float) -> bool:
@@ -84,6 +87,15 @@ def peak_memory_bytes(device: torch.device) -> int | None:
 
 def _has_accelerator() -> bool:
     return torch.cuda.is_available() or torch.backends.mps.is_available()
+
+
+def _require_per_parameter_shards(accelerator: Accelerator) -> None:
+    """FSDP's first version flattens parameters together, and states are saved by parameter."""
+    if accelerator.distributed_type == DistributedType.FSDP and not accelerator.is_fsdp2:
+        raise DeviceError(
+            "FSDP version 1 is asked for, and states can be saved under version 2 alone; "
+            "use accelerate launch --use_fsdp --fsdp_version 2"
+        )
 
 
 def _require_device(device: str) -> None:
