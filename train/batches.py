@@ -6,6 +6,7 @@ counting; a part's windows come in a keyed permutation, a new one each epoch.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ def draw(
     Returns: Draw with rows_per_batch entries.
     """
     rows = np.arange(step * rows_per_batch, (step + 1) * rows_per_batch, dtype=np.int64)
-    part, ordinal = _deal(rows, quotas(weights, BLOCK))
+    part, ordinal = _deal(rows, _quotas(tuple(weights)))
     window = np.empty_like(rows)
     for index, count in enumerate(n_windows):
         chosen = part == index
@@ -42,6 +43,11 @@ def draw(
             picked[same] = permute(offset[same], count, key=(seed, index, int(number)))
         window[chosen] = picked
     return Draw(part=part, window=window)
+
+
+@lru_cache(maxsize=16)
+def _quotas(weights: tuple[float, ...]) -> tuple[int, ...]:
+    return tuple(quotas(list(weights), BLOCK))
 
 
 def quotas(weights: list[float], block: int) -> list[int]:
@@ -59,7 +65,7 @@ def quotas(weights: list[float], block: int) -> list[int]:
 
 
 def _deal(
-    rows: NDArray[np.int64], counts: list[int]
+    rows: NDArray[np.int64], counts: tuple[int, ...]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Part of each row, and how many earlier rows went to the same part."""
     pattern, within = _pattern(counts)
@@ -68,7 +74,8 @@ def _deal(
     return part, block * np.asarray(counts, dtype=np.int64)[part] + within[place]
 
 
-def _pattern(counts: list[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+@lru_cache(maxsize=16)
+def _pattern(counts: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Parts spread evenly over one block, and each entry's rank within its own part."""
     part = np.repeat(np.arange(len(counts)), counts)
     rank = np.concatenate([np.arange(count) for count in counts])
@@ -85,7 +92,7 @@ def permute(index: NDArray[np.int64], n: int, key: tuple[int, ...]) -> NDArray[n
     """
     half_bits = max(1, (max(n - 1, 1).bit_length() + 1) // 2)
     mask = np.uint64((1 << half_bits) - 1)
-    rounds = np.random.SeedSequence(list(key)).generate_state(4, np.uint64)
+    rounds = _constants(key)
     out = index.astype(np.uint64)
     outside = np.ones(out.shape, dtype=bool)
     while outside.any():
@@ -95,6 +102,12 @@ def permute(index: NDArray[np.int64], n: int, key: tuple[int, ...]) -> NDArray[n
         out[outside] = (left << np.uint64(half_bits)) | right
         outside = out >= np.uint64(n)
     return out.astype(np.int64)
+
+
+@lru_cache(maxsize=64)
+def _constants(key: tuple[int, ...]) -> NDArray[np.uint64]:
+    """The constants of the four rounds."""
+    return np.random.SeedSequence(list(key)).generate_state(4, np.uint64).astype(np.uint64)
 
 
 def _mix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -3,7 +3,9 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,9 @@ BPE_ROW = 4096
 """Length of generated texts from which a tokenizer is trained."""
 
 Rows = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+Mapped = tuple[NDArray[Any], NDArray[np.uint8] | None]
+"""Tokens of a split, and its loss mask where it has one."""
 
 
 def describe(data: DataSpec, seq_len: int) -> DataFacts:
@@ -124,24 +129,30 @@ class Dataset:
         for index, name in enumerate(names):
             chosen = drawn.part == index
             rows[chosen], labels[chosen] = read_windows(
-                self.shards[name], "train", drawn.window[chosen], seq_len
+                self._train_tokens[name], self.shards[name], drawn.window[chosen], seq_len
             )
         return rows[:, :-1], labels
+
+    @cached_property
+    def _train_tokens(self) -> dict[str, Mapped]:
+        """Each part's training tokens and mask, mapped into memory once."""
+        return {name: shard.open("train") for name, shard in self.shards.items()}
 
     def val_batches(self, part: str, rows: int) -> Iterator[Rows]:
         """The part's validation windows in order, up to `data.val_tokens`, in batches of `rows`."""
         seq_len = self.spec.model.seq_len
         wanted = max(1, int(self.spec.data.val_tokens) // seq_len)
         count = min(wanted, self.shards[part].n_windows("val", seq_len))
+        mapped = self.shards[part].open("val")
         for start in range(0, count, rows):
             windows = np.arange(start, min(start + rows, count))
-            tokens, labels = read_windows(self.shards[part], "val", windows, seq_len)
+            tokens, labels = read_windows(mapped, self.shards[part], windows, seq_len)
             yield tokens[:, :-1], labels
 
 
-def read_windows(shard: Shard, split: str, windows: NDArray[np.int64], seq_len: int) -> Rows:
-    """Windows of a shard: tokens (n, seq_len + 1), and labels (n, seq_len) with IGNORED set."""
-    tokens, mask = shard.open(split)
+def read_windows(mapped: Mapped, shard: Shard, windows: NDArray[np.int64], seq_len: int) -> Rows:
+    """Windows of an open split: tokens (n, seq_len + 1), and labels (n, seq_len), IGNORED set."""
+    tokens, mask = mapped
     stride = shard.row_length or seq_len
     index = windows[:, None] * stride + np.arange(seq_len + 1)
     rows = tokens[index].astype(np.int64)

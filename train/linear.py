@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx
 
-PAYS_MULTIPLICATIONS = 2_000_000
+PAYS_MULTIPLICATIONS = 3_000_000
 """Size, rows x in x out, from which a forward product or a gradient of inputs gains."""
 
 PAYS_FOR_WEIGHTS = 6_000_000
