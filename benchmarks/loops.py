@@ -1,0 +1,112 @@
+"""The training loops that are compared, each a process: python -m benchmarks.loops NAME REQUEST.
+
+harness: `train.run` on a run directory. bare: the same module and optimiser, batches made before.
+trainer: Hugging Face Trainer on the same Llama. litgpt: see litgpt_loop.py, which needs nothing of
+this project. REQUEST is JSON: d_model, seq_len, rows, vocab, layers, heads, d_ff, precision,
+compile, every, scratch.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.metronome import beat_every
+from train.spec import ModelSpec
+
+ENDLESS = 10**6
+"""Steps of a run that is ended from outside."""
+
+
+def shape(request: dict[str, Any]) -> ModelSpec:
+    return ModelSpec(
+        d_model=request["d_model"],
+        n_layers=request["layers"],
+        n_heads=request["heads"],
+        d_ff=request["d_ff"],
+        vocab_size=request["vocab"],
+        seq_len=request["seq_len"],
+        init_std=0.02,
+    )
+
+
+def harness(request: dict[str, Any]) -> None:
+    """A run as any other: claimed, logged, saved every minute."""
+    from train.data import describe
+    from train.job import RunJob, RuntimeSpec
+    from train.record import write_job
+    from train.resolve import resolve
+    from train.run import train_run
+    from train.spec import DataSpec, HorizonSpec, OptimSpec, RunSpec, SourceSpec
+
+    model = shape(request)
+    data = DataSpec(parts={"stdlib": SourceSpec("stdlib")}, max_epochs=1e9)
+    batch_tokens = request["rows"] * request["seq_len"]
+    spec = RunSpec(
+        data=data,
+        horizon=HorizonSpec(n_tokens=float(ENDLESS * batch_tokens)),
+        model=model,
+        optim=OptimSpec(batch_tokens=batch_tokens, lr_peak=1e-3),
+        precision=request["precision"],
+    )
+    runtime = RuntimeSpec(device="cpu", compile=request["compile"], n_evals=1)
+    run_dir = Path(request["scratch"]) / "run"
+    write_job(run_dir, RunJob(resolve(spec, describe(data, model.seq_len)), runtime))
+    status = train_run(run_dir)
+    sys.exit(f"the run ended with status {status}")
+
+
+def bare(request: dict[str, Any]) -> None:
+    """The least that trains the same module: forward, backward, clip, step, forget gradients."""
+    from train.model import SummedLoss, build_model
+
+    module: Any = SummedLoss(build_model(shape(request), seed=0))
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, betas=(0.9, 0.99), fused=True)
+    parameters = list(module.parameters())
+    if request["compile"] == "on":
+        module = torch.compile(module)
+    tokens = torch.randint(0, 257, (64, request["rows"], request["seq_len"]))
+    low = request["precision"] == "bf16"
+    for step in range(ENDLESS):
+        batch = tokens[step % 64]
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=low):
+            loss = module(batch, batch) / batch.numel()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+
+def trainer(request: dict[str, Any]) -> None:
+    """Hugging Face Trainer, its own optimiser, schedule, clipping, data loader and logging."""
+    from transformers import Trainer, TrainingArguments
+
+    from train.model import build_model
+
+    rows = torch.randint(0, 257, (4096, request["seq_len"]))
+    arguments = TrainingArguments(
+        output_dir=request["scratch"],
+        per_device_train_batch_size=request["rows"],
+        max_steps=ENDLESS,
+        learning_rate=1e-3,
+        lr_scheduler_type="cosine",
+        logging_steps=10,
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        use_cpu=True,
+        bf16=request["precision"] == "bf16",
+    )
+    dataset: Any = [{"input_ids": row, "labels": row} for row in rows]
+    Trainer(build_model(shape(request), seed=0), arguments, train_dataset=dataset).train()
+
+
+LOOPS = {"harness": harness, "bare": bare, "trainer": trainer}
+
+if __name__ == "__main__":
+    request = json.loads(sys.argv[2])
+    torch.set_num_threads(1)
+    beat_every(request["every"])
+    LOOPS[sys.argv[1]](request)

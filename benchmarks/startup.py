@@ -1,0 +1,111 @@
+"""What a run costs before its first step, and a command before its first line.
+
+    python -m benchmarks.startup
+
+A plan is the whole command in a fresh process; set-up is `train_run` in a warm process, from its
+call to the first forward pass and from the last optimiser step to its return.
+"""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from unittest import mock
+
+from benchmarks.figures import Figure, parse, report
+
+PLAN = [sys.executable, "-m", "sweeps", "preset=demo", "action=plan"]
+LONGEST_PLAN = 2.0
+LONGEST_SETUP = 50.0
+REPEATS = 7
+
+
+def plan_seconds() -> float:
+    """Median wall-clock seconds of a cold plan, the data's shards and calibration being there."""
+    seconds = []
+    for _ in range(4):
+        started = time.perf_counter()
+        subprocess.run(PLAN, check=True, capture_output=True)
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds[1:])
+
+
+def imports_torch() -> bool:
+    """Whether that command loads torch, in the list of imports that Python itself keeps."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *PLAN[1:]], check=True, capture_output=True, text=True
+    )
+    return any(line.rsplit("|", 1)[-1].strip() == "torch" for line in done.stderr.splitlines())
+
+
+def setup_milliseconds() -> tuple[list[float], list[float]]:
+    """Milliseconds before the first forward pass and after the last step, of warm runs."""
+    from torch.optim.optimizer import register_optimizer_step_post_hook
+
+    from train.model import SummedLoss
+    from train.record import write_job
+    from train.run import train_run
+
+    steps: list[float] = []
+    forwards: list[float] = []
+    register_optimizer_step_post_hook(lambda *_: steps.append(time.perf_counter()))
+    real = SummedLoss.forward
+
+    def forward(self: SummedLoss, *args, **kwargs):
+        forwards.append(time.perf_counter())
+        return real(self, *args, **kwargs)
+
+    before, after = [], []
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        mock.patch.object(SummedLoss, "forward", forward),
+    ):
+        for number in range(REPEATS + 1):
+            run_dir = Path(scratch) / str(number)
+            write_job(run_dir, _job(seed=number))
+            steps.clear()
+            forwards.clear()
+            started = time.perf_counter()
+            status = train_run(run_dir)
+            ended = time.perf_counter()
+            if status != "finished":
+                raise SystemExit(f"a run ended with status {status}; see {run_dir}")
+            before.append((forwards[0] - started) * 1e3)
+            after.append((ended - forwards[-1]) * 1e3)
+    return before[1:], after[1:]
+
+
+def _job(seed: int):
+    from train.data import describe
+    from train.job import RunJob, RuntimeSpec
+    from train.resolve import resolve
+    from train.spec import DataSpec, HorizonSpec, ModelSpec, OptimSpec, RunSpec, SourceSpec
+
+    data = DataSpec(parts={"stdlib": SourceSpec("stdlib")}, val_tokens=1024)
+    spec = RunSpec(
+        data=data,
+        horizon=HorizonSpec(n_tokens=4.0 * 256),
+        model=ModelSpec(d_model=16),
+        optim=OptimSpec(batch_tokens=256),
+        seed=seed,
+    )
+    return RunJob(resolve(spec, describe(data, spec.model.seq_len)), RuntimeSpec(device="cpu"))
+
+
+def main(arguments: list[str]) -> int:
+    settings = parse(arguments, __doc__, ())
+    plan = plan_seconds()
+    before, after = setup_milliseconds()
+    figures = [
+        Figure("cold plan of the demo", plan, "s", at_most=LONGEST_PLAN),
+        Figure("torch imported by a plan", float(imports_torch()), "", at_most=0),
+        Figure("set-up of a warm run", statistics.median(before), "ms", at_most=LONGEST_SETUP),
+        Figure("end of a warm run: last validation, model, record", statistics.median(after), "ms"),
+    ]
+    return report(figures, settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
