@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import yaml
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from analysis import appendix
 from analysis.comparison import (
@@ -19,25 +17,11 @@ from analysis.comparison import (
     shared_budgets,
     spec_differences,
 )
-from analysis.figures import runs_of
-from analysis.marks import name_runs
+from analysis.comparison_figures import forest, overlay
 from analysis.runbook import RunBook
 from analysis.section import FigureSpec, Part, Section, TableSpec
 from analysis.study import Study
-from analysis.style import (
-    BLUE,
-    INK,
-    VERMILION,
-    count_label,
-    count_span,
-    log_ticks,
-    new_figure,
-    number,
-    span,
-    styled,
-)
-
-COLOURS, MARKERS, LINES = (BLUE, VERMILION), ("o", "s"), ("-", "--")
+from analysis.style import count_label, count_span, number, span
 
 
 @dataclass(frozen=True)
@@ -168,10 +152,10 @@ def _exponent_section(made: Comparison) -> Section:
     columns = ["approach", "", first, "95 %", second, "95 %", "difference", "95 %"]
     figure = FigureSpec(
         "exponents",
-        _forest(made),
+        forest(made.names, made.exponents),
         f"Exponents a by approach with 95 % intervals, those of {first} above those of {second}.",
         "N_opt grows as C^a. Points are the exponents by each approach, bars their 95 % intervals.",
-        _forest(made, narrow=True),
+        forest(made.names, made.exponents, narrow=True),
     )
     text = (
         "Intervals of differences follow from the two intervals, as of independent estimates "
@@ -184,11 +168,11 @@ def _valley_section(made: Comparison) -> Section:
     first, second = made.names
     figure = FigureSpec(
         "overlay",
-        _overlay(made),
+        overlay(made.names, made.studies),
         f"Loss against parameters at each budget, {first} as filled points and solid lines, "
         f"{second} as open squares and dashed lines; beside it the minima against compute.",
         f"IsoFLOP profiles of both sweeps: {first} solid, {second} dashed; diamonds are minima.",
-        _overlay(made, narrow=True),
+        overlay(made.names, made.studies, narrow=True),
     )
     rows = [
         [
@@ -221,78 +205,3 @@ def _difference_section(made: Comparison) -> Section:
     ]
     text = [] if tables else ["No column of the runs and no setting differs."]
     return Section("Differences of specs", text, [], tables)
-
-
-def _forest(made: Comparison, narrow: bool = False) -> Figure:
-    shown = [pair for pair in made.exponents if pair.name == "a"]
-    with styled():
-        height = 0.9 + 0.55 * len(shown)
-        figure, (axes,) = new_figure(1, width=4.4 if narrow else 7.2, height=height)
-        for side, (name, colour, marker) in enumerate(
-            zip(made.names, COLOURS, MARKERS, strict=True)
-        ):
-            rows = np.arange(len(shown)) + (side - 0.5) * 0.3
-            values = np.array([pair.values[side] for pair in shown])
-            bounds = np.array([pair.intervals[side] for pair in shown])
-            known = np.isfinite(bounds).all(axis=1)
-            axes.hlines(rows[known], bounds[known, 0], bounds[known, 1], color=colour, lw=1.6)
-            axes.scatter(values, rows, color=colour, marker=marker, s=34, label=name, zorder=3)
-        axes.set_yticks(range(len(shown)), [pair.approach for pair in shown])
-        axes.set(xlabel="exponent a of N_opt with 95 % interval", ylim=(len(shown) - 0.5, -0.5))
-        axes.grid(axis="y", visible=False)
-        figure.legend(loc="outside upper right", ncols=2)
-        return figure
-
-
-def _overlay(made: Comparison, narrow: bool = False) -> Figure:
-    with styled():
-        figure, (left, right) = new_figure(2, width=10, height=4.4, narrow=narrow)
-        sides = zip(made.names, made.studies, COLOURS, MARKERS, LINES, strict=True)
-        for name, study, colour, marker, dashes in sides:
-            if study.isoflop is not None:
-                _draw_side(left, right, study, name, (colour, marker, dashes))
-        left.set(xscale="log", xlabel="parameters N", ylabel="final validation loss (nats/token)")
-        left.set_title("IsoFLOP profiles")
-        right.set(xscale="log", yscale="log", xlabel="compute C (FLOPs)")
-        right.set(ylabel="optimal parameters N", title="Minima and their power laws")
-        log_ticks(left, "x")
-        log_ticks(right)
-        right.legend()
-        return figure
-
-
-def _draw_side(
-    left: Axes, right: Axes, study: Study, name: str, look: tuple[str, str, str]
-) -> None:
-    fit, (colour, marker, dashes) = study.isoflop, look
-    assert fit is not None  # checked by the caller
-    open_marks = "none" if marker == "s" else colour
-    for valley in fit.valleys:
-        points = left.scatter(
-            valley.n_params, valley.losses, marker=marker, s=18, facecolors=open_marks,
-            edgecolors=colour, lw=1, zorder=3, rasterized=len(valley.losses) > 100,
-        )  # fmt: skip
-        name_runs(points, runs_of(study, valley))
-        fine = np.geomspace(valley.n_params.min(), valley.n_params.max(), 200)
-        if valley.curve == "akima" or np.all(np.isfinite(valley.coefficients)):
-            left.plot(fine, valley.profile(fine), color=colour, ls=dashes, lw=1.3)
-    kept = [valley for valley in fit.valleys if valley.bracketed]
-    flops, n_opt = (np.array([getattr(v, key) for v in kept]) for key in ("flops", "n_opt"))
-    losses = [valley.loss for valley in kept]
-    left.scatter(n_opt, losses, marker="D", s=26, color=INK, ec="white", zorder=5)
-    low, high = np.array([valley.interval for valley in kept]).reshape(-1, 2).T
-    bars = np.nan_to_num(np.stack([n_opt - low, high - n_opt]))
-    right.errorbar(flops, n_opt, bars, fmt=marker, color=colour, mfc=open_marks, ms=6, capsize=3)
-    if fit.n_law is not None:
-        fine = np.geomspace(flops.min(), flops.max(), 50)
-        label = f"{name}: $N \\propto C^{{{fit.n_law.exponent:.2f}}}$"
-        right.plot(fine, fit.n_law(fine), color=colour, ls=dashes, label=_plain(label))
-        low, high = fit.n_law.band(fine)
-        if np.all(np.isfinite(low)):
-            right.fill_between(fine, low, high, color=colour, alpha=0.13, lw=0)
-
-
-def _plain(label: str) -> str:
-    """A legend's text whose only mathematics is ours: names of sweeps may hold dollar signs."""
-    name, _, law = label.rpartition(": ")
-    return f"{name.replace('$', chr(92) + '$')}: {law}"

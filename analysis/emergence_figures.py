@@ -250,9 +250,8 @@ def _draw_metric(axes: Axes, ability: Ability, metric: str, scale: str, log_y: b
     known = np.isfinite(low) & np.isfinite(high) & shown
     bars = np.abs(np.stack([y - low, high - y]))[:, known]
     axes.errorbar(x[known], y[known], bars, fmt="none", ecolor=colour, alpha=0.5, linewidth=1)
-    dots = axes.scatter(
-        x[shown], y[shown], color=colour, s=20, alpha=0.8, label="one seed", zorder=3
-    )
+    look = {"color": colour, "s": 20, "alpha": 0.8, "zorder": 3}
+    dots = axes.scatter(x[shown], y[shown], label="one seed", **look)
     names = np.array([row.run_id for row in points.rows], dtype=object)
     name_runs(dots, names[shown])
     if log_y and (~shown).any() and metric not in LOWER_IS_BETTER:

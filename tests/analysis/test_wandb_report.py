@@ -25,7 +25,7 @@ def report():
 
 
 class FakeRun:
-    url, dir = "https://wandb.example/run", "."
+    url, dir, offline = "https://wandb.example/run", ".", False
 
     def __init__(self, **asked):
         self.asked, self.logged, self.summary, self.codes = asked, {}, {}, []
