@@ -49,6 +49,16 @@ def compiles(runtime: RuntimeSpec, device: str, run_flops: float) -> bool:
     return run_flops >= COMPILE_PAYS_FLOPS.get(device, float("inf"))
 
 
+def compiled(module: torch.nn.Module) -> torch.nn.Module:
+    """The module under torch.compile, whose kernels are kept on disk from one run to the next.
+
+    What a warm worker compiled for earlier runs is forgotten: torch gives up on a function and runs
+    it uncompiled, after a few recompilations, and every size of model is one.
+    """
+    torch.compiler.reset()
+    return torch.compile(module)  # type: ignore[return-value]
+
+
 def peak_flops(device: torch.device, spec: RunSpec) -> float | None:
     """Peak FLOP/s of a known GPU under the run's precision; None where it is not known."""
     if device.type != "cuda" or spec.precision != "bf16":

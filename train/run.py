@@ -150,7 +150,7 @@ def _train(run_dir: Path, job: RunJob) -> tuple[str, str]:
     trained: torch.nn.Module = SummedLoss(model)
     run_flops = known(spec.horizon.n_tokens, "horizon.n_tokens") * flops_per_token(spec.model)
     if device.compiles(job.runtime, accelerator.device.type, run_flops):
-        trained = torch.compile(trained)  # type: ignore[assignment]
+        trained = device.compiled(trained)
     prepared, prepared_optimizer = accelerator.prepare(trained, optimizer)
     restored = checkpoint.load_state(RunPaths(run_dir).state, job.run_id, model, optimizer)
     restored = restored or take_trunk(run_dir, job, model, optimizer, accelerator)

@@ -325,3 +325,25 @@ def test_wandb_that_fails_never_stops_training(
     write_job(tmp_path / "run", replace(tiny_job, tracker=TrackerSpec(kind="wandb", mode="online")))
     assert train_run(tmp_path / "run") == "finished"
     assert "W&B is off for this run" in caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*lru_cache:UserWarning")
+def test_a_warm_worker_compiles_run_after_run(
+    finished: Path, tmp_path: Path, tiny_job: RunJob, monkeypatch
+):
+    """Traced anew each time; without kernels, whose first build alone takes a minute."""
+    counters, real, before = torch._dynamo.utils.counters["frames"], torch.compile, []
+
+    def uncompiled(module):
+        before.append(counters["total"])
+        return real(module, backend="eager")
+
+    monkeypatch.setattr(torch, "compile", uncompiled)
+    runtime = replace(tiny_job.runtime, compile="on")
+    for name in ("first", "second"):
+        write_job(tmp_path / name, replace(tiny_job, runtime=runtime))
+        assert train_run(tmp_path / name) == "finished"
+        assert read_record(tmp_path / name).loss == pytest.approx(read_record(finished).loss, 1e-5)
+    first, second = before
+    assert counters["total"] - second == second - first > 0
