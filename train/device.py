@@ -12,8 +12,11 @@ from train.job import RuntimeSpec
 from train.peaks import PEAK_BF16_FLOPS
 from train.spec import IsoflopError, RunSpec
 
-COMPILE_PAYS_FLOPS = {"cuda": 1e16, "cpu": 1e14}
-"""Run cost from which compiling, some tens of seconds, is repaid (auto)."""
+COMPILE_PAYS_FLOPS = {"cuda": 1e16}
+"""Run cost from which compiling, some tens of seconds, is repaid (auto).
+
+Never on a CPU: a compiled graph is slower there than `train.decoder` (docs/performance.md).
+"""
 
 
 class DeviceError(IsoflopError):
