@@ -62,7 +62,18 @@ def counts(frame: pd.DataFrame, config: FitConfig, n_draws: int) -> np.ndarray:
         cells = frame.groupby(["n_params", "n_tokens"]).ngroup().to_numpy()
         return seed_counts(cells, frame["seed"].to_numpy(), n_draws, rng)
     require_resample(frame, config)
-    return resample_counts(len(frame), n_draws, rng, frame[config.resample].to_numpy())
+    return resample_counts(len(frame), n_draws, rng, clusters(frame[config.resample].to_numpy()))
+
+
+def clusters(column: np.ndarray) -> np.ndarray:
+    """A number a run, equal where the column is, (runs,); a run without a value stands alone.
+
+    So runs of one trunk (`trunk_id`), which share their noise, are drawn together, and runs of none
+    as ever.
+    """
+    labels, values = pd.factorize(column)
+    alone = labels < 0
+    return np.where(alone, len(values) + np.arange(len(labels)), labels)
 
 
 def require_resample(frame: pd.DataFrame, config: FitConfig) -> None:
