@@ -12,10 +12,11 @@ PACKAGES = ("train", "sweeps", "eval", "analysis")
 PURE = {
     "train": [
         "spec", "job", "flops", "peaks", "shapes", "hparams", "schedule", "batches", "resolve",
+        "trunk",
     ],
     "sweeps": [
         "spec", "grid", "merge", "cost", "outlay", "predict", "simulation", "layout", "design",
-        "proposals",
+        "proposals", "cell", "trunks",
     ],
     "eval": ["tasks", "formats", "split", "arithmetic"],
     "analysis": [
