@@ -11,7 +11,6 @@ log-likelihoods, and items per second with and without start-up. Without checkpo
 with random weights is made, which answers nonsense but costs the same.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.figures import Figure, parse, report
 from eval.answer import Settings, answer_items
 from eval.checkpoint import load_checkpoint
 from eval.exam import HELDOUT_SEED
@@ -162,12 +162,12 @@ def compare(outcomes: list[Outcome], outputs: list[str], logprobs: list[float]) 
     return Agreement(len(outcomes), different, float(np.abs(ours - np.array(logprobs)).max()))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("settings", nargs="*", metavar="key=value")
-    given = dict(argument.split("=", 1) for argument in parser.parse_args().settings)
+TIMES_FASTER = 10.0
+RATIO = "evaluation / lm-evaluation-harness, without start-up"
+
+
+def main(arguments: list[str]) -> int:
+    given = parse(arguments, __doc__, ("lm_eval", "checkpoint", "n_items", "threads", "batch_size"))
     n_items, threads = int(given.get("n_items", 20_000)), int(given.get("threads", 1))
     batch_size = int(given.get("batch_size", 256))
     with tempfile.TemporaryDirectory() as scratch:
@@ -176,10 +176,8 @@ def main() -> None:
         outcomes, ours = run_ours(checkpoint, n_items, threads)
         print(f"here: {n_items / ours.warm:,.0f} items/s, {n_items / ours.cold:,.0f} with start-up")
         if "lm_eval" not in given:
-            print(
-                "lm_eval=PYTHON compares with lm-evaluation-harness; --help says how to set it up"
-            )
-            return
+            note = "lm_eval=PYTHON is not given; --help says how to set it up"
+            return report([Figure(RATIO, None, "x", TIMES_FASTER, note=note)], given)
         outputs, logprobs, theirs = run_theirs(
             given["lm_eval"], checkpoint, outcomes, threads, batch_size
         )
@@ -192,8 +190,14 @@ def main() -> None:
         f"agreement: {agreement.n_items - agreement.n_different} of {agreement.n_items} outputs "
         f"equal, log-likelihoods within {agreement.largest_gap:.1e}"
     )
-    sys.exit(0 if agreement.holds else 1)
+    figures = [
+        Figure(RATIO, theirs.warm / ours.warm, "x", TIMES_FASTER),
+        Figure("the same with start-up", theirs.cold / ours.cold, "x"),
+        Figure("outputs that differ", float(agreement.n_different), at_most=0),
+        Figure("gap of log-likelihoods", agreement.largest_gap, at_most=LARGEST_LOGPROB_GAP),
+    ]
+    return report(figures, given)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

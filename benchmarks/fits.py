@@ -1,7 +1,7 @@
 """How fast and how exact approach 3 is, against the literature's way on the same rows.
 
     python -m benchmarks.fits            # every start of the literature's grid, some minutes
-    python -m benchmarks.fits 100        # every 100th start, its time scaled up, and said so
+    python -m benchmarks.fits stride=100 # every 100th start, its time scaled up, and said so
 
 The literature: scipy's L-BFGS-B with numeric gradients from 4,500 starts, summed Huber loss of
 width 1e-3, on the 240 digitised runs of Hoffmann et al. 2022. Ours: `fit_parametric`, and 4,000
@@ -22,6 +22,7 @@ from analysis.bootstrap import resample_counts
 from analysis.literature import fit_lbfgs, starting_grid
 from analysis.parametric import fit_parametric, pose, refit
 from analysis.surface import SIX_ND
+from benchmarks.figures import Figure, parse, report
 
 ROWS = Path(__file__).parent.parent / "analysis" / "published" / "hoffmann2022_figure4.csv"
 
@@ -45,8 +46,13 @@ def rows() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return n_params[kept], n_tokens[kept], loss[kept]
 
 
-def main(stride: int) -> None:
+LONGEST_FIT, LONGEST_REFITS = 0.1, 5.0
+
+
+def main(arguments: list[str]) -> int:
     """Print times, objectives and their ratios."""
+    settings = parse(arguments, __doc__, ("stride",))
+    stride = int(settings.get("stride", 1))
     runs = rows()
     n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     ours, our_seconds = timed(lambda: fit_parametric(*runs), repeats=5)
@@ -70,7 +76,13 @@ def main(stride: int) -> None:
     theirs_per = scaled / 4500
     ratio = theirs_per / ours_per
     print(f"one start of L-BFGS-B {theirs_per * 1e3:10.1f} ms   {ratio:,.0f} refits of ours")
+    figures = [
+        Figure("parametric fit of 240 runs", our_seconds, "s", at_most=LONGEST_FIT),
+        Figure(f"4,000 refits on {n_threads} threads", seconds, "s", at_most=LONGEST_REFITS),
+        Figure("4,500 L-BFGS-B starts / the fit", scaled / our_seconds, "x"),
+    ]
+    return report(figures, settings)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
+    sys.exit(main(sys.argv[1:]))

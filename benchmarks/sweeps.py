@@ -25,10 +25,11 @@ BUDGETS = [1e11, 2e11, 4e11, 8e11, 1.6e12, 3.2e12, 6.4e12, 1.28e13, 2.56e13, 5.1
 def overrides(root: Path, n_runs: int) -> list[str]:
     """An IsoFLOP sweep of about `n_runs` cells, seeds included, whose runs are simulated."""
     seeds = list(range(max(1, n_runs // (len(WIDTHS) * len(BUDGETS)))))
+    budgets = BUDGETS[: max(1, n_runs // len(WIDTHS))]
     return [
         *("launcher=simulate", f"out={root}", f"runtime.n_evals={N_POINTS}"),
         *("sweep=empty", "sweep.name=large", f"sweep.seeds={seeds}", "data.max_epochs=1e6"),
-        *("sweep.grids.iso.kind=isoflop", f"sweep.grids.iso.budgets={BUDGETS}"),
+        *("sweep.grids.iso.kind=isoflop", f"sweep.grids.iso.budgets={budgets}"),
         f"sweep.grids.iso.d_models={WIDTHS}",
     ]
 

@@ -59,9 +59,12 @@ class _Linear(Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         x, weight = ctx.saved_tensors
         for_x = _onednn(grad, weight.t())
-        if x.shape[0] * weight.numel() >= PAYS_FOR_WEIGHTS:
-            return for_x, _onednn(grad.t(), x.t())
-        return for_x, grad.t() @ x
+        if x.shape[0] * weight.numel() < PAYS_FOR_WEIGHTS:
+            return for_x, grad.t() @ x
+        # The first factor is turned by a copy, so it should be the narrower one.
+        if grad.shape[1] > x.shape[1]:
+            return for_x, _onednn(x.t(), grad.t()).t().contiguous()
+        return for_x, _onednn(grad.t(), x.t())
 
 
 def _onednn(x: Tensor, weight: Tensor) -> Tensor:

@@ -79,12 +79,12 @@ def test_layers_that_fsdp_has_wrapped_are_called():
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
-@pytest.mark.parametrize("rows", [8, 4096])
-def test_a_linear_map_has_the_gradients_of_pytorch(rows):
-    """Both sides of the size from which oneDNN computes it."""
-    x, weight = torch.randn(rows, 40), torch.randn(56, 40)
+@pytest.mark.parametrize(("rows", "d_in", "d_out"), [(8, 40, 56), (4096, 40, 56), (4096, 56, 40)])
+def test_a_linear_map_has_the_gradients_of_pytorch(rows, d_in, d_out):
+    """Both sides of the size from which oneDNN computes it, wider and narrower."""
+    x, weight = torch.randn(rows, d_in), torch.randn(d_out, d_in)
     pairs = [(x.clone().requires_grad_(), weight.clone().requires_grad_()) for _ in range(2)]
-    upstream = torch.randn(rows, 56)
+    upstream = torch.randn(rows, d_out)
     results = [f(*pair) for f, pair in zip((linear, F.linear), pairs, strict=True)]
     large = rows * weight.numel() >= linear_module.PAYS_FOR_WEIGHTS
     assert ("_Linear" in type(results[0].grad_fn).__name__) is (large and linear_module.ONEDNN)

@@ -1,0 +1,67 @@
+"""Every benchmark with a goal, one after another, and one table of figures beside their goals.
+
+    make bench
+    python -m benchmarks [litgpt=PYTHON] [lm_eval=PYTHON] [only=train_step,startup,...] [json=PATH]
+
+Exit status 1 where a figure misses its goal or could not be measured. Machine and date stand above
+the table, which docs/performance.md holds as it was printed.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.figures import Figure, machine, parse, read, table
+
+SHORT = {
+    "train_step": ["rounds=5", "seconds=0.5"],
+    "startup": [],
+    "sweep": [],
+    "evaluation": ["n_items=5000"],
+    "fits": ["stride=450"],
+    "scaling": [],
+}
+"""Benchmarks in order, with the settings that keep all of them under a quarter of an hour."""
+
+
+def run(name: str, arguments: list[str]) -> list[Figure]:
+    """Figures of one benchmark, in a process of its own; a failure is a figure not measured."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "figures.json"
+        command = [sys.executable, "-m", f"benchmarks.{name}", *arguments, f"json={path}"]
+        started = time.perf_counter()
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+        print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+        if path.exists():
+            return read(path)
+        return [Figure(name, None, at_least=0, note=f"ended with status {done.returncode}")]
+
+
+def main(arguments: list[str]) -> int:
+    settings = parse(arguments, __doc__, ("litgpt", "lm_eval", "only"))
+    names = settings["only"].split(",") if "only" in settings else list(SHORT)
+    unknown = [name for name in names if name not in SHORT]
+    if unknown:
+        sys.exit(f"only={unknown[0]} is unknown; expected some of {', '.join(SHORT)}")
+    given = {"train_step": "litgpt", "evaluation": "lm_eval"}
+    figures: list[Figure] = []
+    for name in names:
+        other = given.get(name)
+        extra = [f"{other}={settings[other]}"] if other in settings else []
+        figures += run(name, SHORT[name] + extra)
+    print(f"{datetime.now(UTC):%Y-%m-%d}, {machine()}\n\n{table(figures)}")
+    if "json" in settings:
+        Path(settings["json"]).write_text(json.dumps([asdict(one) for one in figures], indent=1))
+    missed = [one for one in figures if one.verdict == "MISSED"]
+    absent = [one for one in figures if one.verdict == "not measured"]
+    print(f"\n{len(missed)} of {len(figures)} figures miss their goal; {len(absent)} not measured")
+    return int(bool(missed or absent))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

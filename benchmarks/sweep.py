@@ -1,0 +1,87 @@
+"""A sweep on all cores against the sum of its steps, and against fresh processes one after another.
+
+    python -m benchmarks.sweep [scale=1] [serial=4]
+
+A small IsoFLOP grid of the demo's kind. The goal: workers are training, not starting, waiting or
+writing, for at least 90 % of cores x wall-clock time once they are warm. `train_run` notes the
+seconds of its loop; those of a busy machine are the same on both sides. `serial` runs of the same
+specs, each `python -m train.run` in a fresh process, say what warm workers save.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.figures import Figure, parse, report
+from train.record import read_record
+
+BUDGETS = (3e10, 1e11, 3e11)
+WIDTHS = (8, 12, 16, 24, 32, 48)
+OF_CORES = 0.9
+
+
+def command(root: Path, workers: int, scale: float, action: str) -> list[str]:
+    budgets = ",".join(f"{budget * scale:g}" for budget in BUDGETS)
+    return [
+        *(sys.executable, "-m", "sweeps", "sweep=empty", "sweep.name=bench", f"out={root}"),
+        *("sweep.seeds=[0]", "data.val_tokens=65536", "runtime.n_evals=4", "calibrate=false"),
+        *("sweep.grids.iso.kind=isoflop", f"sweep.grids.iso.budgets=[{budgets}]"),
+        f"sweep.grids.iso.d_models={list(WIDTHS)}",
+        "sweep.grids.iso.bounds={min_tokens_per_param:0.5,max_tokens_per_param:1000}",
+        *(f"launcher.workers={workers}", f"action={action}"),
+    ]
+
+
+def train_sweep(root: Path, workers: int, scale: float) -> tuple[float, dict[Path, float]]:
+    """Wall-clock seconds of the launch, and each run's seconds in its training loop."""
+    started = time.perf_counter()
+    subprocess.run(command(root, workers, scale, "launch"), check=True, stdout=subprocess.DEVNULL)
+    wall = time.perf_counter() - started
+    runs = {path.parent: read_record(path.parent) for path in root.glob("runs/**/record.json")}
+    return wall, {run: record.wall_seconds for run, record in runs.items() if record is not None}
+
+
+def train_serially(run_dirs: list[Path], scratch: Path) -> float:
+    """Wall-clock seconds of the same specs, a fresh process each, one after another."""
+    started = time.perf_counter()
+    for number, run_dir in enumerate(run_dirs):
+        again = scratch / str(number)
+        again.mkdir()
+        (again / "spec.json").write_bytes((run_dir / "spec.json").read_bytes())
+        subprocess.run(
+            [sys.executable, "-m", "train.run", str(again)], check=True, capture_output=True
+        )
+    return time.perf_counter() - started
+
+
+def main(arguments: list[str]) -> int:
+    settings = parse(arguments, __doc__, ("scale", "serial"))
+    scale, n_serial = float(settings.get("scale", 1)), int(settings.get("serial", 4))
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch) / "sweep"
+        wall, loops = train_sweep(root, workers, scale)
+        chosen = sorted(loops, key=lambda run: loops[run])[:: max(1, len(loops) // n_serial)]
+        chosen = chosen[:n_serial]
+        again = Path(scratch) / "serial"
+        again.mkdir()
+        serial = train_serially(chosen, again)
+    busy = sum(loops.values()) / workers
+    share = sum(loops[run] for run in chosen) / sum(loops.values())
+    figures = [
+        Figure(f"sweep of {len(loops)} runs on {workers} cores", wall, "s"),
+        Figure("sum of training loops / cores", busy, "s"),
+        Figure("share of the cores' time in training loops", busy / wall, "", OF_CORES),
+        Figure(
+            "fresh processes, one at a time / the sweep", serial / share / wall, "x",
+            note=f"{len(chosen)} of the runs, scaled by their training time",
+        ),
+    ]  # fmt: skip
+    return report(figures, settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
