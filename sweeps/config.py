@@ -9,6 +9,7 @@ from sweeps.layout import DesignSpec
 from sweeps.predict import ValidateSpec
 from sweeps.spec import SweepSpec
 from train.job import RuntimeSpec, TrackerSpec
+from train.precision import realised_precision
 from train.spec import (
     DataSpec,
     HorizonSpec,
@@ -109,14 +110,16 @@ class SweepConfig:
         return replace(self.runtime, threads=self.launcher.threads)
 
     def settled(self) -> "SweepConfig":
-        """The same configuration with the launcher's threads filled in from the runs'.
+        """The same configuration with the launcher's threads filled in from the runs', and
+        precision=auto settled.
 
         Simulated runs take no time, so that no speed need be measured for them.
         """
         threads = self.launcher.threads_per_worker or self.runtime.threads
         calibrate = self.calibrate and self.launcher.kind != "simulate"
         launcher = replace(self.launcher, threads_per_worker=threads)
-        return replace(self, launcher=launcher, calibrate=calibrate)
+        precision = realised_precision(self.precision, self.runtime.device, launcher.kind)
+        return replace(self, launcher=launcher, calibrate=calibrate, precision=precision)
 
     @property
     def only_names(self) -> list[str]:

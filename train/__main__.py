@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from train.job import RunJob, RuntimeSpec, TrackerSpec
+from train.precision import realised_precision
 from train.record import RunPaths, read_record, write_job
 from train.resolve import resolve
 from train.schema import front_door
@@ -49,7 +50,7 @@ def job_of(config: TrainConfig) -> RunJob:
         model=config.model,
         optim=config.optim,
         schedule=config.schedule,
-        precision=config.precision,
+        precision=realised_precision(config.precision, config.runtime.device),
         seed=config.seed,
     )
     spec = resolve(requested, describe(config.data, config.model.seq_len))

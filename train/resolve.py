@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from train.flops import count_params, flops_per_token, steps_for
 from train.hparams import Hyperparameters, Scale, hyperparameters, power_of_two_sequences
 from train.shapes import complete_shape
-from train.spec import HorizonSpec, ModelSpec, OptimSpec, RunSpec, SpecError, known
+from train.spec import HorizonSpec, ModelSpec, OptimSpec, RunSpec, SpecError, known, require
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,11 @@ def resolve(spec: RunSpec, facts: DataFacts) -> RunSpec:
     Raises:  SpecError: a shape that does not divide, a horizon under one step, a vocabulary that
              disagrees with the data's, or more epochs than `data.max_epochs`.
     """
+    require(
+        spec.precision != "auto",
+        "precision=auto is not settled yet; set it for all runs, where this machine's is taken, or "
+        "use precision=fp32 or bf16",
+    )
     model = _with_vocabulary(spec.model, facts)
     model = complete_shape(model)
     n_tokens = _requested_tokens(spec.horizon, model)
@@ -53,7 +58,6 @@ def resolve(spec: RunSpec, facts: DataFacts) -> RunSpec:
             warmup_tokens=float(rule.warmup_tokens if warmup is None else warmup),
         ),
         horizon=HorizonSpec(n_tokens=float(n_steps * batch_tokens)),
-        precision="fp32" if spec.precision == "auto" else spec.precision,
         n_steps=n_steps,
     )
     _check_epochs(resolved, facts, n_steps * batch_tokens)

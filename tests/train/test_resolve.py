@@ -80,3 +80,8 @@ def test_max_epochs_permits_repetition():
     data = replace(DATA, max_epochs=3)
     resolved = resolve(spec(data=data, horizon=HorizonSpec(n_tokens=2e7)), FACTS)
     assert resolved.n_steps * resolved.optim.batch_tokens == pytest.approx(2e7, rel=1e-3)
+
+
+def test_an_unsettled_precision_is_refused():
+    with pytest.raises(SpecError, match="precision=auto is not settled"):
+        resolve(spec(precision="auto"), FACTS)

@@ -1,0 +1,44 @@
+"""What precision=auto comes to: bfloat16 autocast where the hardware has it, float32 elsewhere."""
+
+from pathlib import Path
+
+from train.spec import require
+
+BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
+"""Processor flags, as Linux lists them, of instructions that multiply matrices in bfloat16."""
+
+
+def realised_precision(asked: str, device: str, launcher: str = "") -> str:
+    """The precision that a run is planned and recorded with: `asked`, or for auto this machine's.
+
+    Precision changes a run's numbers and is part of its identity, so that it is settled before the
+    run is named, not where it happens to train.
+    Raises:  SpecError: auto for nodes that this machine need not resemble.
+    """
+    if asked != "auto":
+        return asked
+    require(
+        launcher != "slurm",
+        "precision=auto with launcher=slurm can't be told from here: it depends on the nodes; "
+        "use precision=bf16 or precision=fp32",
+    )
+    return "bf16" if _has_bf16(device) else "fp32"
+
+
+def _has_bf16(device: str) -> bool:
+    import torch
+
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device == "mps" or (device == "auto" and torch.backends.mps.is_available()):
+        return False
+    return bool(BF16_FLAGS & processor_flags(Path("/proc/cpuinfo")))
+
+
+def processor_flags(cpuinfo: Path) -> set[str]:
+    """The flags of a processor; none where the system does not list them."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return set()
+    return set(next((line for line in lines if line.startswith("flags")), "").split())
