@@ -14,7 +14,13 @@ from typing import Any
 import torch
 
 from benchmarks.metronome import beat_every
-from train.spec import ModelSpec
+from train.data import Dataset, describe
+from train.job import RunJob, RuntimeSpec
+from train.model import SummedLoss, build_model
+from train.record import write_job
+from train.resolve import resolve
+from train.run import train_run
+from train.spec import DataSpec, HorizonSpec, ModelSpec, OptimSpec, RunSpec, SourceSpec
 
 ENDLESS = 10**6
 """Steps of a run that is ended from outside."""
@@ -32,15 +38,8 @@ def shape(request: dict[str, Any]) -> ModelSpec:
     )
 
 
-def harness(request: dict[str, Any]) -> None:
-    """A run as any other: claimed, logged, saved every minute."""
-    from train.data import describe
-    from train.job import RunJob, RuntimeSpec
-    from train.record import write_job
-    from train.resolve import resolve
-    from train.run import train_run
-    from train.spec import DataSpec, HorizonSpec, OptimSpec, RunSpec, SourceSpec
-
+def run_spec(request: dict[str, Any]) -> RunSpec:
+    """The run that the harness trains."""
     model = shape(request)
     data = DataSpec(parts={"stdlib": SourceSpec("stdlib")}, max_epochs=1e9)
     batch_tokens = request["rows"] * request["seq_len"]
@@ -51,28 +50,32 @@ def harness(request: dict[str, Any]) -> None:
         optim=OptimSpec(batch_tokens=batch_tokens, lr_peak=1e-3),
         precision=request["precision"],
     )
+    return resolve(spec, describe(data, model.seq_len))
+
+
+def harness(request: dict[str, Any]) -> None:
+    """A run as any other: claimed, logged, saved every minute."""
     runtime = RuntimeSpec(device="cpu", compile=request["compile"], n_evals=1)
     run_dir = Path(request["scratch"]) / "run"
-    write_job(run_dir, RunJob(resolve(spec, describe(data, model.seq_len)), runtime))
+    write_job(run_dir, RunJob(run_spec(request), runtime))
     status = train_run(run_dir)
     sys.exit(f"the run ended with status {status}")
 
 
 def bare(request: dict[str, Any]) -> None:
     """The least that trains the same module: forward, backward, clip, step, forget gradients."""
-    from train.model import SummedLoss, build_model
-
+    dataset = Dataset.open(run_spec(request))
+    batches = [tuple(torch.from_numpy(rows.copy()) for rows in dataset.batch(n)) for n in range(64)]
     module: Any = SummedLoss(build_model(shape(request), seed=0))
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, betas=(0.9, 0.99), fused=True)
     parameters = list(module.parameters())
     if request["compile"] == "on":
         module = torch.compile(module)
-    tokens = torch.randint(0, 257, (64, request["rows"], request["seq_len"]))
     low = request["precision"] == "bf16"
     for step in range(ENDLESS):
-        batch = tokens[step % 64]
+        tokens, labels = batches[step % 64]
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=low):
-            loss = module(batch, batch) / batch.numel()
+            loss = module(tokens, labels) / labels.numel()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
@@ -82,8 +85,6 @@ def bare(request: dict[str, Any]) -> None:
 def trainer(request: dict[str, Any]) -> None:
     """Hugging Face Trainer, its own optimiser, schedule, clipping, data loader and logging."""
     from transformers import Trainer, TrainingArguments
-
-    from train.model import build_model
 
     rows = torch.randint(0, 257, (4096, request["seq_len"]))
     arguments = TrainingArguments(

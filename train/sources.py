@@ -7,6 +7,7 @@ hash of each piece's content, so equal pieces always fall on the same side.
 
 import dataclasses
 import hashlib
+import os
 import sysconfig
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -149,8 +150,11 @@ def _stdlib(options: dict[str, Any], val_tokens: float) -> Source:
 @lru_cache(maxsize=1)
 def _stdlib_files() -> tuple[Path, ...]:
     """Every module of this Python's library; listed once a process, as an installation stays."""
-    root = Path(sysconfig.get_paths()["stdlib"])
-    return tuple(sorted(p for p in root.rglob("*.py") if "site-packages" not in p.parts))
+    found = []
+    for folder, folders, files in os.walk(sysconfig.get_paths()["stdlib"]):
+        folders[:] = [name for name in folders if name != "site-packages"]
+        found += [Path(folder, name) for name in files if name.endswith(".py")]
+    return tuple(sorted(found))
 
 
 def _text(options: dict[str, Any], val_tokens: float) -> Source:
