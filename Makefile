@@ -26,6 +26,9 @@ test: setup  ## run the tests (slurm and gpu tests apart)
 test-slurm: setup  ## run the Slurm tests on a two-node loopback cluster (root; installs slurm-wlm, munge)
 	$(PIN) bash tests/slurm/run.sh
 
+bench: setup  ## measure speed against its goals (LITGPT=, LM_EVAL= pythons with those installed)
+	$(PIN) $(BIN)/python -m benchmarks $(if $(LITGPT),litgpt=$(LITGPT)) $(if $(LM_EVAL),lm_eval=$(LM_EVAL))
+
 packages:  ## install the Debian packages that the tests use (root): chromium, slurm-wlm, munge
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium slurm-wlm munge > /dev/null
@@ -38,4 +41,4 @@ lint: setup  ## ruff and pyright
 clean:  ## remove what can be built again; results/ stays
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo test test-slurm packages lint clean
+.PHONY: help setup demo test test-slurm bench packages lint clean

@@ -21,7 +21,7 @@ from benchmarks.figures import Figure, machine, parse, read, table
 SHORT = {
     "train_step": ["rounds=5", "seconds=0.5"],
     "startup": [],
-    "sweep": [],
+    "sweep": ["scale=0.3"],
     "evaluation": ["n_items=5000"],
     "fits": ["stride=450"],
     "scaling": [],
