@@ -89,26 +89,29 @@ start_node() {
     slurmd -N "$1"
 }
 
-# Loss of power: the daemon goes, and every process that it started.
+# Loss of power: the daemons and every process that they started, none of which can tell a tale. The
+# step daemons are stopped first: one that saw its job die would report a failure, which is not
+# requeued, instead of falling silent.
 kill_node() {
-    local pid
-    pid=$(cat "$DIR/slurmd.$1.pid")
+    local step steps=() doomed=()
     for step in $(pgrep -f "slurmstepd: \[" || true); do
         grep -qz "^SLURMD_NODENAME=$1\$" "/proc/$step/environ" 2>/dev/null || on_node "$step" "$1" \
             || continue
-        kill_tree "$step"
+        steps+=("$step")
     done
-    kill -9 "$pid"
+    kill -9 "$(cat "$DIR/slurmd.$1.pid")"
+    for step in "${steps[@]}"; do kill -STOP "$step" 2>/dev/null || true; done
+    for step in "${steps[@]}"; do doomed+=("$step" $(descendants "$step")); done
+    for step in "${doomed[@]}"; do kill -9 "$step" 2>/dev/null || true; done
 }
 
 on_node() { # a step daemon keeps its node's log open
     ls -l "/proc/$1/fd" 2>/dev/null | grep -q "slurmd.$2.log"
 }
 
-kill_tree() {
+descendants() {
     local child
-    for child in $(pgrep -P "$1" || true); do kill_tree "$child"; done
-    kill -9 "$1" 2>/dev/null || true
+    for child in $(pgrep -P "$1" || true); do echo "$child"; descendants "$child"; done
 }
 
 stop() {
