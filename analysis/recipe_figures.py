@@ -37,13 +37,10 @@ def forest(
         width, height = (NARROW_WIDTH, 1.6) if narrow else (8.0, 1.4)
         figure, (axes,) = new_figure(1, width, height + 0.55 * len(fits))
         for row, (fit, known) in enumerate(zip(fits, published, strict=True)):
-            first = row == 0
             if fit.isoflop is not None:
-                _place(axes, row - 0.12, fit.isoflop.a, fit.interval, "isoflop", first)
+                _place(axes, row - 0.12, fit.isoflop.a, fit.interval, "isoflop")
             if fit.parametric is not None and fit.parametric.usable:
-                _place(
-                    axes, row + 0.16, fit.parametric.a, fit.surface_interval, "parametric", first
-                )
+                _place(axes, row + 0.16, fit.parametric.a, fit.surface_interval, "parametric")
             if fit.isoflop is None or not np.isfinite(fit.isoflop.a):
                 axes.annotate(
                     "no exponent by approach 2", (0.02, row - 0.12), fontsize=8, va="center",
@@ -52,15 +49,18 @@ def forest(
             if known is not None:
                 axes.scatter(
                     [known], [row - 0.12], marker="x", s=34, color=GREY, zorder=4,
-                    label="Porian et al. 2024" if first else "",
+                    label="Porian et al. 2024",
                 )  # fmt: skip
         axes.set_yticks(range(len(fits)), [fit.label for fit in fits])
         axes.set(ylim=(len(fits) - 0.5, -0.5), xlabel=r"exponent a of $N_{opt} \propto C^a$")
         axes.set_xlim(*_limits(fits, published))
         axes.grid(visible=False, axis="y")
-        if axes.get_legend_handles_labels()[0]:
-            columns = 1 if narrow else 3
-            axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.18), ncols=columns)
+        named = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+        if named:
+            axes.legend(
+                named.values(), named.keys(), loc="upper center", bbox_to_anchor=(0.4, -0.18),
+                ncols=1 if narrow else 3,
+            )  # fmt: skip
         return figure
 
 
@@ -81,9 +81,7 @@ def valleys(fits: Sequence[RecipeFit], narrow: bool = False) -> Figure:
         return figure
 
 
-def _place(
-    axes: Axes, y: float, value: float, interval: Interval | None, approach: str, named: bool
-) -> None:
+def _place(axes: Axes, y: float, value: float, interval: Interval | None, approach: str) -> None:
     if not np.isfinite(value):
         return
     colour = APPROACH_COLOURS[approach]
@@ -91,7 +89,7 @@ def _place(
         axes.plot(list(interval), [y, y], color=colour, lw=1.6, solid_capstyle="butt")
     axes.scatter(
         [value], [y], marker="D" if approach == "isoflop" else "o", s=30, color=colour, zorder=3,
-        label=f"approach {2 if approach == 'isoflop' else 3}" if named else "",
+        label=f"approach {2 if approach == 'isoflop' else 3}",
     )  # fmt: skip
 
 

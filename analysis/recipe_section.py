@@ -38,15 +38,24 @@ def recipe_section(study: RecipeStudy) -> Section:
 
 
 def verdict(study: RecipeStudy) -> str:
-    """The first and the last recipe's exponents in one sentence."""
-    first, last = study.fits[0], study.fits[-1]
-    ends = [_exponent(fit) for fit in (first, last)]
-    if not all(np.isfinite(a) for a, _ in ends):
-        missing = " and ".join(
-            f.label for f, (a, _) in zip((first, last), ends, strict=True) if not np.isfinite(a)
+    """The first and the last recipe's exponents under the report's convention, in words."""
+    counted = [fit for fit in study.fits if fit.counting != HEADLESS] or list(study.fits)
+    without = [
+        f"{fit.label} {number(_exponent(fit)[0])} ({span(fit.interval)})"
+        for fit in study.fits
+        if fit not in counted
+    ]
+    return " ".join([_ends(counted[0], counted[-1]), *[f"{said}." for said in without]])
+
+
+def _ends(first: RecipeFit, last: RecipeFit) -> str:
+    missing = [fit.label for fit in (first, last) if not np.isfinite(_exponent(fit)[0])]
+    if missing:
+        return (
+            f"Recipes: no exponent by approach 2 for {' and '.join(missing)}, so the two ends "
+            f"don't compare."
         )
-        return f"Recipes: no exponent by approach 2 for {missing}, so the two ends don't compare."
-    (a, low), (b, high) = ends
+    (a, low), (b, high) = _exponent(first), _exponent(last)
     text = (
         f"Recipes: the exponent a of N_opt goes from {number(a)} ({span(low)}) under {first.label} "
         f"to {number(b)} ({span(high)}) under {last.label}"
