@@ -25,14 +25,17 @@ SIZES = {
 
 WARM_STEPS, TIMED_STEPS = 2, 4
 
+CODE = 2
+"""Raised when a step becomes much faster or slower by a change of ours, so that it is timed anew."""
+
 log = logging.getLogger(__name__)
 
 
 def speeds(runtime: RuntimeSpec, precision: str, on_gpu: bool) -> list[Speed]:
     """Measured speeds of this machine, from the cache or by timing a few steps now (seconds).
 
-    The cache is keyed by all that the numbers depend on: processor or GPU, threads, precision and
-    torch's version.
+    The cache is keyed by all that the numbers depend on: processor or GPU, threads, precision,
+    torch's version and `CODE`.
     """
     path = cache_dir() / "calibration" / f"{_key(runtime, precision, on_gpu)}.json"
     cached = _read(path)
@@ -106,7 +109,7 @@ def _wait(device: str) -> None:
 
 def _key(runtime: RuntimeSpec, precision: str, on_gpu: bool) -> str:
     machine = _gpu_name() if on_gpu else f"{_processor()}-{runtime.threads}t"
-    text = f"{machine}-{precision}-torch{version('torch')}"
+    text = f"{machine}-{precision}-torch{version('torch')}-code{CODE}"
     return "".join(c if c.isalnum() or c in ".-" else "_" for c in text)
 
 
