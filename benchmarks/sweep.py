@@ -2,9 +2,10 @@
 
     python -m benchmarks.sweep [scale=1] [serial=4]
 
-A small IsoFLOP grid of the demo's kind. The goal: workers are in their training loops, not starting,
-waiting or writing, for at least 90 % of cores x wall-clock time of the whole command. `serial` runs
-of the same specs, each `python -m train.run` in a fresh process, say what warm workers save.
+A small IsoFLOP grid of the demo's kind. The goal: workers are in their training loops, not
+starting, waiting or writing, for at least 90 % of cores x wall-clock time of the whole command.
+`serial` runs of the same specs, each `python -m train.run` in a fresh process, say what warm
+workers save.
 """
 
 import os

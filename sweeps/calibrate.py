@@ -26,7 +26,7 @@ SIZES = {
 WARM_STEPS, TIMED_STEPS = 2, 4
 
 CODE = 2
-"""Raised when a step becomes much faster or slower by a change of ours, so that it is timed anew."""
+"""Raised when a change of ours makes steps much faster or slower, so that they are timed anew."""
 
 log = logging.getLogger(__name__)
 
