@@ -1,9 +1,9 @@
 """Stop signals: noted in any number and order, held and released."""
 
-import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -59,7 +59,7 @@ def test_a_signal_that_interrupts_the_handler_of_another_is_no_deadlock(which):
 
 def test_held_signals_wait_and_are_answered_by_the_handler_that_comes(former_handlers):
     with held():
-        os.kill(os.getpid(), signal.SIGUSR2)
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR2)  # no other thread holds it
         with stop_requests() as stopping:
             assert not stopping()
         with pytest.raises(Stopped):
