@@ -254,8 +254,16 @@ def main(argv: list[str] | None = None) -> int:
     except IsoflopError as error:
         print(f"train.run: {error}", file=sys.stderr)
         return 2
+    finally:
+        _leave_ranks()
     print(json.dumps({"run_dir": arguments[0], "status": status}))
     return {"finished": 0, "diverged": 0, "preempted": PREEMPTED_EXIT}.get(status, 1)
+
+
+def _leave_ranks() -> None:
+    """Close this rank's connections: left to the interpreter's end, they can abort the process."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
