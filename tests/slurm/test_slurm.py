@@ -117,14 +117,18 @@ def squeue_is_empty() -> bool:
 
 
 def come_back_now() -> None:
-    """Let requeued jobs start at once rather than two minutes later, Slurm's own delay."""
+    """Let requeued jobs start in seconds rather than two minutes later, Slurm's own delay.
+
+    Not at once: a node refuses a job that starts in the second in which its former life was revoked
+    ("Job credential revoked" in slurmctld's log), and the job ends as failed.
+    """
     end = time.monotonic() + 300
     while time.monotonic() < end:
         command = ["squeue", "-h", "-r", "-t", "PENDING", "-o", "%i %r"]
         listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         waiting = [line.split()[0] for line in listed.splitlines() if line.endswith("BeginTime")]
         for job in waiting:
-            subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)
+            subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now+5"], check=True)
         if waiting:
             return
         time.sleep(0.5)
