@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis.truth import Truth
 from sweeps.grid import PlannedRun
-from train.flops import count_params, flops_per_token_6nd, flops_per_token_chinchilla
+from train.columns import job_columns
 from train.record import RunRecord
 from train.spec import known
 
@@ -92,45 +92,13 @@ def curve(simulation: Simulation, run: PlannedRun, loss: float) -> list[dict[str
 
 def record_of(run: PlannedRun, loss: float, simulated: str) -> RunRecord:
     """The record of a finished run with this loss, marked as simulated; it took no time."""
-    spec, model = run.job.spec, run.job.spec.model
-    counts = count_params(model)
     return RunRecord(
-        run_id=run.run_id,
-        name=run.job.name,
-        sweep=run.job.sweep,
-        grid=run.job.grid,
+        **job_columns(run.job, known(run.job.spec.n_steps, "n_steps")),
         status="finished",
-        data="+".join(sorted(spec.data.parts)),
-        data_fingerprint=known(spec.data.fingerprint, "data.fingerprint"),
-        seed=spec.seed,
-        family=model.family,
-        d_model=model.d_model,
-        n_layers=known(model.n_layers, "model.n_layers"),
-        n_heads=known(model.n_heads, "model.n_heads"),
-        d_ff=known(model.d_ff, "model.d_ff"),
-        vocab_size=known(model.vocab_size, "model.vocab_size"),
-        seq_len=model.seq_len,
-        n_params=counts.n_params,
-        n_params_total=counts.n_params_total,
-        n_params_non_embedding=counts.n_params_non_embedding,
-        n_tokens=run.n_tokens,
-        tokens_per_param=run.n_tokens / counts.n_params,
-        n_steps=known(spec.n_steps, "n_steps"),
-        batch_tokens=known(spec.optim.batch_tokens, "optim.batch_tokens"),
-        lr_peak=known(spec.optim.lr_peak, "optim.lr_peak"),
-        flops=run.flops,
-        flops_6nd=float(run.n_tokens * flops_per_token_6nd(model)),
-        flops_chinchilla=run.n_tokens * flops_per_token_chinchilla(model),
-        flops_budget=run.job.flops_budget,
         flops_spent=0.0,
         loss=loss,
         bits_per_byte=None,
         train_loss=loss,
-        recipe=spec.optim.rule,
-        schedule=spec.schedule.name,
-        warmup_tokens=spec.schedule.warmup_tokens,
-        horizon_tokens=spec.schedule.horizon_tokens,
-        precision=spec.precision,
         device="none",
         simulated=simulated,
     )

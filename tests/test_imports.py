@@ -12,7 +12,7 @@ PACKAGES = ("train", "sweeps", "eval", "analysis")
 PURE = {
     "train": [
         "spec", "job", "flops", "peaks", "shapes", "hparams", "schedule", "batches", "resolve",
-        "trunk",
+        "trunk", "columns",
     ],
     "sweeps": [
         "spec", "grid", "merge", "cost", "outlay", "predict", "simulation", "layout", "design",
