@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from train.atomic import write_atomic
 from train.batches import draw
+from train.document import Source
 from train.files import cache_dir
-from train.record import write_atomic
 from train.resolve import DataFacts
 from train.shards import Shard, ensure_shard
-from train.sources import Source, make_source
+from train.sources import make_source
 from train.spec import DataSpec, RunSpec, SpecError, canonical_json, known
 from train.tokenizer import TextCodec, build_codec, codec_of
 

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from train.atomic import RecordError, read_json, write_json
+from train.document import Document, Source
 from train.files import checksum
-from train.record import RecordError, read_json, write_json
-from train.sources import Document, Source
 from train.spec import IsoflopError, SpecError, canonical_json
 from train.tokenizer import TextCodec
 

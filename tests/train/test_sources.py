@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from eval.split import is_heldout
+from train.file_source import cut
 from train.files import read_texts
-from train.sources import cut, make_source
+from train.sources import make_source
 from train.spec import SourceSpec, SpecError
 
 
