@@ -22,7 +22,7 @@ from analysis.summary import caveats, decision, facts, provenance
 from analysis.table import LossTable, select
 from analysis.validation_data import to_fit
 from analysis.wandb_report import mirror
-from train.record import write_json
+from train.atomic import write_json
 from train.schema import front_door
 
 DESCRIPTION = "Fit scaling laws to the runs of a sweep, or of any table, and write one report."

@@ -18,7 +18,7 @@ from analysis.section import Part, Section
 from analysis.study import Study
 from analysis.surface import FitError
 from analysis.table import LossTable
-from train.record import write_json
+from train.atomic import write_json
 
 
 @dataclass(frozen=True)

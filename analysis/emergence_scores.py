@@ -11,7 +11,7 @@ from analysis.emergence_report import emergence_results, emergence_section
 from analysis.publish import write_report
 from analysis.report import Report
 from analysis.section import Part
-from train.record import write_json
+from train.atomic import write_json
 
 
 def is_score_table(path: Path, columns: Mapping[str, str]) -> bool:

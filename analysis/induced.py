@@ -22,7 +22,7 @@ from analysis.emergence import chance_null, emergence_score, mean_by
 from analysis.induced_data import DATASETS, Images, InducedError, load_images
 from analysis.induced_models import autoencoder, classifier, transformer
 from analysis.induced_records import Experiment, Score
-from train.record import write_atomic, write_json
+from train.atomic import write_atomic, write_json
 from train.spec import IsoflopError
 
 EXPERIMENTS = (

@@ -6,7 +6,7 @@ from analysis.markdown import markdown
 from analysis.page import render
 from analysis.report import Report
 from analysis.svg import png, svg
-from train.record import write_atomic
+from train.atomic import write_atomic
 
 
 def write_report(report: Report, directory: Path) -> Path:

@@ -11,7 +11,7 @@ from analysis.recipe_figures import forest, valleys
 from analysis.recipe_study import HEADLESS, RecipeFit, RecipeStudy
 from analysis.section import FigureSpec, Section, TableSpec
 from analysis.style import count_label, number, span
-from train.record import read_jsonl
+from train.atomic import read_jsonl
 
 TITLE = "Recipes side by side"
 

@@ -10,7 +10,7 @@ from analysis.section import Section, TableSpec
 from analysis.study import Study
 from analysis.style import number, span
 from analysis.truth import truth_of_json
-from train.record import read_json
+from train.atomic import read_json
 
 SIMULATION = "simulation.json"
 """What `python -m sweeps launcher=simulate` leaves beside a sweep's sweep.yaml."""

@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.sources import read_sweeps
 from analysis.table import TableError
 from analysis.validation import Cell
-from train.record import read_json
+from train.atomic import read_json
 
 RECORD = "validation.json"
 """Written by `python -m sweeps preset=validate` before it trains."""

@@ -15,7 +15,7 @@ import pandas as pd
 
 from analysis.sources import from_frame
 from analysis.table import CURVE_COLUMNS, LossTable, TableError, as_numbers
-from train.record import write_atomic
+from train.atomic import write_atomic
 
 log = logging.getLogger(__name__)
 

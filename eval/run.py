@@ -18,7 +18,8 @@ from eval.exam import Exam
 from eval.measure import Measurement, measure
 from eval.metrics import Outcome
 from eval.store import read_outcomes, write_outcomes
-from train.record import RecordError, RunPaths, read_json, read_jsonl, read_record, write_json
+from train.atomic import RecordError, read_json, read_jsonl, write_json
+from train.record import RunPaths, read_record
 
 Advance = Callable[[int], None]
 

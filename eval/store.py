@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from eval.metrics import Outcome
-from train.record import RecordError, write_atomic
+from train.atomic import RecordError, write_atomic
 
 _SCHEMA = pa.schema(
     [

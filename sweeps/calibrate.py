@@ -10,10 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from sweeps.cost import Speed
+from train.atomic import RecordError, write_json
 from train.files import cache_dir
 from train.flops import flops_per_token
 from train.job import RuntimeSpec
-from train.record import RecordError, write_json
 from train.resolve import DataFacts, resolve
 from train.spec import DataSpec, HorizonSpec, ModelSpec, OptimSpec, RunSpec, SourceSpec
 

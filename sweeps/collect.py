@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 from sweeps.records import checked_record
 from sweeps.state import read_state
 from sweeps.store import SweepPaths, run_dirs, run_id_of
+from train.atomic import read_jsonl
 from train.flops import count_params, flops_per_token
 from train.job import RunJob
-from train.record import RunPaths, RunRecord, read_job, read_jsonl
+from train.record import RunPaths, RunRecord, read_job
 from train.spec import IsoflopError
 from train.trunk import trunk_id
 

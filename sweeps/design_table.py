@@ -16,7 +16,7 @@ from sweeps.grid import short_number
 from sweeps.layout import DesignSpec
 from sweeps.preset import preset_text
 from sweeps.store import relative_to_cwd
-from train.record import write_atomic
+from train.atomic import write_atomic
 
 SHOWN = 12
 """Unlike candidates in the table."""

@@ -21,8 +21,9 @@ from sweeps.progress import make_display
 from sweeps.records import checked_record
 from sweeps.state import RunState, read_state
 from sweeps.store import SweepPaths, create_run, prepare, write_plan
+from train.atomic import write_atomic
 from train.claim import Holder, holder, is_alive
-from train.record import RunPaths, last_status, write_atomic
+from train.record import RunPaths, last_status
 from train.spec import IsoflopError
 
 POLL_SECONDS = 2.0

@@ -24,7 +24,7 @@ from sweeps.proposals import FittedRuns, Proposal, Proposals, propose
 from sweeps.spec import GridSpec
 from sweeps.store import SweepPaths, relative_to_cwd
 from sweeps.validate import FitFile, FittedBase, fitted_base, read_fit
-from train.record import write_atomic
+from train.atomic import write_atomic
 from train.schema import config_from_yaml
 from train.spec import IsoflopError
 

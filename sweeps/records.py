@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 from sweeps.store import run_id_of
-from train.record import DONE, RecordError, RunPaths, RunRecord, read_record
+from train.atomic import RecordError
+from train.record import DONE, RunPaths, RunRecord, read_record
 
 _NUMBERS = {float: (int, float), int: (int,), str: (str,), type(None): (type(None),)}
 

@@ -18,8 +18,9 @@ from sweeps.grid import PlannedRun
 from sweeps.plan import Plan
 from sweeps.simulation import Simulation, curve, losses, record_of
 from sweeps.store import SweepPaths, prepare, run_dirs, write_plan
+from train.atomic import read_json, write_atomic, write_json
 from train.job import job_to_json
-from train.record import RunPaths, read_json, write_atomic, write_json, write_record
+from train.record import RunPaths, write_record
 from train.spec import IsoflopError
 
 MARK = "simulation.json"

@@ -24,7 +24,7 @@ from sweeps.launchers import LauncherSpec
 from sweeps.queue import Queue, read_queue
 from sweeps.resources import Batch, batches
 from sweeps.store import SweepPaths
-from train.record import write_json
+from train.atomic import write_json
 from train.spec import IsoflopError
 
 ARRAY_LIMIT = 1000

@@ -16,7 +16,8 @@ from rich.text import Text
 from sweeps.plan import duration
 from sweeps.state import Jobs, RunState, read_state
 from sweeps.store import SweepPaths, run_dirs
-from train.record import DONE, STATUSES, read_jsonl
+from train.atomic import read_jsonl
+from train.record import DONE, STATUSES
 
 SHOWN_RUNS = 40
 WATCH_SECONDS = 2.0

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.grid import Expansion, LeftOut, PlannedRun
+from train.atomic import write_atomic, write_json
 from train.job import job_to_json
-from train.record import RunPaths, write_atomic, write_job, write_json
+from train.record import RunPaths, write_job
 from train.spec import IsoflopError
 
 FLAT_LIMIT = 1000

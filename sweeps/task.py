@@ -26,8 +26,9 @@ from sweeps.resources import concurrency
 from sweeps.slots import make_slots, usable_cores, visible_devices
 from sweeps.slurm import SlurmError, SlurmJobs
 from sweeps.state import is_lost, read_state
+from train.atomic import read_json, write_json
 from train.claim import holder, slurm_job
-from train.record import RunPaths, append_status, read_job, read_json, write_json
+from train.record import RunPaths, append_status, read_job
 from train.spec import IsoflopError
 from train.stopping import held, release
 

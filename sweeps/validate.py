@@ -19,7 +19,8 @@ from sweeps.predict import Prediction, PredictionError, predict
 from sweeps.simulate import MARK
 from sweeps.spec import BASE_PARTS, GridSpec
 from sweeps.store import SweepPaths, prepare, run_dirs
-from train.record import RunPaths, read_json, write_json
+from train.atomic import read_json, write_json
+from train.record import RunPaths
 from train.schema import config_from_yaml
 from train.spec import IsoflopError, RunSpec
 

@@ -69,7 +69,8 @@ def allowed(importer: str, target: str) -> bool:
         return target_package == "train"
     if package == "analysis":
         return target in {
-            "train.spec", "train.job", "train.record", "train.track", "eval.metrics",
+            "train.spec", "train.job", "train.atomic", "train.record", "train.track",
+            "eval.metrics",
         }  # fmt: skip
     pure_analysis = {f"analysis.{name}" for name in PURE["analysis"]}
     return target_package in ("train", "eval") or target in pure_analysis

@@ -22,7 +22,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
-from train.record import RecordError, read_json, write_atomic, write_json
+from train.atomic import RecordError, read_json, write_atomic, write_json
 from train.sharding import cut_like, is_sharded, moments, parameters
 from train.spec import IsoflopError
 from train.tokenizer import TextCodec, save_tokenizer

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import psutil
 
-from train.record import RecordError, RunPaths
+from train.atomic import RecordError
+from train.record import RunPaths
 from train.spec import IsoflopError
 
 HEARTBEAT_SECONDS = 15.0

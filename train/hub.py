@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from train.atomic import read_json, write_json
 from train.files import cache_dir
-from train.record import read_json, write_json
 from train.spec import SpecError, canonical_json, require
 
 PART_DOCUMENTS = 10_000

@@ -1,4 +1,4 @@
-"""The files of a run directory: their paths, the final record, atomic writes and the status trail.
+"""The files of a run directory: their paths, its job, the final record and the status trail.
 
 Nothing here opens a model or a tracker; whoever reads results needs this module and JSON alone.
 """
@@ -7,15 +7,14 @@ import dataclasses
 import json
 import os
 import socket
-import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from train.atomic import RecordError, append_jsonl, read_json, write_atomic, write_json
 from train.job import RunJob, job_from_json, job_to_json
-from train.spec import IsoflopError, SpecError
+from train.spec import SpecError
 
 STATUSES = (
     "planned",
@@ -29,10 +28,6 @@ STATUSES = (
 )
 DONE = ("finished", "diverged")
 """Statuses that end a run for good: they stand in record.json, and nothing trains the run again."""
-
-
-class RecordError(IsoflopError):
-    """A file of a run directory that can't be read or written."""
 
 
 @dataclass(frozen=True)
@@ -158,79 +153,6 @@ class RunRecord:
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
             raise RecordError(f"status={self.status!r} is unknown; expected one of {STATUSES}")
-
-
-def write_atomic(path: Path, content: str | bytes) -> None:
-    """Replace a file by new content so that a reader sees the old one or the new one, whole.
-
-    Raises:  RecordError: the directory is read-only or the disk is full; the old file stays.
-    """
-    data = content.encode() if isinstance(content, str) else content
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise RecordError(f"can't write {path}: {error.strerror or error}") from error
-
-
-def write_json(path: Path, content: Any) -> None:
-    """`write_atomic` of indented JSON; NaN is refused because other readers can't parse it."""
-    write_atomic(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Parsed JSON of a file.
-
-    Raises:  RecordError: missing, unreadable, truncated or garbage; the message names the path.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise RecordError(f"{path} is missing") from error
-    except (OSError, ValueError) as error:
-        raise RecordError(
-            f"{path} can't be read as JSON ({error}); delete it to redo it"
-        ) from error
-
-
-def append_jsonl(path: Path, row: dict[str, Any]) -> None:
-    """Append one JSON line in a single write, so that concurrent readers see whole lines."""
-    line = json.dumps(row, allow_nan=True) + "\n"
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(line)
-    except OSError as error:
-        raise RecordError(f"can't append to {path}: {error.strerror or error}") from error
-
-
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Every whole JSON object line of a file; a missing file has none, a torn line is passed over.
-
-    A process killed while appending leaves at most one torn line, which holds no acknowledged data.
-    """
-    return list(_jsonl(path))
-
-
-def _jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for line in file:
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(row, dict):
-                yield row
 
 
 def write_job(run_dir: Path, job: RunJob, overrides: list[str] | None = None) -> None:

@@ -24,6 +24,7 @@ import torch
 from accelerate import Accelerator
 
 from train import checkpoint, device
+from train.atomic import write_atomic, write_json
 from train.claim import Claimed, claim
 from train.data import Dataset
 from train.device import make_accelerator
@@ -32,14 +33,7 @@ from train.job import RunJob
 from train.loop import Outcome, train
 from train.model import SummedLoss, build_model
 from train.optim import build_optimizer, transfer_initial_weights
-from train.record import (
-    RunPaths,
-    append_status,
-    read_job,
-    read_record,
-    write_atomic,
-    write_json,
-)
+from train.record import RunPaths, append_status, read_job, read_record
 from train.spec import IsoflopError, known
 from train.stopping import Stopped, answer_at_once, stop_requests
 from train.summary import record_of

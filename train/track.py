@@ -7,8 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from train.atomic import RecordError
 from train.job import RunJob
-from train.record import RecordError, RunRecord
+from train.record import RunRecord
 
 log = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from train.atomic import write_atomic
 from train.checkpoint import (
     CheckpointError,
     TrainerState,
@@ -25,7 +26,7 @@ from train.checkpoint import (
     step_dir,
 )
 from train.job import RunJob
-from train.record import RunPaths, write_atomic
+from train.record import RunPaths
 from train.trunk import latest_branch, trunk_id
 
 METRICS = "metrics.jsonl"

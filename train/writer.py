@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
+from train.atomic import read_jsonl
 from train.checkpoint import (
     TrainerState,
     give_state,
@@ -19,7 +20,7 @@ from train.checkpoint import (
 )
 from train.job import RunJob
 from train.loop import Hooks, Outcome
-from train.record import RunPaths, RunRecord, append_status, read_jsonl, write_record
+from train.record import RunPaths, RunRecord, append_status, write_record
 from train.spec import known
 from train.tokenizer import TextCodec
 from train.track import MetricsFile, Wandb

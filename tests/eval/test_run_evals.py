@@ -14,7 +14,7 @@ from eval.metrics import Outcome
 from eval.run import Target, examine, rescore, rows, run_targets
 from eval.store import read_outcomes, write_outcomes
 from eval.tasks import TaskError, TaskSpec, training_items
-from train.record import RecordError
+from train.atomic import RecordError
 
 COLUMNS = [
     "run_id", "step", "n_params", "n_tokens", "flops", "loss", "task", "format", "n_shots", "split",

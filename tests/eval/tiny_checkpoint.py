@@ -9,9 +9,10 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from eval.checkpoint import load_checkpoint
 from eval.encode import Vocabulary
+from train.atomic import append_jsonl
 from train.flops import count_params, flops_per_token
 from train.job import RunJob
-from train.record import RunPaths, RunRecord, append_jsonl, write_job, write_record
+from train.record import RunPaths, RunRecord, write_job, write_record
 from train.resolve import DataFacts, resolve
 from train.spec import (
     DataSpec,

@@ -15,7 +15,8 @@ import pytest
 
 from sweeps.status import SweepState, read_sweep
 from sweeps.store import run_dirs
-from train.record import read_jsonl, read_record
+from train.atomic import read_jsonl
+from train.record import read_record
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
 

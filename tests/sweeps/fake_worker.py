@@ -16,8 +16,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from sweep_fixtures import finish
 
 from sweeps.worker import serve
+from train.atomic import RecordError
 from train.claim import Claimed, claim
-from train.record import RecordError, append_status, read_job, read_record
+from train.record import append_status, read_job, read_record
 from train.stopping import answer_at_once, stop_requests
 
 

@@ -6,7 +6,8 @@ from sweep_fixtures import finish, grid, make_sweep
 
 from sweeps.collect import collect
 from sweeps.store import StoreError
-from train.record import RunRecord, append_status, read_job, write_json
+from train.atomic import write_json
+from train.record import RunRecord, append_status, read_job
 
 
 def test_every_run_is_a_row_whatever_became_of_it(tmp_path):

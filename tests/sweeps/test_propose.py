@@ -14,7 +14,7 @@ from sweeps.__main__ import main
 from sweeps.config import SweepConfig
 from sweeps.propose import ProposalError, next_runs
 from sweeps.store import run_dirs
-from train.record import read_json, write_json
+from train.atomic import read_json, write_json
 from train.schema import load_config
 from train.spec import IsoflopError
 

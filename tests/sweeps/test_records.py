@@ -6,7 +6,7 @@ import pytest
 from sweep_fixtures import make_sweep
 
 from sweeps.records import checked_record
-from train.record import RecordError
+from train.atomic import RecordError
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ from sweeps.records import checked_record
 from sweeps.simulate import SimulationError, named_truth
 from sweeps.simulation import UNANNEALED, Simulation, curve, deviations, losses
 from sweeps.store import run_dirs
-from train.record import read_job, read_jsonl
+from train.atomic import read_jsonl
+from train.record import read_job
 from train.resolve import DataFacts
 from train.schema import load_config
 from train.spec import SpecError

@@ -15,7 +15,8 @@ from sweeps.store import (
     run_dirs,
     write_plan,
 )
-from train.record import read_job, read_jsonl
+from train.atomic import read_jsonl
+from train.record import read_job
 
 
 def test_runs_are_found_by_identity_whatever_their_directory_is_called(tmp_path):

@@ -19,7 +19,7 @@ from test_pool import behave, statuses, wait_for
 
 from sweeps.launchers import LauncherSpec
 from sweeps.state import read_state
-from train.record import read_jsonl, write_json
+from train.atomic import read_jsonl, write_json
 from train.stopping import STOPPED_EXIT, held
 
 FAKE_JOB = [sys.executable, str(Path(__file__).with_name("fake_job.py"))]

@@ -17,8 +17,9 @@ from sweeps.plan import make_plan
 from sweeps.predict import PredictionError
 from sweeps.store import run_dirs
 from sweeps.validate import from_fit, read_fit
+from train.atomic import write_json
 from train.job import job_to_json
-from train.record import read_job, write_json
+from train.record import read_job
 from train.resolve import DataFacts
 from train.schema import config_as_yaml, config_from_yaml, config_text, load_config
 from train.spec import IsoflopError

@@ -1,23 +1,17 @@
 import dataclasses
-import json
-import os
 from pathlib import Path
 
 import pytest
 
+from train.atomic import RecordError, read_jsonl
 from train.job import RunJob
 from train.record import (
-    RecordError,
     RunPaths,
     RunRecord,
     append_status,
     last_status,
-    read_json,
-    read_jsonl,
     read_record,
-    write_atomic,
     write_job,
-    write_json,
     write_record,
 )
 
@@ -49,26 +43,6 @@ def test_an_unknown_status_is_refused():
         record(status="done")
 
 
-def test_nan_never_reaches_a_json_file(tmp_path: Path):
-    with pytest.raises(ValueError, match="JSON"):
-        write_json(tmp_path / "a.json", {"loss": float("nan")})
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path, monkeypatch):
-    path = tmp_path / "a.txt"
-    write_atomic(path, "old")
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(RecordError, match=r"can't write .*a\.txt: No space left"):
-        write_atomic(path, "new")
-    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
-    assert path.read_text() == "old"
-
-
 def test_status_lines_are_read_from_the_end_and_torn_ones_passed_over(tmp_path: Path):
     assert last_status(tmp_path) is None
     append_status(tmp_path, "running", step=1)
@@ -98,10 +72,3 @@ def test_foreign_directories_and_files_are_left_alone(tmp_path: Path, tiny_job: 
     with pytest.raises(RecordError, match=r"not empty and has no spec\.json"):
         write_job(tmp_path / "photos", tiny_job)
     assert [p.name for p in (tmp_path / "photos").iterdir()] == ["cat.jpg"]
-
-
-def test_read_json_names_the_missing_file(tmp_path: Path):
-    with pytest.raises(RecordError, match="is missing"):
-        read_json(tmp_path / "none.json")
-    (tmp_path / "ok.json").write_text(json.dumps([1]))
-    assert read_json(tmp_path / "ok.json") == [1]

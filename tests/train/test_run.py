@@ -19,9 +19,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from train import checkpoint
 from train import run as run_module
+from train.atomic import read_jsonl
 from train.job import RunJob, TrackerSpec
 from train.loop import evaluate
-from train.record import RunPaths, last_status, read_jsonl, read_record, write_job
+from train.record import RunPaths, last_status, read_record, write_job
 from train.run import train_run
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from train.atomic import read_jsonl
 from train.data import describe
 from train.job import RunJob
-from train.record import RunPaths, last_status, read_jsonl, read_record, write_job
+from train.record import RunPaths, last_status, read_record, write_job
 from train.resolve import resolve
 from train.run import train_run
 from train.spec import HorizonSpec, ScheduleSpec
