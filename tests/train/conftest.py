@@ -7,7 +7,9 @@ import pytest
 
 from train.data import describe
 from train.job import RunJob, RuntimeSpec
+from train.record import write_job
 from train.resolve import resolve
+from train.run import train_run
 from train.spec import DataSpec, HorizonSpec, ModelSpec, OptimSpec, RunSpec, SourceSpec
 
 
@@ -47,3 +49,12 @@ def longer_job(tiny_job: RunJob) -> RunJob:
     spec = replace(tiny_job.spec, horizon=HorizonSpec(n_tokens=300 * 128.0), n_steps=None)
     resolved = resolve(spec, describe(spec.data, 32))
     return replace(tiny_job, spec=resolved)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, tiny_job: RunJob) -> Path:
+    """The tiny run, trained to its end."""
+    run_dir = tmp_path_factory.mktemp("finished") / "run"
+    write_job(run_dir, tiny_job)
+    assert train_run(run_dir) == "finished"
+    return run_dir

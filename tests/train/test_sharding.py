@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_run import free_port
-from test_trunks import wsd
+from runs import free_port, wsd
 from transformers import AutoModelForCausalLM
 
 from train.job import RunJob

@@ -5,31 +5,15 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from runs import wsd
 
 from train.atomic import read_jsonl
-from train.data import describe
 from train.job import RunJob
 from train.record import RunPaths, last_status, read_record, write_job
-from train.resolve import resolve
 from train.run import train_run
-from train.spec import HorizonSpec, ScheduleSpec
-
-
-def wsd(job: RunJob, n_steps: int, **runtime) -> RunJob:
-    """A branching run of so many steps, all of one trunk; the decay takes the last fifth."""
-    spec = replace(
-        job.spec,
-        optim=replace(job.spec.optim, lr_peak=0.01),
-        horizon=HorizonSpec(n_tokens=n_steps * 128.0),
-        n_steps=None,
-        schedule=ScheduleSpec(name="wsd", warmup_tokens=5 * 128.0),
-    )
-    runtime = replace(job.runtime, **{"branch": True, **runtime})
-    return replace(job, spec=resolve(spec, describe(spec.data, 32)), runtime=runtime)
 
 
 def trained(root: Path, job: RunJob, name: str) -> Path:

@@ -1,0 +1,149 @@
+"""One run when something fails: a status, a reason, and nothing lost that was there."""
+
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from runs import metrics, start, wait_for_state, weights
+
+from train import checkpoint
+from train import run as run_module
+from train.job import RunJob, TrackerSpec
+from train.record import RunPaths, last_status, read_record, write_job
+from train.run import train_run
+
+
+def test_a_damaged_newest_state_falls_back_to_the_one_before(
+    finished: Path, tmp_path: Path, tiny_job: RunJob, monkeypatch, caplog
+):
+    run_dir = tmp_path / "run"
+    write_job(
+        run_dir, replace(tiny_job, runtime=replace(tiny_job.runtime, save_every_seconds=1e-9))
+    )
+    real, count = checkpoint.save_state, []
+
+    def die_later(*args):
+        real(*args)
+        count.append(1)
+        if len(count) == 15:
+            raise RuntimeError("power cut")
+
+    monkeypatch.setattr("train.writer.save_state", die_later)
+    assert train_run(run_dir) == "failed"
+    assert "power cut" in RunPaths(run_dir).error.read_text()
+    monkeypatch.undo()
+    newest = sorted(RunPaths(run_dir).state.glob("step-*"))[-1]
+    raw = bytearray((newest / "optimizer.safetensors").read_bytes())
+    raw[-1] ^= 1
+    (newest / "optimizer.safetensors").write_bytes(raw)
+    assert train_run(run_dir) == "finished"
+    assert "falling back to the one before" in caplog.text
+    assert weights(run_dir) == weights(finished)
+    assert metrics(run_dir) == metrics(finished)
+
+
+def test_divergence_ends_the_run_with_its_last_good_numbers(tmp_path: Path, tiny_job: RunJob):
+    spec = replace(tiny_job.spec, optim=replace(tiny_job.spec.optim, lr_peak=1e18, grad_clip=1e18))
+    write_job(tmp_path / "run", replace(tiny_job, spec=spec))
+    assert train_run(tmp_path / "run") == "diverged"
+    record = read_record(tmp_path / "run")
+    assert record.status == "diverged"
+    assert "training loss" in record.message
+    assert record.n_steps < 40
+    assert record.loss is None or math.isfinite(record.loss)
+
+
+def test_a_fault_becomes_a_status_and_a_reason(tmp_path: Path, tiny_job: RunJob, monkeypatch):
+    write_job(tmp_path / "run", tiny_job)
+
+    def broken(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(run_module, "build_model", broken)
+    assert train_run(tmp_path / "run") == "oom"
+    message = last_status(tmp_path / "run")["message"]
+    assert message.startswith("4 rows at a time do not fit (CUDA out of memory)")
+    assert "runtime.micro_batch=2" in message
+    assert "Traceback" in RunPaths(tmp_path / "run").error.read_text()
+    monkeypatch.undo()
+    assert train_run(tmp_path / "run") == "finished"
+    assert not RunPaths(tmp_path / "run").error.exists()
+
+
+def test_out_of_memory_halves_the_rows_until_they_fit(
+    finished: Path, tmp_path: Path, tiny_job: RunJob, monkeypatch
+):
+    """A device that holds one row only, found out in the middle of the run."""
+    from train.model import SummedLoss
+
+    real, calls = SummedLoss.forward, []
+
+    def small_device(self, tokens, labels, masked=False):
+        calls.append(len(tokens))
+        if self.training and len(calls) > 12 and len(tokens) > 1:
+            raise torch.OutOfMemoryError("out of memory")
+        return real(self, tokens, labels, masked)
+
+    monkeypatch.setattr(SummedLoss, "forward", small_device)
+    runtime = replace(tiny_job.runtime, auto_micro_batch=True)
+    write_job(tmp_path / "run", replace(tiny_job, runtime=runtime))
+    assert train_run(tmp_path / "run") == "finished"
+    assert calls[-5] == 1
+    assert read_record(tmp_path / "run").loss == pytest.approx(read_record(finished).loss, 1e-4)
+
+
+def test_a_full_disk_while_saving_is_one_clear_line_and_loses_nothing(
+    finished: Path, tmp_path: Path, tiny_job: RunJob, monkeypatch
+):
+    run_dir = tmp_path / "run"
+    write_job(
+        run_dir, replace(tiny_job, runtime=replace(tiny_job.runtime, save_every_seconds=1e-9))
+    )
+    real, saves = checkpoint.save_file, []
+
+    def full(tensors, path):
+        saves.append(path)
+        if len(saves) == 20:
+            raise OSError(28, "No space left on device")
+        real(tensors, path)
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    assert train_run(run_dir) == "failed"
+    assert "No space left on device" in last_status(run_dir)["message"]
+    left = sorted(path.name for path in RunPaths(run_dir).state.iterdir())
+    assert len(left) == 2
+    monkeypatch.undo()
+    assert train_run(run_dir) == "finished"
+    assert weights(run_dir) == weights(finished)
+
+
+def test_a_state_of_another_run_is_refused(tmp_path: Path, tiny_job: RunJob, longer_job: RunJob):
+    write_job(
+        tmp_path / "a",
+        replace(longer_job, runtime=replace(longer_job.runtime, save_every_seconds=1e-9)),
+    )
+    process = start(tmp_path / "a")
+    wait_for_state(tmp_path / "a", process)
+    process.kill()
+    process.wait()
+    write_job(tmp_path / "b", tiny_job)
+    shutil.copytree(RunPaths(tmp_path / "a").state, RunPaths(tmp_path / "b").state)
+    assert train_run(tmp_path / "b") == "failed"
+    assert "belongs to run" in last_status(tmp_path / "b")["message"]
+
+
+def test_wandb_that_fails_never_stops_training(
+    tmp_path: Path, tiny_job: RunJob, monkeypatch, caplog
+):
+    import wandb
+
+    def refuse(**_):
+        raise RuntimeError("no such host")
+
+    monkeypatch.setattr(wandb, "init", refuse)
+    write_job(tmp_path / "run", replace(tiny_job, tracker=TrackerSpec(kind="wandb", mode="online")))
+    assert train_run(tmp_path / "run") == "finished"
+    assert "W&B is off for this run" in caplog.text
