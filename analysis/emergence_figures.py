@@ -12,34 +12,11 @@ from analysis.emergence_data import Ability, Points
 from analysis.emergence_model import LengthCell, accuracy, edit_distance
 from analysis.emergence_study import AbilityStudy, TokenModel
 from analysis.marks import name_runs
+from analysis.metric_names import AXES, name_of
 from analysis.section import FigureSpec
 from eval.metrics import LOWER_IS_BETTER, wilson
 
-NAMES = {
-    "exact_match": "exact match",
-    "token_edit_distance": "token edit distance",
-    "token_edit_distance_normalized": "edit distance / target length",
-    "token_accuracy": "token accuracy",
-    "answer_probability": "P(fully correct), exact",
-    "token_nll": "token loss (nats)",
-    "target_nll": "target loss (nats)",
-    "multiple_choice_grade": "multiple-choice grade",
-    "choice_probability": "P(right choice)",
-    "brier_mean": "Brier score (BIG-bench: mean over choices)",
-    "brier_sum": "Brier score (sum over choices)",
-    "majority_match": "majority of samples right",
-}
-AXES = {
-    "n_params": "parameters N",
-    "n_tokens": "training tokens D",
-    "flops": "training FLOPs C",
-    "loss": "validation loss (nats/token)",
-}
 _COLOURS = {"exact_match": style.VERMILION, "token_edit_distance": style.BLUE}
-
-
-def name_of(metric: str) -> str:
-    return NAMES.get(metric, metric.replace("_", " "))
 
 
 def metrics_figure(study: AbilityStudy, sharp: str, smooth: str) -> FigureSpec:

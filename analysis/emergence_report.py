@@ -14,7 +14,6 @@ from analysis.emergence_figures import (
     length_figure,
     metrics_figure,
     model_figure,
-    name_of,
     resolution_figure,
 )
 from analysis.emergence_study import (
@@ -25,6 +24,7 @@ from analysis.emergence_study import (
     study_all,
 )
 from analysis.emergence_text import metric_pair, paragraphs, reasons, split_means
+from analysis.metric_names import name_of
 from analysis.section import FigureSpec, Section, TableSpec
 from analysis.style import count_label, number
 

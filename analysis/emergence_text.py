@@ -5,8 +5,8 @@ import math
 import numpy as np
 
 from analysis.emergence_data import Ability
-from analysis.emergence_figures import AXES, name_of
 from analysis.emergence_study import AbilityStudy, MetricStudy, TokenModel, length_deviation
+from analysis.metric_names import AXES, name_of
 from analysis.style import count_label, number
 
 PAIRS = (
