@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.figures import Figure, machine, parse, read, table
 
 SHORT = {
-    "train_step": ["rounds=5", "seconds=0.5"],
+    "train_step": ["starts=3", "rounds=5", "seconds=0.4"],
     "startup": [],
     "sweep": ["scale=0.3"],
     "evaluation": ["n_items=5000"],

@@ -21,6 +21,8 @@ def beat_every(every: int) -> None:
     """In the contender: after each `every` steps write their seconds, then wait for a line."""
     from torch.optim.optimizer import register_optimizer_step_post_hook
 
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what the loop prints goes to standard error
     state = {"steps": 0, "since": time.process_time()}

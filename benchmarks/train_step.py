@@ -3,11 +3,13 @@
     python -m venv bench-litgpt
     bench-litgpt/bin/pip install litgpt==0.5.13 torch==2.13.0
     python -m benchmarks.train_step litgpt=bench-litgpt/bin/python [d_models=32,64,128,256]
-        [rounds=7] [seconds=0.7] [contenders=harness,bare,auto,trainer,litgpt]
+        [starts=3] [rounds=7] [seconds=0.7] [contenders=harness,bare,auto,trainer,litgpt]
 
 4 layers, 4 heads, vocabulary 512, 8 rows of 256 tokens, one thread. Contenders are processes that
-take turns (benchmarks/metronome.py); a ratio is the median over rounds of the two times in that
-round. `auto` is the harness with precision=auto. All others train in float32.
+take turns on one core (benchmarks/metronome.py); a ratio is the median over rounds of the two times
+in that round. Where a process finds its memory changes its speed by some per cent, so that all are
+started anew `starts` times. `auto` is the harness with precision=auto; it is the same process as
+`harness` where that comes to float32. All others train in float32.
 """
 
 import json
@@ -21,6 +23,7 @@ from typing import Any
 
 from benchmarks.figures import Figure, parse, report
 from benchmarks.metronome import Contender
+from train.precision import realised_precision
 from train.shapes import d_ff_for
 
 SHAPE = {"seq_len": 256, "rows": 8, "vocab": 512, "layers": 4, "heads": 4}
@@ -43,7 +46,7 @@ def contender(name: str, d_model: int, every: int, litgpt: str | None) -> Iterat
         request: dict[str, Any] = SHAPE | {
             "d_model": d_model,
             "d_ff": d_ff_for(d_model, "llama"),
-            "precision": PRECISION.get(name, "fp32"),
+            "precision": realised_precision(PRECISION.get(name, "fp32"), "cpu", d_model),
             "compile": "auto",
             "every": every,
             "scratch": scratch,
@@ -65,7 +68,7 @@ def contender(name: str, d_model: int, every: int, litgpt: str | None) -> Iterat
 def measure(
     d_model: int, names: list[str], rounds: int, seconds: float, litgpt: str | None
 ) -> dict[str, list[float]]:
-    """Tokens per second of every contender in every round."""
+    """Tokens per second of every contender in every round, processes started once."""
     every = steps_a_round(d_model, seconds)
     tokens = every * SHAPE["rows"] * SHAPE["seq_len"]
     speeds: dict[str, list[float]] = {name: [] for name in names}
@@ -75,9 +78,10 @@ def measure(
         }
         for one in running.values():
             one.ready()
-        for _ in range(rounds):
-            for name, one in running.items():
-                speeds[name].append(tokens / one.round())
+        for number in range(rounds):
+            # Who follows whom changes: a contender finds the caches as the last one left them.
+            for name in names if number % 2 else reversed(names):
+                speeds[name].append(tokens / running[name].round())
     return speeds
 
 
@@ -106,21 +110,24 @@ def compared(d_model: int, speeds: dict[str, list[float]]) -> list[Figure]:
 
 
 def main(arguments: list[str]) -> int:
-    known = ("litgpt", "d_models", "rounds", "seconds", "contenders")
+    known = ("litgpt", "d_models", "starts", "rounds", "seconds", "contenders")
     settings = parse(arguments, __doc__, known)
     names = settings.get("contenders", "harness,bare,auto,trainer,litgpt").split(",")
     if "litgpt" not in settings and "litgpt" in names:
         names.remove("litgpt")
         print("litgpt=PYTHON is not given, so litgpt is not run; --help says how to set it up")
+    rounds, seconds = int(settings.get("rounds", 7)), float(settings.get("seconds", 0.7))
     figures = []
     for d_model in map(int, settings.get("d_models", "32,64,128,256").split(",")):
-        speeds = measure(
-            d_model,
-            names,
-            int(settings.get("rounds", 7)),
-            float(settings.get("seconds", 0.7)),
-            settings.get("litgpt"),
-        )
+        auto = realised_precision("auto", "cpu", d_model)
+        started = [name for name in names if name != "auto" or auto != "fp32"]
+        speeds: dict[str, list[float]] = {}
+        for _ in range(int(settings.get("starts", 3))):
+            once = measure(d_model, started, rounds, seconds, settings.get("litgpt"))
+            for name, values in once.items():
+                speeds.setdefault(name, []).extend(values)
+        if "auto" in names:
+            speeds.setdefault("auto", speeds["harness"])
         found = compared(d_model, speeds)
         print(*(f"{one.what}: {one.shown}" for one in found), sep="; ", file=sys.stderr)
         figures += found

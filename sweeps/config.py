@@ -7,6 +7,7 @@ from typing import Any
 from sweeps.launchers import LauncherSpec
 from sweeps.layout import DesignSpec
 from sweeps.predict import ValidateSpec
+from sweeps.shapes import widest
 from sweeps.spec import SweepSpec
 from train.job import RuntimeSpec, TrackerSpec
 from train.precision import realised_precision
@@ -118,7 +119,10 @@ class SweepConfig:
         threads = self.launcher.threads_per_worker or self.runtime.threads
         calibrate = self.calibrate and self.launcher.kind != "simulate"
         launcher = replace(self.launcher, threads_per_worker=threads)
-        precision = realised_precision(self.precision, self.runtime.device, launcher.kind)
+        precision = self.precision
+        if precision == "auto":
+            width = widest(self.sweep, self.model)
+            precision = realised_precision("auto", self.runtime.device, width, launcher.kind)
         return replace(self, launcher=launcher, calibrate=calibrate, precision=precision)
 
     @property

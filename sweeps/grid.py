@@ -5,12 +5,12 @@ from dataclasses import dataclass, field, replace
 
 from sweeps.cell import Cell, cost, resolved
 from sweeps.merge import merged
+from sweeps.shapes import labelled, shapes_of
 from sweeps.spec import Bounds, GridSpec, SweepSpec
 from sweeps.trunks import first_steps, in_trunks
 from train.job import RunJob, RuntimeSpec, TrackerSpec
 from train.resolve import DataFacts
-from train.shapes import complete_shape, nearest_shape
-from train.spec import DataSpec, HorizonSpec, ModelSpec, RunSpec, SpecError, known, require
+from train.spec import DataSpec, HorizonSpec, RunSpec, SpecError, known, require
 from train.trunk import trunk_id
 
 FactsLookup = Callable[[DataSpec, int], DataFacts]
@@ -119,7 +119,9 @@ def expand(
 
 def _cells(grid: GridSpec, job: RunJob, facts: DataFacts) -> Iterator[Cell]:
     """Shapes x horizons, horizon by horizon, with the shapes in the order given."""
-    shapes = _shapes(grid, job.spec.model, facts)
+    template = job.spec.model
+    template = replace(template, vocab_size=template.vocab_size or facts.vocab_size)
+    shapes = labelled(shapes_of(grid, template))
     for name, value in grid.horizons:
         for label, model in shapes:
             spec = replace(job.spec, model=model, horizon=HorizonSpec(**{name: value}))
@@ -133,21 +135,6 @@ def _cells(grid: GridSpec, job: RunJob, facts: DataFacts) -> Iterator[Cell]:
                 facts,
                 (name, value),
             )
-
-
-def _shapes(grid: GridSpec, model: ModelSpec, facts: DataFacts) -> list[tuple[str, ModelSpec]]:
-    """(label, complete shape) along the grid's first side."""
-    template = replace(model, vocab_size=model.vocab_size or facts.vocab_size)
-    where = "shapes"
-    chosen = [merged(template, {"d_model": d}, where) for d in grid.d_models]
-    chosen += [nearest_shape(n, template) for n in grid.n_params]
-    chosen += [merged(template, shape, where) for shape in grid.shapes]
-    complete = [complete_shape(shape) for shape in chosen]
-    widths = [shape.d_model for shape in complete]
-    return [
-        (f"d{m.d_model}" if widths.count(m.d_model) == 1 else f"d{m.d_model}l{m.n_layers}", m)
-        for m in complete
-    ]
 
 
 def _add_cell(

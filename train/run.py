@@ -24,6 +24,7 @@ import torch
 from accelerate import Accelerator
 
 from train import checkpoint, device
+from train.allocator import freed_memory_kept
 from train.atomic import write_atomic, write_json
 from train.claim import Claimed, claim
 from train.data import Dataset
@@ -98,7 +99,8 @@ def _execute(run_dir: Path, job: RunJob) -> tuple[str, str]:
     rows = job.runtime.micro_batch or _rows_per_rank(job)
     while True:
         try:
-            return _train(run_dir, job)
+            with freed_memory_kept():
+                return _train(run_dir, job)
         except Exception as error:
             if _status_of(error) != "oom":
                 raise

@@ -9,19 +9,24 @@ from train.spec import SpecError
 
 
 def test_what_is_asked_for_stays():
-    assert realised_precision("fp32", "auto") == "fp32"
-    assert realised_precision("bf16", "cpu", "slurm") == "bf16"
+    assert realised_precision("fp32", "auto", 1024) == "fp32"
+    assert realised_precision("bf16", "cpu", 16, "slurm") == "bf16"
 
 
 @pytest.mark.parametrize(
-    ("flags", "expected"),
-    [("fpu avx512f", "fp32"), ("fpu avx512_bf16", "bf16"), ("fpu amx_bf16", "bf16")],
+    ("flags", "d_model", "expected"),
+    [
+        ("fpu avx512f", 1024, "fp32"),
+        ("fpu avx512_bf16", 1024, "bf16"),
+        ("fpu amx_bf16", 192, "bf16"),
+        ("fpu amx_bf16", 128, "fp32"),
+    ],
 )
-def test_auto_follows_the_processor(flags, expected, tmp_path, monkeypatch):
+def test_auto_follows_the_processor_and_the_width(flags, d_model, expected, tmp_path, monkeypatch):
     (tmp_path / "cpuinfo").write_text(f"model name\t: x\nflags\t\t: {flags}\n")
     listed = processor_flags(tmp_path / "cpuinfo")
     monkeypatch.setattr("train.precision.processor_flags", lambda path: listed)
-    assert realised_precision("auto", "cpu") == expected
+    assert realised_precision("auto", "cpu", d_model) == expected
 
 
 def test_a_system_without_cpuinfo_computes_in_float32(tmp_path, monkeypatch):
@@ -30,7 +35,7 @@ def test_a_system_without_cpuinfo_computes_in_float32(tmp_path, monkeypatch):
 
 def test_auto_is_refused_for_nodes_that_are_not_here():
     with pytest.raises(SpecError, match="use precision=bf16 or precision=fp32"):
-        realised_precision("auto", "auto", "slurm")
+        realised_precision("auto", "auto", 64, "slurm")
 
 
 def test_a_run_in_bfloat16_learns_what_one_in_float32_does(tmp_path, tiny_job):
