@@ -21,7 +21,7 @@ from benchmarks.figures import Figure, machine, parse, read, table
 SHORT = {
     "train_step": ["starts=3", "rounds=5", "seconds=0.4"],
     "startup": [],
-    "sweep": ["scale=0.3"],
+    "sweep": ["scale=0.6"],
     "evaluation": ["n_items=5000"],
     "fits": ["stride=450"],
     "scaling": [],

@@ -1,16 +1,19 @@
-"""How our own work grows with the number of runs, from 10 to 10,000: plan, status, collect, fit.
+"""How our own work grows with the number of runs: plan, status, collect, launch, eval, fit.
 
-    python -m benchmarks.scaling [most=10000] [figure=docs/figures/scaling.svg]
+    python -m benchmarks.scaling [most=10000] [trained=1000] [figure=docs/figures/scaling.svg]
 
-Finished sweeps are simulated (benchmarks/sweeps.py), which is timed too. Commands run in fresh
-processes, start-up included; seconds are their CPU time. Growth is the slope of log seconds against
-log runs over the last decade, less the seconds of the smallest sweep. One is linear.
+Finished sweeps of up to `most` runs are simulated (benchmarks/sweeps.py), which is timed too; of up
+to `trained` runs they are trained, a step of a model of width 4 each, and evaluated on a few sums.
+Commands run in fresh processes, start-up included; seconds are CPU time, of a command's workers
+too. Growth is the slope of log seconds against log runs between the two largest sweeps, less the
+seconds of the smallest. One is linear.
 """
 
 import math
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +21,18 @@ import numpy as np
 from analysis.parametric import fit_parametric
 from analysis.surface import Surface
 from benchmarks.figures import Figure, parse, report
-from benchmarks.sweeps import timed
+from benchmarks.sweeps import cpu_seconds, timed
 
-SIZES = (10, 100, 1_000, 10_000)
+SIZES = (10, 100, 1_000, 3_000, 10_000)
+TRAINED = (10, 100, 300, 1_000)
 LINEAR = 1.1
 """Greatest slope that passes for linear, with what timing scatters."""
 
 LONGEST_COLLECT = 10.0
 TRUTH = Surface(E=1.8, A=480.0, B=2100.0, alpha=0.35, beta=0.37)
+
+Times = dict[str, dict[int, float]]
+"""Seconds by what was timed and the number of runs."""
 
 
 def fit_seconds(n_runs: int) -> float:
@@ -41,68 +48,120 @@ def fit_seconds(n_runs: int) -> float:
     return min(seconds)
 
 
-def measure(sizes: list[int]) -> dict[str, dict[int, float]]:
-    """Seconds of every command by the number of runs that were made."""
-    actions = {"simulate": "launch", "plan": "plan", "status": "status", "collect": "collect"}
-    seconds: dict[str, dict[int, float]] = {name: {} for name in (*actions, "fit")}
+def simulated(sizes: list[int]) -> Times:
+    """Seconds of commands that only read and write; the least of three where that can be had."""
+    seconds: Times = defaultdict(dict)
     for size in sizes:
         with tempfile.TemporaryDirectory() as directory:
             root = Path(directory) / "large"
-            found = {name: timed(root, action, size)[1] for name, action in actions.items()}
+            found = {"simulate": timed(root, "launch", size)[1]}
+            for action in ("plan", "status", "collect"):
+                found[action] = min(timed(root, action, size)[1] for _ in range(3))
             n_made = sum(1 for _ in root.rglob("record.json"))
-        for name, value in found.items():
-            seconds[name][n_made] = value
-        seconds["fit"][n_made] = fit_seconds(n_made)
-        line = ", ".join(f"{name} {by[n_made]:.2f}" for name, by in seconds.items())
-        print(f"{n_made} runs: {line} s", file=sys.stderr, flush=True)
+        found["fit"] = fit_seconds(n_made)
+        _note(seconds, n_made, found)
     return seconds
 
 
+def trained(sizes: list[int]) -> Times:
+    """Seconds of training and evaluating sweeps of the smallest runs there are."""
+    seconds: Times = defaultdict(dict)
+    with tempfile.TemporaryDirectory() as directory:  # the data's shards are there from now on
+        cpu_seconds(["sweeps", "action=launch", *_smallest(Path(directory) / "first", 1)])
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as directory:
+            root = Path(directory) / "small"
+            launch = ["sweeps", "action=launch", *_smallest(root, size)]
+            asked = ["n_items=4", "n_seen=2", "n_by_length=2"]
+            evaluate = ["eval", f"sweep={root}", "task=addition", *asked]
+            found = {"launch": cpu_seconds(launch), "eval": cpu_seconds(evaluate)}
+        _note(seconds, size, found)
+    return seconds
+
+
+def _smallest(root: Path, n_runs: int) -> list[str]:
+    return [
+        *(f"out={root}", "sweep=empty", "sweep.name=small", "data=arithmetic", "calibrate=false"),
+        *(f"sweep.seeds={list(range(n_runs))}", "data.val_tokens=2048", "runtime.n_evals=1"),
+        *("sweep.grids.one.kind=grid", "sweep.grids.one.d_models=[4]", "model.seq_len=32"),
+        *("sweep.grids.one.n_tokens=[64]", "optim.batch_tokens=64"),
+    ]
+
+
+def _note(seconds: Times, n_runs: int, found: dict[str, float]) -> None:
+    for name, value in found.items():
+        seconds[name][n_runs] = value
+    line = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
+    print(f"{n_runs} runs: {line} s", file=sys.stderr, flush=True)
+
+
 def growth(seconds: dict[int, float]) -> float | None:
-    """Slope over the last decade; None where the work is lost in the start-up's scatter."""
+    """Slope between the two largest; None where the work is lost in the start-up's scatter."""
     least, *_, before, last = sorted(seconds)
     start = seconds[least]
     early, late = seconds[before] - start, seconds[last] - start
-    if early < 0.05 * start or late <= 0:
+    if early < 0.1 * start or late <= 0:
         return None
     return math.log(late / early) / math.log(last / before)
 
 
-def draw(seconds: dict[str, dict[int, float]], path: Path) -> None:
-    """Seconds against runs, both logarithmic, with a line of slope one."""
+def draw(seconds: Times, path: Path) -> None:
+    """Seconds against runs, both logarithmic, with a line of slope one, labelled at their ends."""
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(5, 3.5), layout="constrained")
-    for name, by in seconds.items():
-        axes.loglog(list(by), list(by.values()), marker="o", label=name)
-    sizes = sorted(next(iter(seconds.values())))
-    axes.loglog(sizes, [1e-3 * n for n in sizes], color="0.7", ls="--", label="1 ms a run")
-    axes.set(xlabel="runs", ylabel="seconds")
-    axes.legend()
+    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    heights = _apart({name: by[max(by)] for name, by in seconds.items()})
+    for number, (name, by) in enumerate(seconds.items()):
+        axes.loglog(list(by), list(by.values()), marker="o", ms=4, color=f"C{number}")
+        axes.text(max(by) * 1.2, heights[name], name, va="center", color=f"C{number}")
+    sizes = sorted({n for by in seconds.values() for n in by})
+    axes.loglog(sizes, [1e-3 * n for n in sizes], color="0.7", ls="--", zorder=0)
+    axes.annotate(
+        "1 ms a run", (sizes[0], 1e-3 * sizes[0]), (6, -2), textcoords="offset points", color="0.5"
+    )
+    axes.set(xlabel="runs", ylabel="CPU seconds, start-up included", xlim=(7, sizes[-1] * 4))
+    axes.spines[["top", "right"]].set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 
 
-def main(arguments: list[str]) -> int:
-    settings = parse(arguments, __doc__, ("most", "figure"))
-    most = int(settings.get("most", SIZES[-1]))
-    seconds = measure([size for size in SIZES if size <= most])
+def _apart(ends: dict[str, float], least: float = 1.6) -> dict[str, float]:
+    """Where labels stand: at their lines' ends, a factor `least` apart, from below upwards."""
+    heights: dict[str, float] = {}
+    lowest = 0.0
+    for name in sorted(ends, key=lambda one: ends[one]):
+        heights[name] = max(ends[name], lowest)
+        lowest = heights[name] * least
+    return heights
+
+
+def figures_of(seconds: Times) -> list[Figure]:
+    """The largest sweep's seconds and the growth of each."""
     figures = []
     for name, by in seconds.items():
         largest = max(by)
         limit = LONGEST_COLLECT if name == "collect" and largest >= 10_000 else None
         figures.append(Figure(f"{name}, {largest:,} runs", by[largest], "s", at_most=limit))
-        slope = growth(by)
+        slope = growth(by) if len(by) > 2 else None
         if slope is None:
             figures.append(Figure(f"growth of {name}", None, note="lost in the start-up"))
         else:
             figures.append(Figure(f"growth of {name}", slope, "", at_most=LINEAR))
+    return figures
+
+
+def main(arguments: list[str]) -> int:
+    settings = parse(arguments, __doc__, ("most", "trained", "figure"))
+    most = int(settings.get("most", SIZES[-1]))
+    most_trained = int(settings.get("trained", TRAINED[-1]))
+    seconds = simulated([size for size in SIZES if size <= most])
+    seconds |= trained([size for size in TRAINED if size <= most_trained])
     if "figure" in settings:
         draw(seconds, Path(settings["figure"]))
-    return report(figures, settings)
+    return report(figures_of(seconds), settings)
 
 
 if __name__ == "__main__":

@@ -36,14 +36,27 @@ def overrides(root: Path, n_runs: int) -> list[str]:
 
 def timed(root: Path, action: str, n_runs: int) -> tuple[float, float, float]:
     """(wall seconds, CPU seconds, peak MB) of one action of `python -m sweeps`."""
-    command = [sys.executable, "-m", "sweeps", f"action={action}", *overrides(root, n_runs)]
+    return _timed(["sweeps", f"action={action}", *overrides(root, n_runs)])
+
+
+def cpu_seconds(command: list[str]) -> float:
+    """CPU seconds of `python -m COMMAND` and of the processes that it started and waited for."""
+    return _timed(command)[1]
+
+
+def _timed(command: list[str]) -> tuple[float, float, float]:
     started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    assert process.stderr is not None
+    complaint = process.stderr.read()  # ends with the process; progress goes there as well
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(f"action={action} exited with status {process.returncode}")
+        said = complaint.decode(errors="replace").strip().splitlines()[-1:]
+        raise SystemExit(f"{command[0]} exited with status {process.returncode}: {said}")
     return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 

@@ -50,9 +50,7 @@ def job_of(config: TrainConfig) -> RunJob:
         model=config.model,
         optim=config.optim,
         schedule=config.schedule,
-        precision=realised_precision(
-            config.precision, config.runtime.device, config.model.d_model
-        ),
+        precision=realised_precision(config.precision, config.runtime.device, config.model.d_model),
         seed=config.seed,
     )
     spec = resolve(requested, describe(config.data, config.model.seq_len))
