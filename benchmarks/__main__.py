@@ -21,10 +21,10 @@ from benchmarks.figures import Figure, machine, parse, read, table
 SHORT = {
     "train_step": ["starts=3", "rounds=5", "seconds=0.4"],
     "startup": [],
-    "sweep": ["scale=0.6"],
+    "sweep": ["scale=0.5"],
     "evaluation": ["n_items=5000"],
     "fits": ["stride=450"],
-    "scaling": [],
+    "scaling": ["trained=300"],
 }
 """Benchmarks in order, with the settings that keep all of them under a quarter of an hour."""
 

@@ -3,9 +3,11 @@
     python -m benchmarks.startup
 
 A plan is the whole command in a fresh process; set-up is `train_run` in a warm process, from its
-call to the first forward pass and from the last optimiser step to its return.
+call to the first forward pass and from the last optimiser step to its return. Compiled, two runs of
+one shape are trained in fresh processes, the second with the kernels that the first left on disk.
 """
 
+import os
 import statistics
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from pathlib import Path
 from unittest import mock
 
 from benchmarks.figures import Figure, parse, report
+from train.record import write_job
 
 PLAN = [sys.executable, "-m", "sweeps", "preset=demo", "action=plan"]
 LONGEST_PLAN = 2.0
@@ -45,7 +48,6 @@ def setup_milliseconds() -> tuple[list[float], list[float]]:
     from torch.optim.optimizer import register_optimizer_step_post_hook
 
     from train.model import SummedLoss
-    from train.record import write_job
     from train.run import train_run
 
     steps: list[float] = []
@@ -77,7 +79,25 @@ def setup_milliseconds() -> tuple[list[float], list[float]]:
     return before[1:], after[1:]
 
 
-def _job(seed: int):
+def compiled_seconds() -> list[float]:
+    """Wall-clock seconds of two compiled runs of one shape, in fresh processes with one cache."""
+    seconds = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for seed in range(2):
+            run_dir = Path(scratch) / str(seed)
+            write_job(run_dir, _job(seed, compile="on"))
+            started = time.perf_counter()
+            subprocess.run(
+                [sys.executable, "-m", "train.run", str(run_dir)],
+                check=True,
+                capture_output=True,
+                env=os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(Path(scratch) / "kernels")},
+            )
+            seconds.append(time.perf_counter() - started)
+    return seconds
+
+
+def _job(seed: int, compile: str = "off"):
     from train.data import describe
     from train.job import RunJob, RuntimeSpec
     from train.resolve import resolve
@@ -91,18 +111,24 @@ def _job(seed: int):
         optim=OptimSpec(batch_tokens=256),
         seed=seed,
     )
-    return RunJob(resolve(spec, describe(data, spec.model.seq_len)), RuntimeSpec(device="cpu"))
+    return RunJob(
+        resolve(spec, describe(data, spec.model.seq_len)),
+        RuntimeSpec(device="cpu", compile=compile),
+    )
 
 
 def main(arguments: list[str]) -> int:
     settings = parse(arguments, __doc__, ())
     plan = plan_seconds()
     before, after = setup_milliseconds()
+    first, second = compiled_seconds()
     figures = [
         Figure("cold plan of the demo", plan, "s", at_most=LONGEST_PLAN),
         Figure("torch imported by a plan", float(imports_torch()), "", at_most=0),
         Figure("set-up of a warm run", statistics.median(before), "ms", at_most=LONGEST_SETUP),
         Figure("end of a warm run: last validation, model, record", statistics.median(after), "ms"),
+        Figure("first run of a shape, compiled", first, "s"),
+        Figure("second run of that shape, its kernels reused", second, "s", at_most=first / 2),
     ]
     return report(figures, settings)
 

@@ -12,12 +12,6 @@ from train.job import RuntimeSpec
 from train.peaks import PEAK_BF16_FLOPS
 from train.spec import IsoflopError, RunSpec
 
-COMPILE_PAYS_FLOPS = {"cuda": 1e16}
-"""Run cost from which compiling, some tens of seconds, is repaid (auto).
-
-Never on a CPU: a compiled graph is slower there than `train.decoder` (docs/performance.md).
-"""
-
 
 class DeviceError(IsoflopError):
     """A device that is asked for and not there."""
@@ -40,26 +34,6 @@ def make_accelerator(runtime: RuntimeSpec, precision: str) -> Accelerator:
     )
     _require_per_parameter_shards(accelerator)
     return accelerator
-
-
-def compiles(runtime: RuntimeSpec, device: str, run_flops: float) -> bool:
-    """Whether a run is compiled: as asked, or for auto when its cost repays the compilation.
-
-    A pure function of spec and device, so that a resumed run computes as before.
-    """
-    if runtime.compile != "auto":
-        return runtime.compile == "on"
-    return run_flops >= COMPILE_PAYS_FLOPS.get(device, float("inf"))
-
-
-def compiled(module: torch.nn.Module) -> torch.nn.Module:
-    """The module under torch.compile, whose kernels are kept on disk from one run to the next.
-
-    What a warm worker compiled for earlier runs is forgotten: torch gives up on a function and runs
-    it uncompiled, after a few recompilations, and every size of model is one.
-    """
-    torch.compiler.reset()
-    return torch.compile(module)  # type: ignore[return-value]
 
 
 def peak_flops(device: torch.device, spec: RunSpec) -> float | None:

@@ -27,6 +27,7 @@ from train import checkpoint, device
 from train.allocator import freed_memory_kept
 from train.atomic import write_atomic, write_json
 from train.claim import Claimed, claim
+from train.compiling import compiled, compiles, discard_damaged_kernel
 from train.data import Dataset
 from train.device import make_accelerator
 from train.flops import flops_per_token
@@ -92,9 +93,10 @@ def _attempt(run_dir: Path, job: RunJob) -> str:
 
 
 def _execute(run_dir: Path, job: RunJob) -> tuple[str, str]:
-    """`_train` with the micro-batch halved after every lack of memory, where the job allows it.
+    """`_train`, tried again after a damaged kernel and after a lack of memory, from saved state.
 
-    Fewer rows at a time give the same numbers up to rounding; each try resumes from saved state.
+    The latter where the job allows it, with half the rows at a time: the same numbers up to
+    rounding.
     """
     rows = job.runtime.micro_batch or _rows_per_rank(job)
     while True:
@@ -102,6 +104,9 @@ def _execute(run_dir: Path, job: RunJob) -> tuple[str, str]:
             with freed_memory_kept():
                 return _train(run_dir, job)
         except Exception as error:
+            if (kernel := discard_damaged_kernel(error)) is not None:
+                log.warning("compiling anew what was left half written: %s", kernel)
+                continue
             if _status_of(error) != "oom":
                 raise
             if rows == 1 or not job.runtime.auto_micro_batch:
@@ -145,8 +150,8 @@ def _train(run_dir: Path, job: RunJob) -> tuple[str, str]:
     optimizer = build_optimizer(model, spec.optim, spec.model, accelerator.device.type)
     trained: torch.nn.Module = SummedLoss(model)
     run_flops = known(spec.horizon.n_tokens, "horizon.n_tokens") * flops_per_token(spec.model)
-    if device.compiles(job.runtime, accelerator.device.type, run_flops):
-        trained = device.compiled(trained)
+    if compiles(job.runtime, accelerator.device.type, run_flops):
+        trained = compiled(trained)
     prepared, prepared_optimizer = accelerator.prepare(trained, optimizer)
     restored = checkpoint.load_state(RunPaths(run_dir).state, job.run_id, model, optimizer)
     restored = restored or take_trunk(run_dir, job, model, optimizer, accelerator)
