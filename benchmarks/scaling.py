@@ -25,8 +25,9 @@ from benchmarks.sweeps import cpu_seconds, timed
 
 SIZES = (10, 100, 1_000, 3_000, 10_000)
 TRAINED = (10, 100, 300, 1_000)
-LINEAR = 1.1
-"""Greatest slope that passes for linear, with what timing scatters."""
+LINEAR = 1.15
+"""Greatest slope that passes for linear. Sorting alone has 1.1 at 10,000; what looks at every pair
+of runs has 2."""
 
 LONGEST_COLLECT = 10.0
 TRUTH = Surface(E=1.8, A=480.0, B=2100.0, alpha=0.35, beta=0.37)
@@ -49,12 +50,15 @@ def fit_seconds(n_runs: int) -> float:
 
 
 def simulated(sizes: list[int]) -> Times:
-    """Seconds of commands that only read and write; the least of three where that can be had."""
+    """Seconds of commands that only read and write; the least of three, or of two."""
     seconds: Times = defaultdict(dict)
     for size in sizes:
         with tempfile.TemporaryDirectory() as directory:
             root = Path(directory) / "large"
             found = {"simulate": timed(root, "launch", size)[1]}
+            with tempfile.TemporaryDirectory() as other:
+                again = timed(Path(other) / "large", "launch", size)[1]
+            found["simulate"] = min(found["simulate"], again)
             for action in ("plan", "status", "collect"):
                 found[action] = min(timed(root, action, size)[1] for _ in range(3))
             n_made = sum(1 for _ in root.rglob("record.json"))

@@ -16,7 +16,7 @@ from rich.text import Text
 from sweeps.plan import duration
 from sweeps.state import Jobs, RunState, read_state
 from sweeps.store import SweepPaths, run_dirs
-from train.atomic import read_jsonl
+from train.atomic import iter_jsonl
 from train.record import DONE, STATUSES
 
 SHOWN_RUNS = 40
@@ -58,10 +58,9 @@ def read_sweep(root: Path, jobs: Jobs | None = None) -> SweepState:
 
 def predictions(root: Path) -> dict[str, float]:
     """run_id -> seconds that the plan predicted, where it did."""
-    rows = read_jsonl(SweepPaths(root).plan)
     return {
         str(row["run_id"]): float(row["predicted_seconds"])
-        for row in rows
+        for row in iter_jsonl(SweepPaths(root).plan)
         if row.get("predicted_seconds") and "run_id" in row
     }
 

@@ -71,10 +71,11 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
     A process killed while appending leaves at most one torn line, which holds no acknowledged data.
     """
-    return list(_jsonl(path))
+    return list(iter_jsonl(path))
 
 
-def _jsonl(path: Path) -> Iterator[dict[str, Any]]:
+def iter_jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of `read_jsonl`, one at a time: a plan of 10,000 runs need not be held at once."""
     if not path.exists():
         return
     with path.open("rb") as file:
