@@ -9,7 +9,8 @@
 take turns on one core (benchmarks/metronome.py); a ratio is the median over rounds of the two times
 in that round. Where a process finds its memory changes its speed by some per cent, so that all are
 started anew `starts` times. `auto` is the harness with precision=auto; it is the same process as
-`harness` where that comes to float32. All others train in float32.
+`harness` where that comes to float32. All others train in float32, but for contenders that have to
+be asked for: bf16, compiled, bf16_compiled and bare_bf16.
 """
 
 import json
@@ -31,7 +32,10 @@ OVER_OTHERS = 1.1
 AUTO_GOALS = {64: 1.3, 128: 1.6, 256: 1.8}
 OF_BARE = 0.97
 
-PRECISION = {"auto": "auto", "bf16": "bf16", "bare_bf16": "bf16"}
+PRECISION = {"auto": "auto", "bf16": "bf16", "bf16_compiled": "bf16", "bare_bf16": "bf16"}
+COMPILED = ("compiled", "bf16_compiled")
+OURS = ("auto", "bf16", *COMPILED)
+"""Contenders that are the harness with other settings."""
 
 
 def steps_a_round(d_model: int, seconds: float) -> int:
@@ -47,7 +51,7 @@ def contender(name: str, d_model: int, every: int, litgpt: str | None) -> Iterat
             "d_model": d_model,
             "d_ff": d_ff_for(d_model, "llama"),
             "precision": realised_precision(PRECISION.get(name, "fp32"), "cpu", d_model),
-            "compile": "auto",
+            "compile": "on" if name in COMPILED else "auto",
             "every": every,
             "scratch": scratch,
         }
@@ -56,7 +60,7 @@ def contender(name: str, d_model: int, every: int, litgpt: str | None) -> Iterat
             loop = str(Path(__file__).with_name("litgpt_loop.py"))
             command = [litgpt, loop, json.dumps(request)]
         else:
-            loop = {"auto": "harness", "bf16": "harness", "bare_bf16": "bare"}.get(name, name)
+            loop = "harness" if name in OURS else name.removesuffix("_bf16")
             command = [sys.executable, "-m", "benchmarks.loops", loop, json.dumps(request)]
         started = Contender(command, Path(scratch) / "log")
         try:
