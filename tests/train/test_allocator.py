@@ -27,7 +27,8 @@ def test_a_block_freed_and_asked_for_again_is_not_cleared_by_the_system_again():
         assert kept
         page_faults(2, megabytes=64)  # the heap has grown
         pages_of_a_block = 64 * 2**20 // resource.getpagesize()
-        assert page_faults(20, megabytes=64) <= 2 * pages_of_a_block
+        # Cleared each time they would be 40 blocks; a heap in pieces may have to grow a few times.
+        assert page_faults(40, megabytes=64) < 20 * pages_of_a_block
 
 
 @glibc
