@@ -14,7 +14,7 @@ setup: .venv/ready  ## build .venv with the exact versions of constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: setup  ## train two small sweeps, evaluate, fit, write the report (about 8 minutes on 2 cores)
+demo: setup  ## train two small sweeps, evaluate, fit, write the report (about 6 minutes on 2 idle cores)
 	$(PIN) $(BIN)/python -m sweeps preset=demo
 	$(PIN) $(BIN)/python -m eval sweep=$(DEMO)
 	$(PIN) $(BIN)/python -m sweeps preset=demo action=collect
