@@ -42,7 +42,7 @@ def discard_damaged_kernel(error: Exception) -> Path | None:
     A compiler that is killed while it writes leaves half a library, which torch takes for a whole
     one ever after. Returns None where the error is of another kind.
     """
-    found = re.search(r"ImportError: (\S+\.so): (file too short|invalid ELF header)", str(error))
+    found = re.search(r"(\S+\.so): (file too short|invalid ELF header)", str(error))
     cache = os.environ.get("TORCHINDUCTOR_CACHE_DIR")  # torch sets it when it first compiles
     if found is None or cache is None:
         return None

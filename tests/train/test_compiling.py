@@ -1,5 +1,6 @@
 """Kernels on disk that a killed compiler left half written."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,26 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def half_written(directory: Path) -> tuple[Path, RuntimeError]:
+    """An empty library, and what torch's compiler says of one."""
     kernel = directory / "kernel.main.so"
     kernel.write_bytes(b"")
     return kernel, RuntimeError(f"ImportError: {kernel}: file too short")
+
+
+def loading_error(library: Path) -> ImportError:
+    """What Python itself says of a library that it can't load."""
+    spec = importlib.util.spec_from_file_location("kernel", library)
+    with pytest.raises(ImportError) as caught:
+        importlib.util.module_from_spec(spec)
+    return caught.value
+
+
+def test_what_the_loader_says_of_a_real_file_is_understood(cache):
+    kernel, _ = half_written(cache)
+    assert discard_damaged_kernel(loading_error(kernel)) == kernel
+    kernel.write_bytes(b"\x00" * 4096)
+    assert discard_damaged_kernel(loading_error(kernel)) == kernel
+    assert not kernel.exists()
 
 
 def test_a_half_written_kernel_is_deleted(cache):
