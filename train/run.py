@@ -18,7 +18,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from accelerate import Accelerator
@@ -255,17 +255,24 @@ def main(argv: list[str] | None = None) -> int:
     except IsoflopError as error:
         print(f"train.run: {error}", file=sys.stderr)
         return 2
-    finally:
-        _leave_ranks()
     print(json.dumps({"run_dir": arguments[0], "status": status}))
     return {"finished": 0, "diverged": 0, "preempted": PREEMPTED_EXIT}.get(status, 1)
 
 
-def _leave_ranks() -> None:
-    """Close this rank's connections: left to the interpreter's end, they can abort the process."""
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+def leave(status: int) -> NoReturn:
+    """End this process with an exit status; a rank of several skips the interpreter's own end.
+
+    Gloo's threads outlive the group while a mesh of shards holds it. One that lets go of its last
+    tensor while the interpreter is torn down aborts the process, though all it did is on disk.
+    """
+    if not torch.distributed.is_initialized():
+        sys.exit(status)
+    torch.distributed.destroy_process_group()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

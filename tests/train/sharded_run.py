@@ -59,5 +59,4 @@ if __name__ == "__main__":
         run.stop_requests = lambda: StopAfter(steps)
     status = run.train_run(run_dir)
     print(status)
-    torch.distributed.destroy_process_group()
-    sys.exit(0 if status in ("finished", "preempted") else 1)
+    run.leave(0 if status in ("finished", "preempted") else 1)
