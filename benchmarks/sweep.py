@@ -1,11 +1,11 @@
 """A sweep on all cores against the sum of its steps, and against fresh processes one after another.
 
-    python -m benchmarks.sweep [scale=1] [serial=4]
+    python -m benchmarks.sweep [grid=small] [scale=1] [serial=4]
 
-A small IsoFLOP grid of the demo's kind. The goal: workers are in their training loops, not
-starting, waiting or writing, for at least 90 % of cores x wall-clock time of the whole command.
-`serial` runs of the same specs, each `python -m train.run` in a fresh process, say what warm
-workers save.
+grid=small is an IsoFLOP grid of the demo's kind, its budgets times `scale`; grid=demo is the
+demo's own. The goal: workers are in their training loops, not starting, waiting or writing, for at
+least 90 % of cores x wall-clock time of the whole command. `serial` runs of the same specs (or
+serial=all), each `python -m train.run` in a fresh process, say what warm workers save.
 """
 
 import os
@@ -23,22 +23,31 @@ WIDTHS = (8, 12, 16, 24, 32, 48)
 OF_CORES = 0.9
 
 
-def command(root: Path, workers: int, scale: float, action: str) -> list[str]:
+def small_grid(scale: float) -> list[str]:
+    """Overrides of an IsoFLOP grid like the demo's, which takes about a minute at scale 0.5."""
     budgets = ",".join(f"{budget * scale:g}" for budget in BUDGETS)
     return [
-        *(sys.executable, "-m", "sweeps", "sweep=empty", "sweep.name=bench", f"out={root}"),
-        *("sweep.seeds=[0]", "data.val_tokens=65536", "runtime.n_evals=4", "calibrate=false"),
-        *("sweep.grids.iso.kind=isoflop", f"sweep.grids.iso.budgets=[{budgets}]"),
-        f"sweep.grids.iso.d_models={list(WIDTHS)}",
+        *("sweep=empty", "sweep.name=bench", "sweep.seeds=[0]", "data.val_tokens=65536"),
+        *("runtime.n_evals=4", "calibrate=false", "sweep.grids.iso.kind=isoflop"),
+        *(f"sweep.grids.iso.budgets=[{budgets}]", f"sweep.grids.iso.d_models={list(WIDTHS)}"),
         "sweep.grids.iso.bounds={min_tokens_per_param:0.5,max_tokens_per_param:1000}",
-        *(f"launcher.workers={workers}", f"action={action}"),
     ]
 
 
-def train_sweep(root: Path, workers: int, scale: float) -> tuple[float, dict[Path, float]]:
+def grid_of(name: str, scale: float) -> list[str]:
+    """Overrides of the grid of that name."""
+    if name == "demo":
+        return ["preset=demo", "~sweep.grids.addition"]
+    if name != "small":
+        sys.exit(f"grid={name} is unknown; expected small or demo")
+    return small_grid(scale)
+
+
+def train_sweep(root: Path, workers: int, grid: list[str]) -> tuple[float, dict[Path, float]]:
     """Wall-clock seconds of the launch, and each run's seconds in its training loop."""
+    command = [sys.executable, "-m", "sweeps", f"out={root}", f"launcher.workers={workers}", *grid]
     started = time.perf_counter()
-    subprocess.run(command(root, workers, scale, "launch"), check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     wall = time.perf_counter() - started
     runs = {path.parent: read_record(path.parent) for path in root.glob("runs/**/record.json")}
     return wall, {run: record.wall_seconds for run, record in runs.items() if record is not None}
@@ -58,14 +67,15 @@ def train_serially(run_dirs: list[Path], scratch: Path) -> float:
 
 
 def main(arguments: list[str]) -> int:
-    settings = parse(arguments, __doc__, ("scale", "serial"))
-    scale, n_serial = float(settings.get("scale", 1)), int(settings.get("serial", 4))
+    settings = parse(arguments, __doc__, ("grid", "scale", "serial"))
+    grid = grid_of(settings.get("grid", "small"), float(settings.get("scale", 1)))
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch) / "sweep"
-        wall, loops = train_sweep(root, workers, scale)
-        chosen = sorted(loops, key=lambda run: loops[run])[:: max(1, len(loops) // n_serial)]
-        chosen = chosen[:n_serial]
+        wall, loops = train_sweep(root, workers, grid)
+        asked = settings.get("serial", "4")
+        n_serial = len(loops) if asked == "all" else min(int(asked), len(loops))
+        chosen = sorted(loops, key=lambda run: loops[run])[:: len(loops) // n_serial][:n_serial]
         again = Path(scratch) / "serial"
         again.mkdir()
         serial = train_serially(chosen, again)
@@ -78,7 +88,8 @@ def main(arguments: list[str]) -> int:
         Figure("share of the cores' time in loops", trained / workers / wall, "", OF_CORES),
         Figure(
             "fresh processes, one at a time / the sweep", serial_all / wall, "x",
-            note=f"start and end of {len(chosen)} runs measured, all loops added",
+            note="" if n_serial == len(loops)
+            else f"start and end of {n_serial} runs measured, all loops added",
         ),
     ]  # fmt: skip
     return report(figures, settings)
