@@ -23,15 +23,15 @@ demo: setup  ## train two small sweeps, evaluate, fit, write the report (about 6
 test: setup  ## run the tests (slurm and gpu tests apart)
 	$(PIN) $(BIN)/pytest -n 2 --dist worksteal -m 'not slurm and not gpu'
 
-test-slurm: setup  ## run the Slurm tests on a two-node loopback cluster (root; installs slurm-wlm, munge)
+test-slurm: setup  ## run the Slurm tests on a two-node loopback cluster (root; installs Slurm, munge and MariaDB)
 	$(PIN) bash tests/slurm/run.sh
 
 bench: setup  ## measure speed against its goals (LITGPT=, LM_EVAL= pythons with those installed)
 	$(PIN) $(BIN)/python -m benchmarks $(if $(LITGPT),litgpt=$(LITGPT)) $(if $(LM_EVAL),lm_eval=$(LM_EVAL))
 
-packages:  ## install the Debian packages that the tests use (root): chromium, slurm-wlm, munge
+packages:  ## install the Debian packages that the tests use (root): chromium, Slurm, munge, MariaDB
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium slurm-wlm munge > /dev/null
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium slurm-wlm munge slurmdbd mariadb-server > /dev/null
 
 lint: setup  ## ruff and pyright
 	$(BIN)/ruff check .

@@ -85,7 +85,7 @@ def retry(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Train again what went wrong, chosen by status."""
     from sweeps.manage import clear_the_way, retry_tasks, to_retry
     from sweeps.simulate import require_trained
-    from sweeps.slurm import jobs_of
+    from sweeps.slurm_jobs import jobs_of
     from sweeps.status import predictions
     from sweeps.store import run_dirs
 
@@ -154,7 +154,7 @@ def _train(config: SweepConfig, tasks: list, n_runs: int, run_dirs: list, consol
 
 def status(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Show the standing of every run."""
-    from sweeps.slurm import jobs_of
+    from sweeps.slurm_jobs import jobs_of
     from sweeps.status import show_status
 
     show_status(

@@ -1,6 +1,7 @@
-"""What Slurm says of its jobs: one squeue call, parsed."""
+"""What Slurm says of its jobs, parsed: squeue of those that it has in mind, sacct of the past."""
 
 import subprocess
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 SQUEUE_SECONDS = 60.0
@@ -28,6 +29,10 @@ class Queue:
 
     states: dict[str, tuple[str, str]] = field(default_factory=dict)
 
+    def knows(self, job: str) -> bool:
+        """Whether a job is listed at all, ended or not."""
+        return job in self.states
+
     def has(self, job: str) -> bool:
         """Whether a job is pending, running or on its way to either."""
         state, _ = self.states.get(job, ("", ""))
@@ -48,20 +53,31 @@ class Queue:
         return f"Slurm job {job} is {state.lower()}" + (f" ({reason})" if known else "")
 
 
-def read_queue(arrays: list[str] | None = None) -> Queue | None:
-    """All jobs of this user, or None where squeue is missing or does not answer.
+def read_queue() -> Queue | None:
+    """All jobs of this user that squeue lists, or None where it is missing or does not answer.
 
-    squeue forgets ended jobs after some minutes; for `arrays`, sacct fills in where it is set up.
+    It forgets a job some minutes after its end, though others of its array go on.
     """
-    squeue = ["squeue", "--noheader", "--array", "--me", "--states=all", "--format=%A|%i|%T|%r"]
-    listed = _output(squeue)
-    if listed is None:
-        return None
-    queue = parse_queue(listed)
-    gone = [array for array in arrays or [] if not queue.has_array(array)]
-    sacct = ["sacct", "-X", "-n", "-P", "-o", "JobIDRaw,JobID,State,Reason", "-j", ",".join(gone)]
-    past = parse_queue(_output(sacct) or "") if gone else Queue()
-    return Queue({**past.states, **queue.states})
+    states = "--states=all"
+    listed = _output(["squeue", "--noheader", "--array", "--me", states, "--format=%A|%i|%T|%r"])
+    return None if listed is None else parse_queue(listed)
+
+
+def read_past(arrays: Collection[str]) -> Queue:
+    """The ended jobs of these arrays by Slurm's accounting; none where that is not set up.
+
+    Their reason is the exit code. What sacct calls Reason is why a job last had to wait.
+    """
+    fields = "JobIDRaw,JobID,State,ExitCode"
+    sacct = ["sacct", "-X", "-n", "-P", "-o", fields, "-j", ",".join(sorted(arrays))]
+    past = parse_queue(_output(sacct) or "") if arrays else Queue()
+    return Queue(
+        {
+            job: (state, "" if code == "0:0" else f"exit code {code}")
+            for job, (state, code) in past.states.items()
+            if state in ENDED
+        }
+    )
 
 
 def _output(command: list[str]) -> str | None:

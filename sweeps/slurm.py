@@ -4,9 +4,7 @@ A job runs `python -m sweeps.job` on a JSON file of run directories: nothing is 
 writes the sbatch script and submits it; what a job does about signals is `sweeps.task`'s affair.
 """
 
-import contextlib
 import fcntl
-import json
 import shlex
 import shutil
 import subprocess
@@ -21,8 +19,9 @@ from typing import Any
 
 from sweeps.admission import Task
 from sweeps.launchers import LauncherSpec
-from sweeps.queue import Queue, read_queue
+from sweeps.queue import read_queue
 from sweeps.resources import Batch, batches
+from sweeps.slurm_jobs import SUBMITTED, queued_runs, submissions
 from sweeps.store import SweepPaths
 from train.atomic import write_json
 from train.spec import IsoflopError
@@ -33,7 +32,7 @@ ARRAY_LIMIT = 1000
 FELLOW_SECONDS = 600
 """How long a job's other nodes may go on once one of them has ended."""
 
-TASKS, SUBMITTED = "tasks.json", "submitted.json"
+TASKS = "tasks.json"
 
 
 class SlurmError(IsoflopError):
@@ -103,64 +102,6 @@ def scripts(
         for batch in batches(tasks, launcher, scale_time, scale_memory)
         for part in batch.arrays(ARRAY_LIMIT)
     ]
-
-
-@dataclass(frozen=True)
-class SlurmJobs:
-    """What Slurm knows of a sweep's jobs: its queue, and the newest job of every run directory."""
-
-    queue: Queue
-    newest: dict[str, str]
-
-    def alive(self, job: str) -> bool | None:
-        return self.queue.has(job)
-
-    def of_run(self, run_dir: Path) -> str | None:
-        return self.newest.get(run_dir.name)
-
-    def ending(self, job: str) -> str:
-        return self.queue.ending(job)
-
-    def describe(self, job: str) -> str:
-        return self.queue.describe(job)
-
-
-def jobs_of(root: Path) -> SlurmJobs | None:
-    """A sweep's Slurm jobs; None where it has none or squeue does not answer."""
-    rows = submissions(root)
-    if not rows:
-        return None
-    queue = read_queue([row["job"] for row in rows])
-    if queue is None:
-        return None
-    newest = {
-        Path(run_dir).name: f"{row['job']}_{index}"
-        for row in rows
-        for index, run_dirs in enumerate(row["jobs"])
-        for run_dir in run_dirs
-    }
-    return SlurmJobs(queue, newest)
-
-
-def queued_runs(root: Path, queue: Queue) -> dict[str, str]:
-    """Resolved run directory -> the job in the queue that has it, by the sweep's submissions."""
-    found = {}
-    for row in submissions(root):
-        for index, run_dirs in enumerate(row["jobs"]):
-            job = f"{row['job']}_{index}"
-            if queue.has(job):
-                found.update(dict.fromkeys(run_dirs, job))
-    return found
-
-
-def submissions(root: Path) -> list[dict[str, Any]]:
-    """What was submitted for a sweep: array job ids and the run directories of each of its jobs."""
-    found = []
-    for path in sorted(SweepPaths(root).slurm.glob(f"*/{SUBMITTED}")):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            row = json.loads(path.read_text(encoding="utf-8"))
-            found.append({"job": str(row["job"]), "jobs": [list(map(str, j)) for j in row["jobs"]]})
-    return found
 
 
 def cancel(root: Path) -> list[str]:

@@ -114,9 +114,20 @@ def written(run_dir: Path) -> tuple[float, ...]:
     return tuple(_modified(path) for path in (paths.metrics, paths.status))
 
 
+def tail(path: Path, n_bytes: int = 8192) -> bytes:
+    """The last bytes of a file; none where it can't be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - n_bytes))
+            return file.read()
+    except OSError:
+        return b""
+
+
 def last_line(path: Path) -> str:
     """The last line of a text file that is not blank, or an empty string."""
-    lines = [line for line in _tail(path).decode(errors="replace").splitlines() if line.strip()]
+    lines = [line for line in tail(path).decode(errors="replace").splitlines() if line.strip()]
     return lines[-1].strip() if lines else ""
 
 
@@ -138,7 +149,7 @@ def _standing(run_dir: Path, jobs: Jobs | None) -> tuple[str, str, Holder | None
             return "failed", note, held
         return jobs.ending(job), f"{jobs.describe(job)}; {note}", held
     if jobs is not None and job is not None and status == "planned":
-        return "failed", f"{jobs.describe(job)}, ended before the run began", held
+        return jobs.ending(job), f"{jobs.describe(job)}, ended before the run began", held
     if status in DONE:
         return "failed", f"was {status}, but record.json is gone; launch again to redo it", held
     return status, _reason(run_dir, row), held
@@ -187,7 +198,7 @@ def _whole(value: Any) -> int:
 def _newest_metrics(path: Path) -> dict[str, Any]:
     """The newest value of every metric in the last lines of metrics.jsonl."""
     newest: dict[str, Any] = {}
-    for line in _tail(path).splitlines():
+    for line in tail(path).splitlines():
         try:
             row = json.loads(line)
         except ValueError:
@@ -202,16 +213,6 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
-
-
-def _tail(path: Path, n_bytes: int = 8192) -> bytes:
-    try:
-        with path.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - n_bytes))
-            return file.read()
-    except OSError:
-        return b""
 
 
 def _modified(path: Path) -> float:

@@ -1,6 +1,7 @@
 """The standing of every run, read from files: as a table, watched or not, or as JSON."""
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -21,6 +22,8 @@ from train.record import DONE, STATUSES
 
 SHOWN_RUNS = 40
 WATCH_SECONDS = 2.0
+QUEUE_SECONDS = 20.0
+"""How old an answer of the batch system may get while watching; each question is work for it."""
 
 _COLOURS = {"finished": "green", "running": "cyan", "planned": "dim", "diverged": "yellow"}
 
@@ -136,8 +139,11 @@ def show_status(
 
 
 def _states(root: Path, watch: bool, jobs: Callable[[], Jobs | None]) -> Iterable[SweepState]:
+    asked, known = -math.inf, None
     while True:
-        state = read_sweep(root, jobs())
+        if time.monotonic() - asked >= QUEUE_SECONDS:
+            known, asked = jobs(), time.monotonic()
+        state = read_sweep(root, known)
         yield state
         if not watch or state.n_done == len(state.runs):
             return

@@ -24,7 +24,8 @@ from sweeps.queue import read_queue
 from sweeps.ranks import Ranks
 from sweeps.resources import concurrency
 from sweeps.slots import make_slots, usable_cores, visible_devices
-from sweeps.slurm import SlurmError, SlurmJobs
+from sweeps.slurm import SlurmError
+from sweeps.slurm_jobs import SlurmJobs
 from sweeps.state import is_lost, read_state
 from train.atomic import read_json, write_json
 from train.claim import holder, slurm_job

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A real two-node Slurm cluster on loopback, for tests and for trying things out (needs root).
 #
-#   bash tests/slurm/cluster.sh install        slurm-wlm and munge from Debian or Ubuntu
+#   bash tests/slurm/cluster.sh install        slurm-wlm, munge and, for accounting, slurmdbd and
+#                                              mariadb-server, from Debian or Ubuntu
 #   bash tests/slurm/cluster.sh start          some ten seconds
 #   export SLURM_CONF=$(bash tests/slurm/cluster.sh conf)    then sinfo, sbatch, squeue as anywhere
 #   bash tests/slurm/cluster.sh kill-node n2   as if the node had lost power
@@ -18,18 +19,18 @@ NODES=(n1 n2)
 
 install() {
     local missing=()
-    for program in slurmctld slurmd sbatch munged; do
+    for program in slurmctld slurmd slurmdbd sbatch munged mariadbd; do
         command -v "$program" >/dev/null || missing+=("$program")
     done
     [ ${#missing[@]} -eq 0 ] && return
-    echo "installing slurm-wlm and munge (missing: ${missing[*]})"
+    echo "installing Slurm, munge and MariaDB (missing: ${missing[*]})"
     apt-get update -q >/dev/null
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends slurm-wlm munge \
-        >/dev/null
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+        slurm-wlm munge slurmdbd mariadb-server >/dev/null
 }
 
 configure() {
-    mkdir -p "$DIR"/{state,log,munge,spool}
+    mkdir -p "$DIR"/{state,log,munge,spool,database}
     chmod 700 "$DIR/munge"
     [ -f "$DIR/munge/key" ] || head -c 1024 /dev/urandom >"$DIR/munge/key"
     chmod 400 "$DIR/munge/key"
@@ -61,19 +62,72 @@ SlurmdTimeout=10
 SlurmctldTimeout=10
 KillWait=5
 InactiveLimit=0
-MinJobAge=300
+MinJobAge=2
 JobRequeue=1
 MailProg=/bin/true
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort=27819
+AccountingStoragePass=$DIR/munge/socket
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=2
+JobAcctGatherParams=OverMemoryKill
 NodeName=n1 NodeHostname=$(hostname) NodeAddr=127.0.0.1 Port=27831 CPUs=1 RealMemory=8000
 NodeName=n2 NodeHostname=$(hostname) NodeAddr=127.0.0.1 Port=27832 CPUs=1 RealMemory=8000
 PartitionName=main Nodes=n1,n2 Default=YES MaxTime=60 State=UP OverSubscribe=NO
 CONF
+    cat >"$DIR/slurmdbd.conf" <<CONF
+AuthType=auth/munge
+AuthInfo=socket=$DIR/munge/socket
+DbdHost=$(hostname)
+DbdAddr=127.0.0.1
+DbdPort=27819
+SlurmUser=root
+PidFile=$DIR/slurmdbd.pid
+LogFile=$DIR/log/slurmdbd.log
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort=27820
+StorageUser=slurm
+StoragePass=slurm
+StorageLoc=slurm
+CONF
+    chmod 600 "$DIR/slurmdbd.conf"
+}
+
+# A database server of our own, on loopback, and Slurm's accounting over it.
+start_accounting() {
+    local client=(mariadb --no-defaults --user=root --socket="$DIR/database.sock")
+    [ -d "$DIR/database/mysql" ] || mariadb-install-db --no-defaults --user=root \
+        --auth-root-authentication-method=normal --datadir="$DIR/database" >"$DIR/log/install.log"
+    mariadbd --no-defaults --user=root --datadir="$DIR/database" --socket="$DIR/database.sock" \
+        --pid-file="$DIR/database.pid" --port=27820 --bind-address=127.0.0.1 \
+        --innodb-buffer-pool-size=64M --innodb-lock-wait-timeout=900 \
+        >"$DIR/log/database.log" 2>&1 &
+    until_so 30 "${client[@]}" -e 'SELECT 1'
+    "${client[@]}" -e "CREATE DATABASE IF NOT EXISTS slurm;
+        CREATE USER IF NOT EXISTS slurm@'127.0.0.1' IDENTIFIED BY 'slurm';
+        GRANT ALL ON slurm.* TO slurm@'127.0.0.1'"
+    SLURM_CONF=$DIR/slurm.conf slurmdbd
+    until_so 30 sacctmgr --noheader show cluster
+    sacctmgr --immediate add cluster isoflop >/dev/null
+}
+
+# until_so SECONDS COMMAND...: wait until a command succeeds.
+until_so() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $end ] || { echo "no answer: $*; see $DIR/log" >&2; exit 1; }
+        sleep 0.5
+    done
 }
 
 start() {
     configure
     munged --force --key-file="$DIR/munge/key" --socket="$DIR/munge/socket" \
         --pid-file="$DIR/munge/pid" --log-file="$DIR/log/munged.log" --seed-file="$DIR/munge/seed"
+    start_accounting
     slurmctld -c
     for node in "${NODES[@]}"; do start_node "$node"; done
     for _ in $(seq 60); do
@@ -116,11 +170,11 @@ descendants() {
 
 stop() {
     scancel --user="$(id -un)" 2>/dev/null || true
-    for pidfile in "$DIR"/slurmd.*.pid "$DIR/slurmctld.pid" "$DIR/munge/pid"; do
+    for pidfile in "$DIR"/slurmd.*.pid "$DIR"/{slurmctld.,slurmdbd.,database.,munge/}pid; do
         [ -f "$pidfile" ] && kill "$(cat "$pidfile")" 2>/dev/null || true
     done
     for _ in $(seq 20); do
-        ls "$DIR"/slurm*.pid >/dev/null 2>&1 || break
+        ls "$DIR"/slurm*.pid "$DIR"/database.pid 2>/dev/null | grep -q . || break
         sleep 0.5
     done
     rm -rf "$DIR"

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from sweeps.queue import read_queue
+from sweeps.slurm_jobs import submissions
 from sweeps.status import SweepState, read_sweep
 from sweeps.store import run_dirs
 from train.atomic import read_jsonl
@@ -209,6 +211,27 @@ def test_a_time_limit_saves_requeues_and_continues_until_there_have_been_enough(
     assert limit.stdout.strip() == "20:00"
     sweeps(tmp_path, "action=cancel")
     wait_until(tmp_path, lambda s: s.counts.get("preempted") == 1)
+
+
+def test_runs_killed_for_their_memory_are_told_by_the_accounting_and_retried_with_more(
+    tmp_path, expected
+):
+    """slurmstepd kills them without a word to the run, and squeue has forgotten them by then."""
+    cells = (*SWEEP, "sweep.grids.grid.d_models=[8]")
+    sweeps(tmp_path, *cells, *SLURM, "launcher.mem_gb=0.3")
+    array = str(submissions(tmp_path)[0]["job"])
+    end = time.monotonic() + 300
+    while (queue := read_queue()) is None or any(queue.knows(f"{array}_{i}") for i in (0, 1)):
+        assert time.monotonic() < end, f"squeue still has the jobs\n{logs(tmp_path)}"
+        time.sleep(1)
+    told = json.loads(sweeps(tmp_path, "action=status", "format=json").splitlines()[-1])
+    assert [run["status"] for run in told["runs"]] == ["oom", "oom"], told
+    assert all("is failed (exit code" in run["note"] for run in told["runs"])
+    assert all("xceeded" in run["note"] for run in told["runs"])
+    more = ("launcher.mem_gb=0.3", "scale_memory=7")
+    sweeps(tmp_path, *cells, "action=retry", "only=oom", *SLURM, *more)
+    wait_until(tmp_path, all_done)
+    assert losses(tmp_path) == {run_id: expected[run_id] for run_id in losses(tmp_path)}
 
 
 def test_one_run_over_two_nodes_is_requeued_and_gets_the_loss_of_one_process(tmp_path, expected):

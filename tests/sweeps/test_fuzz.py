@@ -14,7 +14,7 @@ from sweeps.grid import expand
 from sweeps.launchers import LauncherSpec
 from sweeps.merge import merged
 from sweeps.queue import parse_queue
-from sweeps.slurm import SlurmJobs, submissions
+from sweeps.slurm_jobs import SlurmJobs, submissions
 from sweeps.spec import Bounds, GridSpec, SweepSpec
 from sweeps.state import read_state
 from sweeps.status import read_sweep, status_json

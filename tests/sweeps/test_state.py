@@ -9,7 +9,7 @@ import pytest
 from sweep_fixtures import finish, make_sweep
 
 from sweeps.queue import parse_queue
-from sweeps.slurm import SlurmJobs
+from sweeps.slurm_jobs import SlurmJobs
 from sweeps.state import read_state
 from train.claim import Holder, claim
 from train.record import append_status, read_job

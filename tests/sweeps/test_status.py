@@ -2,10 +2,12 @@
 
 import json
 from io import StringIO
+from itertools import islice
 
 from rich.console import Console
 from sweep_fixtures import grid, make_sweep
 
+from sweeps import status
 from sweeps.plan import duration
 from sweeps.status import read_sweep, show_status, status_json, status_table
 from train.claim import claim
@@ -55,6 +57,17 @@ def test_watching_ends_when_all_is_done(tmp_path, capsys):
     make_sweep(tmp_path, n_done=4)
     show_status(tmp_path, Console(), as_json=True, watch=True)
     assert json.loads(capsys.readouterr().out)["n_done"] == 4
+
+
+def test_watching_asks_the_batch_system_less_often_than_it_looks(tmp_path, monkeypatch):
+    make_sweep(tmp_path, n_done=1)
+    clock = [0.0]
+    monkeypatch.setattr(status.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(status.time, "sleep", lambda seconds: clock.append(clock.pop() + seconds))
+    asked: list[float] = []
+    looks = status._states(tmp_path, watch=True, jobs=lambda: asked.append(clock[0]))
+    assert len(list(islice(looks, 16))) == 16
+    assert asked == [0.0, 20.0]
 
 
 def test_duration_is_said_as_people_say_it():
