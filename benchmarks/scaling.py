@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +24,15 @@ from analysis.surface import Surface
 from benchmarks.figures import Figure, parse, report
 from benchmarks.sweeps import cpu_seconds, timed
 
-SIZES = (10, 100, 300, 1_000, 3_000, 10_000)
+SIZES = (10, 100, 1_000, 3_000, 10_000)
 LINEAR = 1.15
 """Greatest slope that passes for linear. Sorting alone has 1.1 at 10,000; what looks at every pair
 of runs has 2."""
 
+ROUNDS = {"launch": 2, "plan": 5, "status": 9, "collect": 3, "fit": 5}
+"""How often each is timed: what a command adds to its start-up can be less than that scatters."""
+
+MEMORY = Path("/dev/shm")
 LONGEST_COLLECT = 10.0
 TRUTH = Surface(E=1.8, A=480.0, B=2100.0, alpha=0.35, beta=0.37)
 
@@ -36,33 +41,32 @@ Times = dict[str, dict[int, float]]
 
 
 def fit_seconds(n_runs: int) -> float:
-    """Least of three times of an approach-3 fit to simulated losses."""
+    """Seconds of an approach-3 fit to simulated losses."""
     rng = np.random.default_rng(0)
     n_params, n_tokens = np.exp(rng.uniform(math.log(1e6), math.log(1e10), (2, n_runs)))
     loss = np.asarray(TRUTH.loss(n_params, n_tokens)) * np.exp(rng.normal(0, 0.005, n_runs))
-    seconds = []
-    for _ in range(3):
-        started = time.perf_counter()
-        fit_parametric(n_params, n_tokens, loss)
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)
+    started = time.process_time()
+    fit_parametric(n_params, n_tokens, loss)
+    return time.process_time() - started
 
 
 def simulated(sizes: list[int]) -> Times:
-    """Seconds of commands that only read and write; the least of three, or of two."""
-    seconds: Times = defaultdict(dict)
+    """Seconds of what only reads, writes and fits, the least of several rounds.
+
+    A round times every size in turn, so that a machine that changes its speed changes it for all.
+    Files lie in memory where that can be had: what a disk's file system spends on the files of
+    10,000 runs was 14 to 31 s in four tries, where memory takes 1 s, and is not our work.
+    """
+    seconds: Times = {name: dict.fromkeys(sizes, math.inf) for name in ROUNDS}
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as directory:
+        for name, n_rounds in ROUNDS.items():
+            for k, size in product(range(n_rounds), sizes):
+                root = Path(directory) / f"{size}-{k if name == 'launch' else 0}"
+                took = fit_seconds(size) if name == "fit" else timed(root, name, size)[1]
+                seconds[name][size] = min(seconds[name][size], took)
+    seconds["simulate"] = seconds.pop("launch")
     for size in sizes:
-        with tempfile.TemporaryDirectory() as directory:
-            root = Path(directory) / "large"
-            found = {"simulate": timed(root, "launch", size)[1]}
-            with tempfile.TemporaryDirectory() as other:
-                again = timed(Path(other) / "large", "launch", size)[1]
-            found["simulate"] = min(found["simulate"], again)
-            for action in ("plan", "status", "collect"):
-                found[action] = min(timed(root, action, size)[1] for _ in range(3))
-            n_made = sum(1 for _ in root.rglob("record.json"))
-        found["fit"] = fit_seconds(n_made)
-        _note(seconds, n_made, found)
+        _note(size, {name: by[size] for name, by in seconds.items()})
     return seconds
 
 
@@ -78,7 +82,9 @@ def trained(sizes: list[int]) -> Times:
             asked = ["n_items=4", "n_seen=2", "n_by_length=2"]
             evaluate = ["eval", f"sweep={root}", "task=addition", *asked]
             found = {"launch": cpu_seconds(launch), "eval": cpu_seconds(evaluate)}
-        _note(seconds, size, found)
+        for name, value in found.items():
+            seconds[name][size] = value
+        _note(size, found)
     return seconds
 
 
@@ -91,9 +97,7 @@ def _smallest(root: Path, n_runs: int) -> list[str]:
     ]
 
 
-def _note(seconds: Times, n_runs: int, found: dict[str, float]) -> None:
-    for name, value in found.items():
-        seconds[name][n_runs] = value
+def _note(n_runs: int, found: dict[str, float]) -> None:
     line = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
     print(f"{n_runs} runs: {line} s", file=sys.stderr, flush=True)
 
