@@ -25,6 +25,7 @@ from benchmarks.figures import Figure, parse, report
 from benchmarks.sweeps import cpu_seconds, timed
 
 SIZES = (10, 100, 1_000, 3_000, 10_000)
+TRAINED = (10, 300, 1_000, 3_000, 10_000)
 LINEAR = 1.15
 """Greatest slope that passes for linear. Sorting alone has 1.1 at 10,000; what looks at every pair
 of runs has 2."""
@@ -153,10 +154,8 @@ def figures_of(seconds: Times) -> list[Figure]:
         limit = LONGEST_COLLECT if name == "collect" and largest >= 10_000 else None
         figures.append(Figure(f"{name}, {largest:,} runs", by[largest], "s", at_most=limit))
         slope = growth(by) if len(by) > 2 else None
-        if slope is None:
-            figures.append(Figure(f"growth of {name}", None, note="lost in the start-up"))
-        else:
-            figures.append(Figure(f"growth of {name}", slope, "", at_most=LINEAR))
+        note = "" if slope is not None else "lost in the start-up"
+        figures.append(Figure(f"growth of {name}", slope, "", at_most=LINEAR, note=note))
     return figures
 
 
@@ -164,7 +163,7 @@ def main(arguments: list[str]) -> int:
     settings = parse(arguments, __doc__, ("most", "trained", "figure"))
     most, most_trained = int(settings.get("most", 10_000)), int(settings.get("trained", 1_000))
     seconds = simulated([size for size in SIZES if size <= most])
-    seconds |= trained([size for size in SIZES if size <= most_trained])
+    seconds |= trained([size for size in TRAINED if size <= most_trained])
     if "figure" in settings:
         draw(seconds, Path(settings["figure"]))
     return report(figures_of(seconds), settings)
