@@ -22,7 +22,7 @@ from benchmarks.figures import Figure, machine, parse, read, table
 SHORT = {
     "train_step": ["starts=3", "rounds=5", "seconds=0.4"],
     "startup": [],
-    "sweep": ["scale=0.5"],
+    "sweep": ["grid=demo", "serial=2"],
     "evaluation": ["n_items=20000"],
     "fits": ["stride=450"],
     "scaling": [],
