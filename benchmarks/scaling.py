@@ -10,6 +10,7 @@ seconds of the smallest. One is linear.
 """
 
 import math
+import shutil
 import sys
 import tempfile
 import time
@@ -32,7 +33,9 @@ of runs has 2."""
 ROUNDS = {"launch": 2, "plan": 5, "status": 9, "collect": 3, "fit": 5}
 """How often each is timed: what a command adds to its start-up can be less than that scatters."""
 
-MEMORY = Path("/dev/shm")
+MEMORY, ROOM = Path("/dev/shm"), 2**30
+"""Where files can lie in memory, and the free bytes that the largest sweeps need there."""
+
 LONGEST_COLLECT = 10.0
 TRUTH = Surface(E=1.8, A=480.0, B=2100.0, alpha=0.35, beta=0.37)
 
@@ -58,7 +61,8 @@ def simulated(sizes: list[int]) -> Times:
     10,000 runs was 14 to 31 s in four tries, where memory takes 1 s, and is not our work.
     """
     seconds: Times = {name: dict.fromkeys(sizes, math.inf) for name in ROUNDS}
-    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as directory:
+    in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
+    with tempfile.TemporaryDirectory(dir=MEMORY if in_memory else None) as directory:
         for name, n_rounds in ROUNDS.items():
             for k, size in product(range(n_rounds), sizes):
                 root = Path(directory) / f"{size}-{k if name == 'launch' else 0}"

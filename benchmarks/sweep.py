@@ -69,11 +69,13 @@ def train_serially(run_dirs: list[Path], scratch: Path) -> float:
 def main(arguments: list[str]) -> int:
     settings = parse(arguments, __doc__, ("grid", "scale", "serial"))
     grid = grid_of(settings.get("grid", "small"), float(settings.get("scale", 1)))
+    asked = settings.get("serial", "4")
+    if asked != "all" and not (asked.isdecimal() and int(asked)):
+        sys.exit(f"serial={asked} is neither a number of runs nor all")
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch) / "sweep"
         wall, loops = train_sweep(root, workers, grid)
-        asked = settings.get("serial", "4")
         n_serial = len(loops) if asked == "all" else min(int(asked), len(loops))
         chosen = sorted(loops, key=lambda run: loops[run])[:: len(loops) // n_serial][:n_serial]
         again = Path(scratch) / "serial"
