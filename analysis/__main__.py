@@ -7,23 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from analysis import comparison_report
-from analysis.allocation import Advice, allocate
 from analysis.config import AnalysisConfig
-from analysis.contents import Material, parts
-from analysis.emergence_scores import is_score_table, report_scores
-from analysis.publish import write_report
-from analysis.report import Report
-from analysis.results import fits_json, plain, standard_errors
-from analysis.runbook import run_book
-from analysis.sources import read_file, read_sweeps
-from analysis.study import Study, run_study
-from analysis.summary import caveats, decision, facts, provenance
-from analysis.table import LossTable, select
-from analysis.validation_data import to_fit
-from analysis.wandb_report import mirror
-from train.atomic import write_json
-from train.schema import front_door
+from analysis.data.loss_table import LossTable, select
+from analysis.data.readers import read_file, read_sweeps
+from analysis.report.report import Report
+from analysis.report.run_table import run_book
+from analysis.report.wandb import mirror
+from analysis.report.write import write_report
+from analysis.sections import comparison as comparison_report
+from analysis.sections.contents import Material, parts
+from analysis.sections.score_table import is_score_table, report_scores
+from analysis.sections.summary import caveats, decision, facts, provenance
+from analysis.studies.allocation import Advice, allocate
+from analysis.studies.fits_json import fits_json, plain, standard_errors
+from analysis.studies.study import Study, run_study
+from analysis.studies.validation_runs import to_fit
+from train.config.cli import front_door
+from train.rundir.atomic import write_json
 
 DESCRIPTION = "Fit scaling laws to the runs of a sweep, or of any table, and write one report."
 
@@ -103,7 +103,7 @@ def read(config: AnalysisConfig) -> LossTable:
     assert config.table.path is not None  # AnalysisConfig holds exactly one of the two
     path, columns = config.table.path, config.table.columns
     if path.startswith("wandb:"):
-        from analysis.wandb_source import read_wandb
+        from analysis.data.wandb_reader import read_wandb
 
         project = path.removeprefix("wandb:")
         return read_wandb(project, columns, config.table.filters, Path(config.table.cache))

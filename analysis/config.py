@@ -5,10 +5,10 @@ conf/fit/.
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis.counting import COUNTINGS
-from analysis.valley_shape import CURVES
-from train.job import TrackerSpec
-from train.spec import SpecError, one_of, require
+from analysis.data.counting import COUNTINGS
+from analysis.fits.isoflop_shapes import CURVES
+from train.config.run_config import TrackerSpec
+from train.config.spec import SpecError, one_of, require
 
 
 @dataclass(frozen=True)

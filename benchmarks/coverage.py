@@ -12,23 +12,23 @@ from collections import defaultdict
 
 import numpy as np
 
-from analysis.bootstrap import percentile_interval, resample_counts, stratified_counts
-from analysis.counting import Counted
-from analysis.envelope import Curves, fit_envelope
-from analysis.intervals import (
+from analysis.data.counting import Counted
+from analysis.fits.envelope import Curves, fit_envelope
+from analysis.fits.isoflop import fit_isoflop
+from analysis.fits.isoflop_shapes import minima
+from analysis.fits.kaplan import KaplanJoint, fit_frontier, fit_joint
+from analysis.fits.min_loss import envelope_loss_law, isoflop_loss_draws, isoflop_loss_law
+from analysis.fits.min_loss_law import LossLaw, refit_loss_law
+from analysis.fits.parametric.fit import fit_parametric, refit
+from analysis.fits.parametric.profile_likelihood import profile
+from analysis.fits.surface import SIX_ND, FitError, Surface
+from analysis.stats.resampling import percentile_interval, resample_counts, stratified_counts
+from analysis.studies.bootstrap import (
     envelope_draws,
     exponent_intervals,
     kaplan_draws,
     kaplan_intervals,
 )
-from analysis.isoflop import fit_isoflop
-from analysis.kaplan import KaplanJoint, fit_frontier, fit_joint
-from analysis.least_loss import envelope_loss_law, isoflop_loss_draws, isoflop_loss_law
-from analysis.losslaw import LossLaw, refit_loss_law
-from analysis.parametric import fit_parametric, refit
-from analysis.profile import profile
-from analysis.surface import SIX_ND, FitError, Surface
-from analysis.valley_shape import minima
 from benchmarks.designs import DESIGNS
 
 N_RESAMPLES = 400

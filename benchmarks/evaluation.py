@@ -24,11 +24,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.figures import Figure, parse, report
-from eval.answer import Settings, answer_items
-from eval.checkpoint import load_checkpoint
-from eval.exam import HELDOUT_SEED
-from eval.metrics import Outcome
-from eval.tasks import TaskSpec, alphabet, heldout_items
+from eval.lm.load import load_checkpoint
+from eval.lm.responses import Settings, answer_items
+from eval.metrics.per_item import Outcome
+from eval.tasks.eval_set import HELDOUT_SEED
+from eval.tasks.generated import TaskSpec, alphabet, heldout_items
 
 SPEC = TaskSpec(task="addition", digits=3, format="reversed")
 LARGEST_LOGPROB_GAP = 1e-4
@@ -60,8 +60,8 @@ def make_checkpoint(directory: Path) -> Path:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from train.spec import TokenizerSpec
-    from train.tokenizer import build_codec, save_tokenizer
+    from train.config.spec import TokenizerSpec
+    from train.data.tokenizer import build_codec, save_tokenizer
 
     codec = build_codec(TokenizerSpec(kind="characters", alphabet=alphabet(SPEC)), lambda: iter(()))
     torch.manual_seed(0)

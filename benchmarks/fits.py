@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.bootstrap import resample_counts
-from analysis.literature import fit_lbfgs, starting_grid
-from analysis.parametric import fit_parametric, pose, refit
-from analysis.surface import SIX_ND
+from analysis.fits.parametric.fit import fit_parametric, pose, refit
+from analysis.fits.parametric.lbfgs import fit_lbfgs, starting_grid
+from analysis.fits.surface import SIX_ND
+from analysis.stats.resampling import resample_counts
 from benchmarks.figures import Figure, parse, report
 
 ROWS = Path(__file__).parent.parent / "analysis" / "published" / "hoffmann2022_figure4.csv"

@@ -19,12 +19,12 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.figures import Figure, parse, report
-from train.flops import count_params, flops_per_token
-from train.model import SummedLoss, build_model
-from train.optim import build_optimizer
-from train.peaks import PEAK_BF16_FLOPS
-from train.shapes import complete_shape
-from train.spec import ModelSpec, OptimSpec
+from train.config.flops import count_params, flops_per_token
+from train.config.gpu_peaks import PEAK_BF16_FLOPS
+from train.config.shapes import complete_shape
+from train.config.spec import ModelSpec, OptimSpec
+from train.model.build import SummedLoss, build_model
+from train.model.optimizer import build_optimizer
 
 NO_GPU = 2
 WIDTHS = (512, 768, 1024, 1536, 2048)

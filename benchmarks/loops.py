@@ -14,13 +14,13 @@ from typing import Any
 import torch
 
 from benchmarks.metronome import beat_every
-from train.data import Dataset, describe
-from train.job import RunJob, RuntimeSpec
-from train.model import SummedLoss, build_model
-from train.record import write_job
-from train.resolve import resolve
+from train.config.resolve import resolve
+from train.config.run_config import RunJob, RuntimeSpec
+from train.config.spec import DataSpec, HorizonSpec, ModelSpec, OptimSpec, RunSpec, SourceSpec
+from train.data.dataset import Dataset, describe
+from train.model.build import SummedLoss, build_model
 from train.run import train_run
-from train.spec import DataSpec, HorizonSpec, ModelSpec, OptimSpec, RunSpec, SourceSpec
+from train.rundir.record import write_job
 
 ENDLESS = 10**6
 """Steps of a run that is ended from outside."""

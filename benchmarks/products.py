@@ -3,7 +3,7 @@
     python -m benchmarks.products
 
 Forward and gradient of inputs are alike; the gradient of weights has factors to turn. The table is
-where train/linear.py takes its sizes from.
+where train/model/linear.py takes its sizes from.
 """
 
 import statistics
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.figures import Figure, parse, report
-from train.linear import ONEDNN, _onednn
+from train.model.linear import ONEDNN, _onednn
 
 SHAPES = [(rows, d, d) for rows in (512, 2048) for d in (16, 32, 64, 128, 256)]
 SHAPES += [(2048, 128, 344), (2048, 256, 680), (512, 16, 257), (2048, 128, 512)]

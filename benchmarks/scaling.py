@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.parametric import fit_parametric
-from analysis.surface import Surface
+from analysis.fits.parametric.fit import fit_parametric
+from analysis.fits.surface import Surface
 from benchmarks.figures import Figure, parse, report
 from benchmarks.sweeps import cpu_seconds, timed
 

@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.func import grad, vmap
 
 from benchmarks.figures import Figure, parse, report
-from train.decoder import _rotation
-from train.model import SummedLoss, build_model
-from train.shapes import complete_shape
-from train.spec import ModelSpec, known
+from train.config.shapes import complete_shape
+from train.config.spec import ModelSpec, known
+from train.model.build import SummedLoss, build_model
+from train.model.forward import _rotation
 
 CASES = ((8, 4, 128, 257), (16, 4, 128, 257), (32, 4, 128, 257), (16, 2, 128, 257), (8, 64, 12, 20))
 """(d_model, rows, context, vocabulary) as in the demo's two sweeps."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from unittest import mock
 
 from benchmarks.figures import Figure, parse, report
-from train.record import write_job
+from train.rundir.record import write_job
 
 PLAN = [sys.executable, "-m", "sweeps", "preset=demo", "action=plan"]
 LONGEST_PLAN = 2.0
@@ -47,7 +47,7 @@ def setup_milliseconds() -> tuple[list[float], list[float]]:
     """Milliseconds before the first forward pass and after the last step, of warm runs."""
     from torch.optim.optimizer import register_optimizer_step_post_hook
 
-    from train.model import SummedLoss
+    from train.model.build import SummedLoss
     from train.run import train_run
 
     steps: list[float] = []
@@ -98,10 +98,10 @@ def compiled_seconds() -> list[float]:
 
 
 def _job(seed: int, compile: str = "off"):
-    from train.data import describe
-    from train.job import RunJob, RuntimeSpec
-    from train.resolve import resolve
-    from train.spec import DataSpec, HorizonSpec, ModelSpec, OptimSpec, RunSpec, SourceSpec
+    from train.config.resolve import resolve
+    from train.config.run_config import RunJob, RuntimeSpec
+    from train.config.spec import DataSpec, HorizonSpec, ModelSpec, OptimSpec, RunSpec, SourceSpec
+    from train.data.dataset import describe
 
     data = DataSpec(parts={"stdlib": SourceSpec("stdlib")}, val_tokens=1024)
     spec = RunSpec(

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from benchmarks.figures import Figure, parse, report
-from train.record import read_record
+from train.rundir.record import read_record
 
 BUDGETS = (3e10, 1e11, 3e11)
 WIDTHS = (8, 12, 16, 24, 32, 48)

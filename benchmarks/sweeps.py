@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from sweeps.store import SweepPaths
+from sweeps.directory.layout import SweepPaths
 
 N_RUNS, N_POINTS = 10_000, 50
 OTHERS = ("plan", "status", "collect")

@@ -24,8 +24,8 @@ from typing import Any
 
 from benchmarks.figures import Figure, parse, report
 from benchmarks.metronome import Contender
-from train.precision import realised_precision
-from train.shapes import d_ff_for
+from train.config.precision import realised_precision
+from train.config.shapes import d_ff_for
 
 SHAPE = {"seq_len": 256, "rows": 8, "vocab": 512, "layers": 4, "heads": 4}
 OVER_OTHERS = 1.1

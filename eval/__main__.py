@@ -10,14 +10,14 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from eval.answer import Settings
-from eval.exam import Exam, companion, generated_exam, spec_from_options
-from eval.files import file_exam
-from eval.run import Advance, Target, examine, rescore, run_targets
-from eval.tasks import TaskError, TaskSpec
-from train.record import read_job, read_record
-from train.schema import front_door
-from train.spec import IsoflopError
+from eval.evaluate import Advance, Target, examine, rescore, run_targets
+from eval.lm.responses import Settings
+from eval.tasks.eval_set import Exam, companion, generated_exam, spec_from_options
+from eval.tasks.generated import TaskError, TaskSpec
+from eval.tasks.json_tasks import file_exam
+from train.config.cli import front_door
+from train.config.spec import IsoflopError
+from train.rundir.record import read_job, read_record
 
 
 @dataclass(frozen=True)

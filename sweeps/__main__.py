@@ -5,8 +5,8 @@ import sys
 
 from rich.console import Console
 
-from sweeps.config import SweepConfig
-from train.schema import config_as_yaml, config_text, front_door
+from sweeps.spec.config import SweepConfig
+from train.config.cli import config_as_yaml, config_text, front_door
 
 FAILED_EXIT = 1
 
@@ -16,7 +16,7 @@ def main(config: SweepConfig, overrides: list[str]) -> int:
     console = Console(width=None if sys.stdout.isatty() else 140, soft_wrap=False)
     config = config.settled()
     if config.validates and config.action in ("plan", "launch"):
-        from sweeps.validate import from_fit
+        from sweeps.design.validate import from_fit
 
         settled = from_fit(config, overrides, console)
         if settled is None:
@@ -27,7 +27,7 @@ def main(config: SweepConfig, overrides: list[str]) -> int:
 
 def plan(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Print the cost table and launch nothing."""
-    from sweeps.plan import make_plan, plan_json, print_plan
+    from sweeps.plan.plan import make_plan, plan_json, print_plan
 
     made = make_plan(config)
     if config.format == "json":
@@ -39,9 +39,9 @@ def plan(config: SweepConfig, overrides: list[str], console: Console) -> int:
 
 def launch(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Write the plan, train what is not done, gather the results."""
-    from sweeps.launch import tasks_of, write_sweep
-    from sweeps.plan import make_plan
-    from sweeps.simulate import require_trained
+    from sweeps.launch.launch import tasks_of, write_sweep
+    from sweeps.plan.plan import make_plan
+    from sweeps.simulate.simulate import require_trained
 
     if config.launcher.kind == "simulate":
         return simulate(config, overrides, console)
@@ -66,8 +66,8 @@ def launch(config: SweepConfig, overrides: list[str], console: Console) -> int:
 
 def simulate(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Draw what is not there yet from a loss surface instead of training it, and gather."""
-    from sweeps.plan import make_plan
-    from sweeps.simulate import simulate as draw
+    from sweeps.plan.plan import make_plan
+    from sweeps.simulate.simulate import simulate as draw
 
     made = make_plan(config)
     composed = config_as_yaml(config) if config.validates else config_text("sweep", overrides)
@@ -83,11 +83,11 @@ def simulate(config: SweepConfig, overrides: list[str], console: Console) -> int
 
 def retry(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Train again what went wrong, chosen by status."""
-    from sweeps.manage import clear_the_way, retry_tasks, to_retry
-    from sweeps.simulate import require_trained
-    from sweeps.slurm_jobs import jobs_of
-    from sweeps.status import predictions
-    from sweeps.store import run_dirs
+    from sweeps.directory.layout import run_dirs
+    from sweeps.manage.manage import clear_the_way, retry_tasks, to_retry
+    from sweeps.manage.status import predictions
+    from sweeps.simulate.simulate import require_trained
+    from sweeps.slurm.submissions import jobs_of
 
     require_trained(config.root)
 
@@ -103,7 +103,7 @@ def retry(config: SweepConfig, overrides: list[str], console: Console) -> int:
 
 def show_scripts(config: SweepConfig, tasks: list, console: Console) -> int:
     """Print the sbatch scripts of a launch; nothing is written or submitted."""
-    from sweeps.slurm import scripts
+    from sweeps.slurm.submit import scripts
 
     scales = config.scale_time, config.scale_memory
     made = scripts(tasks, config.launcher, config.root, config.sweep.name, *scales)
@@ -115,7 +115,7 @@ def show_scripts(config: SweepConfig, tasks: list, console: Console) -> int:
 
 def submit(config: SweepConfig, tasks: list, console: Console) -> int:
     """Hand tasks to Slurm, print how to watch them, and return at once."""
-    from sweeps.slurm import submit as submit_arrays
+    from sweeps.slurm.submit import submit as submit_arrays
 
     root = config.root
     arrays, n_queued = submit_arrays(
@@ -138,7 +138,7 @@ def submit(config: SweepConfig, tasks: list, console: Console) -> int:
 
 def _train(config: SweepConfig, tasks: list, n_runs: int, run_dirs: list, console: Console) -> int:
     """Launch tasks, collect, list the failures; returns the exit status."""
-    from sweeps.launch import INTERRUPTED_EXIT, failures, print_failures, train_here
+    from sweeps.launch.launch import INTERRUPTED_EXIT, failures, print_failures, train_here
 
     if config.launcher.kind == "slurm" and tasks:
         return submit(config, tasks, console)
@@ -154,8 +154,8 @@ def _train(config: SweepConfig, tasks: list, n_runs: int, run_dirs: list, consol
 
 def status(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Show the standing of every run."""
-    from sweeps.slurm_jobs import jobs_of
-    from sweeps.status import show_status
+    from sweeps.manage.status import show_status
+    from sweeps.slurm.submissions import jobs_of
 
     show_status(
         config.root, console, config.format == "json", config.watch, lambda: jobs_of(config.root)
@@ -165,7 +165,7 @@ def status(config: SweepConfig, overrides: list[str], console: Console) -> int:
 
 def collect(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Rebuild the tables from the run directories and print where they are."""
-    from sweeps.collect import collect as gather
+    from sweeps.manage.collect import collect as gather
 
     collected = gather(config.root)
     for problem in collected.problems:
@@ -179,8 +179,8 @@ def collect(config: SweepConfig, overrides: list[str], console: Console) -> int:
 
 def cancel(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Ask whatever trains the sweep to save and stop."""
-    from sweeps.manage import cancel_local
-    from sweeps.slurm import cancel as cancel_jobs
+    from sweeps.manage.manage import cancel_local
+    from sweeps.slurm.submit import cancel as cancel_jobs
 
     done = cancel_local(config.root)
     done.lines += [f"cancelled Slurm array {job}" for job in cancel_jobs(config.root)]
@@ -189,21 +189,21 @@ def cancel(config: SweepConfig, overrides: list[str], console: Console) -> int:
 
 def clean(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Delete what `only` names."""
-    from sweeps.manage import clean as delete
+    from sweeps.manage.manage import clean as delete
 
     return _say(delete(config.root, config.only_names), "nothing to delete", console)
 
 
 def sync(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Upload offline W&B runs."""
-    from sweeps.manage import sync as upload
+    from sweeps.manage.manage import sync as upload
 
     return _say(upload(config.root), "no offline W&B runs", console)
 
 
 def design(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Search the grid of a given total cost that tells the exponents best."""
-    from sweeps.design_table import design as search
+    from sweeps.design.design_table import design as search
 
     search(config, console)
     return 0
@@ -211,7 +211,7 @@ def design(config: SweepConfig, overrides: list[str], console: Console) -> int:
 
 def propose(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Say what to run next after a fit, as a sweep that can be launched."""
-    from sweeps.propose import next_runs
+    from sweeps.design.propose import next_runs
 
     next_runs(config, console)
     return 0

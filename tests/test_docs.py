@@ -19,12 +19,12 @@ from analysis.__main__ import rewritten
 from analysis.config import AnalysisConfig
 from eval.__main__ import EvalConfig
 from sweeps.__main__ import quoted
-from sweeps.config import SweepConfig
-from sweeps.plan import make_plan
-from sweeps.preset import preset_text
+from sweeps.plan.plan import make_plan
+from sweeps.spec.config import SweepConfig
+from sweeps.spec.preset import preset_text
 from train.__main__ import TrainConfig
-from train.resolve import DataFacts
-from train.schema import expand_sweep, load_config
+from train.config.cli import expand_sweep, load_config
+from train.config.resolve import DataFacts
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -106,7 +106,7 @@ def no_data(monkeypatch):
     def facts(data, seq_len):
         return DataFacts(FACTS.fingerprint, 257, dict.fromkeys(data.parts, 10**14))
 
-    monkeypatch.setattr("sweeps.facts.describe", facts)
+    monkeypatch.setattr("sweeps.plan.data_info.describe", facts)
 
 
 def make_targets() -> set[str]:
@@ -209,7 +209,7 @@ def test_commands_are_found_with_their_marks(tmp_path, text, n_found, marked):
 
 
 def test_a_command_with_an_unknown_key_or_target_is_noticed():
-    from train.schema import UsageError
+    from train.config.cli import UsageError
 
     with pytest.raises(UsageError):
         check(shlex.split("python -m sweeps phlogiston=1"))

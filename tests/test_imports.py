@@ -29,8 +29,10 @@ PURE = {
 IMPURE_IMPORTS = {"torch", "hydra", "omegaconf", "wandb", "pandas", "logging", "os", "time", "io"}
 IMPURE_NAMES = {"open", "print", "input", "Path"}
 
-LEAVES_FOR_TRAINING_DATA = {"eval.tasks", "eval.formats"}
-"""Pure modules from which train's arithmetic source generates text; they import train.spec."""
+LEAVES_FOR_TRAINING_DATA = {"eval.tasks.generated", "eval.tasks.prompt_formats"}
+"""Pure modules from which train's arithmetic source generates text; they import
+train.config.spec.
+"""
 
 
 def modules() -> list[Path]:
@@ -61,7 +63,7 @@ def allowed(importer: str, target: str) -> bool:
     package, target_package = importer.split(".")[0], target.split(".")[0]
     if package == target_package:
         return True
-    if importer.endswith(".__main__") and target == "train.schema":
+    if importer.endswith(".__main__") and target == "train.config.cli":
         return True
     if package == "train":
         return target in LEAVES_FOR_TRAINING_DATA
@@ -69,8 +71,8 @@ def allowed(importer: str, target: str) -> bool:
         return target_package == "train"
     if package == "analysis":
         return target in {
-            "train.spec", "train.job", "train.atomic", "train.record", "train.track",
-            "eval.metrics",
+            "train.config.spec", "train.config.run_config", "train.rundir.atomic",
+            "train.rundir.record", "train.engine.trackers", "eval.metrics.per_item",
         }  # fmt: skip
     pure_analysis = {f"analysis.{name}" for name in PURE["analysis"]}
     return target_package in ("train", "eval") or target in pure_analysis

@@ -4,12 +4,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from train.job import RunJob, RuntimeSpec, TrackerSpec
-from train.precision import realised_precision
-from train.record import RunPaths, read_record, write_job
-from train.resolve import resolve
-from train.schema import front_door
-from train.spec import (
+from train.config.cli import front_door
+from train.config.precision import realised_precision
+from train.config.resolve import resolve
+from train.config.run_config import RunJob, RuntimeSpec, TrackerSpec
+from train.config.spec import (
     DataSpec,
     HorizonSpec,
     IsoflopError,
@@ -18,6 +17,7 @@ from train.spec import (
     RunSpec,
     ScheduleSpec,
 )
+from train.rundir.record import RunPaths, read_record, write_job
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def job_of(config: TrainConfig) -> RunJob:
 
     Raises:  IsoflopError: anything about the spec or its data that can't work.
     """
-    from train.data import describe
+    from train.data.dataset import describe
 
     requested = RunSpec(
         data=config.data,

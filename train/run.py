@@ -23,24 +23,24 @@ from typing import Any, NoReturn
 import torch
 from accelerate import Accelerator
 
-from train import checkpoint, device
-from train.allocator import freed_memory_kept
-from train.atomic import write_atomic, write_json
-from train.claim import Claimed, claim
-from train.compiling import compiled, compiles, discard_damaged_kernel
-from train.data import Dataset
-from train.device import make_accelerator
-from train.flops import flops_per_token
-from train.job import RunJob
-from train.loop import Outcome, train
-from train.model import SummedLoss, build_model
-from train.optim import build_optimizer, transfer_initial_weights
-from train.record import RunPaths, append_status, read_job, read_record
-from train.spec import IsoflopError, known
-from train.stopping import Stopped, answer_at_once, stop_requests
-from train.summary import record_of
-from train.trunks import take_trunk
-from train.writer import RunWriter, follower_hooks
+from train.config.flops import flops_per_token
+from train.config.run_config import RunJob
+from train.config.spec import IsoflopError, known
+from train.data.dataset import Dataset
+from train.engine import checkpoint, device
+from train.engine.branch_states import take_trunk
+from train.engine.build_record import record_of
+from train.engine.compile import compiled, compiles, discard_damaged_kernel
+from train.engine.cpu_allocator import freed_memory_kept
+from train.engine.device import make_accelerator
+from train.engine.loop import Outcome, train
+from train.engine.signals import Stopped, answer_at_once, stop_requests
+from train.engine.writer import RunWriter, follower_hooks
+from train.model.build import SummedLoss, build_model
+from train.model.optimizer import build_optimizer, transfer_initial_weights
+from train.rundir.atomic import write_atomic, write_json
+from train.rundir.lock import Claimed, claim
+from train.rundir.record import RunPaths, append_status, read_job, read_record
 
 PREEMPTED_EXIT = 75
 log = logging.getLogger(__name__)

@@ -1,7 +1,8 @@
 from pathlib import Path
 
 import pytest
-from synthetic_sweep import write_sweep
+
+from tests.support.synthetic_sweep import write_sweep
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,10 @@ import pytest
 
 from analysis.__main__ import analyse, fitted, output_directory, rewritten, run_command
 from analysis.config import AnalysisConfig
-from analysis.results import fits_json
-from analysis.summary import caveats, decision
-from analysis.surface import FitError
-from train.schema import load_config
+from analysis.fits.surface import FitError
+from analysis.sections.summary import caveats, decision
+from analysis.studies.fits_json import fits_json
+from train.config.cli import load_config
 
 ROOT = Path(__file__).parents[2]
 HOFFMANN = "analysis/published/hoffmann2022_figure4.csv"

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.queue import read_queue
-from sweeps.slurm_jobs import submissions
-from sweeps.status import SweepState, read_sweep
-from sweeps.store import run_dirs
-from train.atomic import read_jsonl
-from train.record import read_record
+from sweeps.directory.layout import run_dirs
+from sweeps.manage.status import SweepState, read_sweep
+from sweeps.slurm.squeue import read_queue
+from sweeps.slurm.submissions import submissions
+from train.rundir.atomic import read_jsonl
+from train.rundir.record import read_record
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
 
@@ -261,5 +261,5 @@ def test_dry_run_prints_the_scripts_and_writes_nothing(tmp_path):
     said = sweeps(out, *SWEEP, *SLURM, "launcher.dry_run=true", "launcher.runs_per_job=2")
     assert "#SBATCH --array=0-3%4" in said
     assert "#SBATCH --signal=USR2@120" in said
-    assert "-m sweeps.job" in said
+    assert "-m sweeps.slurm.job_main" in said
     assert not out.exists()

@@ -13,22 +13,22 @@ import time
 from pathlib import Path
 
 import pytest
-from sweep_fixtures import expansion, finish, grid, make_sweep
 from test_pool import WORKER, behave, run_pool, statuses, tasks, wait_for
 
-from sweeps.collect import collect
-from sweeps.config import SweepConfig
-from sweeps.launch import tasks_of, until_done, write_sweep
-from sweeps.plan import Plan
-from sweeps.pool import Pool
-from sweeps.slots import Slot
-from sweeps.spec import SweepSpec
-from sweeps.state import read_state
-from sweeps.status import read_sweep
-from sweeps.store import placed
-from train.claim import claim, holder
-from train.record import append_status, read_job, read_record
-from train.spec import IsoflopError
+from sweeps.directory.layout import placed
+from sweeps.directory.run_state import read_state
+from sweeps.launch.launch import tasks_of, until_done, write_sweep
+from sweeps.launch.pool import Pool
+from sweeps.manage.collect import collect
+from sweeps.manage.status import read_sweep
+from sweeps.plan.machine import Slot
+from sweeps.plan.plan import Plan
+from sweeps.spec.config import SweepConfig
+from sweeps.spec.grids import SweepSpec
+from tests.support.sweep_fixtures import expansion, finish, grid, make_sweep
+from train.config.spec import IsoflopError
+from train.rundir.lock import claim, holder
+from train.rundir.record import append_status, read_job, read_record
 
 
 def plan_in(root):
@@ -93,7 +93,7 @@ def test_launcher_and_worker_killed_together_lose_nothing(tmp_path):
 
 def test_a_launch_takes_over_runs_whose_holder_dies_while_it_waits(tmp_path):
     dirs = make_sweep(tmp_path)
-    code = "import sys,time; from pathlib import Path; from train.claim import claim\n"
+    code = "import sys,time; from pathlib import Path; from train.rundir.lock import claim\n"
     code += "with claim(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     other = subprocess.Popen([sys.executable, "-c", code, str(dirs[0])], stdout=subprocess.PIPE)
     assert other.stdout is not None

@@ -6,23 +6,23 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sweep_fixtures import base, expansion, facts, finish, grid, make_sweep
 
-from sweeps.collect import collect
-from sweeps.config import SweepConfig
-from sweeps.grid import expand
-from sweeps.launchers import LauncherSpec
-from sweeps.merge import merged
-from sweeps.queue import parse_queue
-from sweeps.slurm_jobs import SlurmJobs, submissions
-from sweeps.spec import Bounds, GridSpec, SweepSpec
-from sweeps.state import read_state
-from sweeps.status import read_sweep, status_json
-from sweeps.store import create_run, placed
-from train.job import job_from_json, job_to_json
-from train.record import read_job
-from train.schema import load_config
-from train.spec import IsoflopError, SpecError
+from sweeps.directory.layout import create_run, placed
+from sweeps.directory.run_state import read_state
+from sweeps.manage.collect import collect
+from sweeps.manage.status import read_sweep, status_json
+from sweeps.plan.expand import expand
+from sweeps.slurm.squeue import parse_queue
+from sweeps.slurm.submissions import SlurmJobs, submissions
+from sweeps.spec.config import SweepConfig
+from sweeps.spec.grids import Bounds, GridSpec, SweepSpec
+from sweeps.spec.launcher import LauncherSpec
+from sweeps.spec.overlay import merged
+from tests.support.sweep_fixtures import base, expansion, facts, finish, grid, make_sweep
+from train.config.cli import load_config
+from train.config.run_config import job_from_json, job_to_json
+from train.config.spec import IsoflopError, SpecError
+from train.rundir.record import read_job
 
 FAST = settings(
     max_examples=150,

@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
-from sweeps.config import SweepConfig
-from sweeps.grid import expand
-from train.resolve import DataFacts
-from train.schema import load_config
-from train.spec import RunSpec
+from sweeps.plan.expand import expand
+from sweeps.spec.config import SweepConfig
+from train.config.cli import load_config
+from train.config.resolve import DataFacts
+from train.config.spec import RunSpec
 
 FACTS = DataFacts(fingerprint="f" * 16, vocab_size=257, n_train_tokens={"stdlib": 30_000_000})
 STEPS = ("kaplan", "short_warmup", "matched_schedule", "chinchilla")

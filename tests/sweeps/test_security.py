@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.launchers import LauncherSpec
-from train.spec import SpecError
+from sweeps.spec.launcher import LauncherSpec
+from train.config.spec import SpecError
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("train", "sweeps", "eval", "analysis")

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from train.data import describe
-from train.job import RunJob, RuntimeSpec
-from train.record import write_job
-from train.resolve import resolve
+from train.config.resolve import resolve
+from train.config.run_config import RunJob, RuntimeSpec
+from train.config.spec import DataSpec, HorizonSpec, ModelSpec, OptimSpec, RunSpec, SourceSpec
+from train.data.dataset import describe
 from train.run import train_run
-from train.spec import DataSpec, HorizonSpec, ModelSpec, OptimSpec, RunSpec, SourceSpec
+from train.rundir.record import write_job
 
 
 @pytest.fixture(scope="session")

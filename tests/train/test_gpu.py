@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from train.job import RunJob
-from train.model import SummedLoss, build_model
-from train.record import read_record, write_job
+from train.config.run_config import RunJob
+from train.config.shapes import complete_shape
+from train.config.spec import ModelSpec
+from train.model.build import SummedLoss, build_model
 from train.run import train_run
-from train.shapes import complete_shape
-from train.spec import ModelSpec
+from train.rundir.record import read_record, write_job
 
 pytestmark = pytest.mark.gpu
 

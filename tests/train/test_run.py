@@ -15,15 +15,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import free_port, metrics, start, wait_for_state, weights
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tests.support.runs import free_port, metrics, start, wait_for_state, weights
 from train import run as run_module
-from train.atomic import read_jsonl
-from train.job import RunJob, TrackerSpec
-from train.loop import evaluate
-from train.record import RunPaths, last_status, read_record, write_job
+from train.config.run_config import RunJob, TrackerSpec
+from train.engine.loop import evaluate
 from train.run import train_run
+from train.rundir.atomic import read_jsonl
+from train.rundir.record import RunPaths, last_status, read_record, write_job
 
 
 def test_a_run_learns_and_its_record_adds_up(finished: Path, tiny_job: RunJob):
@@ -43,8 +43,8 @@ def test_the_checkpoint_loads_in_transformers_and_has_the_recorded_loss(finished
     """The loss of the loaded model on the validation windows equals the record's."""
     from accelerate import Accelerator
 
-    from train.data import Dataset
-    from train.model import SummedLoss
+    from train.data.dataset import Dataset
+    from train.model.build import SummedLoss
 
     directory = RunPaths(finished).checkpoint
     model = AutoModelForCausalLM.from_pretrained(directory)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import metrics, start, wait_for_state, weights
 
-from train import checkpoint
+from tests.support.runs import metrics, start, wait_for_state, weights
 from train import run as run_module
-from train.job import RunJob, TrackerSpec
-from train.record import RunPaths, last_status, read_record, write_job
+from train.config.run_config import RunJob, TrackerSpec
+from train.engine import checkpoint
 from train.run import train_run
+from train.rundir.record import RunPaths, last_status, read_record, write_job
 
 
 def test_a_damaged_newest_state_falls_back_to_the_one_before(
@@ -31,7 +31,7 @@ def test_a_damaged_newest_state_falls_back_to_the_one_before(
         if len(count) == 15:
             raise RuntimeError("power cut")
 
-    monkeypatch.setattr("train.writer.save_state", die_later)
+    monkeypatch.setattr("train.engine.writer.save_state", die_later)
     assert train_run(run_dir) == "failed"
     assert "power cut" in RunPaths(run_dir).error.read_text()
     monkeypatch.undo()
@@ -77,7 +77,7 @@ def test_out_of_memory_halves_the_rows_until_they_fit(
     finished: Path, tmp_path: Path, tiny_job: RunJob, monkeypatch
 ):
     """A device that holds one row only, found out in the middle of the run."""
-    from train.model import SummedLoss
+    from train.model.build import SummedLoss
 
     real, calls = SummedLoss.forward, []
 

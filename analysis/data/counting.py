@@ -1,0 +1,97 @@
+"""The columns N, D, C of some runs under a named counting convention.
+
+exact          N: matmul parameters with the head; C: what ran, attention included
+6nd            N: every parameter;                 C = 6 N D
+non_embedding  N: without embeddings and head;     C = 6 N D   (Kaplan et al. 2020)
+chinchilla     N: every parameter;                 C as in Hoffmann et al. 2022, appendix F
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.fits.surface import Cost, FitError, fit_cost
+
+COUNTINGS = ("exact", "6nd", "non_embedding", "chinchilla")
+_PARAMS = {
+    "exact": "n_params",
+    "6nd": "n_params_total",
+    "non_embedding": "n_params_non_embedding",
+    "chinchilla": "n_params_total",
+}
+_FLOPS = {"exact": "flops", "chinchilla": "flops_chinchilla"}
+
+
+@dataclass(frozen=True)
+class Counted:
+    """N, D, C and L of some runs, (runs,), under one convention, and the cost law C = k N^gamma
+    D.
+    """
+
+    counting: str
+    n_params: np.ndarray
+    n_tokens: np.ndarray
+    flops: np.ndarray
+    loss: np.ndarray
+    budget: np.ndarray
+    cost: Cost
+
+    def __len__(self) -> int:
+        return len(self.loss)
+
+    def take(self, rows: np.ndarray) -> "Counted":
+        return replace(
+            self,
+            n_params=self.n_params[rows],
+            n_tokens=self.n_tokens[rows],
+            flops=self.flops[rows],
+            loss=self.loss[rows],
+            budget=self.budget[rows],
+        )
+
+
+def needed_columns(counting: str) -> tuple[str, ...]:
+    """Columns that a convention reads beside n_tokens and loss.
+
+    Raises:  FitError: an unknown convention.
+    """
+    if counting not in COUNTINGS:
+        raise FitError(f"counting={counting!r} is unknown; expected one of {', '.join(COUNTINGS)}")
+    return (_PARAMS[counting], *([_FLOPS[counting]] if counting in _FLOPS else []))
+
+
+def count(columns: dict[str, np.ndarray], counting: str) -> Counted:
+    """Runs under one convention.
+
+    Args:    columns: arrays (runs,) by name; n_tokens, loss, those of `needed_columns`, and
+             `budget`, the group of runs that share a compute budget (NaN for none). A budget's
+             FLOPs are the median of its runs' FLOPs under the convention.
+    Raises:  FitError: an unknown convention, a missing column.
+    """
+    if counting == "6nd" and "n_params_total" not in columns:
+        columns = {**columns, "n_params_total": columns["n_params"]}
+    missing = [name for name in needed_columns(counting) if name not in columns]
+    if missing:
+        raise FitError(
+            f"counting={counting} needs {', '.join(missing)}, which the table has not; "
+            f"use counting=exact, or add the column"
+        )
+    n_params, n_tokens = columns[_PARAMS[counting]], columns["n_tokens"]
+    flops = columns[_FLOPS[counting]] if counting in _FLOPS else 6.0 * n_params * n_tokens
+    return Counted(
+        counting=counting,
+        n_params=n_params,
+        n_tokens=n_tokens,
+        flops=flops,
+        loss=columns["loss"],
+        budget=_budgets(columns["budget"], flops),
+        cost=fit_cost(n_params, n_tokens, flops),
+    )
+
+
+def _budgets(group: np.ndarray, flops: np.ndarray) -> np.ndarray:
+    budget = np.full(len(group), np.nan)
+    for value in np.unique(group[np.isfinite(group)]):
+        rows = group == value
+        budget[rows] = np.median(flops[rows])
+    return budget

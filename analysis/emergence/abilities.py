@@ -1,0 +1,264 @@
+"""Rows of evals.parquet, or a foreign table of scores, as abilities measured over scale."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from train.config.spec import IsoflopError
+
+Floats = NDArray[np.float64]
+HELDOUT = "heldout"
+_FOREIGN = ("model", "scale", "task", "metric", "value")
+_OPTIONAL = ("n_tokens", "flops", "loss", "ci_low", "ci_high", "n_items", "seed")
+
+
+class EmergenceError(IsoflopError):
+    """A table of scores that can't be read."""
+
+
+class EvalRow(NamedTuple):
+    """One row of evals.parquet with its run's seed; NaN stands for what is not known."""
+
+    run_id: str
+    step: float
+    seed: int
+    n_params: float
+    n_tokens: float
+    flops: float
+    loss: float
+    task: str
+    format: str
+    n_shots: int
+    split: str
+    target_length: int | None
+    metric: str
+    value: float
+    ci_low: float
+    ci_high: float
+    n_items: float
+
+
+@dataclass(frozen=True)
+class Points:
+    """Checkpoints' values of one metric, one an entry, in order of scale and seed."""
+
+    rows: tuple[EvalRow, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def column(self, name: str) -> Floats:
+        """A numeric column by its name in `EvalRow`."""
+        return np.array([getattr(row, name) for row in self.rows], dtype=float)
+
+    @property
+    def values(self) -> Floats:
+        return self.column("value")
+
+    @property
+    def by_run(self) -> dict[str, float]:
+        return {row.run_id: row.value for row in self.rows}
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted({row.seed for row in self.rows})
+
+    def of_seed(self, seed: int) -> "Points":
+        return Points(tuple(row for row in self.rows if row.seed == seed))
+
+
+@dataclass(frozen=True)
+class Ability:
+    """Everything measured of one task in one format.
+
+    `scale` is what metrics are drawn over: n_params where every size was trained to one length,
+    else flops. `split` is held-out items, or what a file's items are called. `rows` are final
+    checkpoints, `all_rows` those along training too.
+    """
+
+    task: str
+    format: str
+    n_shots: int
+    scale: str
+    rows: tuple[EvalRow, ...]
+    all_rows: tuple[EvalRow, ...]
+    split: str = HELDOUT
+
+    @property
+    def title(self) -> str:
+        shots = f", {self.n_shots} shots" if self.n_shots else ""
+        return self.task + (f", {self.format}" if self.format else "") + shots
+
+    @property
+    def slug(self) -> str:
+        parts = [self.task, self.format, f"{self.n_shots}shot" if self.n_shots else ""]
+        joined = "-".join(part for part in parts if part)
+        return "".join(c if c.isalnum() or c in "-_" else "_" for c in joined)
+
+    @property
+    def metrics(self) -> list[str]:
+        """Metrics measured over all target lengths on the main split, in stored order."""
+        found = (r.metric for r in self.rows if r.target_length is None and r.split == self.split)
+        return list(dict.fromkeys(found))
+
+    def points(self, metric: str, split: str | None = None, along_training: bool = False) -> Points:
+        """A metric over all target lengths: one point a run, or one a checkpoint."""
+        split = split or self.split
+        rows = self.all_rows if along_training else self.rows
+        chosen = [
+            row
+            for row in rows
+            if row.metric == metric and row.split == split and row.target_length is None
+        ]
+        return Points(tuple(sorted(chosen, key=lambda r: (getattr(r, self.scale), r.seed, r.step))))
+
+    def by_length(self) -> dict[tuple[str, int], list[EvalRow]]:
+        """The main split's rows of final checkpoints by (run, target length)."""
+        rows = [r for r in self.rows if r.target_length is not None and r.split == self.split]
+        return grouped(rows, lambda row: (row.run_id, int(row.target_length or 0)))
+
+
+def abilities(evals: pd.DataFrame, runs: pd.DataFrame) -> list[Ability]:
+    """One Ability for each task, format and number of shots, in order of first occurrence."""
+    rows = _rows(evals, runs)
+    last: dict[str, float] = {}
+    for row in rows:
+        last[row.run_id] = max(last.get(row.run_id, -math.inf), row.step)
+    found = []
+    for (task, form, n_shots), group in grouped(
+        rows, lambda row: (row.task, row.format, row.n_shots)
+    ).items():
+        final = tuple(r for r in group if not r.step < last[r.run_id])
+        splits = list(dict.fromkeys(row.split for row in final))
+        split = HELDOUT if HELDOUT in splits else splits[0]
+        scale = _scale_of(final)
+        found.append(Ability(task, form, n_shots, scale, final, tuple(group), split))
+    return found
+
+
+def grouped(rows: Sequence[EvalRow], key: Callable[[EvalRow], Any]) -> dict[Any, list[EvalRow]]:
+    """Rows by key, keys and rows in order of occurrence."""
+    groups: dict[Any, list[EvalRow]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
+
+
+def read_scores(path: Path, columns: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Foreign scores as evals rows, from a csv or parquet file; see `scores_from_frame`.
+
+    Raises:  EmergenceError: missing or unreadable file, missing columns, no usable row.
+    """
+    try:
+        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except FileNotFoundError as error:
+        raise EmergenceError(f"table={path} does not exist") from error
+    except (OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise EmergenceError(f"table={path} can't be read as csv or parquet: {reason}") from error
+    return scores_from_frame(frame, str(path), columns)
+
+
+def scores_from_frame(
+    frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """Evals rows from a frame with columns model, scale, task, metric, value.
+
+    `columns` maps those names to the frame's. `scale` becomes n_params; n_tokens, flops, loss,
+    ci_low, ci_high, n_items and seed are used where given. Rows without a positive scale and a
+    numeric value are left out and counted in `attrs["n_unusable"]`.
+    """
+    frame = frame.rename(columns={theirs: ours for ours, theirs in (columns or {}).items()})
+    missing = [name for name in _FOREIGN if name not in frame]
+    if missing:
+        raise EmergenceError(
+            f"{source} has no column {', '.join(missing)}; it has {', '.join(map(str, frame))}; "
+            f"map them, for example table.columns={{{missing[0]}: 'Their name'}}"
+        )
+    records = [
+        {
+            "run_id": str(row["model"]),
+            "step": math.nan,
+            "n_params": _number(row["scale"]),
+            "task": str(row["task"]),
+            "format": "",
+            "n_shots": 0,
+            "split": HELDOUT,
+            "target_length": math.nan,
+            "metric": str(row["metric"]),
+            "value": _number(row["value"]),
+            **{name: _number(row.get(name)) for name in _OPTIONAL},
+        }
+        for row in frame.to_dict("records")
+    ]
+    usable = [r for r in records if r["n_params"] > 0 and math.isfinite(r["value"])]
+    if not usable:
+        raise EmergenceError(f"{source} has no row with a positive scale and a numeric value")
+    rows = pd.DataFrame(usable)
+    rows.attrs["n_unusable"] = len(records) - len(usable)
+    return rows
+
+
+def looks_like_scores(columns: Sequence[str]) -> bool:
+    """True for a table of metric values over models rather than of training losses."""
+    return {"task", "metric", "value"} <= set(columns)
+
+
+def _rows(evals: pd.DataFrame, runs: pd.DataFrame) -> list[EvalRow]:
+    """Typed rows; the seed is the run's, or the table's own column, or 0."""
+    seeds: dict[str, Any] = {}
+    if "seed" in runs:
+        seeds = dict(zip(runs["run_id"], runs["seed"], strict=True))
+    found = []
+    for record in evals.to_dict("records"):
+        seed = _number(seeds.get(record["run_id"], record.get("seed")))
+        length = _number(record["target_length"])
+        found.append(
+            EvalRow(
+                run_id=str(record["run_id"]),
+                seed=int(seed) if math.isfinite(seed) else 0,
+                task=str(record["task"]),
+                format=str(record["format"]),
+                n_shots=int(record["n_shots"]),
+                split=str(record["split"]),
+                target_length=int(length) if math.isfinite(length) else None,
+                metric=str(record["metric"]),
+                **{name: _number(record.get(name)) for name in _NUMERIC},
+            )
+        )
+    return [row for row in found if math.isfinite(row.value) and math.isfinite(row.n_params)]
+
+
+_NUMERIC = (
+    "step",
+    "n_params",
+    "n_tokens",
+    "flops",
+    "loss",
+    "value",
+    "ci_low",
+    "ci_high",
+    "n_items",
+)
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _scale_of(rows: Sequence[EvalRow]) -> str:
+    """n_params, unless one size was trained to several lengths: then flops orders the runs."""
+    lengths: dict[float, set[float]] = {}
+    for row in rows:
+        lengths.setdefault(row.n_params, set()).add(row.n_tokens)
+    several = any(len({x for x in found if math.isfinite(x)}) > 1 for found in lengths.values())
+    return "flops" if several and all(math.isfinite(row.flops) for row in rows) else "n_params"

@@ -1,0 +1,270 @@
+"""Figures of the fits: each takes what was fitted and returns a matplotlib Figure; none fits."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from analysis.figures.hover import name_runs
+from analysis.figures.style import (
+    APPROACH_COLOURS,
+    APPROACH_MARKS,
+    GREY,
+    INK,
+    SCALE,
+    budget_colours,
+    close_seams,
+    log_ticks,
+    loss_ticks,
+    new_figure,
+    size_norm,
+    styled,
+)
+from analysis.fits.envelope import Curves
+from analysis.fits.isoflop import IsoflopFit
+from analysis.fits.isoflop_profile import Valley
+from analysis.fits.kaplan import published_n_opt
+from analysis.stats.power_law import PowerLaw
+from analysis.studies.study import Study
+
+MOST_CURVES, MOST_POINTS, MOST_MARKS = 300, 60_000, 300
+"""Training curves, points of them, and optima of the envelope, drawn at most; more is a smear of
+megabytes.
+"""
+
+MOST_LABELS = 10
+"""Budgets that a legend names at most."""
+
+
+def loss_curves(study: Study, narrow: bool = False) -> Figure:
+    """Loss along training of every run, coloured by size, and the envelope with its optima."""
+    curves = study.table.training_curves(study.runs)
+    fit = study.envelope
+    curves = _some(curves)
+    with styled():
+        figure, (left, right) = new_figure(2, width=10, height=4.2, narrow=narrow)
+        _draw_curves(left, curves, study.table.texts("run_id"), figure)
+        if fit is not None:
+            left.plot(fit.flops, fit.loss, color=INK, lw=1.2, label="lower envelope")
+            left.legend(loc="upper right")
+            _envelope_points(right, study)
+        left.set(xscale="log", yscale="log", xlabel="training compute C (FLOPs)")
+        left.set(ylabel="validation loss (nats/token)", title="Training curves")
+        log_ticks(left, "x")
+        loss_ticks(left)
+        return figure
+
+
+def valleys(study: Study, narrow: bool = False) -> Figure:
+    """Loss against N for each budget with the fitted profile and its minimum."""
+    fit = study.isoflop
+    assert fit is not None  # drawn only where approach 2 was fitted
+    colours = budget_colours(np.array([valley.flops for valley in fit.valleys]))
+    with styled():
+        figure, (axes, right) = new_figure(2, width=10, height=4.4, narrow=narrow)
+        step = -(-len(fit.valleys) // MOST_LABELS)
+        for i, valley in enumerate(reversed(fit.valleys)):
+            label = _budget_label(valley.flops) if i % step == 0 else ""
+            _draw_valley(axes, valley, colours[valley.flops], runs_of(study, valley), label)
+        axes.set(xscale="log", xlabel="parameters N", ylabel="final validation loss (nats/token)")
+        axes.set_title("IsoFLOP profiles and their minima")
+        log_ticks(axes, "x")
+        columns = min(len(fit.valleys), 3 if narrow else 5)
+        handles, labels = axes.get_legend_handles_labels()
+        axes.legend(
+            handles[::-1], labels[::-1], title="budget (FLOPs)", ncols=columns, columnspacing=1.2,
+            loc="upper center", bbox_to_anchor=(0.5, -0.15),
+        )  # fmt: skip
+        _draw_minima(right, fit, colours)
+        return figure
+
+
+def optimum(study: Study, narrow: bool = False) -> Figure:
+    """N_opt and D_opt against C under every approach, with Kaplan et al.'s published line."""
+    with styled():
+        figure, (left, right) = new_figure(2, width=10, height=4.4, narrow=narrow)
+        flops = _flops_range(study)
+        for approach, (n_opt, d_opt) in _optima(study, flops).items():
+            colour, dashes = APPROACH_COLOURS[approach], APPROACH_MARKS[approach]
+            left.plot(flops, n_opt, label=approach, color=colour, ls=dashes)
+            right.plot(flops, d_opt, label=approach, color=colour, ls=dashes)
+        left.plot(
+            flops,
+            published_n_opt(flops),
+            color=GREY,
+            lw=1,
+            label="Kaplan et al. 2020, as published",
+        )
+        if study.isoflop is not None:
+            _mark_minima(left, study.isoflop, "n_opt")
+            _mark_minima(right, study.isoflop, "d_opt")
+        _shade_beyond(left, right, study)
+        left.set(
+            xscale="log", yscale="log", xlabel="compute C (FLOPs)", ylabel="optimal parameters N"
+        )
+        right.set(xscale="log", yscale="log", xlabel="compute C (FLOPs)", ylabel="optimal tokens D")
+        left.legend()
+        log_ticks(left)
+        log_ticks(right)
+        return figure
+
+
+def _some(curves: Curves) -> Curves:
+    """Evenly chosen curves, thinned, for drawing."""
+    runs = np.unique(curves.run)
+    chosen = runs[:: max(1, -(-len(runs) // MOST_CURVES))]
+    return curves.take(np.flatnonzero(np.isin(curves.run, chosen))).thinned(MOST_POINTS)
+
+
+def _draw_curves(axes: Axes, curves: Curves, run_ids: np.ndarray, figure: Figure) -> None:
+    starts = np.flatnonzero(np.diff(curves.run, prepend=-1))
+    ends = {
+        int(start): int(end) for start, end in zip(starts, [*starts[1:], len(curves)], strict=True)
+    }
+    lines = [
+        np.column_stack([curves.flops[s : ends[s]], curves.loss[s : ends[s]]])
+        for s in map(int, starts)
+    ]
+    norm = size_norm(curves.n_params)
+    drawn = LineCollection(lines, cmap=SCALE, norm=norm, lw=0.9, alpha=0.85)
+    drawn.set_array(curves.n_params[starts])
+    name_runs(drawn, run_ids[curves.run[starts]])
+    axes.add_collection(drawn)
+    axes.autoscale()
+    bar = figure.colorbar(ScalarMappable(norm, SCALE), ax=axes, pad=0.02)
+    bar.set_label("parameters N")
+    bar.outline.set_visible(False)
+    close_seams(bar)
+
+
+def _envelope_points(axes: Axes, study: Study) -> None:
+    fit = study.envelope
+    assert fit is not None  # checked by the caller
+    shown = slice(None, None, -(-len(fit.flops) // MOST_MARKS))
+    axes.scatter(
+        fit.flops[shown], fit.n_params[shown], s=7, color=APPROACH_COLOURS["envelope"], lw=0
+    )
+    if fit.n_law is not None:
+        _draw_law(axes, fit.n_law, fit.flops, APPROACH_COLOURS["envelope"])
+        axes.annotate(
+            f"$N \\propto C^{{{fit.n_law.exponent:.2f}}}$", (0.06, 0.9), xycoords="axes fraction"
+        )
+    axes.set(xscale="log", yscale="log", xlabel="training compute C (FLOPs)")
+    axes.set(ylabel="parameters N of the best run", title="Size on the envelope")
+    log_ticks(axes)
+
+
+def runs_of(study: Study, valley: Valley) -> np.ndarray:
+    """Names of a valley's runs, in the order of its points."""
+    rows = np.flatnonzero(study.runs.budget == valley.flops)
+    rows = rows[np.argsort(study.runs.n_params[rows], kind="stable")]
+    return study.table.texts("run_id")[rows]
+
+
+def _draw_valley(
+    axes: Axes,
+    valley: Valley,
+    colour: tuple[float, float, float, float],
+    run_ids: np.ndarray,
+    label: str,
+) -> None:
+    many = len(valley.losses) > 100
+    points = axes.scatter(
+        valley.n_params, valley.losses, s=4 if many else 20, color=[colour], zorder=3,
+        rasterized=many,
+    )  # fmt: skip
+    name_runs(points, run_ids)
+    fine = np.geomspace(valley.n_params.min(), valley.n_params.max(), 200)
+    if valley.curve == "akima" or np.all(np.isfinite(valley.coefficients)):
+        axes.plot(fine, valley.profile(fine), color=colour, label=label)
+    if valley.bracketed:
+        low, high = valley.interval
+        axes.plot([low, high], [valley.loss, valley.loss], color=INK, lw=1, zorder=4)
+        axes.scatter(
+            [valley.n_opt], [valley.loss], marker="D", s=32, color=INK, ec="white", zorder=5
+        )
+
+
+def _draw_minima(
+    axes: Axes, fit: IsoflopFit, colours: dict[float, tuple[float, float, float, float]]
+) -> None:
+    for valley in fit.valleys:
+        low, high = valley.interval
+        filled = valley.bracketed
+        error = (
+            [[valley.n_opt - low], [high - valley.n_opt]] if filled and np.isfinite(low) else None
+        )
+        axes.errorbar(
+            [valley.flops], [valley.n_opt], yerr=error, fmt="D" if filled else "x", ms=6,
+            color=colours[valley.flops], capsize=3,
+        )  # fmt: skip
+    if fit.n_law is not None:
+        flops = np.array([valley.flops for valley in fit.valleys])
+        _draw_law(axes, fit.n_law, flops, APPROACH_COLOURS["isoflop"])
+        axes.annotate(
+            f"$N_{{opt}} \\propto C^{{{fit.n_law.exponent:.2f}}}$",
+            (0.06, 0.9),
+            xycoords="axes fraction",
+        )
+    optima = [valley.n_opt for valley in fit.valleys]
+    budgets = [valley.flops for valley in fit.valleys]
+    if len(fit.valleys) == 1:
+        axes.set(xlim=(budgets[0] / 2, budgets[0] * 2), ylim=(optima[0] / 2, optima[0] * 2))
+    axes.set(xscale="log", yscale="log", xlabel="budget C (FLOPs)", ylabel="optimal parameters N")
+    axes.set_title("Minima and their power law")
+    log_ticks(axes)
+
+
+def _draw_law(axes: Axes, law: PowerLaw, flops: np.ndarray, colour: str) -> None:
+    fine = np.geomspace(flops.min(), flops.max(), 50)
+    axes.plot(fine, law(fine), color=colour)
+    low, high = law.band(fine)
+    if np.all(np.isfinite(low)):
+        axes.fill_between(fine, low, high, color=colour, alpha=0.15, lw=0)
+
+
+def _optima(study: Study, flops: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """N_opt and D_opt at each of `flops` for every approach that has them."""
+    found = {}
+    for name, fit in (("envelope", study.envelope), ("isoflop", study.isoflop)):
+        if fit is not None and fit.n_law is not None and fit.d_law is not None:
+            found[name] = (fit.n_law(flops), fit.d_law(flops))
+    if study.parametric is not None and study.parametric.usable:
+        best = study.parametric.optimal(flops)
+        found["parametric"] = (best.n_params, best.n_tokens)
+    if study.kaplan is not None and study.kaplan.joint.status == "converged":
+        best = study.kaplan.joint.optimal(flops)
+        found["kaplan"] = (best.n_params, best.n_tokens)
+    return found
+
+
+def _flops_range(study: Study) -> np.ndarray:
+    """From half the least run to a hundred times the largest."""
+    return np.geomspace(study.runs.flops.min() / 2, study.runs.flops.max() * 100, 100)
+
+
+def _mark_minima(axes: Axes, fit: IsoflopFit, what: str) -> None:
+    kept = [valley for valley in fit.valleys if valley.bracketed]
+    axes.scatter(
+        [valley.flops for valley in kept],
+        [getattr(valley, what) for valley in kept],
+        marker="D", s=26, color=APPROACH_COLOURS["isoflop"], ec="white", zorder=4,
+    )  # fmt: skip
+
+
+def _shade_beyond(left: Axes, right: Axes, study: Study) -> None:
+    """Mark where the lines leave the compute that any run used."""
+    largest = float(study.runs.flops.max())
+    for axes in (left, right):
+        axes.axvspan(largest, largest * 100, color=GREY, alpha=0.12, lw=0)
+    right.annotate(
+        "extrapolated", (largest * 1.3, 0.03), xycoords=("data", "axes fraction"), fontsize=8
+    )
+
+
+def _budget_label(flops: float) -> str:
+    mantissa, exponent = f"{flops:.1e}".split("e")
+    mantissa = mantissa.removesuffix(".0")
+    power = f"10^{{{int(exponent)}}}"
+    return f"${power}$" if mantissa == "1" else f"${mantissa}\\times {power}$"

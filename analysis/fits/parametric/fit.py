@@ -1,0 +1,220 @@
+"""Approach 3 of Hoffmann et al. 2022: the parametric surface, fitted to final losses.
+
+    fit = fit_parametric(n_params, n_tokens, loss)
+    fit.alpha, fit.beta, fit.status
+    fit.optimal(1e21).n_params
+
+Variable projection over a grid of exponents gives the starts, Newton's method under a Huber loss
+that narrows to the asked width gives the optimum, exactly: the gradient norm says how exactly.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.fits.input_checks import checked_fixed, checked_runs, checked_weights, undetermined
+from analysis.fits.parametric.huber import LogRuns, derivatives, residuals
+from analysis.fits.parametric.problem import Problem, count_basins
+from analysis.fits.parametric.starts import ResampleGrid, grid_starts
+from analysis.fits.surface import (
+    PARAMETERS,
+    SIX_ND,
+    Allocation,
+    Cost,
+    FitError,
+    Numbers,
+    Status,
+    Surface,
+)
+from analysis.stats.resampling import in_chunks
+
+_CHUNK_CELLS = 60_000
+"""Refits times runs done together: enough to amortise numpy's calls, few enough for the cache."""
+
+
+@dataclass(frozen=True)
+class ParametricFit:
+    """A fitted surface and how far to trust it; parameters are NaN where nothing could be fitted.
+
+    `objective` and `gradient_norm` are under the problem's reduction, the latter the largest free
+    component for (log E, log A, log B, alpha, beta) about the centre of the runs; `n_basins` counts
+    the distinct minima that the starts ended in; `condition` is that of the squared-error Hessian
+    with a unit diagonal.
+    """
+
+    problem: Problem
+    surface: Surface
+    objective: float
+    gradient_norm: float
+    n_basins: int
+    condition: float
+    status: Status
+    reason: str
+
+    @property
+    def E(self) -> float:
+        return float(self.surface.E)
+
+    @property
+    def A(self) -> float:
+        return float(self.surface.A)
+
+    @property
+    def B(self) -> float:
+        return float(self.surface.B)
+
+    @property
+    def alpha(self) -> float:
+        return float(self.surface.alpha)
+
+    @property
+    def beta(self) -> float:
+        return float(self.surface.beta)
+
+    @property
+    def a(self) -> float:
+        return float(self.surface.a)
+
+    @property
+    def b(self) -> float:
+        return float(self.surface.b)
+
+    @property
+    def G(self) -> float:
+        return float(self.surface.G)
+
+    @property
+    def runs(self) -> LogRuns:
+        return self.problem.runs
+
+    @property
+    def usable(self) -> bool:
+        """Whether predictions may be drawn from the fit."""
+        return self.status in ("converged", "max_iterations") and self.A > 0 and self.B > 0
+
+    @property
+    def theta(self) -> np.ndarray:
+        """The parameter vector (e, a, b, alpha, beta) of `analysis.fits.parametric.huber`, (5,)."""
+        return self.runs.theta(self.surface)
+
+    @property
+    def residuals(self) -> np.ndarray:
+        """log L - log L_fit of each run, (runs,)."""
+        return -residuals(self.theta[None], self.runs)[0]
+
+    def loss(self, n_params: Numbers, n_tokens: Numbers) -> Numbers:
+        return self.surface.loss(n_params, n_tokens)
+
+    def optimal(self, flops: Numbers) -> Allocation:
+        """Loss-optimal N and D for budgets in FLOPs; see `Surface.optimal`."""
+        return self.surface.optimal(flops)
+
+
+def fit_parametric(
+    n_params: np.ndarray,
+    n_tokens: np.ndarray,
+    loss: np.ndarray,
+    *,
+    weights: np.ndarray | None = None,
+    delta: float = 1e-3,
+    reduction: str = "sum",
+    above: float = 1.0,
+    fixed: Mapping[str, float] | None = None,
+    cost: Cost = SIX_ND,
+) -> ParametricFit:
+    """Fit L(N, D) = E + A/N^alpha + B/D^beta by Huber loss on log residuals.
+
+    Args:    n_params, n_tokens, loss: one entry a run, (runs,), > 0; loss in nats a token.
+             weights: importance of each run, (runs,), >= 0; default 1.
+             delta: width of the Huber loss; 0 for least absolute deviations.
+             reduction: whether `objective` is a sum or a mean over runs; the minimum is the same.
+             above: weight of runs that lie above the surface; below 1 for under-tuned runs.
+             fixed: parameters to hold, by name: {"alpha": 0.34}.
+             cost: FLOPs as a function of N and D, for the optimum; 6 N D by default.
+    Raises:  FitError: arrays of unequal length, values that are not positive and finite, fewer runs
+             than free parameters, an unknown fixed parameter.
+    Source:  Hoffmann et al. 2022, approach 3; Besiroglu et al. 2024 on its pitfalls.
+    """
+    return solve(
+        pose(n_params, n_tokens, loss, weights, delta, reduction, above, fixed or {}, cost)
+    )
+
+
+def solve(problem: Problem) -> ParametricFit:
+    """The lowest minimum of a posed problem, from a grid of starts; see `fit_parametric`."""
+    runs = problem.runs
+    sizes, tokens = np.exp(runs.u + runs.u_mean), np.exp(runs.v + runs.v_mean)
+    reason = undetermined(sizes, tokens, problem.weights, problem.fixed)
+    if reason:
+        nan = float("nan")
+        nothing = Surface(nan, nan, nan, nan, nan, problem.cost)
+        return ParametricFit(problem, nothing, nan, nan, 0, nan, "degenerate", reason)
+    starts = problem.with_fixed(grid_starts(runs, problem.weights, problem.penalty))
+    ends = problem.polish(starts, np.broadcast_to(problem.weights, (len(starts), len(runs))))
+    return assess(problem, ends.theta[ends.value.argmin()], count_basins(ends))
+
+
+def pose(
+    n_params: np.ndarray,
+    n_tokens: np.ndarray,
+    loss: np.ndarray,
+    weights: np.ndarray | None,
+    delta: float,
+    reduction: str,
+    above: float,
+    fixed: Mapping[str, float],
+    cost: Cost,
+) -> Problem:
+    """The checked problem that `fit_parametric` solves; arguments and errors are its."""
+    held = checked_fixed(fixed)
+    least = len(PARAMETERS) - len(held)
+    n_params, n_tokens, loss = checked_runs(n_params, n_tokens, loss, least)
+    if reduction not in ("sum", "mean"):
+        raise FitError(f"reduction={reduction!r} is unknown; expected sum or mean")
+    if delta < 0 or above <= 0:
+        raise FitError(f"delta={delta} and above={above}: expected delta >= 0 and above > 0")
+    centred = not {"A", "B"} & held.keys()
+    runs = LogRuns.of(n_params, n_tokens, loss, centred=centred)
+    return Problem(runs, checked_weights(weights, len(loss)), delta, reduction, above, held, cost)
+
+
+def assess(problem: Problem, theta: np.ndarray, n_basins: int = 1) -> ParametricFit:
+    """The fit that a parameter vector (5,) is: its objective, gradient, condition and status."""
+    lower, upper = problem.bounds
+    gradient = derivatives(theta[None], problem.runs, problem.weights[None], problem.penalty)[1][0]
+    at_bound = ((theta <= lower) & (gradient > 0)) | ((theta >= upper) & (gradient < 0))
+    free = ~(problem.held | at_bound)
+    norm = float(np.abs(gradient[free]).max()) if free.any() else 0.0
+    condition = problem.condition(theta)
+    status, reason = problem.verdict(norm, at_bound, condition)
+    return ParametricFit(
+        problem=problem,
+        surface=problem.surface(theta),
+        objective=problem.value(theta),
+        gradient_norm=norm / problem.scale,
+        n_basins=n_basins,
+        condition=condition,
+        status=status,
+        reason=reason,
+    )
+
+
+def refit(fit: ParametricFit, weights: np.ndarray, n_threads: int = 1) -> np.ndarray:
+    """Parameter vectors (batch, 5) of the same fit under other weights of its runs, (batch, runs).
+
+    Each row starts twice, from the full fit and from its own best cell of the exponent grid, and
+    keeps the lower end. Read the vectors with `fit.problem.surface(theta)`.
+    """
+    grid = ResampleGrid(fit.runs)
+    chunk = max(1, _CHUNK_CELLS // len(fit.runs))
+    return in_chunks(lambda rows: _refit(fit, grid, rows), weights, chunk, n_threads)
+
+
+def _refit(fit: ParametricFit, grid: ResampleGrid, weights: np.ndarray) -> np.ndarray:
+    problem = fit.problem
+    near = np.broadcast_to(fit.theta, (len(weights), 5))
+    far = problem.with_fixed(grid.starts(weights, fit.theta))
+    ends = problem.polish(near, weights, (1.0,)), problem.polish(far, weights, (30.0, 1.0))
+    lower = ends[1].value < ends[0].value
+    return np.where(lower[:, None], ends[1].theta, ends[0].theta)

@@ -1,0 +1,166 @@
+"""Huber loss of log residuals under the parametric surface, with its exact gradient and Hessian.
+
+The surface is written as a log-sum-exp (Hoffmann et al. 2022, appendix D.2), so that no parameter
+needs a sign constraint: log L = LSE(e, a - alpha u, b - beta v), where u = log N and v = log D.
+Here u and v are centred, which takes the near-collinearity of (a, alpha) and of (b, beta) out of
+the problem. All functions work on a batch of parameter vectors, each with its own weights on the
+same runs: a bootstrap is one call.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from analysis.fits.surface import Cost, Surface
+
+_CACHED_CELLS = 60_000
+"""Parameter vectors times runs worked on at once; more would leave the processor's cache."""
+
+
+@dataclass(frozen=True)
+class LogRuns:
+    """Runs in logarithms: u = log N - u_mean, v = log D - v_mean, y = log L, each (runs,)."""
+
+    u: np.ndarray
+    v: np.ndarray
+    y: np.ndarray
+    u_mean: float
+    v_mean: float
+
+    @classmethod
+    def of(
+        cls, n_params: np.ndarray, n_tokens: np.ndarray, loss: np.ndarray, *, centred: bool = True
+    ) -> "LogRuns":
+        u, v = np.log(n_params), np.log(n_tokens)
+        u_mean, v_mean = (float(u.mean()), float(v.mean())) if centred else (0.0, 0.0)
+        return cls(u - u_mean, v - v_mean, np.log(loss), u_mean, v_mean)
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @cached_property
+    def loss(self) -> np.ndarray:
+        return np.exp(self.y)
+
+    def take(self, rows: np.ndarray) -> "LogRuns":
+        """Some of the runs, about the same centre: parameter vectors keep their meaning."""
+        return replace(self, u=self.u[rows], v=self.v[rows], y=self.y[rows])
+
+    def surface(self, theta: np.ndarray, cost: Cost) -> Surface:
+        """Parameter vectors (..., 5) = (e, a, b, alpha, beta) as a surface in N and D."""
+        e, a, b, alpha, beta = np.moveaxis(np.asarray(theta), -1, 0)
+        values = (
+            np.exp(e),
+            np.exp(a + alpha * self.u_mean),
+            np.exp(b + beta * self.v_mean),
+            alpha,
+            beta,
+        )
+        if np.ndim(e) == 0:
+            values = tuple(float(value) for value in values)
+        return Surface(*values, cost=cost)
+
+    def theta(self, surface: Surface) -> np.ndarray:
+        """The parameter vector (5,) of a surface; the inverse of `surface`."""
+        return np.array([
+            np.log(surface.E),
+            np.log(surface.A) - surface.alpha * self.u_mean,
+            np.log(surface.B) - surface.beta * self.v_mean,
+            surface.alpha,
+            surface.beta,
+        ])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """Huber's loss: r^2/2 within delta of 0, delta (|r| - delta/2) beyond; r = log L_fit - log L.
+
+    Runs above the surface (r < 0) count `above` times: below 1, runs that were tuned or trained
+    less well than the others pull the surface up less.
+    """
+
+    delta: float = 1e-3
+    above: float = 1.0
+
+    def widened(self, factor: float) -> "Penalty":
+        return replace(self, delta=self.delta * factor)
+
+
+def residuals(theta: np.ndarray, runs: LogRuns) -> np.ndarray:
+    """log L_fit - log L of every run, (batch, runs), for parameter vectors (batch, 5)."""
+    return _log_terms(theta, runs)[0]
+
+
+def objective(
+    theta: np.ndarray, runs: LogRuns, weights: np.ndarray, penalty: Penalty
+) -> np.ndarray:
+    """Weighted sum of Huber losses, (batch,); weights (batch, runs) or (1, runs)."""
+    r = residuals(theta, runs)
+    weights = _one_sided(weights, r, penalty)
+    slope = np.clip(r, -penalty.delta, penalty.delta)
+    return (weights * (slope * (r - slope / 2))).sum(axis=1)
+
+
+def derivatives(
+    theta: np.ndarray, runs: LogRuns, weights: np.ndarray, penalty: Penalty
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The objective (batch,), its gradient (batch, 5) and its Hessian (batch, 5, 5).
+
+    With p the softmax of the three terms and t their logarithms, dr/dt_i = p_i and
+    d2r/dt_i dt_j = p_i [i = j] - p_i p_j; t is linear in the parameters.
+    """
+    rows = max(1, _CACHED_CELLS // len(runs))
+    if len(theta) <= rows:
+        return _derivatives(theta, runs, weights, penalty)
+    parts = [
+        _derivatives(
+            theta[i : i + rows],
+            runs,
+            weights if len(weights) == 1 else weights[i : i + rows],
+            penalty,
+        )
+        for i in range(0, len(theta), rows)
+    ]
+    value, gradient, hessian = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return value, gradient, hessian
+
+
+def _derivatives(
+    theta: np.ndarray, runs: LogRuns, weights: np.ndarray, penalty: Penalty
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    u, v = runs.u, runs.v
+    r, p0, p1, p2 = _log_terms(theta, runs)
+    weights = _one_sided(weights, r, penalty)
+    slope = np.clip(r, -penalty.delta, penalty.delta)
+    value = (weights * (slope * (r - slope / 2))).sum(axis=1)
+
+    jacobian = np.stack([p0, p1, p2, -u * p1, -v * p2], axis=1)
+    pull = weights * slope
+    gradient = (jacobian @ pull[:, :, None])[:, :, 0]
+
+    curvature = weights * ((np.abs(r) <= penalty.delta) - slope)
+    hessian = (jacobian * curvature[:, None, :]) @ np.swapaxes(jacobian, 1, 2)
+    hessian[:, 0, 0] += (pull * p0).sum(axis=1)
+    for scale, exponent, p, x in ((1, 3, p1, u), (2, 4, p2, v)):
+        q = pull * p
+        qx = q * x
+        cross = qx.sum(axis=1)
+        hessian[:, scale, scale] += q.sum(axis=1)
+        hessian[:, scale, exponent] -= cross
+        hessian[:, exponent, scale] -= cross
+        hessian[:, exponent, exponent] += (qx * x).sum(axis=1)
+    return value, gradient, hessian
+
+
+def _log_terms(theta: np.ndarray, runs: LogRuns) -> tuple[np.ndarray, ...]:
+    e, a, b, alpha, beta = (theta[:, i : i + 1] for i in range(5))
+    t1, t2 = a - alpha * runs.u, b - beta * runs.v
+    top = np.maximum(np.maximum(t1, t2), e)
+    x0, x1, x2 = np.exp(e - top), np.exp(t1 - top), np.exp(t2 - top)
+    total = x0 + x1 + x2
+    return top + np.log(total) - runs.y, x0 / total, x1 / total, x2 / total
+
+
+def _one_sided(weights: np.ndarray, r: np.ndarray, penalty: Penalty) -> np.ndarray:
+    return weights if penalty.above == 1 else weights * np.where(r < 0, penalty.above, 1.0)

@@ -1,0 +1,59 @@
+"""What a report is made of: titled sections of plain text, figures and tables.
+
+Whoever has something to report returns a `Section`; `analysis.report.report` alone knows HTML.
+Every string is plain text, escaped when rendered.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, eq=False)
+class FigureSpec:
+    """A drawn figure; `name` is its file stem, `alt` says in words what a reader would see.
+
+    `narrow` is the same figure drawn for a phone, its panels one below the other; without it the
+    wide one can be scrolled there. Points of it that stand for runs are named by
+    `analysis.figures.hover`.
+    """
+
+    name: str
+    figure: Figure
+    alt: str
+    caption: str
+    narrow: Figure | None = None
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """A table of ready-to-print cells; numbers are formatted by whoever made them.
+
+    A `sortable` one can be sorted, filtered and paged through by its reader; `run_ids` are the runs
+    that its rows are about, one a row, for links.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    sortable: bool = False
+    run_ids: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the report, rendered in this order: title, paragraphs, figures, tables."""
+
+    title: str
+    paragraphs: list[str] = field(default_factory=list)
+    figures: list[FigureSpec] = field(default_factory=list)
+    tables: list[TableSpec] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Sections under one heading of the report, such as Fits or Validation."""
+
+    title: str
+    sections: list[Section] = field(default_factory=list)

@@ -1,0 +1,163 @@
+"""The three approaches of Hoffmann et al. 2022 in words, tables and figures."""
+
+import numpy as np
+
+from analysis.figures import fits as figures
+from analysis.figures import surface as figures_surface
+from analysis.figures.style import count_label, count_span, number, span
+from analysis.fits.surface import PARAMETERS
+from analysis.report.document import FigureSpec, Section, TableSpec
+from analysis.studies.study import Study
+
+CURVE_WORDS = {
+    "skewed": "a parabola in log N, with one skewness for all,",
+    "parabola": "a parabola in log N",
+    "cubic": "a cubic in log N",
+    "akima": "Akima's interpolation in log N",
+}
+
+
+def envelope_section(study: Study) -> Section | None:
+    fit = study.envelope
+    title = "Approach 1: the envelope of training curves"
+    if fit is None:
+        return not_fitted(study, "envelope", title)
+    text = (
+        f"At each amount of compute, the run with the least loss so far "
+        f"({'1,500 log-spaced amounts' if fit.method == 'bins' else 'convex hull in log-log'}). "
+        f"N grows as C^{number(fit.a)} ({span(study.intervals.get('envelope', {}).get('a'))}), "
+        f"D as C^{number(fit.b)} ({span(study.intervals.get('envelope', {}).get('b'))}). Losses in "
+        f"the middle of a decaying schedule lie above what a run that ends there would reach."
+    )
+    figure = FigureSpec(
+        "loss_curves",
+        figures.loss_curves(study),
+        f"Loss against training compute for {len(study.runs)} runs with their lower envelope; "
+        f"beside it the size of the best run against compute, rising as C^{number(fit.a)}.",
+        "Training curves, coloured by size, and the size of the run on the envelope.",
+        figures.loss_curves(study, narrow=True),
+    )
+    return Section(title, [text, *status_lines(fit.status, fit.reason)], [figure])
+
+
+def isoflop_section(study: Study) -> Section | None:
+    fit = study.isoflop
+    title = "Approach 2: IsoFLOP profiles"
+    if fit is None:
+        return not_fitted(study, "isoflop", title)
+    own = study.intervals.get("isoflop", {})
+    text = (
+        f"For each budget {CURVE_WORDS[fit.valleys[0].curve]} and its minimum. "
+        f"N_opt grows as C^{number(fit.a)} ({span(own.get('a'))}), D_opt as C^{number(fit.b)} "
+        f"({span(own.get('b'))}), each minimum weighted by its own uncertainty. Runs "
+        f"scatter by {number(100 * fit.noise, 2)} % about their profile."
+    )
+    lowest = min(fit.valleys, key=lambda valley: valley.loss)
+    figure = FigureSpec(
+        "isoflop",
+        figures.valleys(study),
+        f"Final loss against parameters for {len(fit.valleys)} budgets, each a valley; minima move "
+        f"to larger models with compute, down to a loss of {number(lowest.loss, 4)}.",
+        "Profiles with minima (diamonds, 95 % intervals in N) and the power law through them.",
+        figures.valleys(study, narrow=True),
+    )
+    rows = [
+        [
+            number(valley.flops),
+            str(len(valley.losses)),
+            count_label(valley.n_opt),
+            count_span(valley.interval),
+            count_label(valley.d_opt),
+            number(valley.d_opt / valley.n_opt),
+            number(valley.loss, 4),
+            "yes" if valley.bracketed else f"no: {valley.reason}",
+        ]
+        for valley in fit.valleys
+    ]
+    table = TableSpec(
+        "Minima",
+        ["budget (FLOPs)", "runs", "N_opt", "95 % interval", "D_opt", "D/N", "loss", "bracketed"],
+        rows,
+    )
+    return Section(title, [text, *status_lines(fit.status, fit.reason)], [figure], [table])
+
+
+def parametric_section(study: Study) -> Section | None:
+    fit = study.parametric
+    title = "Approach 3: the parametric surface"
+    if fit is None:
+        return not_fitted(study, "parametric", title)
+    text = (
+        f"L(N, D) = E + A/N^alpha + B/D^beta by Huber loss (delta {number(fit.problem.delta)}, "
+        f"{fit.problem.reduction}) on log residuals: objective {number(fit.objective, 9)}, largest "
+        f"gradient {number(fit.gradient_norm, 2)}, distinct minima found {fit.n_basins}, "
+        f"condition {number(fit.condition, 2)}. Bootstrap over {study.config.resample}, "
+        f"{study.n_resamples:,} resamples."
+    )
+    own = study.intervals.get("parametric", {})
+    rows = []
+    for name in (*PARAMETERS, "a", "b"):
+        held = study.profiles.get(name)
+        rows.append([
+            name,
+            number(getattr(fit, name), 5),
+            "fixed" if name in fit.problem.fixed else span(own.get(name), 4),
+            span(held.interval, 4) + (" (flat)" if held.flat else "") if held else "–",
+        ])  # fmt: skip
+    table = TableSpec(
+        "Parameters", ["parameter", "value", "95 % bootstrap", "95 % profile likelihood"], rows
+    )
+    return Section(
+        title, [text, *status_lines(fit.status, fit.reason)], _surface_figures(study), [table]
+    )
+
+
+def _surface_figures(study: Study) -> list[FigureSpec]:
+    fit = study.parametric
+    if fit is None or not fit.usable:
+        return []
+    spread = 100 * float(np.median(np.abs(fit.residuals)))
+    specs = [
+        FigureSpec(
+            "contours",
+            figures_surface.contours(study),
+            f"Iso-loss contours over compute and parameters; the efficient frontier rises as "
+            f"C^{number(fit.a)}. Beside them the surface cut at each budget, through the runs.",
+            "The fitted surface: contours with the efficient frontier, and its IsoFLOP slices.",
+            figures_surface.contours(study, narrow=True),
+        ),
+        FigureSpec(
+            "residuals",
+            figures_surface.residuals(study),
+            f"Residuals of the fit against parameters and tokens; half lie within "
+            f"{spread:.2g} percent of the surface.",
+            f"Residuals, coloured by compute; half are within {spread:.2g} %. A trend would mean "
+            f"that the form does not fit.",
+            figures_surface.residuals(study, narrow=True),
+        ),
+    ]
+    if study.draws is not None:
+        specs.append(
+            FigureSpec(
+                "bootstrap",
+                figures_surface.clouds(study),
+                "Clouds of bootstrap draws of the parameters, two at a time, about the fit.",
+                "Bootstrap draws. Long ridges are parameters that the runs tell apart badly.",
+                figures_surface.clouds(study, narrow=True),
+            )
+        )
+    return specs
+
+
+def not_fitted(study: Study, approach: str, title: str) -> Section | None:
+    """A section that holds the reason alone, or None where the approach was not asked for."""
+    if approach not in study.missing:
+        return None
+    return Section(title, [f"Not fitted: {study.missing[approach]}."])
+
+
+def status_lines(status: str, reason: str) -> list[str]:
+    """A paragraph on a fit that is not plainly converged; none for one that is."""
+    if status == "converged" and not reason:
+        return []
+    return [f"Status: {status}" + (f"; {reason}." if reason else ".")]

@@ -1,0 +1,207 @@
+"""The report on two sweeps side by side: python -m analysis compare=[A,B]."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from analysis.figures.comparison import forest, overlay
+from analysis.figures.style import count_label, count_span, number, span
+from analysis.report.document import FigureSpec, Part, Section, TableSpec
+from analysis.report.run_table import RunBook
+from analysis.sections import appendix
+from analysis.studies.comparison import (
+    BudgetPair,
+    ExponentPair,
+    exponents,
+    setting_differences,
+    shared_budgets,
+    spec_differences,
+)
+from analysis.studies.study import Study
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two named studies and what was found between them."""
+
+    names: tuple[str, str]
+    studies: tuple[Study, Study]
+    exponents: list[ExponentPair]
+    budgets: list[BudgetPair]
+    specs: list[tuple[str, str, str]]
+    settings: list[tuple[str, str, str]]
+
+
+def compare(directories: Sequence[Path], first: Study, second: Study) -> Comparison:
+    """Two sweeps' studies as a comparison, named by their directories."""
+    names = [directory.name for directory in directories]
+    if names[0] == names[1]:
+        names = [str(directory) for directory in directories]
+    return Comparison(
+        (names[0], names[1]),
+        (first, second),
+        exponents(first, second),
+        shared_budgets(first, second),
+        spec_differences(first, second),
+        setting_differences(*(_settings(directory) for directory in directories)),
+    )
+
+
+def verdict(made: Comparison) -> str:
+    """Whether the exponents differ, in one sentence with the difference's interval."""
+    quoted = [p for p in made.exponents if p.name == "a" and np.isfinite(p.values).all()]
+    first, second = made.names
+    if not quoted:
+        return f"No approach determines how N should grow with C in both {first} and {second}."
+    pair = quoted[0]
+    ours, theirs = (
+        f"{number(value)} ({span(interval)}) in {name}"
+        for value, interval, name in zip(pair.values, pair.intervals, made.names, strict=True)
+    )
+    low, high = pair.difference_interval
+    if np.isnan(low):
+        told = "without an interval on both, whether they differ can't be said"
+    elif low <= 0 <= high:
+        told = "the 95 % interval holds zero, so these runs do not tell them apart"
+    else:
+        told = "the 95 % interval leaves zero out, so they differ"
+    return (
+        f"By approach {pair.approach} N grows as C to the power {ours} and {theirs}, a difference "
+        f"of {number(pair.difference)} ({span((low, high))}): {told}."
+    )
+
+
+def caveats(made: Comparison) -> list[str]:
+    """What must be known before two sweeps are compared at all."""
+    notes = [
+        f"{name}: {warning}"
+        for name, study in zip(made.names, made.studies, strict=True)
+        for warning in study.table.warnings
+    ]
+    if any(name in ("data", "data_fingerprint") for name, *_ in made.specs):
+        notes.append(
+            "The sweeps were trained on different data: exponents can be compared, losses can't."
+        )
+    return notes
+
+
+def facts(made: Comparison) -> list[tuple[str, str]]:
+    shown = [
+        (f"runs, {name}", f"{len(study.runs):,}")
+        for name, study in zip(made.names, made.studies, strict=True)
+    ]
+    return [
+        *shown,
+        ("shared budgets", str(len(made.budgets))),
+        ("differing settings", str(len(made.settings))),
+    ]
+
+
+def parts(made: Comparison) -> list[Part]:
+    """The comparison's own parts of the report."""
+    fits = [_exponent_section(made)]
+    if any(study.isoflop is not None for study in made.studies):
+        fits.append(_valley_section(made))
+    return [Part("Fits", fits), Part("Differences", [_difference_section(made)])]
+
+
+def run_part(made: Comparison, book: RunBook) -> Part:
+    """Every run of both sweeps, and what each fit left out."""
+    left_out = [
+        appendix.exclusions(study, f"Excluded runs of {name}")
+        for name, study in zip(made.names, made.studies, strict=True)
+    ]
+    return Part("Runs", [appendix.runs(book), *left_out])
+
+
+def comparison_json(made: Comparison) -> dict[str, Any]:
+    """All numbers of the comparison; arrays and NaN are left to `results.plain`."""
+    return {
+        "sweeps": made.names,
+        "verdict": verdict(made),
+        "exponents": [
+            {**asdict(p), "difference": p.difference, "difference_interval": p.difference_interval}
+            for p in made.exponents
+        ],
+        "budgets": [{**asdict(b), "loss_ratio": b.loss_ratio} for b in made.budgets],
+        "specs": made.specs,
+        "settings": made.settings,
+    }
+
+
+def _settings(directory: Path) -> dict[str, Any]:
+    path = directory / "sweep.yaml"
+    return yaml.safe_load(path.read_text()) or {} if path.is_file() else {}
+
+
+def _exponent_section(made: Comparison) -> Section:
+    rows = []
+    for pair in made.exponents:
+        cells = [
+            cell
+            for value, interval in zip(pair.values, pair.intervals, strict=True)
+            for cell in (number(value), span(interval))
+        ]
+        change = [number(pair.difference), span(pair.difference_interval)]
+        rows.append([pair.approach, pair.name, *cells, *change])
+    first, second = made.names
+    columns = ["approach", "", first, "95 %", second, "95 %", "difference", "95 %"]
+    figure = FigureSpec(
+        "exponents",
+        forest(made.names, made.exponents),
+        f"Exponents a by approach with 95 % intervals, those of {first} above those of {second}.",
+        "N_opt grows as C^a. Points are the exponents by each approach, bars their 95 % intervals.",
+        forest(made.names, made.exponents, narrow=True),
+    )
+    text = (
+        "Intervals of differences follow from the two intervals, as of independent estimates "
+        "(Zou and Donner 2008)."
+    )
+    return Section("Exponents", [text], [figure], [TableSpec("Exponents", columns, rows)])
+
+
+def _valley_section(made: Comparison) -> Section:
+    first, second = made.names
+    figure = FigureSpec(
+        "overlay",
+        overlay(made.names, made.studies),
+        f"Loss against parameters at each budget, {first} as filled points and solid lines, "
+        f"{second} as open squares and dashed lines; beside it the minima against compute.",
+        f"IsoFLOP profiles of both sweeps: {first} solid, {second} dashed; diamonds are minima.",
+        overlay(made.names, made.studies, narrow=True),
+    )
+    rows = [
+        [
+            number(budget.flops),
+            *(
+                f"{count_label(n)} ({count_span(interval)})"
+                for n, interval in zip(budget.n_opt, budget.n_intervals, strict=True)
+            ),
+            *(number(loss, 4) for loss in budget.loss),
+            f"{100 * budget.loss_ratio:+.2f} %",
+        ]
+        for budget in made.budgets
+    ]
+    columns = ["C (FLOPs)", f"N_opt, {first}", f"N_opt, {second}"]
+    columns += [f"loss, {first}", f"loss, {second}", "loss, change"]
+    tables = [TableSpec("Minima at shared budgets", columns, rows)] if rows else []
+    text = [] if rows else ["No budget has a bracketed minimum in both sweeps."]
+    return Section("IsoFLOP profiles", text, [figure], tables)
+
+
+def _difference_section(made: Comparison) -> Section:
+    columns = ["", *made.names]
+    tables = [
+        TableSpec(title, columns, rows)
+        for title, rows in (
+            ("What the fitted runs are", made.specs),
+            ("Settings (sweep.yaml)", made.settings),
+        )
+        if rows
+    ]
+    text = [] if tables else ["No column of the runs and no setting differs."]
+    return Section("Differences of specs", text, [], tables)

@@ -1,0 +1,214 @@
+"""The report's part on emergence: what was measured, what it says, and what it does not say."""
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.emergence.abilities import abilities
+from analysis.emergence.metric_names import name_of
+from analysis.emergence.study import (
+    AbilityStudy,
+    MetricStudy,
+    TokenModel,
+    length_deviation,
+    study_all,
+)
+from analysis.figures.emergence import (
+    axis_figure,
+    length_figure,
+    metrics_figure,
+    model_figure,
+    resolution_figure,
+)
+from analysis.figures.style import count_label, number
+from analysis.report.document import FigureSpec, Section, TableSpec
+from analysis.sections.emergence_text import metric_pair, paragraphs, reasons, split_means
+
+TITLE = "Emergence: ability or metric?"
+
+
+def emergence_section(evals: pd.DataFrame, runs: pd.DataFrame) -> Section:
+    """Figures, paragraphs and tables on every ability that was measured at three scales or more.
+
+    Args:    evals: rows of evals.parquet; runs: rows of runs.parquet (for seeds), may be empty.
+    """
+    studies = study_all(abilities(evals, runs))
+    if not studies:
+        return Section(
+            TITLE, ["No checkpoint was evaluated: run python -m eval on the sweep first."]
+        )
+    text, figures = [], []
+    shown = [study for study in studies if study.metrics]
+    for study in shown:
+        text += paragraphs(study)
+        figures += _figures(study)
+    text += [
+        f"Not drawn: {study.ability.title}: " + "; ".join(reasons(study))
+        for study in studies
+        if not study.metrics
+    ]
+    tables = [_score_table(shown)] if shown else []
+    tables += [table for study in shown for table in _detail_tables(study)]
+    return Section(TITLE, text, figures, tables)
+
+
+def emergence_results(evals: pd.DataFrame, runs: pd.DataFrame) -> dict[str, Any]:
+    """All numbers of the section as JSON content; infinities and NaN are written as strings."""
+    studies = study_all(abilities(evals, runs))
+    return {"abilities": [_json(_results(study)) for study in studies]}
+
+
+def _results(study: AbilityStudy) -> dict[str, Any]:
+    ability = study.ability
+    model = study.model
+    return {
+        "task": ability.task,
+        "format": ability.format,
+        "n_shots": ability.n_shots,
+        "scale": ability.scale,
+        "metrics": [
+            {
+                **dataclasses.asdict(metric),
+                "ramp_score": metric.n_scales - 1,
+                "width_decades": metric.transition.width if metric.transition else None,
+            }
+            for metric in study.metrics
+        ],
+        "splits": split_means(ability),
+        "resolution": [dataclasses.asdict(resolution) for resolution in study.resolutions],
+        "length": {
+            "items_of": study.length_source,
+            "mean_absolute_deviation": length_deviation(study.lengths),
+            "cells": [
+                {
+                    **dataclasses.asdict(cell),
+                    "geometric": cell.geometric,
+                    "product": cell.product,
+                    "quasilinear": cell.quasilinear,
+                }
+                for cell in study.lengths
+            ],
+        },
+        "token_model": None if model is None else _model_results(model),
+        "missing": study.missing,
+    }
+
+
+def _model_results(model: TokenModel) -> dict[str, Any]:
+    return {
+        **dataclasses.asdict(model.law),
+        "predicted_threshold": model.threshold,
+        "leave_largest_out": [
+            {
+                "largest_fitted": holdout.largest_fitted,
+                "alpha": holdout.law.alpha,
+                "exact_match_error": holdout.accuracy_error,
+                "edit_distance_error": holdout.distance_error,
+                "n_params": holdout.n_params.tolist(),
+                "exact_match": holdout.accuracy.tolist(),
+                "predicted_exact_match": holdout.predicted_accuracy.tolist(),
+            }
+            for holdout in model.holdouts
+        ],
+    }
+
+
+def _figures(study: AbilityStudy) -> list[FigureSpec]:
+    found: list[FigureSpec | None] = []
+    pair = metric_pair(study)
+    if pair:
+        found.append(metrics_figure(study, *pair))
+    else:
+        found += [metrics_figure(study, m.metric, m.metric) for m in study.metrics[:1]]
+    if study.resolutions:
+        found.append(resolution_figure(study))
+    if study.lengths:
+        found.append(length_figure(study))
+    if pair:
+        others = [axis for axis in ("loss", "n_tokens", "flops") if axis != study.ability.scale]
+        found += [axis_figure(study, axis, *pair) for axis in others]
+    if study.model:
+        found.append(model_figure(study, study.model))
+    return [figure for figure in found if figure is not None]
+
+
+def _score_table(studies: Iterable[AbilityStudy]) -> TableSpec:
+    rows = [
+        [
+            study.ability.title,
+            name_of(metric.metric),
+            str(metric.n_scales),
+            f"{number(metric.low)} to {number(metric.high)}",
+            number(metric.score),
+            " ".join(number(score) for score in metric.seed_scores.values()),
+            f"{number(metric.chance.median)} / {number(metric.chance.q95)}",
+            f"{metric.chance.p_value:.3g}",
+            f"{metric.permutation.p_value:.3g}",
+            *_transition_cells(metric),
+        ]
+        for study in studies
+        for metric in study.metrics
+    ]
+    columns = (
+        "task",
+        "metric",
+        "scales",
+        "range of the mean",
+        "score",
+        "each seed",
+        "noise: median / 95 %",
+        "p (noise)",
+        "p (order)",
+        "rise centred at",
+        "width, decades",
+    )
+    return TableSpec("Which metric shows emergence", columns, rows)
+
+
+def _transition_cells(metric: MetricStudy) -> tuple[str, str]:
+    transition = metric.transition
+    if transition is None:
+        return "–", "–"
+    if transition.status == "degenerate":
+        return "constant or too few scales", "–"
+    note = "" if transition.status == "converged" else " (seen in part)"
+    low, high = transition.threshold_interval
+    narrow, wide = transition.width_interval
+    return (
+        f"{count_label(transition.threshold)} [{count_label(low)}, {count_label(high)}]{note}",
+        f"{transition.width:.2f} [{narrow:.2f}, {wide:.2f}]",
+    )
+
+
+def _detail_tables(study: AbilityStudy) -> list[TableSpec]:
+    found = []
+    if study.model and study.model.holdouts:
+        rows = [
+            [
+                count_label(holdout.largest_fitted),
+                f"{holdout.law.alpha:.3f}",
+                f"{holdout.accuracy_error:.3f}",
+                f"{holdout.distance_error:.3f}",
+            ]
+            for holdout in study.model.holdouts
+        ]
+        columns = ("fitted up to N", "alpha", "mean |error| exact match", "mean |error| distance")
+        found.append(TableSpec(f"Leave the largest out: {study.ability.title}", columns, rows))
+    return found
+
+
+def _json(content: Any) -> Any:
+    """JSON content with non-finite numbers as strings, so that every reader parses it."""
+    if isinstance(content, dict):
+        return {str(key): _json(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_json(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return "nan" if math.isnan(content) else ("inf" if content > 0 else "-inf")
+    if isinstance(content, np.generic):
+        return _json(content.item())
+    return content

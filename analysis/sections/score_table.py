@@ -1,0 +1,55 @@
+"""Foreign scores (BIG-bench, Pythia, ...) through the same analysis: one report from one table."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from analysis.emergence.abilities import looks_like_scores, read_scores
+from analysis.report.document import Part
+from analysis.report.report import Report
+from analysis.report.write import write_report
+from analysis.sections.emergence import emergence_results, emergence_section
+from train.rundir.atomic import write_json
+
+
+def is_score_table(path: Path, columns: Mapping[str, str]) -> bool:
+    """True if a file's header has task, metric and value; False for whatever can't be read."""
+    try:
+        names = (
+            pq.read_schema(path).names
+            if path.suffix == ".parquet"
+            else list(pd.read_csv(path, nrows=0))
+        )
+    except (OSError, ValueError):
+        return False
+    ours = {theirs: name for name, theirs in columns.items()}
+    return looks_like_scores([ours.get(str(name), str(name)) for name in names])
+
+
+def report_scores(
+    path: Path, columns: Mapping[str, str], directory: Path, title: str | None, command: str
+) -> Path:
+    """Write emergence.json, figures and report.html on a table of scores; the path of the page.
+
+    Raises:  EmergenceError: missing columns or no usable row.
+    """
+    scores = read_scores(path, columns)
+    n_unusable = scores.attrs["n_unusable"]
+    runs = pd.DataFrame()
+    section = emergence_section(scores, runs)
+    write_json(directory / "emergence.json", emergence_results(scores, runs))
+    n_models = scores["run_id"].nunique()
+    left_out = f"{n_unusable} rows had no positive scale or no numeric value and were left out."
+    report = Report(
+        title=title or f"Emergence in {path.stem}",
+        decision=f"{n_models} models, {scores['task'].nunique()} tasks, "
+        f"{scores['metric'].nunique()} metrics: the score table below says which show emergence.",
+        caveats=[left_out] if n_unusable else [],
+        facts=[("models", str(n_models)), ("scores", str(len(scores)))],
+        parts=[Part("Emergence", [section])],
+        command=command,
+        provenance=[("scores", str(path))],
+    )
+    return write_report(report, directory)

@@ -1,0 +1,233 @@
+"""Predicted against measured: what a fit foretold beyond its runs, and what training then gave.
+
+Two ways to spend one budget were trained with several seeds: the optimum that the fit foretold, and
+a rival with several times the parameters (as Kaplan et al. 2020 and Gopher would have it).
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from analysis.fits.surface import FitError
+from analysis.stats.resampling import Interval, percentile_interval
+from analysis.studies.allocation import NO_INTERVAL, allocate
+from analysis.studies.study import Study
+from eval.metrics.per_item import LOWER_IS_BETTER, POSITION_METRICS
+
+EVAL_KEYS = ("task", "format", "n_shots", "split", "metric")
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One allocation as it was trained: N and D under the fit's counting, and each seed's loss."""
+
+    name: str
+    n_params: float
+    n_tokens: float
+    flops: float
+    run_ids: tuple[str, ...]
+    losses: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        return float(self.losses.mean())
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation between seeds; NaN of one seed."""
+        return float(self.losses.std(ddof=1)) if len(self.losses) > 1 else float("nan")
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A law's loss for one cell, with the 95 % interval of the law itself (not of a seed)."""
+
+    law: str
+    cell: str
+    loss: float
+    interval: Interval
+    measured: float
+
+    @property
+    def error(self) -> float:
+        """log(predicted / measured)."""
+        return float(np.log(self.loss / self.measured))
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the interval holds the mean of the seeds; None without an interval."""
+        low, high = self.interval
+        return None if np.isnan(low + high) else low <= self.measured <= high
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Rival minus optimum with Welch's 95 % interval over seeds (NaN with a single one)."""
+
+    value: float
+    interval: Interval
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 where the interval leaves zero out, else 0."""
+        low, high = self.interval
+        return int(low > 0) - int(high < 0)
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric of one evaluation: its mean over the seeds of either allocation."""
+
+    task: str
+    format: str
+    n_shots: int
+    split: str
+    metric: str
+    optimum: float
+    rival: float
+    difference: Difference
+
+    @property
+    def winner(self) -> str:
+        sign = self.difference.sign * (1 if self.metric in LOWER_IS_BETTER else -1)
+        return {1: "optimum", -1: "rival", 0: "neither"}[sign]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """One test of a fit, in full; `foretold_gaps` are each law's rival minus optimum."""
+
+    source: str
+    flops: float
+    largest_fitted: float
+    approach: str
+    cells: tuple[Cell, Cell]
+    gap: Difference
+    forecasts: tuple[Forecast, ...]
+    foretold_gaps: dict[str, tuple[float, Interval]]
+    scores: tuple[Score, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def winner(self) -> str:
+        return {1: "optimum", -1: "rival", 0: "neither"}[self.gap.sign]
+
+
+def validate(
+    study: Study, source: str, foretold: dict, cells: tuple[Cell, Cell], evals: pd.DataFrame,
+    notes: tuple[str, ...] = (),
+) -> Validation:  # fmt: skip
+    """A study's laws held against the runs that were trained to test it.
+
+    Args:    foretold: validation.json, as it was written before training.
+    """
+    optimum, rival = cells
+    changed = _changed(study, foretold)
+    forecasts, gaps = _by_surfaces(study, cells)
+    return Validation(
+        source=source,
+        flops=foretold["flops"],
+        largest_fitted=foretold["fitted"][1],
+        approach=foretold["approach"],
+        cells=cells,
+        gap=difference(optimum.losses, rival.losses),
+        forecasts=(*forecasts, *_least_losses(study, optimum)),
+        foretold_gaps=gaps,
+        scores=scores(evals, cells),
+        notes=(*notes, *changed),
+    )
+
+
+def difference(optimum: np.ndarray, rival: np.ndarray) -> Difference:
+    """Mean of rival minus mean of optimum; values (seeds,) each.
+
+    Source:  Welch 1947 (unequal variances).
+    """
+    value = float(rival.mean() - optimum.mean())
+    if min(len(optimum), len(rival)) < 2 or np.ptp(optimum) + np.ptp(rival) == 0:
+        return Difference(value, NO_INTERVAL)
+    span = stats.ttest_ind(rival, optimum, equal_var=False).confidence_interval(0.95)
+    return Difference(value, (float(span.low), float(span.high)))
+
+
+def scores(evals: pd.DataFrame, cells: tuple[Cell, Cell]) -> tuple[Score, ...]:
+    """Every evaluation that both allocations have, but for accuracies by position.
+
+    Args:    evals: rows of evals.parquet; those by target length and of fewer items (exact_match@n)
+             are left to the part on emergence.
+    """
+    if not len(evals):
+        return ()
+    metric = evals["metric"]
+    parts = metric.isin(list(POSITION_METRICS)) | metric.str.startswith("exact_match@")
+    whole = evals.loc[evals["target_length"].isna() & ~parts]
+    found = []
+    for _, rows in whole.groupby(list(EVAL_KEYS), sort=True):
+        optimum, rival = (_values(rows, cell) for cell in cells)
+        if len(optimum) and len(rival):
+            means = float(optimum.mean()), float(rival.mean())
+            task, form, shots, split, name = (rows[key].iloc[0] for key in EVAL_KEYS)
+            found.append(
+                Score(str(task), str(form), int(shots), str(split), str(name), *means,
+                      difference(optimum, rival))
+            )  # fmt: skip
+    return tuple(found)
+
+
+def _values(rows: pd.DataFrame, cell: Cell) -> np.ndarray:
+    """A metric at the last checkpoint of each run of a cell, (runs,)."""
+    own = rows.loc[rows["run_id"].isin(list(cell.run_ids)) & rows["value"].notna()]
+    last = own.sort_values("step").drop_duplicates("run_id", keep="last")
+    return last["value"].to_numpy(dtype=float)
+
+
+def _by_surfaces(
+    study: Study, cells: tuple[Cell, Cell]
+) -> tuple[list[Forecast], dict[str, tuple[float, Interval]]]:
+    """Forecasts at each cell's own N and D by the laws that have one there, and of the gap."""
+    laws = []
+    if study.parametric is not None and study.parametric.usable:
+        laws.append(("parametric", study.parametric.surface, study.draws))
+    if study.kaplan is not None and study.kaplan.joint.status == "converged":
+        laws.append(("kaplan", study.kaplan.joint, study.kaplan_draws))
+    forecasts, gaps = [], {}
+    for name, law, draws in laws:
+        losses = [float(law.loss(cell.n_params, cell.n_tokens)) for cell in cells]
+        drawn = None
+        if draws is not None:
+            with np.errstate(all="ignore"):  # draws without a finite loss are counted as NaN
+                drawn = [np.asarray(draws.loss(c.n_params, c.n_tokens)) for c in cells]
+        for i, cell in enumerate(cells):
+            span = NO_INTERVAL if drawn is None else percentile_interval(drawn[i])
+            forecasts.append(Forecast(name, cell.name, losses[i], span, cell.mean))
+        span = NO_INTERVAL if drawn is None else percentile_interval(drawn[1] - drawn[0])
+        gaps[name] = (losses[1] - losses[0], span)
+    return forecasts, gaps
+
+
+def _least_losses(study: Study, optimum: Cell) -> list[Forecast]:
+    """What approaches 1 and 2 say is the least loss that the budget buys."""
+    try:
+        advice = allocate(study, [optimum.flops])
+    except FitError:
+        return []
+    return [
+        Forecast(row.approach, optimum.name, row.loss, row.loss_interval, optimum.mean)
+        for row in advice
+        if row.approach in ("isoflop", "envelope") and np.isfinite(row.loss)
+    ]
+
+
+def _changed(study: Study, foretold: dict) -> list[str]:
+    """A note where today's fit foretells another optimum than the one that was trained."""
+    advice = allocate(study, [foretold["flops"]])
+    now = next((row.n_opt for row in advice if row.approach == foretold["approach"]), float("nan"))
+    then = foretold["optimum"]["n_params"]
+    if np.isfinite(now) and abs(np.log(now / then)) < 0.01:
+        return []
+    return [
+        f"The optimum was foretold as N = {then:.4g}; the fit of this report says {now:.4g}: its "
+        f"runs, counting or procedure are others than then"
+    ]

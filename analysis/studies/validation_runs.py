@@ -1,0 +1,82 @@
+"""Which sweeps are tests of a fit, and their runs as cells."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.data.loss_table import TableError
+from analysis.data.readers import read_sweeps
+from analysis.studies.validation import Cell
+from train.rundir.atomic import read_json
+
+RECORD = "validation.json"
+"""Written by `python -m sweeps preset=validate` before it trains."""
+
+SAME_BUDGET, SAME_SIZE = 1.05, 1.5
+"""Factors in FLOPs and N within which a run belongs to an allocation; shapes come in steps."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A sweep that tests a fit: what was foretold, its cells and evaluations, what was left out."""
+
+    directory: Path
+    foretold: dict[str, Any]
+    cells: tuple[Cell, Cell]
+    evals: pd.DataFrame
+    notes: tuple[str, ...]
+
+
+def to_fit(directories: Sequence[Path]) -> list[Path]:
+    """The sweeps whose runs are fitted: those that test no fit, or else what the tests name."""
+    plain = [d for d in directories if not (d / RECORD).is_file()]
+    if plain:
+        return plain
+    named = [Path(s) for d in directories for s in read_json(d / RECORD)["sweeps"]]
+    return list(dict.fromkeys(named))
+
+
+def trials(directories: Sequence[Path], counting: str) -> list[Trial]:
+    """The tests among some sweeps, with their finished runs.
+
+    Raises:  TableError: a test of which one allocation has no finished run.
+    """
+    return [_trial(d, counting) for d in directories if (d / RECORD).is_file()]
+
+
+def _trial(directory: Path, counting: str) -> Trial:
+    foretold = read_json(directory / RECORD)
+    table = read_sweeps([directory])
+    counted = table.counted(counting)
+    names = table.texts("run_id")
+    exact_n, exact_c = table.numbers("n_params"), table.numbers("flops")
+    near = np.abs(np.log(exact_c / foretold["flops"])) < np.log(SAME_BUDGET)
+    cells, used = [], np.zeros(len(table), bool)
+    for name in ("optimum", "rival"):
+        own = near & (np.abs(np.log(exact_n / foretold[name]["n_params"])) < np.log(SAME_SIZE))
+        if not own.any():
+            raise TableError(
+                f"{directory}: the {name} has no finished run, so there is nothing to compare; "
+                f"finish the sweep: python -m sweeps action=retry out={directory}"
+            )
+        rows = np.flatnonzero(own)
+        used |= own
+        cells.append(
+            Cell(
+                name,
+                float(np.median(counted.n_params[rows])),
+                float(np.median(counted.n_tokens[rows])),
+                float(np.median(counted.flops[rows])),
+                tuple(names[rows]),
+                table.numbers("loss")[rows],
+            )
+        )
+    left = [*table.excluded]
+    notes = [f"{row.run_id} left out: {row.reason}" for row in left]
+    notes += [f"{run} left out: neither allocation at this budget" for run in names[~used]]
+    notes += list(table.warnings)
+    return Trial(directory, foretold, (cells[0], cells[1]), table.evals, tuple(notes))

@@ -1,0 +1,213 @@
+"""Checkpoint x exam: a summary, one row per item, and the rows that evals.parquet is made of.
+
+A run directory holds `evals/<label>.json` and `evals/<label>.parquet` for its final checkpoint, and
+the same under `evals/step-N/` for intermediate ones. The summary is written last, so its presence
+means done; equal checkpoint, exam and settings are never run twice.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eval.lm.load import fingerprint, load_checkpoint
+from eval.lm.responses import Settings, answer_items
+from eval.metrics.aggregate import Measurement, measure
+from eval.metrics.per_item import Outcome
+from eval.samples import read_outcomes, write_outcomes
+from eval.tasks.eval_set import Exam
+from train.rundir.atomic import RecordError, read_json, read_jsonl, write_json
+from train.rundir.record import RunPaths, read_record
+
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A checkpoint to examine and the directory for its results; step None is a final one."""
+
+    checkpoint: str
+    out: Path
+    step: int | None = None
+    run_id: str | None = None
+
+
+def run_targets(run_dir: Path) -> list[Target]:
+    """Final and intermediate checkpoints of a finished run, the final one first.
+
+    Raises:  RecordError: the run has no checkpoint, although its record says finished.
+    """
+    paths = RunPaths(run_dir)
+    record = read_record(run_dir)
+    if record is None or not paths.checkpoint.is_dir():
+        raise RecordError(f"{run_dir} has no finished checkpoint; train it first")
+    targets = [Target(str(paths.checkpoint), paths.evals, record.n_steps, record.run_id)]
+    for directory in sorted((run_dir / "checkpoints").glob("step-*"), key=_step_of):
+        step = _step_of(directory)
+        if step != record.n_steps:
+            out = paths.evals / directory.name
+            targets.append(Target(str(directory), out, step, record.run_id))
+    return targets
+
+
+def examine(
+    target: Target,
+    exams: list[Exam],
+    settings: Settings,
+    device: str = "auto",
+    again: bool = False,
+    advance: Advance = lambda n_items: None,
+) -> list[Path]:
+    """Answer every exam that has no stored result yet; returns the summaries' paths, all exams'.
+
+    Raises:  CheckpointError, TaskError: nothing is written for the exam that failed.
+    """
+    due = [exam for exam in exams if again or not _is_done(target, exam, settings)]
+    if due:
+        model, vocab = load_checkpoint(target.checkpoint, device)
+        for exam in due:
+            started = time.perf_counter()
+            outcomes = {
+                split: answer_items(
+                    model,
+                    vocab,
+                    items,
+                    exam.layout,
+                    dataclasses.replace(settings, decode=settings.decode and exam.decode),
+                    advance,
+                )
+                for split, items in exam.splits.items()
+            }
+            _write(target, exam, settings, outcomes, time.perf_counter() - started)
+    for exam in exams:
+        if exam not in due:
+            advance(sum(len(items) for items in exam.splits.values()))
+    return [summary_path(target, exam) for exam in exams]
+
+
+def summary_path(target: Target, exam: Exam) -> Path:
+    return target.out / f"{exam.label}.json"
+
+
+def rescore(summary: Path) -> Path:
+    """Compute a summary anew from its stored item rows, without any model.
+
+    Raises:  RecordError: the summary or its item rows are missing or unreadable.
+    """
+    content = read_json(summary)
+    outcomes = read_outcomes(summary.with_suffix(".parquet"), content["layout"])
+    rows = [row for split, given in outcomes.items() for row in _rows(content, split, given)]
+    write_json(summary, content | {"rows": rows, "counts": _counts(outcomes)})
+    return summary
+
+
+def rows(run_dir: Path) -> list[dict[str, Any]]:
+    """The rows of evals.parquet that one run directory gives, with the run's own columns.
+
+    Each has run_id, step, n_params, n_tokens, flops, loss, task, format, n_shots, split,
+    target_length, metric, value, ci_low, ci_high, n_items. For an intermediate checkpoint n_tokens
+    and flops are those of its step, and loss is None unless validation ran at that very step.
+    Raises:  RecordError: an unreadable record or summary.
+    """
+    record = read_record(run_dir)
+    evals = RunPaths(run_dir).evals
+    if record is None or not evals.is_dir():
+        return []
+    curve = {row["step"]: row for row in read_jsonl(RunPaths(run_dir).metrics) if "step" in row}
+    found = []
+    for path in [*sorted(evals.glob("*.json")), *sorted(evals.glob("step-*/*.json"))]:
+        content = read_json(path)
+        step = content.get("step") or record.n_steps
+        final = step == record.n_steps
+        share = step / record.n_steps
+        facts = {
+            "run_id": record.run_id,
+            "step": step,
+            "n_params": record.n_params,
+            "n_tokens": record.n_tokens if final else round(record.n_tokens * share),
+            "flops": record.flops if final else record.flops * share,
+            "loss": record.loss if final else curve.get(step, {}).get("loss"),
+        }
+        found += [facts | row for row in content.get("rows", [])]
+    return found
+
+
+def _is_done(target: Target, exam: Exam, settings: Settings) -> bool:
+    path = summary_path(target, exam)
+    if not path.exists() or not path.with_suffix(".parquet").exists():
+        return False
+    try:
+        content = read_json(path)
+    except RecordError:
+        return False
+    return content.get("identity") == _identity(target, exam, settings)
+
+
+def _identity(target: Target, exam: Exam, settings: Settings) -> dict[str, Any]:
+    asked = dataclasses.asdict(settings)
+    del asked["batch_tokens"]
+    checkpoint = Path(target.checkpoint)
+    weights = fingerprint(checkpoint) if checkpoint.is_dir() else target.checkpoint
+    return {"exam": exam.identity, "settings": asked, "weights": weights}
+
+
+def _write(
+    target: Target,
+    exam: Exam,
+    settings: Settings,
+    outcomes: dict[str, list[Outcome]],
+    seconds: float,
+) -> None:
+    path = summary_path(target, exam)
+    path.unlink(missing_ok=True)
+    write_outcomes(path.with_suffix(".parquet"), outcomes)
+    content = {
+        "task": exam.task,
+        "format": exam.format,
+        "n_shots": exam.n_shots,
+        "layout": exam.layout,
+        "checkpoint": Path(target.checkpoint).name,
+        "run_id": target.run_id,
+        "step": target.step,
+        "identity": _identity(target, exam, settings),
+        "seconds": round(seconds, 3),
+        "counts": _counts(outcomes),
+        "excluded": exam.excluded,
+    }
+    table = [row for split, given in outcomes.items() for row in _rows(content, split, given)]
+    write_json(path, content | {"rows": table})
+
+
+def _counts(outcomes: dict[str, list[Outcome]]) -> dict[str, dict[str, int]]:
+    """Items asked, different ones among them, and outputs that never stopped and were cut."""
+    return {
+        split: {
+            "n_items": len(given),
+            "n_distinct": len({(one.prompt, one.target) for one in given}),
+            "n_cut": sum(one.output is not None and not one.stopped for one in given),
+        }
+        for split, given in outcomes.items()
+    }
+
+
+def _rows(content: dict[str, Any], split: str, given: list[Outcome]) -> Iterator[dict[str, Any]]:
+    for found in measure(given):
+        yield {
+            "task": content["task"],
+            "format": content["format"],
+            "n_shots": content["n_shots"],
+            "split": split,
+            **_columns(found),
+        }
+
+
+def _columns(found: Measurement) -> dict[str, Any]:
+    columns = dataclasses.asdict(found)
+    return {"target_length": columns.pop("target_length"), **columns}
+
+
+def _step_of(directory: Path) -> int:
+    number = directory.name.removeprefix("step-")
+    return int(number) if number.isdigit() else -1

@@ -1,0 +1,124 @@
+"""A Hugging Face checkpoint, directory or hub name, loaded for evaluation."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from eval.lm.tokenization import Vocabulary, vocabulary
+from train.config.spec import IsoflopError
+
+_END_BYTES = 65536
+
+
+class CheckpointError(IsoflopError):
+    """A checkpoint that can't be loaded."""
+
+
+def load_checkpoint(name: str, device: str = "auto") -> tuple[Any, Vocabulary]:
+    """Model in evaluation mode and vocabulary; float32 on CPU, the checkpoint's own type elsewhere.
+
+    Raises:  CheckpointError: no such directory or hub name, no network, no tokenizer, bad files.
+    """
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    place = _device(device)
+    if _looks_like_path(name) and not (Path(name) / "config.json").is_file():
+        raise CheckpointError(
+            f"checkpoint={name} is no Hugging Face model directory (no config.json in it); "
+            f"give a directory such as RUN_DIR/checkpoint, or a hub name"
+        )
+    if not Path(name).is_dir():
+        _check_hub(name)
+    vocab = vocabulary(_tokenizer(name))
+    try:
+        dtype = torch.float32 if place.type == "cpu" else "auto"
+        model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise CheckpointError(f"checkpoint={name} can't be loaded: {_reason(error)}") from error
+    return model.to(place).eval(), vocab
+
+
+def fingerprint(checkpoint: Path) -> str:
+    """Identity of a checkpoint directory: names, sizes, and both ends of the content of its files.
+
+    Weights of two trainings differ everywhere, so 64 KiB from each end tell them apart.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(checkpoint.glob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                size = path.stat().st_size
+                digest.update(f"{path.name} {size}".encode() + file.read(_END_BYTES))
+                file.seek(max(0, size - _END_BYTES))
+                digest.update(file.read(_END_BYTES))
+    return digest.hexdigest()[:16]
+
+
+def _check_hub(name: str) -> None:
+    """Fail at once, in one line, for a hub name that is neither cached nor reachable.
+
+    The loaders themselves would retry for most of a minute and log every attempt.
+    """
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    try:
+        if isinstance(try_to_load_from_cache(name, "config.json"), str):
+            return
+        HfApi().model_info(name, timeout=10)
+    except HFValidationError as error:
+        raise CheckpointError(f"checkpoint={name} is neither a directory nor a hub name") from error
+    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+        raise CheckpointError(_unreachable(name, error)) from error
+    except Exception as error:  # the HTTP client's own error classes vary with its version
+        if "http" not in type(error).__module__:
+            raise
+        raise CheckpointError(_unreachable(name, error)) from error
+
+
+def _unreachable(name: str, error: Exception) -> str:
+    return (
+        f"checkpoint={name} is no directory here, not in the local Hugging Face cache, and the hub "
+        f"can't provide it ({_reason(error)}); give a directory, or check the name and the network"
+    )
+
+
+def _tokenizer(name: str) -> Any:
+    """The tokenizer, loaded first so that a hub name without network fails soon and quietly."""
+    from transformers import AutoTokenizer
+
+    if _looks_like_path(name) and not list(Path(name).glob("tokenizer*")):
+        raise CheckpointError(
+            f"checkpoint={name} has no tokenizer files; save one there with "
+            f"tokenizer.save_pretrained({name!r})"
+        )
+    try:
+        return AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        raise CheckpointError(
+            f"checkpoint={name}: its tokenizer can't be loaded: {_reason(error)}"
+        ) from error
+
+
+def _looks_like_path(name: str) -> bool:
+    return Path(name).exists() or name.startswith(("/", "./", "../", "~")) or name.count("/") > 1
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise CheckpointError(
+            f"device={name} can't be used: {_reason(error)}; expected auto, cpu, cuda or cuda:N"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2])[:300] if lines else type(error).__name__

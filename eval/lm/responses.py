@@ -1,0 +1,207 @@
+"""One model over many items: read each prompt once, then score and decode from the same cache."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from eval.lm.generate import Decoded, greedy, sample
+from eval.lm.loglikelihood import Read, read_prompts, score
+from eval.lm.tokenization import Encoded, Vocabulary, encode_items
+from eval.metrics.per_item import Outcome
+from eval.tasks.generated import TaskError
+from eval.tasks.prompt_formats import STOP, Item
+
+EXTRA_TOKENS = 4
+"""Tokens granted beyond the longest target and its stop token, so that overlong outputs show."""
+
+UNBOUNDED = 2**31
+"""Context of models that state none."""
+
+VERDICTS = ("yes", "no")
+"""What a model may say of its own output, asked as `prompt + output + "?"` (format `verdict`)."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How answers are obtained; `batch_tokens` bounds rows x tokens and changes speed alone."""
+
+    decode: bool = True
+    samples: int = 0
+    temperature: float = 0.7
+    self_evaluate: bool = False
+    max_new_tokens: int | None = None
+    batch_tokens: int = 16384
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.samples <= 64 or self.temperature <= 0 or self.batch_tokens < 1:
+            raise TaskError(
+                f"samples={self.samples} must lie in 0..64, temperature={self.temperature} and "
+                f"batch_tokens={self.batch_tokens} be positive"
+            )
+
+
+def answer_items(
+    model: Any,
+    vocab: Vocabulary,
+    items: Sequence[Item],
+    layout: str,
+    settings: Settings,
+    advance: Callable[[int], None] = lambda n_items: None,
+) -> list[Outcome]:
+    """The outcome of every item, in order; equal for every batch size up to rounding.
+
+    Args:    layout: the format, for finding the graded part; advance: told of items as they finish.
+    Raises:  TaskError: no items, texts that can't be expressed, or a context that is too short.
+    """
+    if not items:
+        raise TaskError("the task has no items; raise n_items or check its file")
+    encoded = encode_items(vocab, items)
+    limit = _new_tokens(encoded, settings)
+    context = _check_context(model, encoded)
+    outcomes: list[Outcome | None] = [None] * len(items)
+    for batch in _batches(encoded, limit, settings):
+        read = read_prompts(model, [encoded[i].prompt for i in batch])
+        room = min(limit, context - len(encoded[batch[0]].prompt) + 1)
+        found = _answer_batch(model, vocab, read, batch, items, encoded, layout, room, settings)
+        for i, outcome in zip(batch, found, strict=True):
+            outcomes[i] = outcome
+        advance(len(batch))
+    complete = [outcome for outcome in outcomes if outcome is not None]
+    return _self_evaluated(model, vocab, complete, settings) if settings.self_evaluate else complete
+
+
+def _answer_batch(
+    model: Any,
+    vocab: Vocabulary,
+    read: Read,
+    batch: list[int],
+    items: Sequence[Item],
+    encoded: Sequence[Encoded],
+    layout: str,
+    limit: int,
+    settings: Settings,
+) -> Iterator[Outcome]:
+    chosen = [encoded[i] for i in batch]
+    targets = score(model, read, [[*one.target, vocab.stop_id] for one in chosen])
+    choices = _score_choices(model, read, chosen)
+    decoded = greedy(model, read, sorted(vocab.stop_ids), limit) if settings.decode else []
+    outputs = vocab.decode([one.tokens for one in decoded])
+    samples = _samples(model, vocab, read, batch, limit, settings)
+    for row, i in enumerate(batch):
+        logprobs, hits = targets[row]
+        yield Outcome(
+            prompt=items[i].prompt,
+            target=items[i].target,
+            target_tokens=tuple(encoded[i].target),
+            answer=items[i].answer,
+            accepted=items[i].accepted,
+            target_logprobs=tuple(logprobs),
+            target_hits=tuple(hits),
+            choices=items[i].choices,
+            choice_scores=items[i].choice_scores,
+            choice_logprobs=tuple(choices[row]),
+            layout=layout,
+            sample_outputs=tuple(text for text, _ in samples[row]),
+            sample_stopped=tuple(ended for _, ended in samples[row]),
+            **(_decoded_fields(vocab, decoded[row], outputs[row]) if decoded else {}),
+        )
+
+
+def _decoded_fields(vocab: Vocabulary, one: Decoded, text: str) -> dict[str, Any]:
+    return {
+        "output": _cut(vocab, one, text),
+        "output_tokens": tuple(one.tokens),
+        "output_logprob": one.logprob,
+        "stopped": one.stop is not None,
+    }
+
+
+def _cut(vocab: Vocabulary, one: Decoded, text: str) -> str:
+    """The text before STOP, including what stands before it within the token that held it."""
+    if one.stop in (None, vocab.stop_id):
+        return text
+    return vocab.decode([[*one.tokens, one.stop]])[0].split(STOP)[0]
+
+
+def _score_choices(model: Any, read: Read, chosen: Sequence[Encoded]) -> list[list[float]]:
+    """Summed log-probability of each row's choices; rows with fewer choices repeat their last."""
+    totals: list[list[float]] = [[] for _ in chosen]
+    for k in range(max(len(one.choices) for one in chosen)):
+        texts = [one.choices[min(k, len(one.choices) - 1)] if one.choices else one.target
+                 for one in chosen]  # fmt: skip
+        for row, (logprobs, _) in enumerate(score(model, read, texts)):
+            if k < len(chosen[row].choices):
+                totals[row].append(sum(logprobs))
+    return totals
+
+
+def _samples(
+    model: Any, vocab: Vocabulary, read: Read, batch: list[int], limit: int, settings: Settings
+) -> list[list[tuple[str, bool]]]:
+    """Sampled outputs of each row with whether they stopped; an item's draws depend on it alone."""
+    found: list[list[tuple[str, bool]]] = [[] for _ in batch]
+    for k in range(settings.samples):
+        uniforms = np.stack(
+            [np.random.default_rng([settings.seed, k, i]).random(limit) for i in batch]
+        )
+        drawn = sample(model, read, sorted(vocab.stop_ids), uniforms, settings.temperature)
+        texts = vocab.decode([one.tokens for one in drawn])
+        for row, (one, text) in enumerate(zip(drawn, texts, strict=True)):
+            found[row].append((_cut(vocab, one, text), one.stop is not None))
+    return found
+
+
+def _self_evaluated(
+    model: Any, vocab: Vocabulary, outcomes: list[Outcome], settings: Settings
+) -> list[Outcome]:
+    """The outcomes with P(yes) / (P(yes) + P(no)) of the model's verdict on its own output."""
+    asked = [
+        Item(f"{one.prompt}{one.output}?", VERDICTS[0], choices=VERDICTS, choice_scores=(1.0, 0.0))
+        for one in outcomes
+    ]
+    quiet = replace(settings, decode=False, samples=0, self_evaluate=False)
+    verdicts = answer_items(model, vocab, asked, "plain", quiet)
+    return [
+        replace(one, p_true=_first_of_two(*verdict.choice_logprobs))
+        for one, verdict in zip(outcomes, verdicts, strict=True)
+    ]
+
+
+def _first_of_two(first: float, second: float) -> float:
+    return float(1 / (1 + np.exp(np.clip(second - first, -700, 700))))
+
+
+def _new_tokens(encoded: Sequence[Encoded], settings: Settings) -> int:
+    longest = max(len(one.target) for one in encoded)
+    return settings.max_new_tokens or longest + 1 + EXTRA_TOKENS
+
+
+def _check_context(model: Any, encoded: Sequence[Encoded]) -> int:
+    """The model's context, long enough to read every prompt with its target or choices.
+
+    Decoding stops where the context ends, at the earliest with the target's own stop token.
+    """
+    context = getattr(model.config, "max_position_embeddings", None) or UNBOUNDED
+    needed = max(
+        len(one.prompt) + max(len(text) for text in (one.target, *one.choices)) for one in encoded
+    )
+    if needed > context:
+        raise TaskError(
+            f"the task needs a context of {needed} tokens (prompt and answer), the checkpoint has "
+            f"{context}; use fewer shots or shorter problems, or train with a longer model.seq_len"
+        )
+    return context
+
+
+def _batches(encoded: Sequence[Encoded], limit: int, settings: Settings) -> Iterator[list[int]]:
+    """Item numbers, longest prompts first, grouped by prompt length and cut to the token bound."""
+    order = sorted(range(len(encoded)), key=lambda i: -len(encoded[i].prompt))
+    for length, group in groupby(order, key=lambda i: len(encoded[i].prompt)):
+        numbers = list(group)
+        rows = max(1, settings.batch_tokens // (length + limit))
+        for start in range(0, len(numbers), rows):
+            yield numbers[start : start + rows]

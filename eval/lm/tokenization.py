@@ -1,0 +1,144 @@
+"""Items to token ids: prompts, targets and choices, the stop token, and what can't be expressed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eval.tasks.generated import TaskError
+from eval.tasks.prompt_formats import STOP, Item
+
+_NEWLINE_SYMBOLS = ("\n", "Ċ", "<0x0A>")
+"""How a newline looks inside vocabularies: as itself, in byte-level BPE, as a byte fallback."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A Hugging Face tokenizer, with the tokens that end an answer.
+
+    `stop_id` is the token written behind targets; any of `stop_ids` (tokens that hold a newline,
+    and the tokenizer's end token) ends a decoded output. `start_id` stands for an empty prompt.
+    """
+
+    tokenizer: Any
+    stop_id: int
+    stop_ids: frozenset[int]
+    start_id: int
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of each text, without special tokens.
+
+        Raises:  TaskError: a character that the vocabulary can't express.
+        """
+        if not texts:
+            return []
+        self._check_expressible(texts)
+        first, *others = texts
+        ids = self._ask([first])
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            return ids + (self._ask(others) if others else [])
+        # The same call without the wrapper's dictionary for every text, which takes three times as
+        # long as the encoding; the first text has left padding and truncation as it wants them.
+        encodings = backend.encode_batch_fast(others, add_special_tokens=False)
+        return ids + [encoding.ids for encoding in encodings]
+
+    def _ask(self, texts: list[str]) -> list[list[int]]:
+        encoded = self.tokenizer(
+            texts, add_special_tokens=False, return_attention_mask=False, verbose=False
+        )
+        return encoded["input_ids"]
+
+    def decode(self, token_ids: Sequence[Sequence[int]]) -> list[str]:
+        """Text of each token sequence, special tokens left out."""
+        return self.tokenizer.batch_decode(
+            [list(ids) for ids in token_ids],
+            skip_special_tokens=True,
+            clean_up_tokenization_spaces=False,
+        )
+
+    def _check_expressible(self, texts: Sequence[str]) -> None:
+        lacking = [c for c in sorted(set().union(*texts)) if not self._expresses(c)]
+        if lacking:
+            more = f" and {len(lacking) - 8} more" if len(lacking) > 8 else ""
+            raise TaskError(
+                f"the checkpoint's vocabulary has no {' '.join(map(repr, lacking[:8]))}{more}, "
+                f"which the task needs; train with an alphabet that has it, or with bytes"
+            )
+
+    def _expresses(self, character: str) -> bool:
+        try:
+            ids = self.tokenizer(character, add_special_tokens=False)["input_ids"]
+        except Exception:  # tokenizers raises a bare Exception for a character without a token
+            return False
+        return bool(ids) and self.tokenizer.unk_token_id not in ids
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Token ids of one item. `target` has no stop token; `choices` are in the item's order."""
+
+    prompt: list[int]
+    target: list[int]
+    choices: list[list[int]]
+
+
+def vocabulary(tokenizer: Any) -> Vocabulary:
+    """The vocabulary of a tokenizer, its newline tokens found.
+
+    Raises:  TaskError: neither a newline nor an end token, so no answer could ever end.
+    """
+    end_id = tokenizer.eos_token_id
+    symbols = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    candidates = [
+        index
+        for index, symbol in enumerate(symbols)
+        if symbol is not None and any(newline in symbol for newline in _NEWLINE_SYMBOLS)
+    ]
+    texts = tokenizer.batch_decode([[index] for index in candidates]) if candidates else []
+    newlines = {index: text for index, text in zip(candidates, texts, strict=True) if STOP in text}
+    alone = [index for index, text in newlines.items() if text == STOP]
+    if not alone and end_id is None:
+        raise TaskError(
+            "the checkpoint's vocabulary has neither a newline nor an end token, so no answer can "
+            "end; add one of them to its tokenizer"
+        )
+    start_id = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else end_id
+    return Vocabulary(
+        tokenizer=tokenizer,
+        stop_id=alone[0] if alone else end_id,
+        stop_ids=frozenset(newlines) | ({end_id} if end_id is not None else set()),
+        start_id=alone[0] if start_id is None else start_id,
+    )
+
+
+def encode_items(vocab: Vocabulary, items: Sequence[Item]) -> list[Encoded]:
+    """Prompts as they stand, continuations as they are tokenised behind their prompt.
+
+    Where prompt and continuation would share a token, the continuation is tokenised by itself.
+    Raises:  TaskError: a text that the vocabulary can't express, or a target with the stop string.
+    """
+    for item in items:
+        if STOP in item.target and not item.choices:
+            raise TaskError(f"target {item.target!r:.60} holds a line break, which ends an answer")
+    prompts = vocab.encode([item.prompt for item in items])
+    continuations = [(i, text) for i, item in enumerate(items) for text in _texts(item)]
+    behind = _continuations(vocab, items, prompts, continuations)
+    encoded = []
+    for item, prompt in zip(items, prompts, strict=True):
+        target, *choices = (next(behind) for _ in _texts(item))
+        encoded.append(Encoded(prompt or [vocab.start_id], target, choices))
+    return encoded
+
+
+def _texts(item: Item) -> tuple[str, ...]:
+    return (item.target, *item.choices)
+
+
+def _continuations(vocab: Vocabulary, items: Any, prompts: Any, continuations: Any) -> Any:
+    wholes = vocab.encode([items[i].prompt + text for i, text in continuations])
+    for (i, text), whole in zip(continuations, wholes, strict=True):
+        n_prompt = len(prompts[i])
+        if whole[:n_prompt] == prompts[i] and len(whole) > n_prompt:
+            yield whole[n_prompt:]
+        else:
+            yield vocab.encode([text])[0]

@@ -1,0 +1,122 @@
+"""From outcomes to measurements: every metric that applies, its mean, interval and item count."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from eval.metrics.per_item import (
+    ITEM_METRICS,
+    POSITION_METRICS,
+    Z_95,
+    ItemMetric,
+    Outcome,
+    exact_match,
+    wilson,
+)
+
+RESOLUTIONS = (100, 1_000, 10_000)
+"""Item counts at which exact match is also reported, from the first items of the same draw."""
+
+MAX_LENGTHS = 16
+"""More target lengths than these are not broken down: they'd be texts, not answers."""
+
+_N_RESAMPLES = 200
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A metric over items: its value and 95 % interval. `target_length` None means every length."""
+
+    metric: str
+    value: float
+    ci_low: float
+    ci_high: float
+    n_items: int
+    target_length: int | None = None
+
+
+def measure(outcomes: Sequence[Outcome]) -> list[Measurement]:
+    """Every metric that applies: over all items, by target length, and exact match at n items.
+
+    `n_items` counts the items that a metric applies to; one that applies to none is left out.
+    """
+    overall = _columns(outcomes, ITEM_METRICS)
+    measurements = list(_means(overall, None))
+    measurements += _calibration(outcomes)
+    first = {
+        f"exact_match@{n}": overall["exact_match"][:n] for n in RESOLUTIONS if n <= len(outcomes)
+    }
+    measurements += _means(first, None)
+    lengths = np.array([len(outcome.target_tokens) for outcome in outcomes])
+    if len(distinct := np.unique(lengths)) <= MAX_LENGTHS:
+        columns = overall | _columns(outcomes, POSITION_METRICS)
+        for length in distinct.tolist():
+            chosen = {name: column[lengths == length] for name, column in columns.items()}
+            measurements += _means(chosen, length)
+    return measurements
+
+
+def interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    """95 % interval of a mean: Wilson's for zeros and ones, else mean -+ 1.96 standard errors."""
+    n, total = len(values), float(values.sum())
+    if np.all((values == 0) | (values == 1)):
+        low, high = wilson(total, n)
+        return float(low), float(high)
+    half = Z_95 * float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else 0.0
+    return total / n - half, total / n + half
+
+
+def calibration_error(confidence: ArrayLike, right: ArrayLike, n_bins: int = 10) -> float:
+    """Expected calibration error: mean over items of |mean confidence - accuracy| of their bin.
+
+    Args:    confidence: in [0, 1], shape (items,); right: 0 or 1, same shape; bins of equal width.
+    Source:  Naeini, Cooper and Hauskrecht 2015.
+    """
+    p, y = np.asarray(confidence, float), np.asarray(right, float)
+    index = np.minimum((p * n_bins).astype(int), n_bins - 1)
+    gap = np.bincount(index, weights=p - y, minlength=n_bins)
+    return float(np.abs(gap).sum() / len(p))
+
+
+def _columns(
+    outcomes: Sequence[Outcome], metrics: Mapping[str, ItemMetric]
+) -> dict[str, NDArray[np.float64]]:
+    """One value an item and metric, NaN where the metric does not apply."""
+    return {
+        name: np.array([metric(outcome) for outcome in outcomes], dtype=float)
+        for name, metric in metrics.items()
+    }
+
+
+def _means(columns: Mapping[str, NDArray[np.float64]], length: int | None) -> Iterator[Measurement]:
+    for name, column in columns.items():
+        values = column[~np.isnan(column)]
+        if len(values):
+            low, high = interval(values)
+            yield Measurement(name, float(values.mean()), low, high, len(values), length)
+
+
+def _calibration(outcomes: Sequence[Outcome]) -> Iterator[Measurement]:
+    """Calibration of P(output) and of P(True), with percentile-bootstrap intervals over items."""
+    right = np.array([exact_match(outcome) for outcome in outcomes], dtype=float)
+    stated = {
+        "calibration_error": [outcome.output_logprob for outcome in outcomes],
+        "p_true_calibration_error": [outcome.p_true for outcome in outcomes],
+    }
+    for name, column in stated.items():
+        values = np.array(column, dtype=float)
+        p = np.exp(values) if name == "calibration_error" else values
+        known = ~np.isnan(p) & ~np.isnan(right)
+        if known.any():
+            yield _calibrated(name, p[known], right[known])
+
+
+def _calibrated(name: str, p: NDArray[np.float64], right: NDArray[np.float64]) -> Measurement:
+    rng = np.random.default_rng(0)
+    drawn = (rng.integers(0, len(p), len(p)) for _ in range(_N_RESAMPLES))
+    errors = [calibration_error(p[index], right[index]) for index in drawn]
+    low, high = np.quantile(errors, [0.025, 0.975])
+    return Measurement(name, calibration_error(p, right), float(low), float(high), len(p))

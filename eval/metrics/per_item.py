@@ -1,0 +1,295 @@
+"""Metrics of a model's answers, each one pure function of one item's stored outcome.
+
+Everything is computed from an `Outcome`, the stored row of an item, so a metric added later needs
+no model. An item metric returns None where it does not apply (no choices, no samples, ...).
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from rapidfuzz.distance import Levenshtein
+
+from eval.tasks.prompt_formats import graded_part
+
+Z_95 = 1.959963984540054
+PROBABILITY_THRESHOLDS = (0.1, 0.5, 0.9)
+MAX_POSITIONS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An item and everything a model did with it. Log-probabilities are natural.
+
+    `target_logprobs` and `target_hits` (was the token the argmax?) have one entry per target token
+    and a last one for the stop token, teacher-forced. `output_logprob` is that of the decoded
+    output with its stop token. `choice_logprobs` sum each choice's tokens, stop token left out.
+    `layout` is the format that tells where outputs hold their graded part. `p_true` is the
+    probability that the model itself gives to its output being right.
+    """
+
+    prompt: str
+    target: str
+    target_tokens: tuple[int, ...]
+    answer: str = ""
+    accepted: tuple[str, ...] = ()
+    target_logprobs: tuple[float, ...] = ()
+    target_hits: tuple[bool, ...] = ()
+    layout: str = "plain"
+    output: str | None = None
+    output_tokens: tuple[int, ...] = ()
+    output_logprob: float | None = None
+    stopped: bool = False
+    choices: tuple[str, ...] = ()
+    choice_scores: tuple[float, ...] = ()
+    choice_logprobs: tuple[float, ...] = ()
+    sample_outputs: tuple[str, ...] = ()
+    sample_stopped: tuple[bool, ...] = ()
+    p_true: float | None = None
+
+    @property
+    def right_answers(self) -> tuple[str, ...]:
+        return (self.answer or self.target.strip(), *self.accepted)
+
+    @property
+    def graded(self) -> str | None:
+        """The graded part of the output; None if it was cut off before it stopped."""
+        stopped = self.output is not None and self.stopped
+        return graded_part(self.output or "", self.layout) if stopped else None
+
+    @property
+    def samples(self) -> tuple[str | None, ...]:
+        """The graded part of each sampled output, None for one that never stopped."""
+        pairs = zip(self.sample_outputs, self.sample_stopped, strict=True)
+        return tuple(graded_part(text, self.layout) if ended else None for text, ended in pairs)
+
+
+def wilson(n_successes: ArrayLike, n_items: ArrayLike) -> tuple[NDArray[np.float64], ...]:
+    """Wilson's 95 % interval of a proportion: (low, high), each of the inputs' broadcast shape.
+
+    With p = k/n and z = 1.96: (p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n).
+    Zero of 100 gives (0, .0370).
+    Source:  Wilson 1927.
+    """
+    k, n = np.asarray(n_successes, float), np.asarray(n_items, float)
+    p, z2 = k / n, Z_95**2
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z_95 * np.sqrt(p * (1 - p) / n + z2 / (4 * n**2)) / (1 + z2 / n)
+    low = np.where(k == 0, 0.0, np.clip(centre - half, 0, 1))
+    return low, np.where(k == n, 1.0, np.clip(centre + half, 0, 1))
+
+
+def exact_match(outcome: Outcome) -> float | None:
+    """1 if the decoded output stopped and its graded part is a right answer."""
+    if outcome.output is None:
+        return None
+    return float(outcome.graded in outcome.right_answers)
+
+
+def token_edit_distance(outcome: Outcome) -> float | None:
+    """Levenshtein distance, in tokens, of the output cut at its stop token from the target."""
+    if outcome.output is None:
+        return None
+    return float(Levenshtein.distance(outcome.output_tokens, outcome.target_tokens))
+
+
+def token_edit_distance_normalized(outcome: Outcome) -> float | None:
+    """`token_edit_distance` over the number of target tokens; above 1 for overlong outputs."""
+    distance = token_edit_distance(outcome)
+    return None if distance is None else distance / max(1, len(outcome.target_tokens))
+
+
+def token_accuracy(outcome: Outcome) -> float | None:
+    """Share of target tokens (stop token left out) that are the argmax, given those before."""
+    hits = outcome.target_hits[:-1]
+    return sum(hits) / len(hits) if hits else None
+
+
+def stop_accuracy(outcome: Outcome) -> float | None:
+    """1 if the stop token is the argmax behind the target."""
+    return float(outcome.target_hits[-1]) if outcome.target_hits else None
+
+
+def target_nll(outcome: Outcome) -> float | None:
+    """Negative log-likelihood of the target with its stop token, nats."""
+    return -sum(outcome.target_logprobs) if outcome.target_logprobs else None
+
+
+def target_nll_per_token(outcome: Outcome) -> float | None:
+    """`target_nll` over its number of tokens, stop token included, nats per token."""
+    total = target_nll(outcome)
+    return None if total is None else total / len(outcome.target_logprobs)
+
+
+def token_nll(outcome: Outcome) -> float | None:
+    """Mean negative log-likelihood of the target's tokens, stop token left out, nats per token."""
+    given = outcome.target_logprobs[:-1]
+    return -sum(given) / len(given) if given else None
+
+
+def answer_probability(outcome: Outcome) -> float | None:
+    """exp(sum of target log-probabilities): P(fully correct) at temperature 1, exact."""
+    total = target_nll(outcome)
+    return None if total is None else math.exp(-total)
+
+
+def multiple_choice_grade(outcome: Outcome) -> float | None:
+    """The score of the likeliest choice: 1 if it is the right one (BIG-bench)."""
+    if not outcome.choice_logprobs:
+        return None
+    return outcome.choice_scores[int(np.argmax(outcome.choice_logprobs))]
+
+
+def multiple_choice_grade_per_character(outcome: Outcome) -> float | None:
+    """`multiple_choice_grade` with log-probabilities divided by the choice's characters."""
+    if not outcome.choice_logprobs:
+        return None
+    lengths = [max(1, len(choice)) for choice in outcome.choices]
+    scaled = np.array(outcome.choice_logprobs) / lengths
+    return outcome.choice_scores[int(np.argmax(scaled))]
+
+
+def choice_probability(outcome: Outcome) -> float | None:
+    """Probability on the right choices, normalised over the choices."""
+    if not outcome.choice_logprobs:
+        return None
+    return float(_choice_probabilities(outcome) @ (np.array(outcome.choice_scores) > 0))
+
+
+def brier_sum(outcome: Outcome) -> float | None:
+    """sum over choices of (p - y)^2, as lm-evaluation-harness counts it; 0 best, 2 worst."""
+    if not outcome.choice_logprobs:
+        return None
+    return float(np.sum((_choice_probabilities(outcome) - _one_hot(outcome)) ** 2))
+
+
+def brier_mean(outcome: Outcome) -> float | None:
+    """`brier_sum` over the number of choices, as BIG-bench counts it."""
+    total = brier_sum(outcome)
+    return None if total is None else total / len(outcome.choices)
+
+
+def confidence_brier(outcome: Outcome) -> float | None:
+    """(P(output) - exact match)^2: is the model's probability of its own output honest?"""
+    right = exact_match(outcome)
+    if right is None or outcome.output_logprob is None:
+        return None
+    return (math.exp(outcome.output_logprob) - right) ** 2
+
+
+def p_true_accuracy(outcome: Outcome) -> float | None:
+    """1 if the model's yes/no verdict on its own output agrees with exact match."""
+    right = exact_match(outcome)
+    if right is None or outcome.p_true is None:
+        return None
+    return float((outcome.p_true > 0.5) == (right == 1.0))
+
+
+def p_true_brier(outcome: Outcome) -> float | None:
+    """(P(True) - exact match)^2 of the model's verdict on its own output (Kadavath et al. 2022)."""
+    right = exact_match(outcome)
+    if right is None or outcome.p_true is None:
+        return None
+    return (outcome.p_true - right) ** 2
+
+
+def majority_match(outcome: Outcome) -> float | None:
+    """1 if the commonest sampled answer is right (self-consistency); ties go to the first drawn."""
+    if not outcome.sample_outputs:
+        return None
+    given = [sample for sample in outcome.samples if sample]
+    winner = Counter(given).most_common(1)[0][0] if given else None
+    return float(winner in outcome.right_answers)
+
+
+def pass_at(k: int) -> Callable[[Outcome], float | None]:
+    """P(one of k samples is right), unbiased: 1 - C(n-c, k) / C(n, k) with c of n right.
+
+    Source:  Chen et al. 2021, eq. 1. None where fewer than k samples were drawn.
+    """
+
+    def pass_at_k(outcome: Outcome) -> float | None:
+        n = len(outcome.sample_outputs)
+        if n < k:
+            return None
+        right = sum(sample in outcome.right_answers for sample in outcome.samples)
+        return 1 - math.comb(n - right, k) / math.comb(n, k)
+
+    return pass_at_k
+
+
+def probability_at_least(threshold: float) -> Callable[[Outcome], float | None]:
+    """1 if the exact probability of the right answer reaches the threshold."""
+
+    def reaches(outcome: Outcome) -> float | None:
+        probability = answer_probability(outcome)
+        return None if probability is None else float(probability >= threshold)
+
+    return reaches
+
+
+def token_accuracy_at(position: int) -> Callable[[Outcome], float | None]:
+    """1 if the target token at `position` (from 1) is the argmax, given those before."""
+
+    def hit(outcome: Outcome) -> float | None:
+        inside = position <= len(outcome.target_hits) - 1
+        return float(outcome.target_hits[position - 1]) if inside else None
+
+    return hit
+
+
+ItemMetric = Callable[[Outcome], float | None]
+ITEM_METRICS: dict[str, ItemMetric] = {
+    "exact_match": exact_match,
+    "token_edit_distance": token_edit_distance,
+    "token_edit_distance_normalized": token_edit_distance_normalized,
+    "token_accuracy": token_accuracy,
+    "stop_accuracy": stop_accuracy,
+    "token_nll": token_nll,
+    "target_nll": target_nll,
+    "target_nll_per_token": target_nll_per_token,
+    "answer_probability": answer_probability,
+    **{f"probability>={t:g}": probability_at_least(t) for t in PROBABILITY_THRESHOLDS},
+    "multiple_choice_grade": multiple_choice_grade,
+    "multiple_choice_grade_per_character": multiple_choice_grade_per_character,
+    "choice_probability": choice_probability,
+    "brier_sum": brier_sum,
+    "brier_mean": brier_mean,
+    "confidence_brier": confidence_brier,
+    "p_true_accuracy": p_true_accuracy,
+    "p_true_brier": p_true_brier,
+    "majority_match": majority_match,
+    **{f"pass@{k}": pass_at(k) for k in (1, 2, 4, 8, 16, 32, 64)},
+}
+POSITION_METRICS: dict[str, ItemMetric] = {
+    f"token_accuracy_{i}": token_accuracy_at(i) for i in range(1, MAX_POSITIONS + 1)
+}
+LOWER_IS_BETTER = frozenset(
+    {
+        "token_edit_distance",
+        "token_edit_distance_normalized",
+        "token_nll",
+        "target_nll",
+        "target_nll_per_token",
+        "brier_sum",
+        "brier_mean",
+        "confidence_brier",
+        "p_true_brier",
+        "calibration_error",
+        "p_true_calibration_error",
+    }
+)
+
+
+def _choice_probabilities(outcome: Outcome) -> NDArray[np.float64]:
+    logits = np.array(outcome.choice_logprobs)
+    weights = np.exp(logits - logits.max())
+    return weights / weights.sum()
+
+
+def _one_hot(outcome: Outcome) -> NDArray[np.float64]:
+    scores = np.array(outcome.choice_scores, dtype=float)
+    return scores / scores.sum() if scores.sum() > 0 else scores

@@ -1,0 +1,78 @@
+"""An exam: a named set of items by split, with everything that identifies its results."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from eval.tasks.arithmetic import OPERATIONS
+from eval.tasks.generated import TASK_VERSION, TaskSpec, heldout_items, training_items
+from eval.tasks.prompt_formats import Item
+
+HELDOUT_SEED = 1
+"""Every checkpoint is asked the same held-out items, so that comparisons are paired."""
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Items to ask. `task`, `format` and `n_shots` are columns of results, `label` names files.
+
+    `layout` tells `formats.graded_part` where outputs hold their answer; `decode` is False where
+    choices are only scored; `excluded` counts what the source holds and the exam leaves out.
+    `identity` is JSON: equal identities pose equal items, and stored results are then reused.
+    """
+
+    label: str
+    task: str
+    format: str
+    n_shots: int
+    splits: Mapping[str, list[Item]]
+    identity: dict[str, Any]
+    decode: bool = True
+    layout: str = "plain"
+    excluded: dict[str, int] = field(default_factory=dict)
+
+
+def generated_exam(
+    spec: TaskSpec, n_items: int, seen_seed: int | None = None, n_seen: int = 0
+) -> Exam:
+    """Held-out items of a generated task and, for a model trained on it, items that it has seen.
+
+    Args:    seen_seed: the seed of the run's own training items, whose first n_seen are asked.
+    Raises:  TaskError: a split without problems.
+    """
+    splits = {"heldout": heldout_items(spec, n_items, HELDOUT_SEED)}
+    if seen_seed is not None and n_seen:
+        splits["seen"] = training_items(spec, n_seen, seen_seed)
+    return Exam(
+        label=spec.label,
+        task=spec.name,
+        format=spec.format,
+        n_shots=spec.shots,
+        layout=spec.format,
+        splits=splits,
+        identity={
+            "task": dataclasses.asdict(spec),
+            "version": TASK_VERSION,
+            "n_items": n_items,
+            "heldout_seed": HELDOUT_SEED,
+            "seen_seed": seen_seed,
+            "n_seen": n_seen,
+        },
+    )
+
+
+def companion(spec: TaskSpec) -> TaskSpec | None:
+    """The same task with all operand lengths alike, for metrics against target length.
+
+    None for tasks without digits to vary, and where the lengths already are uniform.
+    """
+    sized = spec.task in OPERATIONS and spec.digits > 1 and spec.format != "verdict"
+    varies = sized and spec.operands == "uniform_value"
+    return dataclasses.replace(spec, operands="uniform_length") if varies else None
+
+
+def spec_from_options(options: Mapping[str, Any]) -> TaskSpec:
+    """The task among the options of an `arithmetic` data part, which also name items and seed."""
+    names = {f.name for f in dataclasses.fields(TaskSpec)}
+    return TaskSpec(**{key: value for key, value in options.items() if key in names})

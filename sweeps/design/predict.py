@@ -1,0 +1,165 @@
+"""What a fit foretells at a budget: the optimum, a rival of equal cost, and their losses.
+
+The rival is the allocation of Kaplan et al. 2020 and of Gopher: several times the parameters, so
+much fewer tokens, for the same compute (Hoffmann et al. 2022, section 4).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.fits.surface import Cost, Surface
+from train.config.spec import IsoflopError, one_of, require
+
+APPROACHES = ("isoflop", "parametric", "envelope")
+
+
+class PredictionError(IsoflopError):
+    """A fit that can't be asked for an optimum."""
+
+
+@dataclass(frozen=True)
+class ValidateSpec:
+    """How a fit is put to the test; the seeds are the sweep's own.
+
+    `approach` None is the one that the fit's report decides by. `budget` is in FLOPs; None is
+    `budget_factor` times the most that a fitted run took, to two digits. The rival has
+    `params_factor` times the optimum's parameters.
+    """
+
+    approach: str | None = None
+    budget: float | None = None
+    budget_factor: float = 4.0
+    params_factor: float = 4.0
+
+    def __post_init__(self) -> None:
+        if self.approach is not None:
+            one_of("validate.approach", self.approach, APPROACHES)
+        for name in ("budget", "budget_factor", "params_factor"):
+            value = getattr(self, name)
+            require(value is None or value > 0, f"validate.{name}={value} must be positive")
+        require(
+            self.params_factor != 1,
+            "validate.params_factor=1 makes the rival the optimum itself; 4 is Gopher's",
+        )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way to spend the budget, and the loss that the parametric fit foretells (None: none)."""
+
+    name: str
+    n_params: float
+    n_tokens: float
+    loss: float | None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Two ways to spend one budget, the first of which a fit calls the best.
+
+    `fitted` are the least and largest FLOPs of the fitted runs; `forced` tells that the fit had
+    not converged and was used all the same.
+    """
+
+    approach: str
+    status: str
+    counting: str
+    flops: float
+    fitted: tuple[float, float]
+    optimum: Choice
+    rival: Choice
+    forced: bool = False
+
+    @property
+    def interpolates(self) -> bool:
+        """Whether the budget lies within what was fitted, so that the test is an easy one."""
+        return self.flops <= self.fitted[1] * 1.05
+
+
+def predict(fits: dict[str, Any], asked: ValidateSpec, force: bool = False) -> Prediction:
+    """The optimum at a budget and its rival, from the content of fits.json.
+
+    N_opt = k C^a for approaches 1 and 2, G (C/k)^a for approach 3; tokens follow from the runs' own
+    cost law C = k N^gamma D.
+    Raises:  PredictionError: fits of an older release, no such approach, or one that did not
+             converge (unless `force`).
+    """
+    approach = asked.approach or _decision(fits)
+    fit = fits.get(approach)
+    if fit is None:
+        raise PredictionError(f"validate.approach={approach} was not fitted; expected another one")
+    _require_converged(approach, fit, force)
+    fitted = _fitted_range(fits)
+    flops = asked.budget or float(f"{asked.budget_factor * fitted[1]:.2g}")
+    cost = Cost(fits["cost"]["k"], fits["cost"]["gamma"])
+    n_opt = _n_opt(approach, fit, cost, flops)
+    surface = _surface(fits.get("parametric"), cost)
+
+    def choice(name: str, n_params: float) -> Choice:
+        n_tokens = float(cost.n_tokens(n_params, flops))
+        loss = None if surface is None else float(surface.loss(n_params, n_tokens))
+        return Choice(name, n_params, n_tokens, loss)
+
+    return Prediction(
+        approach=approach,
+        status=fit["status"],
+        counting=fits["counting"],
+        flops=flops,
+        fitted=fitted,
+        optimum=choice("optimum", n_opt),
+        rival=choice("rival", asked.params_factor * n_opt),
+        forced=fit["status"] != "converged",
+    )
+
+
+def _decision(fits: dict[str, Any]) -> str:
+    if "decision" not in fits:
+        raise PredictionError(
+            "fits.json is of an older release (no decision in it); run python -m analysis again"
+        )
+    if fits["decision"] is None:
+        raise PredictionError(
+            "the fit's report comes to no decision: no approach reached a trustworthy fit; name "
+            f"one, validate.approach={' | '.join(APPROACHES)}, with force=true if it is degenerate"
+        )
+    return fits["decision"]
+
+
+def _require_converged(approach: str, fit: dict[str, Any], force: bool) -> None:
+    if fit["status"] != "converged" and not force:
+        reason = f" ({fit['reason']})" if fit.get("reason") else ""
+        raise PredictionError(
+            f"the {approach} fit is {fit['status']}{reason}, and a prediction from it means "
+            f"nothing; add runs, choose another validate.approach, or insist with force=true"
+        )
+
+
+def _fitted_range(fits: dict[str, Any]) -> tuple[float, float]:
+    span = fits.get("fitted", {}).get("flops")
+    if span is None:
+        raise PredictionError(
+            "fits.json is of an older release (no range of FLOPs); run python -m analysis again"
+        )
+    return float(span[0]), float(span[1])
+
+
+def _n_opt(approach: str, fit: dict[str, Any], cost: Cost, flops: float) -> float:
+    if approach == "parametric":
+        surface = _surface(fit, cost)
+        if surface is None:
+            raise PredictionError("the parametric fit has no numbers; choose another approach")
+        return float(surface.optimal(flops).n_params)
+    a, coefficient = fit.get("a"), fit.get("n_coefficient")
+    if a is None or coefficient is None:
+        raise PredictionError(
+            f"the {approach} fit has no power law to extend: {fit.get('reason') or fit['status']}"
+        )
+    return float(coefficient * flops**a)
+
+
+def _surface(fit: dict[str, Any] | None, cost: Cost) -> Surface | None:
+    """The parametric surface of fits.json; None where one of its numbers is missing."""
+    values = [(fit or {}).get(name) for name in ("E", "A", "B", "alpha", "beta")]
+    if any(value is None for value in values):
+        return None
+    return Surface(*values, cost=cost)  # type: ignore[arg-type]

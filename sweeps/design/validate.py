@@ -1,0 +1,294 @@
+"""From a fit to the sweep that tests it: the optimum and its rival, trained beyond the fitted runs.
+
+Whatever decides a run's numbers comes from the fitted sweep (`sweep.yaml` in its directory), so
+that losses compare; what is foretold is written to `validation.json` before anything is trained.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from sweeps.design.predict import Prediction, PredictionError, predict
+from sweeps.directory.layout import SweepPaths, prepare, run_dirs
+from sweeps.plan.plan import Plan, make_plan
+from sweeps.simulate.simulate import MARK
+from sweeps.spec.config import SweepConfig
+from sweeps.spec.grids import BASE_PARTS, GridSpec
+from sweeps.spec.overlay import merged
+from train.config.cli import config_from_yaml
+from train.config.spec import IsoflopError, RunSpec
+from train.rundir.atomic import read_json, write_json
+from train.rundir.record import RunPaths
+
+RECORD = "validation.json"
+"""Beside a sweep's sweep.yaml: marks it as the test of a fit, and says what was foretold."""
+
+
+@dataclass(frozen=True)
+class FitFile:
+    """A fits.json and the sweeps that it was fitted to; none for a foreign table."""
+
+    path: Path
+    content: dict[str, Any]
+    sweeps: tuple[Path, ...]
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class FittedBase:
+    """What the fitted runs had in common: the run that each started from, and their data."""
+
+    spec: RunSpec
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A prediction and the sweep of two cells that tests it."""
+
+    fit: FitFile
+    prediction: Prediction
+    config: SweepConfig
+    base: FittedBase
+
+
+def from_fit(config: SweepConfig, overrides: Sequence[str], console: Console) -> SweepConfig | None:
+    """The configuration with the grids and the base that follow from its fit, which is announced.
+
+    Launching leaves validation.json behind, before anything is trained. None where a plan was asked
+    of a foreign table's fit: its prediction is all there is.
+    Raises:  PredictionError: see `foretell`, `trial` and `check_cells`.
+    """
+    fit, prediction = foretell(config)
+    if config.format != "json":
+        for line in foretold_lines(prediction, fit):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if config.action == "plan" and not fit.sweeps:
+        console.print("fitted to a foreign table: no specs to plan or launch by", highlight=False)
+        return None
+    tried = trial(config, overrides, fit, prediction)
+    check_cells(make_plan(tried.config), tried)
+    if config.action == "launch" and not config.launcher.dry_run:
+        _require_same_world(config, fit)
+        _require_unanswered(config.root, prediction)
+        prepare(config.root)
+        write_trial(config.root, tried)
+    return tried.config
+
+
+def read_fit(place: Path) -> FitFile:
+    """The fits of a sweep's directory, of an analysis' own directory, or a fits.json itself.
+
+    Raises:  PredictionError: none of the three.
+    """
+    paths = (place / "analysis" / "fits.json", place / "fits.json", place)
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        raise PredictionError(
+            f"sweep_fit={place} has no analysis/fits.json; "
+            f"fit it first: python -m analysis sweep={place}"
+        )
+    content = read_json(path)
+    own = path.parent.parent
+    sources = [Path(source) for source in content.get("sources", [])]
+    found = [p for p in sources if SweepPaths(p).config.is_file()]
+    if len(sources) == 1 and SweepPaths(own).config.is_file():
+        found = [own]  # the sweep may have moved since it was fitted
+    return FitFile(path, content, tuple(found) if len(found) == len(sources) else ())
+
+
+def foretell(config: SweepConfig) -> tuple[FitFile, Prediction]:
+    """The fit that a configuration names and what it foretells.
+
+    Raises:  PredictionError: no fit named, none there, or one that can't be asked.
+    """
+    if config.sweep_fit is None:
+        raise PredictionError(
+            "validate needs the fit to test: sweep_fit=DIRECTORY of a fitted sweep, for example "
+            "python -m sweeps preset=validate sweep_fit=results/demo"
+        )
+    if config.validate is None:
+        raise PredictionError(
+            f"sweep_fit={config.sweep_fit} belongs to preset=validate, which gives the test a "
+            f"directory and seeds of its own; add it"
+        )
+    fit = read_fit(Path(config.sweep_fit))
+    return fit, predict(fit.content, config.validate, config.force)
+
+
+def trial(
+    config: SweepConfig, overrides: Sequence[str], fit: FitFile, prediction: Prediction
+) -> Trial:
+    """The sweep of two cells that tests a prediction, on the base of the fitted runs.
+
+    Raises:  PredictionError: a foreign table, which has no specs to train by; a fit under another
+             counting; overrides of what the fitted sweep decides.
+    """
+    if not fit.sweeps:
+        raise PredictionError(
+            f"{fit.path} was fitted to {', '.join(fit.content['sources'])}, which holds no specs "
+            f"to train by: it can be predicted from (action=plan), not launched"
+        )
+    if prediction.counting != "exact":
+        raise PredictionError(
+            f"the fit counts N as {prediction.counting} and shapes are chosen by the exact count; "
+            f"fit again with counting=exact"
+        )
+    own = [override for override in overrides if _decided_by_the_fit(override)]
+    if own:
+        raise PredictionError(
+            f"{', '.join(own)}: a validation trains as the fitted sweep did, which decides "
+            f"{', '.join(BASE_PARTS)} and the grids; leave it out"
+        )
+    base = fitted_base(fit)
+    grids = {
+        choice.name: GridSpec(
+            kind="isoflop", budgets=[prediction.flops], n_params=[choice.n_params]
+        )
+        for choice in (prediction.optimum, prediction.rival)
+    }
+    parts = {name: getattr(base.spec, name) for name in BASE_PARTS}
+    made = replace(config, sweep=replace(config.sweep, grids=grids), **parts)
+    return Trial(fit, prediction, made, base)
+
+
+def fitted_base(fit: FitFile) -> FittedBase:
+    """The base run that all fitted grids share.
+
+    Raises:  PredictionError: they share none, or a sweep's files no longer say it.
+    """
+    excluded = {row["run_id"] for row in fit.content.get("excluded", [])}
+    found: dict[str, RunSpec] = {}
+    prints: set[str] = set()
+    for root in fit.sweeps:
+        config = config_from_yaml(SweepPaths(root).config.read_text(encoding="utf-8"), SweepConfig)
+        for grid, fingerprint in _fitted_grids(root, excluded):
+            if grid not in config.sweep.grids:
+                raise PredictionError(
+                    f"{root} has fitted runs of grid {grid!r}, which its sweep.yaml no longer "
+                    f"describes; launch that grid again to write it anew"
+                )
+            where = f"{root}: {grid}"
+            found[where] = merged(config.base, config.sweep.grids[grid].base, where)
+            prints.add(fingerprint)
+    specs = list(found.values())
+    if not specs or len(prints) != 1 or any(spec != specs[0] for spec in specs):
+        raise PredictionError(
+            f"the fitted grids share no one base to train by: {', '.join(found) or 'none found'}; "
+            f"fit one of them alone (fit.grid=, fit.data=)"
+        )
+    return FittedBase(specs[0], prints.pop())
+
+
+def check_cells(plan: Plan, tried: Trial) -> None:
+    """Both cells can be trained, on the very data of the fitted runs.
+
+    Raises:  PredictionError: a cell is dropped (most often more tokens than the data holds), or
+             the data differs (unless `force`).
+    """
+    if plan.expansion.left_out:
+        cell = plan.expansion.left_out[0]
+        raise PredictionError(
+            f"the {cell.grid} can't be trained: {cell.reason}; choose a smaller validate.budget, "
+            f"or a source that holds more"
+        )
+    got = {str(run.job.spec.data.fingerprint) for run in plan.runs}
+    if got != {tried.base.fingerprint} and not tried.config.force:
+        raise PredictionError(
+            f"the fitted runs' data is {tried.base.fingerprint} and here it is {', '.join(got)} "
+            f"(another version of the source?), so losses would not compare; train where the fit "
+            f"was made, or insist with force=true"
+        )
+
+
+def foretold_lines(prediction: Prediction, fit: FitFile) -> list[str]:
+    """What is foretold, in words for a terminal."""
+    low, high = prediction.fitted
+    lines = [
+        f"{prediction.approach} fit of {fit.path} ({prediction.status}), at "
+        f"{prediction.flops:.3g} FLOPs, {prediction.flops / high:.3g} times the largest fitted run:"
+    ]
+    for choice in (prediction.optimum, prediction.rival):
+        loss = "not foretold" if choice.loss is None else f"{choice.loss:.4f} (parametric)"
+        lines.append(
+            f"{choice.name:8} N {choice.n_params:.4g}  D {choice.n_tokens:.4g}  "
+            f"D/N {choice.n_tokens / choice.n_params:.3g}  loss {loss}"
+        )
+    if prediction.interpolates:
+        lines.append(
+            f"note: this is interpolation: the fitted runs span {low:.3g} to {high:.3g} FLOPs; "
+            f"raise validate.budget for a test of the law"
+        )
+    if prediction.forced:
+        lines.append(f"note: the fit is {prediction.status}; used because of force=true")
+    return lines
+
+
+def write_trial(root: Path, tried: Trial) -> None:
+    """validation.json: what is foretold, and from which fit."""
+    content = {
+        "fit": str(tried.fit.path),
+        "fit_sha256": tried.fit.sha256,
+        "sweeps": [str(path) for path in tried.fit.sweeps],
+        **asdict(tried.prediction),
+        "interpolates": tried.prediction.interpolates,
+    }
+    write_json(root / RECORD, content)
+
+
+def _require_same_world(config: SweepConfig, fit: FitFile) -> None:
+    """A fit of simulated losses foretells nothing of trained ones.
+
+    Raises:  PredictionError: training is asked of a simulated sweep's fit.
+    """
+    drawn = [str(root) for root in fit.sweeps if (root / MARK).exists()]
+    if drawn and config.launcher.kind != "simulate":
+        raise PredictionError(
+            f"{', '.join(drawn)} was simulated, and training would test its surface, not a fit; "
+            f"use launcher=simulate with the same sweep.surface"
+        )
+
+
+def _require_unanswered(root: Path, prediction: Prediction) -> None:
+    """What was foretold stays as it was once runs have begun to answer it.
+
+    Raises:  PredictionError: a directory that tests another prediction and has finished runs.
+    """
+    if not (root / RECORD).exists() or not SweepPaths(root).runs.is_dir():
+        return
+    before = read_json(root / RECORD)
+    then, now = before["optimum"]["n_params"], prediction.optimum.n_params
+    same = before["flops"] == prediction.flops and abs(then / now - 1) < 1e-6
+    if not same and any(RunPaths(run_dir).record.exists() for run_dir in run_dirs(root)):
+        raise PredictionError(
+            f"{root} tests N = {then:.4g} at {before['flops']:.3g} FLOPs and has finished runs; "
+            f"this fit foretells N = {now:.4g} at {prediction.flops:.3g}: test it in another "
+            f"out=DIR, so that no prediction is made after its answer"
+        )
+
+
+def _decided_by_the_fit(override: str) -> bool:
+    key = override.partition("=")[0].lstrip("+~")
+    return key == "sweep" or key.split(".")[0] in BASE_PARTS or key.startswith("sweep.grids")
+
+
+def _fitted_grids(root: Path, excluded: set[str]) -> set[tuple[str, str]]:
+    """(grid, data fingerprint) of the finished runs of a sweep that a fit did not exclude."""
+    found = set()
+    for run_dir in run_dirs(root):
+        try:
+            content = read_json(RunPaths(run_dir).spec)
+            run_id, grid = content["run_id"], content["grid"]
+            fingerprint = content["spec"]["data"]["fingerprint"]
+        except (IsoflopError, KeyError, TypeError):
+            continue  # not a run that could have been fitted
+        if run_id not in excluded and RunPaths(run_dir).record.exists():
+            found.add((grid, fingerprint))
+    return found

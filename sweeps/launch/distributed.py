@@ -1,0 +1,128 @@
+"""One run over many devices: a process a device, which Accelerate joins into one training."""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from sweeps.launch.scheduler import Task
+from sweeps.spec.launcher import LauncherSpec
+from train.config.spec import IsoflopError
+from train.engine.signals import held
+from train.rundir.record import append_status
+
+GRACE_SECONDS = 60.0
+"""How long the other ranks may take to end once one has ended."""
+
+COMMAND = [sys.executable, "-m", "train.run"]
+
+log = logging.getLogger(__name__)
+
+
+class Ranks:
+    """Trains runs one after the other, each by all devices of this node (and of its fellow nodes).
+
+    Every rank is `python -m train.run RUN_DIR` with the usual torch.distributed variables, so that
+    stop signals reach the ranks themselves, which agree on a step to save at.
+    """
+
+    def __init__(
+        self, launcher: LauncherSpec, log_dir: Path, command: list[str] | None = None
+    ) -> None:
+        self._launcher = launcher
+        self._log_dir = log_dir
+        self._command = command or COMMAND
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._stopping = False  # set by signal handlers, which may not take an Event's lock
+
+    def run(self, tasks: list[Task]) -> None:
+        """Train every task's run directory; what ends badly is recorded by the run itself."""
+        self._log_dir.mkdir(parents=True, exist_ok=True)
+        for task in tasks:
+            if self._stopping:
+                return
+            self._train(task.run_dir)
+
+    def stop(self) -> None:
+        """Ask every rank to save and stop."""
+        self._stopping = True
+        self._signal(signal.SIGTERM)
+
+    def _train(self, run_dir: Path) -> None:
+        n_local = max(1, self._launcher.gpus)
+        self._processes = []
+        for local in range(n_local):
+            with (self._log_dir / f"rank-{local}.log").open("ab") as stream, held():
+                process = subprocess.Popen(
+                    [*self._command, str(run_dir)],
+                    stdout=stream,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, **rank_environment(self._launcher, local)},
+                )
+            self._processes.append(process)
+        if self._stopping:
+            self._signal(signal.SIGTERM)
+        codes = self._wait()
+        log.info("%s: ranks ended with %s", run_dir.name, codes)
+        if any(code < 0 for code in codes) and _leader():
+            dead = ", ".join(signal.Signals(-code).name for code in codes if code < 0)
+            status = "preempted" if self._stopping else "failed"
+            try:
+                append_status(run_dir, status, message=f"ranks killed by {dead}")
+            except IsoflopError as error:
+                log.error("%s", error)
+
+    def _wait(self) -> list[int]:
+        """Exit codes of all ranks; once one has ended, the others have a while to do so too."""
+        deadline = None
+        while any(process.poll() is None for process in self._processes):
+            if deadline is None and any(p.poll() is not None for p in self._processes):
+                deadline = time.monotonic() + GRACE_SECONDS
+            if deadline is not None and time.monotonic() > deadline:
+                self._signal(signal.SIGKILL)
+            time.sleep(0.1)
+        return [process.wait() for process in self._processes]
+
+    def _signal(self, number: signal.Signals) -> None:
+        for process in self._processes:
+            if process.poll() is None:
+                process.send_signal(number)
+
+
+def rank_environment(launcher: LauncherSpec, local_rank: int) -> dict[str, str]:
+    """The torch.distributed variables of one rank, several nodes told apart by Slurm's own.
+
+    The ranks meet at the job's first node; `launcher.env.MASTER_ADDR` names another address for it.
+    """
+    n_local, node = max(1, launcher.gpus), int(os.environ.get("SLURM_NODEID", "0"))
+    job = int(os.environ.get("SLURM_JOB_ID", str(os.getpid())))
+    threads = str(launcher.threads)
+    return {
+        "RANK": str(node * n_local + local_rank),
+        "LOCAL_RANK": str(local_rank),
+        "WORLD_SIZE": str(n_local * launcher.nodes),
+        "LOCAL_WORLD_SIZE": str(n_local),
+        "MASTER_ADDR": os.environ.get("MASTER_ADDR")
+        or first_host(os.environ.get("SLURM_JOB_NODELIST", "")),
+        "MASTER_PORT": str(20000 + job % 20000),
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+    }
+
+
+def first_host(node_list: str) -> str:
+    """The first host of Slurm's compressed list (n[1-2,7] -> n1); this host where there is none."""
+    if not node_list:
+        return socket.gethostname()
+    head, bracket, rest = node_list.partition("[")
+    if not bracket or "," in head:
+        return node_list.split(",")[0]
+    return head + rest.split("]")[0].split(",")[0].split("-")[0]
+
+
+def _leader() -> bool:
+    return os.environ.get("SLURM_NODEID", "0") == "0"

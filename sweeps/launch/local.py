@@ -1,0 +1,86 @@
+"""Launchers on this machine: runs one after the other in this process, or in a pool of workers."""
+
+import signal
+from pathlib import Path
+
+import psutil
+
+from sweeps.launch.interrupts import on_interrupt
+from sweeps.launch.pool import Pool, Report
+from sweeps.launch.scheduler import Task
+from sweeps.launch.worker import TrainRun, attempt
+from sweeps.plan.machine import device_memory, make_slots, usable_cores, visible_devices
+from sweeps.spec.launcher import LauncherSpec
+from train.engine.signals import stop_at_once
+
+MEMORY_SHARE = 0.9
+"""Share of the free memory that runs in flight may be predicted to take together."""
+
+PROCESS_BYTES = 500e6
+"""Resident memory of a worker with torch and transformers imported."""
+
+
+def run_inline(tasks: list[Task], report: Report, train: TrainRun | None = None) -> bool:
+    """Train every task in this process, in the order given but for runs that branch, which wait for
+    the shorter ones of their trunk; False where it was interrupted.
+    """
+    if train is None:
+        from train.run import train_run as train
+    former = signal.signal(signal.SIGUSR1, stop_at_once)
+    try:
+        with on_interrupt(_stop_training, stop_at_once) as interrupted:
+            for task in sorted(tasks, key=lambda task: task.n_tokens if task.trunk else 0):
+                if interrupted():
+                    break
+                report(task, "running", "")
+                report(task, *attempt(train, task.run_dir))
+            return not interrupted()
+    finally:
+        signal.signal(signal.SIGUSR1, former)
+
+
+def _stop_training(number: int) -> None:
+    """Ask the run in progress to save and return: its loop answers SIGUSR1 between two steps."""
+    signal.raise_signal(signal.SIGUSR1)
+
+
+def run_pool(
+    tasks: list[Task],
+    launcher: LauncherSpec,
+    log_dir: Path,
+    report: Report,
+    command: list[str] | None = None,
+) -> bool:
+    """Train every task in warm workers, longest first; False where it was interrupted.
+
+    Raises:  IsoflopError: workers can't start.
+    """
+    slots = make_slots(launcher, usable_cores(), visible_devices(launcher))
+    devices = {slot.device for slot in slots}
+    pool = Pool(
+        slots=slots,
+        log_dir=log_dir,
+        report=report,
+        hang_seconds=launcher.hang_seconds,
+        limits=memory_limits(launcher, devices, len(slots)),
+        command=command,
+    )
+    with on_interrupt(lambda _: pool.stop(), lambda _: pool.kill()) as interrupted:
+        pool.run(tasks)
+        return not interrupted()
+
+
+def memory_limits(
+    launcher: LauncherSpec, devices: set[str | None], n_workers: int
+) -> dict[str | None, float]:
+    """Bytes that the runs on each device may be predicted to take together; unknown is no limit."""
+    if launcher.memory_gb is not None:
+        return dict.fromkeys(devices, launcher.memory_gb * 1e9)
+    totals = device_memory() if devices != {None} else {}
+    limits: dict[str | None, float] = {
+        device: MEMORY_SHARE * totals[device] for device in devices if device in totals
+    }
+    if None in devices:
+        free = psutil.virtual_memory().available - n_workers * PROCESS_BYTES
+        limits[None] = max(0.0, MEMORY_SHARE * free)
+    return limits

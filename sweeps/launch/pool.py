@@ -1,0 +1,195 @@
+"""A fixed set of warm worker processes, each pinned to its threads, cores and device.
+
+One thread a worker hands it runs, longest first; a worker that dies takes only its own run with it
+and is replaced. Stopping once lets every worker save its run; stopping twice kills them.
+"""
+
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweeps.directory.run_state import last_line, written
+from sweeps.launch.scheduler import Admission, Task
+from sweeps.launch.worker_process import WorkerProcess
+from sweeps.plan.machine import Slot
+from train.config.spec import IsoflopError
+from train.rundir.record import DONE, append_status, read_record
+
+WORKER = [sys.executable, "-m", "sweeps.launch.worker"]
+
+TICK_SECONDS = 0.5
+
+Report = Callable[[Task, str, str], None]
+"""Told (task, status, message) when a run starts ("running") and when it ends."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Duty:
+    """A worker and the run that it has in hand, with what was last seen of the run's files."""
+
+    worker: WorkerProcess
+    task: Task | None = None
+    hung: bool = False
+    seen: tuple[float, ...] = ()
+    seen_at: float = 0.0
+
+    def begin(self, task: Task) -> None:
+        self.hung, self.seen, self.seen_at, self.task = False, (), time.monotonic(), task
+
+    def silent_seconds(self, task: Task) -> float:
+        """Time since the run's files last changed, by a clock that no adjustment can jump."""
+        seen = written(task.run_dir)
+        if seen != self.seen:
+            self.seen, self.seen_at = seen, time.monotonic()
+        return time.monotonic() - self.seen_at
+
+
+class Pool:
+    """Runs tasks on slots; `run` blocks until all are done or the pool was stopped."""
+
+    def __init__(
+        self,
+        slots: list[Slot],
+        log_dir: Path,
+        report: Report,
+        hang_seconds: float = 1800.0,
+        limits: dict[str | None, float] | None = None,
+        command: list[str] | None = None,
+    ) -> None:
+        self._slots = slots
+        self._log_dir = log_dir
+        self._report = report
+        self._hang_seconds = hang_seconds
+        self._limits = limits or {}
+        self._command = command or WORKER
+        self._duties: dict[int, _Duty] = {}
+        self._lock = threading.Lock()
+        self._stopping = False  # set by signal handlers, which may not take an Event's lock
+        self._queue = Admission([], {})
+        self._broken: list[str] = []
+
+    def run(self, tasks: list[Task]) -> None:
+        """Train every task's run directory.
+
+        Raises:  IsoflopError: a worker can't even start.
+        """
+        self._log_dir.mkdir(parents=True, exist_ok=True)
+        self._queue = Admission([] if self._stopping else tasks, self._limits)
+        used = self._slots[: max(1, min(len(self._slots), len(tasks)))]
+        threads = [threading.Thread(target=self._serve, args=(slot,)) for slot in used]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            for thread in threads:
+                thread.join(timeout=TICK_SECONDS / len(threads))
+            self._kill_hung()
+        if self._broken:
+            raise IsoflopError(self._broken[0])
+
+    def stop(self) -> None:
+        """Start nothing more and let every worker save its run."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End every worker at once; their runs continue from the last saved state another time."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> None:
+        self._stopping = True
+        self._queue.close()
+        for duty in list(self._duties.values()):
+            duty.worker.signal(number)
+
+    def _serve(self, slot: Slot) -> None:
+        """One worker's life: start, train what the queue hands out, be replaced on death."""
+        duty, queue = None, self._queue
+        while (task := queue.take(slot.device)) is not None:
+            try:
+                if duty is None or not duty.worker.alive:
+                    if duty is not None:
+                        duty.worker.retire()
+                    duty = self._start(slot)
+                if duty is None:
+                    queue.close()
+                    break
+                self._train(duty, task)
+            finally:
+                queue.release(task, slot.device)
+        if duty is not None:
+            duty.worker.retire()
+
+    def _start(self, slot: Slot) -> _Duty | None:
+        """A worker that has said it is ready; None where it can't start, with the reason kept."""
+        path = self._log_dir / f"worker-{slot.index}.log"
+        worker = WorkerProcess(slot, self._command, path)
+        duty = self._duties[slot.index] = _Duty(worker)
+        if self._stopping:
+            worker.signal(signal.SIGTERM)
+        if worker.ready():
+            return duty
+        worker.retire()
+        if not self._stopping:
+            reason = f"{worker.ending()}: {last_line(path) or 'no output'}"
+            self._broken.append(f"worker {slot.index} can't start ({reason}); see {path}")
+        return None
+
+    def _train(self, duty: _Duty, task: Task) -> None:
+        # Taken just before a stop, whose signal may have gone to the worker's former run.
+        if self._stopping:
+            return
+        duty.begin(task)
+        self._tell(task, "running", "")
+        reply = duty.worker.ask(task.run_dir)
+        duty.task = None
+        if reply is not None:
+            self._tell(task, str(reply["status"]), str(reply.get("message", "")))
+        else:
+            self._tell(task, *self._dead(duty, task))
+
+    def _dead(self, duty: _Duty, task: Task) -> tuple[str, str]:
+        """Record the death of a worker as the end of its run, and say what is known of it."""
+        how = duty.worker.ending()
+        if (recorded := _recorded_status(task.run_dir)) in DONE:
+            return recorded, ""
+        if duty.hung:
+            status, message = "failed", f"no progress for {self._hang_seconds:g} s; worker ended"
+        elif self._stopping:
+            status, message = "preempted", "the launcher was stopped"
+        elif duty.worker.asked_to_stop:
+            status, message = "preempted", f"worker {how}: it was asked to stop"
+        else:
+            status, message = "failed", f"worker {how}; see {duty.worker.log_path}"
+        try:
+            append_status(task.run_dir, status, message=message)
+        except IsoflopError as error:
+            message = f"{message} ({error})"
+        return status, message
+
+    def _tell(self, task: Task, status: str, message: str) -> None:
+        with self._lock:
+            self._report(task, status, message)
+
+    def _kill_hung(self) -> None:
+        """End workers whose run has written nothing for too long; their thread sees them die."""
+        for duty in list(self._duties.values()):
+            task = duty.task
+            if task is not None and duty.silent_seconds(task) > self._hang_seconds:
+                duty.hung = True
+                log.warning("%s shows no progress; its worker is replaced", task.run_dir.name)
+                duty.worker.signal(signal.SIGKILL)
+
+
+def _recorded_status(run_dir: Path) -> str:
+    """Status of a run's record, or an empty string where none can be read."""
+    try:
+        record = read_record(run_dir)
+    except IsoflopError:
+        return ""
+    return record.status if record else ""

@@ -1,0 +1,84 @@
+"""What a run will cost: seconds from measured speeds of a few sizes, bytes from its shape."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from math import exp, log
+
+from train.config.flops import count_params
+from train.config.spec import ModelSpec, RunSpec, known
+
+START_SECONDS = 2.0
+"""Building a model, opening shards and writing the checkpoint, for a run of a warm worker."""
+
+EVAL_SHARE = 0.1
+"""Validation in the course of a run, as a share of its training time."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Training speed of one size: FLOPs a token (the size) and tokens a second."""
+
+    flops_per_token: float
+    tokens_per_second: float
+
+
+def predicted_seconds(flops_a_token: float, n_tokens: float, speeds: list[Speed]) -> float:
+    """Seconds of a run: n_tokens / speed, plus start-up and validation.
+
+    Speed is interpolated log-log in FLOPs a token; below the smallest measured size it stays that
+    size's tokens a second (overhead rules), above the largest that size's FLOPs a second.
+    Raises:  ValueError: no measured speed.
+    """
+    return START_SECONDS + (1 + EVAL_SHARE) * n_tokens / _tokens_per_second(flops_a_token, speeds)
+
+
+def _tokens_per_second(flops_a_token: float, speeds: list[Speed]) -> float:
+    if not speeds:
+        raise ValueError("a prediction needs at least one measured speed")
+    ordered = sorted(speeds, key=lambda speed: speed.flops_per_token)
+    first, last = ordered[0], ordered[-1]
+    if flops_a_token <= first.flops_per_token:
+        return first.tokens_per_second
+    if flops_a_token >= last.flops_per_token:
+        return last.tokens_per_second * last.flops_per_token / flops_a_token
+    for low, high in pairwise(ordered):
+        if flops_a_token <= high.flops_per_token:
+            share = log(flops_a_token / low.flops_per_token) / log(
+                high.flops_per_token / low.flops_per_token
+            )
+            return exp(
+                (1 - share) * log(low.tokens_per_second) + share * log(high.tokens_per_second)
+            )
+    raise AssertionError("unreachable: the sizes are ordered")
+
+
+def predicted_bytes(spec: RunSpec, micro_batch: int | None = None) -> float:
+    """Memory of training a resolved spec, in bytes, beyond the process itself.
+
+    Sixteen bytes a parameter (weights, gradient, two AdamW moments, float32), and a token's kept
+    activations: about 16 d_model + 3 d_ff values a layer, attention scores once, and the logits
+    three times over (logits, their float32 softmax, gradient); four bytes each, in bf16 two but
+    for logits.
+    """
+    model = spec.model
+    tokens = known(spec.optim.batch_tokens, "optim.batch_tokens")
+    if micro_batch is not None:
+        tokens = min(tokens, micro_batch * model.seq_len)
+    return 16 * count_params(model).n_params_total + tokens * _bytes_per_token(
+        model, 2 if spec.precision == "bf16" else 4
+    )
+
+
+def _bytes_per_token(model: ModelSpec, width: int) -> int:
+    layers, heads = known(model.n_layers, "n_layers"), known(model.n_heads, "n_heads")
+    d_ff, vocab = known(model.d_ff, "d_ff"), known(model.vocab_size, "vocab_size")
+    return layers * (16 * model.d_model + 3 * d_ff + heads * model.seq_len) * width + 12 * vocab
+
+
+def makespan(seconds: list[float], workers: int) -> float:
+    """Wall-clock seconds of jobs taken longest first by the next free of `workers`."""
+    ends = [0.0] * max(1, workers)
+    for duration in sorted(seconds, reverse=True):
+        earliest = min(range(len(ends)), key=ends.__getitem__)
+        ends[earliest] += duration
+    return max(ends)

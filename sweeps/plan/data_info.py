@@ -1,0 +1,72 @@
+"""What a plan must know of its data, and what it assumes of data that is not on this machine.
+
+Describing a source builds its token shards, and a Hugging Face dataset is downloaded for that. A
+plan of a sweep for another machine takes `assume` instead, and says so.
+"""
+
+from dataclasses import dataclass, field
+
+from sweeps.spec.config import SweepConfig
+from train.config.resolve import DataFacts
+from train.config.spec import DataSpec, IsoflopError
+from train.data.dataset import describe
+from train.data.hub import HubOptions, is_here
+
+
+class AssumedDataError(IsoflopError):
+    """A launch of what is only meant to be planned."""
+
+
+@dataclass
+class FactsOnHand:
+    """Facts of each data specification, looked up once; `assumed` lists what was not looked up."""
+
+    config: SweepConfig
+    found: dict[str, DataFacts] = field(default_factory=dict)
+    assumed: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, data: DataSpec, seq_len: int) -> DataFacts:
+        key = f"{data!r}|{seq_len}"
+        if key not in self.found:
+            absent = self._absent(data)
+            self.found[key] = self._assume(data, absent) if absent else describe(data, seq_len)
+        return self.found[key]
+
+    def _absent(self, data: DataSpec) -> list[str]:
+        """The hub datasets that a plan would have to download, where it may assume instead."""
+        if self.config.assume is None or not only_planned(self.config):
+            return []
+        parts = [part for part in data.parts.values() if part.kind == "hub"]
+        return [
+            str(part.options.get("name"))
+            for part in parts
+            if not is_here(HubOptions(**part.options))
+        ]
+
+    def _assume(self, data: DataSpec, absent: list[str]) -> DataFacts:
+        assume = self.config.assume
+        assert assume is not None  # only then is anything taken as absent
+        for name in absent:
+            self.assumed[name] = (
+                f"{name} is not on this machine: assumed {assume.n_train_tokens:.3g} tokens a part "
+                f"and a vocabulary of {assume.vocab_size:,} (assume.*); run ids are not final"
+            )
+        tokens: dict[str, int | None] = dict.fromkeys(data.parts, int(assume.n_train_tokens))
+        return DataFacts("assumed", assume.vocab_size, tokens)
+
+
+def only_planned(config: SweepConfig) -> bool:
+    """Whether nothing will be trained: a plan, a design, a proposal, or losses off a surface."""
+    return config.action in ("plan", "design", "propose") or config.launcher.kind == "simulate"
+
+
+def require_launchable(config: SweepConfig) -> None:
+    """A preset that is a plan alone is launched only by insisting.
+
+    Raises:  AssumedDataError: `plan_only` without `force`.
+    """
+    if config.plan_only is not None and not config.force and not only_planned(config):
+        raise AssumedDataError(
+            f"sweep {config.sweep.name} is a plan alone ({config.plan_only}); look at it with "
+            f"action=plan, or insist with force=true"
+        )

@@ -1,0 +1,189 @@
+"""Expansion of a sweep into runs: a pure function; every cell left out keeps its reason."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from sweeps.plan.branching import first_steps, in_trunks
+from sweeps.plan.cell import Cell, cost, resolved
+from sweeps.spec.grids import Bounds, GridSpec, SweepSpec
+from sweeps.spec.overlay import merged
+from sweeps.spec.shapes import labelled, shapes_of
+from train.config.resolve import DataFacts
+from train.config.run_config import RunJob, RuntimeSpec, TrackerSpec
+from train.config.spec import DataSpec, HorizonSpec, RunSpec, SpecError, known, require
+from train.config.wsd_branching import trunk_id
+
+FactsLookup = Callable[[DataSpec, int], DataFacts]
+"""(data, sequence length) -> facts; the only thing that expansion must be told from outside."""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a sweep with what its cost follows from.
+
+    A run that may branch is of a trunk, and finds it trained up to `first_step` when runs of fewer
+    tokens come first.
+    """
+
+    job: RunJob
+    run_id: str
+    n_params: int
+    n_tokens: int
+    flops: float
+    trunk_id: str | None = None
+    first_step: int = 0
+
+    @property
+    def share_to_train(self) -> float:
+        """Share of the run's steps that no other run of the sweep trains for it."""
+        return 1 - self.first_step / known(self.job.spec.n_steps, "n_steps")
+
+    @property
+    def flops_to_spend(self) -> float:
+        return self.flops * self.share_to_train
+
+    @property
+    def dir_name(self) -> str:
+        return f"{self.job.name}-{self.run_id}"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A cell that is not trained: `kind` is dropped (out of bounds) or merged (into its equal)."""
+
+    kind: str
+    grid: str
+    name: str
+    d_model: int
+    seeds: list[int]
+    horizon: dict[str, float]
+    reason: str
+    run_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """The runs of a sweep in grid order, and the cells that gave none."""
+
+    runs: list[PlannedRun] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+    @property
+    def dropped(self) -> list[LeftOut]:
+        return [cell for cell in self.left_out if cell.kind == "dropped"]
+
+
+def expand(
+    sweep: SweepSpec,
+    base: RunSpec,
+    facts: FactsLookup,
+    runtime: RuntimeSpec | None = None,
+    tracker: TrackerSpec | None = None,
+) -> Expansion:
+    """Every run of a sweep, each realised spec once.
+
+    Args:    base: what grids start from; its horizon and seed are replaced by each cell's.
+    Raises:  SpecError: no grids, a shape or a `base` that can't be built, or no cell in bounds.
+    """
+    require(
+        len(sweep.grids) > 0,
+        "sweep.grids is empty; choose sweep=isoflop, grid or ladder, or a preset with grids",
+    )
+    out = Expansion()
+    taken: dict[str, str] = {}
+    template = RunJob(
+        spec=base,
+        runtime=runtime or RuntimeSpec(),
+        tracker=tracker or TrackerSpec(),
+        sweep=sweep.name,
+    )
+    for grid_name, grid in sweep.grids.items():
+        job = replace(
+            template, spec=merged(base, grid.base, f"sweep.grids.{grid_name}.base"), grid=grid_name
+        )
+        seeds, bounds = grid.seeds or sweep.seeds, grid.bounds or sweep.bounds
+        cells = list(_cells(grid, job, facts(job.spec.data, job.spec.model.seq_len)))
+        for cell in in_trunks(cells, bounds, grid_name) if grid.branch else cells:
+            _add_cell(out, taken, cell, seeds, bounds)
+    if not out.runs:
+        reasons = "; ".join(dict.fromkeys(cell.reason for cell in out.dropped[:3]))
+        raise SpecError(
+            f"all {len(out.dropped)} cells of sweep {sweep.name!r} are dropped: {reasons}"
+        )
+    starts = first_steps([run.job for run in out.runs])
+    return replace(
+        out,
+        runs=[replace(run, first_step=step) for run, step in zip(out.runs, starts, strict=True)],
+    )
+
+
+def _cells(grid: GridSpec, job: RunJob, facts: DataFacts) -> Iterator[Cell]:
+    """Shapes x horizons, horizon by horizon, with the shapes in the order given."""
+    template = job.spec.model
+    template = replace(template, vocab_size=template.vocab_size or facts.vocab_size)
+    shapes = labelled(shapes_of(grid, template))
+    for name, value in grid.horizons:
+        for label, model in shapes:
+            spec = replace(job.spec, model=model, horizon=HorizonSpec(**{name: value}))
+            yield Cell(
+                replace(
+                    job,
+                    spec=spec,
+                    name=f"{job.grid}-{_horizon_label(name, value)}-{label}",
+                    flops_budget=value if name == "flops" else None,
+                ),
+                facts,
+                (name, value),
+            )
+
+
+def _add_cell(
+    out: Expansion, taken: dict[str, str], cell: Cell, seeds: list[int], bounds: Bounds
+) -> None:
+    """Resolve a cell once, check it, and add one run a seed."""
+
+    def leave_out(kind: str, which: list[int], reason: str, run_id: str | None = None) -> None:
+        name, value = cell.horizon
+        job = cell.job
+        out.left_out.append(
+            LeftOut(
+                kind,
+                job.grid,
+                job.name,
+                job.spec.model.d_model,
+                which,
+                {name: value},
+                reason,
+                run_id,
+            )
+        )
+
+    spec = resolved(cell, bounds)
+    if isinstance(spec, str):
+        leave_out("dropped", seeds, spec)
+        return
+    n_params, n_tokens, flops = cost(spec)
+    for seed in seeds:
+        name = f"{cell.job.name}-s{seed}"
+        job = replace(cell.job, spec=replace(spec, seed=seed), name=name)
+        run_id = job.run_id
+        if run_id in taken:
+            leave_out("merged", [seed], f"the same run as {taken[run_id]}", run_id)
+            continue
+        taken[run_id] = name
+        trunk = trunk_id(job.spec) if job.runtime.branch else None
+        out.runs.append(PlannedRun(job, run_id, n_params, n_tokens, flops, trunk))
+
+
+def _horizon_label(name: str, value: float) -> str:
+    suffix = {"flops": "", "n_tokens": "tok", "tokens_per_param": "x"}[name]
+    return f"{short_number(value)}{suffix}"
+
+
+def short_number(value: float) -> str:
+    """Three significant digits without a plus or a padded exponent: 1e12, 2.5e6, 20, 0.5."""
+    text = f"{value:.3g}"
+    if "e" not in text and abs(value) < 10_000:
+        return text
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"

@@ -1,0 +1,258 @@
+"""The plan of a sweep: every run with its cost and standing, and the table that shows it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sweeps.directory.layout import placed
+from sweeps.directory.run_state import RunState, read_state
+from sweeps.plan.cost_model import Speed, makespan, predicted_seconds
+from sweeps.plan.data_info import FactsOnHand, require_launchable
+from sweeps.plan.expand import Expansion, PlannedRun, expand, short_number
+from sweeps.plan.hardware_estimate import disk_bytes, outlay_lines
+from sweeps.plan.machine import gpu_names, make_slots, usable_cores, visible_devices
+from sweeps.spec.config import SweepConfig
+
+SHOWN_ROWS = 60
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Runs, their directories and predicted seconds (None uncalibrated), and which are done."""
+
+    expansion: Expansion
+    places: dict[str, Path]
+    seconds: list[float | None]
+    statuses: dict[str, str]
+    workers: int
+    assumed: tuple[str, ...] = ()
+
+    @property
+    def runs(self) -> list[PlannedRun]:
+        return self.expansion.runs
+
+    def wall_seconds(self) -> float | None:
+        """Predicted wall clock of what is left, longest first over the launcher's workers.
+
+        Runs of one trunk count as one: they wait for each other.
+        """
+        left = [
+            (run, s)
+            for run, s in zip(self.runs, self.seconds, strict=True)
+            if self.statuses[run.run_id] not in ("finished", "diverged")
+        ]
+        by_trunk: dict[str, float] = {}
+        for run, seconds in left:
+            if seconds is None:
+                return None
+            chain = run.trunk_id or run.run_id
+            by_trunk[chain] = by_trunk.get(chain, 0.0) + seconds
+        return makespan(list(by_trunk.values()), self.workers)
+
+
+def make_plan(config: SweepConfig) -> Plan:
+    """Expand a sweep, look up what is done, and predict the cost of the rest.
+
+    Raises:  IsoflopError: a sweep or its data that can't work, or one that is a plan alone.
+    """
+    require_launchable(config)
+    facts = FactsOnHand(config)
+    expansion = expand(config.sweep, config.base, facts, config.run_settings, config.tracker)
+    places = placed(config.root, expansion.runs)
+    states = {
+        run.run_id: read_state(path)
+        for run in expansion.runs
+        if (path := places[run.run_id]).exists()
+    }
+    devices = visible_devices(config.launcher)
+    speeds = _speeds(config, devices) or _own_speeds(expansion.runs, states)
+    return Plan(
+        expansion=expansion,
+        places=places,
+        seconds=[_seconds(run, speeds) for run in expansion.runs],
+        statuses={
+            run.run_id: states[run.run_id].status if run.run_id in states else "planned"
+            for run in expansion.runs
+        },
+        workers=_workers(config, devices),
+        assumed=tuple(facts.assumed.values()),
+    )
+
+
+def print_plan(plan: Plan, config: SweepConfig, console: Console) -> None:
+    """The cost table, the cells left out with their reasons, and the totals."""
+    table = Table(title=f"sweep {config.sweep.name} in {config.root}", title_justify="left")
+    for heading in (
+        "grid",
+        "shape",
+        "N",
+        "D",
+        "D/N",
+        "steps",
+        "FLOPs",
+        "predicted",
+        "runs",
+        "done",
+    ):
+        table.add_column(heading, justify="left" if heading in ("grid", "shape") else "right")
+    rows = _rows(plan)
+    for row in rows[:SHOWN_ROWS]:
+        table.add_row(*row)
+    console.print(table)
+    if len(rows) > SHOWN_ROWS:
+        console.print(f"... and {len(rows) - SHOWN_ROWS} more rows; format=json lists every run")
+    for cell in plan.expansion.left_out[:SHOWN_ROWS]:
+        console.print(f"{cell.kind}: {cell.name} (seeds {_listed(cell.seeds)}): {cell.reason}")
+    if len(plan.expansion.left_out) > SHOWN_ROWS:
+        console.print(f"... and {len(plan.expansion.left_out) - SHOWN_ROWS} more cells left out")
+    console.print(_totals(plan, config))
+    outlay = outlay_lines(plan.runs, plan.workers, _gpus_a_run(config))
+    for line in (*_trunk_lines(plan), *plan.assumed, *outlay):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _trunk_lines(plan: Plan) -> list[str]:
+    """What branching settled for every cell, in words; nothing where no run branches."""
+    trunks = {run.trunk_id for run in plan.runs if run.trunk_id is not None}
+    if not trunks:
+        return []
+    n_runs = sum(run.trunk_id is not None for run in plan.runs)
+    return [
+        f"{n_runs} runs branch from {len(trunks)} trunks, one a shape and seed; grids with "
+        f"branch=true take rate, batch, weight decay and betas of a shape's longest run, and the "
+        f"warm-up of its shortest"
+    ]
+
+
+def plan_json(plan: Plan, config: SweepConfig) -> dict[str, Any]:
+    """The plan as plain values, for format=json."""
+    return {
+        "sweep": config.sweep.name,
+        "root": str(config.root),
+        "wall_seconds": plan.wall_seconds(),
+        "disk_bytes": disk_bytes(plan.runs, plan.workers).total,
+        "assumed": list(plan.assumed),
+        "runs": [
+            {
+                "run_id": run.run_id,
+                "name": run.job.name,
+                "grid": run.job.grid,
+                "dir": str(plan.places[run.run_id]),
+                "status": plan.statuses[run.run_id],
+                "n_params": run.n_params,
+                "n_tokens": run.n_tokens,
+                "flops": run.flops,
+                "flops_to_spend": run.flops_to_spend,
+                "trunk_id": run.trunk_id,
+                "flops_budget": run.job.flops_budget,
+                "predicted_seconds": seconds,
+            }
+            for run, seconds in zip(plan.runs, plan.seconds, strict=True)
+        ],
+        "left_out": [vars(cell) for cell in plan.expansion.left_out],
+    }
+
+
+def _speeds(config: SweepConfig, devices: list[str]) -> list[Speed]:
+    """Measured speeds of what the runs will train on; none where that is not this machine."""
+    if not config.calibrate:
+        return []
+    for_gpu = _gpus_a_run(config) > 0 or (config.launcher.kind != "slurm" and bool(devices))
+    if for_gpu and not gpu_names():
+        return []
+    from sweeps.plan.throughput import speeds
+
+    return speeds(config.run_settings, config.precision, for_gpu)
+
+
+def _own_speeds(runs: list[PlannedRun], states: dict[str, RunState]) -> list[Speed]:
+    """What this sweep's own finished runs say, one speed a size."""
+    found = {}
+    for run in runs:
+        state = states.get(run.run_id)
+        if state is not None and state.done and state.tokens_per_second:
+            size = run.flops / run.n_tokens
+            found[size] = Speed(size, state.tokens_per_second)
+    return list(found.values())
+
+
+def _seconds(run: PlannedRun, speeds: list[Speed]) -> float | None:
+    if not speeds:
+        return None
+    return predicted_seconds(run.flops / run.n_tokens, run.n_tokens * run.share_to_train, speeds)
+
+
+def _workers(config: SweepConfig, devices: list[str]) -> int:
+    launcher = config.launcher
+    if launcher.kind == "inline":
+        return 1
+    if launcher.kind == "slurm":
+        return launcher.max_parallel * launcher.runs_per_gpu
+    return len(make_slots(launcher, usable_cores(), devices))
+
+
+def _gpus_a_run(config: SweepConfig) -> int:
+    """GPUs that each run is meant to have, here or elsewhere; 0 for a sweep on CPUs."""
+    launcher = config.launcher
+    if launcher.kind == "slurm" and launcher.gpus:
+        return launcher.gpus * launcher.nodes
+    return int(config.runtime.device == "cuda")
+
+
+def _rows(plan: Plan) -> list[list[str]]:
+    """One row a cell, its seeds together."""
+    cells: dict[tuple[str, int, int], list[tuple[PlannedRun, float | None]]] = {}
+    for run, seconds in zip(plan.runs, plan.seconds, strict=True):
+        cells.setdefault((run.job.grid, run.n_params, run.n_tokens), []).append((run, seconds))
+    return [_row(plan, members) for members in cells.values()]
+
+
+def _row(plan: Plan, members: list[tuple[PlannedRun, float | None]]) -> list[str]:
+    run, seconds = members[0]
+    model = run.job.spec.model
+    done = sum(plan.statuses[r.run_id] in ("finished", "diverged") for r, _ in members)
+    return [
+        run.job.grid,
+        f"d{model.d_model} l{model.n_layers} h{model.n_heads}",
+        f"{run.n_params:,}",
+        short_number(run.n_tokens),
+        f"{run.n_tokens / run.n_params:.1f}",
+        str(run.job.spec.n_steps),
+        short_number(run.flops),
+        "-" if seconds is None else duration(seconds),
+        str(len(members)),
+        str(done),
+    ]
+
+
+def _totals(plan: Plan, config: SweepConfig) -> str:
+    done = sum(status in ("finished", "diverged") for status in plan.statuses.values())
+    flops, spent = (sum(getattr(run, n) for run in plan.runs) for n in ("flops", "flops_to_spend"))
+    saved = f" ({short_number(spent)} to be spent, the rest shared)" if spent < flops else ""
+    wall = plan.wall_seconds()
+    time = "not predicted" if wall is None else f"about {duration(wall)}"
+    dropped = sum(len(cell.seeds) for cell in plan.expansion.dropped)
+    merged = len(plan.expansion.left_out) - len(plan.expansion.dropped)
+    return (
+        f"{len(plan.runs)} runs, {done} done, {dropped} dropped, {merged} merged; "
+        f"{short_number(flops)} FLOPs in all{saved}; left: {time} "
+        f"with launcher {config.launcher.kind} ({plan.workers} at once)"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 4.2 s, 3 min 20 s, 2 h 05 min, 3 d 4 h."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
+    if seconds < 48 * 3600:
+        return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:02.0f} min"
+    return f"{seconds // 86400:.0f} d {seconds % 86400 // 3600:.0f} h"
+
+
+def _listed(seeds: list[int]) -> str:
+    return ", ".join(map(str, seeds)) if len(seeds) <= 6 else f"{seeds[0]}..{seeds[-1]}"

@@ -1,0 +1,178 @@
+"""launcher=simulate: the runs of a sweep with losses from a chosen surface instead of training.
+
+The records are ordinary ones with the mark `simulated`, in a directory of their own: a sweep that
+was trained is never simulated into, and one that was simulated is never trained into.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from analysis.studies.known_surfaces import SEED_NOISE, TRUTHS, Truth, fitted_surface, truth_json
+from sweeps.directory.layout import SweepPaths, prepare, run_dirs, write_plan
+from sweeps.plan.expand import PlannedRun
+from sweeps.plan.plan import Plan
+from sweeps.simulate.simulated_runs import Simulation, curve, losses, record_of
+from sweeps.spec.config import SweepConfig
+from train.config.run_config import job_to_json
+from train.config.spec import IsoflopError
+from train.rundir.atomic import read_json, write_atomic, write_json
+from train.rundir.record import RunPaths, write_record
+
+MARK = "simulation.json"
+"""Beside a sweep's sweep.yaml: nothing here was trained, and what the losses were drawn from."""
+
+DEFAULT_SURFACE = "besiroglu"
+
+
+class SimulationError(IsoflopError):
+    """A sweep that can't be simulated as asked, or trained where it was simulated."""
+
+
+def simulate(plan: Plan, config: SweepConfig, composed: str) -> tuple[int, str]:
+    """Write every run of a plan that is not there yet; returns how many, and what they carry as
+    `simulated`.
+
+    Each run directory appears whole, by a rename. `composed` is the content of sweep.yaml.
+    Raises:  SimulationError: an unknown surface; a directory of other runs (`require_simulated`).
+    """
+    root = config.root
+    simulation = simulation_of(config, plan)
+    require_simulated(root, simulation)
+    prepare(root)
+    write_json(root / MARK, described(simulation))
+    write_atomic(SweepPaths(root).config, composed)
+    write_plan(root, plan.expansion, plan.places, [0.0] * len(plan.runs))
+    missing = [r for r in plan.runs if not RunPaths(plan.places[r.run_id]).record.exists()]
+    if missing:
+        with TemporaryDirectory(dir=root, prefix=".simulating-") as staging:
+            for run, loss in zip(missing, losses(simulation, missing), strict=True):
+                _write_run(plan.places[run.run_id], run, float(loss), simulation, Path(staging))
+    return len(missing), simulation.label
+
+
+def simulation_of(config: SweepConfig, plan: Plan) -> Simulation:
+    """What a configuration asks to be simulated.
+
+    Undertuning spans the sizes of the sweep as it was first simulated, so that cells added later
+    leave the others as they are.
+    Raises:  SimulationError: an unknown surface; IsoflopError: fits that hold none.
+    """
+    asked = config.sweep
+    surface = asked.surface or DEFAULT_SURFACE
+    truth, measured = named_truth(surface)
+    before = _mark(config.root)
+    sizes = [float(run.n_params) for run in plan.runs]
+    span = before["sizes"] if before else [min(sizes), max(sizes)]
+    return Simulation(
+        surface=surface,
+        truth=truth,
+        noise=measured if asked.noise is None else asked.noise,
+        undertuning=asked.undertuning,
+        sizes=(float(span[0]), float(span[1])),
+    )
+
+
+def named_truth(surface: str) -> tuple[Truth, float]:
+    """A surface by name or from a fits.json (or the directory of a fitted sweep), and its seed
+    noise: what the fit of approach 2 estimated, else SEED_NOISE.
+
+    Raises:  SimulationError: neither a name nor a fit.
+    """
+    if surface in TRUTHS:
+        return TRUTHS[surface], SEED_NOISE
+    place = Path(surface)
+    found = next(
+        (p for p in (place / "analysis" / "fits.json", place / "fits.json", place) if p.is_file()),
+        None,
+    )
+    if found is None:
+        raise SimulationError(
+            f"sweep.surface={surface} is unknown; expected one of {', '.join(TRUTHS)}, or the path "
+            f"of a fits.json or of a fitted sweep"
+        )
+    fits = read_json(found)
+    noise = (fits.get("isoflop") or {}).get("noise")
+    return fitted_surface(fits), noise if isinstance(noise, float) and noise > 0 else SEED_NOISE
+
+
+def described(simulation: Simulation) -> dict[str, Any]:
+    """The content of simulation.json: JSON values only."""
+    return {
+        "surface": simulation.surface,
+        "truth": truth_json(simulation.truth),
+        "noise": simulation.noise,
+        "undertuning": simulation.undertuning,
+        "sizes": list(simulation.sizes),
+    }
+
+
+def require_simulated(root: Path, simulation: Simulation) -> None:
+    """Check that a directory is new, or holds runs of this very simulation.
+
+    Raises:  SimulationError: it holds trained runs, or runs of another simulation.
+    """
+    before = _mark(root)
+    if before is None:
+        runs = run_dirs(root) if SweepPaths(root).runs.is_dir() else []
+        if runs:
+            raise SimulationError(
+                f"{root} holds {len(runs)} runs to train or trained; simulated ones never mix with "
+                f"them: choose another out=DIR, or leave it out"
+            )
+        return
+    now = described(simulation)
+    changed = [name for name in now if before.get(name) != now[name]]
+    if changed:
+        raise SimulationError(
+            f"{root} was simulated with another {', '.join(changed)} "
+            f"({', '.join(f'{k}={before.get(k)}' for k in changed if k != 'truth')}); "
+            f"choose another out=DIR, or delete that one"
+        )
+
+
+def require_trained(root: Path, surface: str | None = None) -> None:
+    """Check that a directory may be trained in, and that nobody meant to simulate.
+
+    Raises:  SimulationError: its runs are simulated, so that they would count as done; or a
+             surface was named, which training has no use for.
+    """
+    if surface is not None:
+        raise SimulationError(
+            f"sweep.surface={surface} is what launcher=simulate draws losses from, and this would "
+            f"train; add launcher=simulate, or leave the surface out"
+        )
+    if _mark(root) is not None:
+        raise SimulationError(
+            f"{root} holds simulated runs ({MARK}), which would count as done; "
+            f"choose another out=DIR, or launcher=simulate to go on with it"
+        )
+
+
+def _mark(root: Path) -> Mapping[str, Any] | None:
+    path = root / MARK
+    return read_json(path) if path.exists() else None
+
+
+def _write_run(
+    run_dir: Path, run: PlannedRun, loss: float, simulation: Simulation, staging: Path
+) -> None:
+    """A finished run's directory, made aside and renamed into place."""
+    record = record_of(run, loss, simulation.label)
+    rows = curve(simulation, run, loss)
+    if run_dir.exists():  # someone deleted its record
+        write_record(run_dir, record)
+        return
+    made = RunPaths(staging / run_dir.name)
+    made.run_dir.mkdir()
+    made.spec.write_text(json.dumps(job_to_json(run.job)), encoding="utf-8")
+    made.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    ended = {"status": "finished", "time": time.time(), "note": "simulated"}
+    made.status.write_text(json.dumps(ended) + "\n", encoding="utf-8")
+    made.record.write_text(json.dumps(asdict(record), allow_nan=False), encoding="utf-8")
+    run_dir.parent.mkdir(parents=True, exist_ok=True)
+    made.run_dir.rename(run_dir)

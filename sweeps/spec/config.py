@@ -1,0 +1,135 @@
+"""The configuration of `python -m sweeps`: the base run, the sweep, and what to do with it."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from sweeps.design.candidates import DesignSpec
+from sweeps.design.predict import ValidateSpec
+from sweeps.spec.grids import SweepSpec
+from sweeps.spec.launcher import LauncherSpec
+from sweeps.spec.shapes import widest
+from train.config.precision import realised_precision
+from train.config.run_config import RuntimeSpec, TrackerSpec
+from train.config.spec import (
+    DataSpec,
+    HorizonSpec,
+    ModelSpec,
+    OptimSpec,
+    RunSpec,
+    ScheduleSpec,
+    one_of,
+    require,
+)
+
+ACTIONS = (
+    *("plan", "launch", "status", "retry", "cancel", "clean", "collect", "sync"),
+    *("design", "propose"),
+)
+
+
+@dataclass(frozen=True)
+class AssumedData:
+    """What a plan takes for granted of a hub dataset that is not on this machine (each part)."""
+
+    n_train_tokens: float
+    vocab_size: int
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            require(value >= 1, f"assume.{name}={value} must be at least 1")
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """Everything that `python -m sweeps` takes; `only` names statuses for retry, things for clean.
+
+    `scale_memory` and `scale_time` multiply a Slurm job's resources on retry. `sweep_fit` names a
+    fitted sweep to test as `validate` says (`sweeps.design.validate`); `force` accepts a
+    degenerate fit. `assume` stands in for hub data in a plan, and `plan_only` is why a sweep is
+    not for launching. `budget` is what all runs of a design or a proposal may cost in FLOPs;
+    `design` is its search.
+    """
+
+    data: DataSpec
+    sweep: SweepSpec
+    model: ModelSpec = field(default_factory=ModelSpec)
+    optim: OptimSpec = field(default_factory=OptimSpec)
+    schedule: ScheduleSpec = field(default_factory=ScheduleSpec)
+    runtime: RuntimeSpec = field(default_factory=RuntimeSpec)
+    tracker: TrackerSpec = field(default_factory=TrackerSpec)
+    launcher: LauncherSpec = field(default_factory=LauncherSpec)
+    precision: str = "fp32"
+    action: str = "launch"
+    watch: bool = False
+    format: str = "table"
+    only: Any = None
+    out: str | None = None
+    calibrate: bool = True
+    scale_memory: float = 1.0
+    scale_time: float = 1.0
+    sweep_fit: str | None = None
+    validate: ValidateSpec | None = None
+    force: bool = False
+    assume: AssumedData | None = None
+    plan_only: str | None = None
+    budget: float | None = None
+    design: DesignSpec = field(default_factory=DesignSpec)
+
+    def __post_init__(self) -> None:
+        one_of("action", self.action, ACTIONS)
+        one_of("format", self.format, ("table", "json"))
+        require(
+            self.budget is None or self.budget > 0,
+            f"budget={self.budget} must be positive: FLOPs of all runs together",
+        )
+
+    @property
+    def root(self) -> Path:
+        simulated = "-simulated" if self.launcher.kind == "simulate" else ""
+        return Path(self.out) if self.out else Path("results") / (self.sweep.name + simulated)
+
+    @property
+    def validates(self) -> bool:
+        """Whether the grids follow from a fit instead of standing in the sweep."""
+        return self.validate is not None or self.sweep_fit is not None
+
+    @property
+    def base(self) -> RunSpec:
+        """What every grid starts from; its horizon is a placeholder that each cell replaces."""
+        return RunSpec(
+            data=self.data,
+            horizon=HorizonSpec(n_tokens=1.0),
+            model=self.model,
+            optim=self.optim,
+            schedule=self.schedule,
+            precision=self.precision,
+        )
+
+    @property
+    def run_settings(self) -> RuntimeSpec:
+        """How each run is executed: the launcher decides its threads."""
+        return replace(self.runtime, threads=self.launcher.threads)
+
+    def settled(self) -> "SweepConfig":
+        """The same configuration with the launcher's threads filled in from the runs', and
+        precision=auto settled.
+
+        Simulated runs take no time, so that no speed need be measured for them.
+        """
+        threads = self.launcher.threads_per_worker or self.runtime.threads
+        calibrate = self.calibrate and self.launcher.kind != "simulate"
+        launcher = replace(self.launcher, threads_per_worker=threads)
+        precision = self.precision
+        if precision == "auto":
+            width = widest(self.sweep, self.model)
+            precision = realised_precision("auto", self.runtime.device, width, launcher.kind)
+        return replace(self, launcher=launcher, calibrate=calibrate, precision=precision)
+
+    @property
+    def only_names(self) -> list[str]:
+        """`only` as a list, given as one name, several with commas, or a list."""
+        if self.only is None:
+            return []
+        names = self.only if isinstance(self.only, list) else str(self.only).split(",")
+        return [str(name).strip() for name in names]

@@ -1,0 +1,157 @@
+"""What a sweep is: named grids of cells, their seeds and bounds, and how its runs are launched."""
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from train.config.spec import SpecError, one_of, require
+
+KINDS = ("isoflop", "grid", "ladder")
+BASE_PARTS = ("model", "data", "optim", "schedule", "precision")
+"""The parts of a RunSpec that one grid may change for itself."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Cells outside these are dropped, each with its reason; None is no bound.
+
+    `max_epochs` can only tighten `data.max_epochs`, which belongs to the run itself.
+    """
+
+    min_steps: int | None = None
+    max_steps: int | None = None
+    min_tokens_per_param: float | None = None
+    max_tokens_per_param: float | None = None
+    max_epochs: float | None = None
+    max_flops: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            require(value is None or value > 0, f"bounds.{name}={value} must be positive")
+        for low, high in (
+            ("min_steps", "max_steps"),
+            ("min_tokens_per_param", "max_tokens_per_param"),
+        ):
+            least, most = getattr(self, low), getattr(self, high)
+            require(
+                least is None or most is None or least <= most,
+                f"bounds.{low}={least} lies above bounds.{high}={most}; no cell can pass",
+            )
+
+
+@dataclass(frozen=True)
+class GridSpec:
+    """One rectangle of cells: shapes along one side, horizons along the other.
+
+    Shapes, exactly one of: `d_models` (widths of the ladder), `n_params` (targets, each taken to
+    the nearest shape), `shapes` (explicit model fields). Horizons by kind: isoflop takes `budgets`
+    in FLOPs, D following as C / FLOPs per token; grid takes `n_tokens`; ladder takes one `n_tokens`
+    or any `tokens_per_param`. `base` changes parts of the sweep's base run for this grid alone;
+    `seeds` and `bounds`, where given, replace the sweep's.
+
+    `branch` (schedule wsd alone): the cells of one shape share a trunk, from which each decays. For
+    that they take batch, learning rate, weight decay and betas of their longest cell that is
+    trained, and the warm-up of their shortest (`sweeps.branch`).
+    """
+
+    kind: str = "isoflop"
+    d_models: list[int] = field(default_factory=list)
+    n_params: list[float] = field(default_factory=list)
+    shapes: list[dict[str, Any]] = field(default_factory=list)
+    budgets: list[float] = field(default_factory=list)
+    n_tokens: list[float] = field(default_factory=list)
+    tokens_per_param: list[float] = field(default_factory=list)
+    seeds: list[int] | None = None
+    bounds: Bounds | None = None
+    base: dict[str, Any] = field(default_factory=dict)
+    branch: bool = False
+
+    def __post_init__(self) -> None:
+        one_of("kind", self.kind, KINDS)
+        _exactly_one(self, ("d_models", "n_params", "shapes"), "shapes")
+        allowed = {
+            "isoflop": ("budgets",),
+            "grid": ("n_tokens",),
+            "ladder": ("n_tokens", "tokens_per_param"),
+        }[self.kind]
+        _exactly_one(self, allowed, f"horizons of kind={self.kind}")
+        for name in {"budgets", "n_tokens", "tokens_per_param"} - set(allowed):
+            require(
+                not getattr(self, name),
+                f"{name}={getattr(self, name)} has no meaning for kind={self.kind}, which takes "
+                f"{' or '.join(allowed)}",
+            )
+        require(
+            self.kind != "ladder" or len(self.n_tokens) <= 1,
+            f"a ladder has one n_tokens; got {self.n_tokens}; use kind=grid for several",
+        )
+        for name in ("d_models", "n_params", "budgets", "n_tokens", "tokens_per_param"):
+            for value in getattr(self, name):
+                require(value > 0 and math.isfinite(value), f"{name} has {value}; must be positive")
+        _check_seeds(self.seeds)
+        for part in self.base:
+            require(
+                part in BASE_PARTS,
+                f"base.{part} can't be changed by a grid; expected one of {', '.join(BASE_PARTS)}",
+            )
+
+    @property
+    def horizons(self) -> list[tuple[str, float]]:
+        """(HorizonSpec field, value) along the grid's second side."""
+        sides = {"flops": self.budgets, "n_tokens": self.n_tokens}
+        sides["tokens_per_param"] = self.tokens_per_param
+        return [(name, value) for name, values in sides.items() for value in values]
+
+
+@dataclass(frozen=True)
+class SweepSpec:
+    """A named union of grids; `seeds` and `bounds` hold for grids that set none of their own.
+
+    Without grids it names a directory, and can't be expanded. The rest is for simulation
+    (`sweeps.simulate.simulate`): the `surface` that losses are drawn from, the `noise` of log L
+    between seeds (default: a measured one), and by what share the smallest model is undertuned.
+    """
+
+    name: str = "sweep"
+    seeds: list[int] = field(default_factory=lambda: [0])
+    bounds: Bounds = field(default_factory=Bounds)
+    grids: dict[str, GridSpec] = field(default_factory=dict)
+    surface: str | None = None
+    noise: float | None = None
+    undertuning: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("noise", "undertuning"):
+            value = getattr(self, name)
+            require(
+                value is None or 0 <= value < 1,
+                f"sweep.{name}={value} must lie in [0, 1): it is a share of the loss",
+            )
+        for what, name in [("sweep.name", self.name), *(("a grid's name", g) for g in self.grids)]:
+            require(
+                _NAME.fullmatch(str(name)) is not None,
+                f"{what}={name!r} must be letters, digits, '_', '-', '.': it names a directory",
+            )
+        require(len(self.seeds) > 0, "sweep.seeds is empty; give at least one, for example [0]")
+        _check_seeds(self.seeds)
+
+
+def _exactly_one(grid: GridSpec, names: tuple[str, ...], what: str) -> None:
+    given = [name for name in names if getattr(grid, name)]
+    if len(given) != 1:
+        raise SpecError(
+            f"{what} need {'exactly one of ' if len(names) > 1 else ''}{', '.join(names)}; "
+            f"got {', '.join(given) or 'none'}"
+        )
+
+
+def _check_seeds(seeds: list[int] | None) -> None:
+    if seeds is None:
+        return
+    require(len(seeds) > 0, "seeds is empty; leave it out to use the sweep's")
+    require(len(set(seeds)) == len(seeds), f"seeds={seeds} has a seed twice")
+    for seed in seeds:
+        require(0 <= seed < 2**31, f"seed={seed} must lie in [0, 2^31)")

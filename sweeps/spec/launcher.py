@@ -1,0 +1,94 @@
+"""How runs are launched: the settings of every launcher, checked, and the way to the chosen one."""
+
+import re
+from dataclasses import dataclass, field
+
+from train.config.spec import one_of, require
+
+LAUNCHERS = ("inline", "pool", "slurm", "simulate")
+
+_OPTIONAL = ("workers", "threads_per_worker", "memory_gb")
+_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class LauncherSpec:
+    """Settings of the launchers; each ignores what is another's, and inline and simulate all.
+
+    pool: `workers` processes (default: as many as there are cores for) of `threads_per_worker`
+    threads each (default: `runtime.threads`); on GPUs, `runs_per_device` on each of `devices`
+    (auto, none, or ids "0,1"). `memory_gb` bounds the predicted memory of runs in flight;
+    `hang_seconds` is how long a run may show no progress before its worker is replaced.
+
+    slurm: None takes the plan's prediction by size. `runs_per_job` runs go into one job, of which
+    `runs_per_gpu` (without GPUs: `cpus` / `threads_per_worker`) train at once; `gpus` and `nodes`
+    above 1 put a single run on all of them through Accelerate. `signal_seconds` before its time
+    limit a job saves and requeues itself, at most `max_requeues` times.
+    """
+
+    kind: str = "pool"
+    workers: int | None = None
+    threads_per_worker: int | None = None
+    devices: str = "auto"
+    runs_per_device: int = 1
+    affinity: bool = True
+    memory_gb: float | None = None
+    hang_seconds: float = 1800.0
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    extra: dict[str, str] = field(default_factory=dict)
+    setup: list[str] = field(default_factory=list)
+    env: dict[str, str] = field(default_factory=dict)
+    time_minutes: int | None = None
+    mem_gb: float | None = None
+    cpus: int | None = None
+    gpus: int = 0
+    nodes: int = 1
+    runs_per_job: int = 1
+    runs_per_gpu: int = 1
+    max_parallel: int = 64
+    signal_seconds: int = 120
+    max_requeues: int = 20
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        one_of("launcher.kind", self.kind, LAUNCHERS)
+        least_one = ("runs_per_device", "nodes", "runs_per_job")
+        for name in (*least_one, "runs_per_gpu", "max_parallel"):
+            require(getattr(self, name) >= 1, f"launcher.{name}={getattr(self, name)} must be >= 1")
+        for name in (*_OPTIONAL, "time_minutes", "mem_gb", "cpus"):
+            value = getattr(self, name)
+            require(value is None or value > 0, f"launcher.{name}={value} must be positive")
+        for name in ("gpus", "max_requeues"):
+            require(getattr(self, name) >= 0, f"launcher.{name}={getattr(self, name)} must be >= 0")
+        for name in ("hang_seconds", "signal_seconds"):
+            require(
+                getattr(self, name) > 0, f"launcher.{name}={getattr(self, name)} must be positive"
+            )
+        require(
+            self.devices in ("auto", "none") or bool(device_ids(self.devices)),
+            f"launcher.devices={self.devices!r} must be auto, none, or ids such as '0,1'",
+        )
+        for name in self.env:
+            require(
+                _SECRET.search(name) is None,
+                f"launcher.env.{name} looks like a secret, and launcher.env is written into files; "
+                f"export it in the shell that submits: jobs inherit its environment",
+            )
+        require(
+            self.runs_per_job == 1 or (self.gpus <= 1 and self.nodes == 1),
+            f"launcher.runs_per_job={self.runs_per_job} packs small runs, but gpus={self.gpus} and "
+            f"nodes={self.nodes} spread one run over many; use runs_per_job=1, or one gpu and node",
+        )
+
+    @property
+    def threads(self) -> int:
+        """Threads of one worker; the front door fills in the runs' own where none are set."""
+        return self.threads_per_worker or 1
+
+
+def device_ids(devices: str) -> list[str]:
+    """The ids of a comma-separated list."""
+    return [device.strip() for device in devices.split(",") if device.strip()]

@@ -1,0 +1,42 @@
+"""The shapes along a grid's first side, and how they are called."""
+
+from dataclasses import replace
+
+from sweeps.spec.grids import GridSpec, SweepSpec
+from sweeps.spec.overlay import merged
+from train.config.shapes import complete_shape, nearest_shape
+from train.config.spec import ModelSpec
+
+ANY_VOCABULARY = 1024
+"""Stands in for a vocabulary not known yet where only a width is asked for."""
+
+
+def shapes_of(grid: GridSpec, template: ModelSpec) -> list[ModelSpec]:
+    """Complete shapes in the order given. Args: template: what they start from, with vocabulary."""
+    chosen = [merged(template, {"d_model": d}, "shapes") for d in grid.d_models]
+    chosen += [nearest_shape(n, template) for n in grid.n_params]
+    chosen += [merged(template, shape, "shapes") for shape in grid.shapes]
+    return [complete_shape(shape) for shape in chosen]
+
+
+def labelled(shapes: list[ModelSpec]) -> list[tuple[str, ModelSpec]]:
+    """Each with its width for a name, and its depth where that leaves two alike."""
+    widths = [shape.d_model for shape in shapes]
+    return [
+        (f"d{m.d_model}" if widths.count(m.d_model) == 1 else f"d{m.d_model}l{m.n_layers}", m)
+        for m in shapes
+    ]
+
+
+def widest(sweep: SweepSpec, model: ModelSpec) -> int:
+    """Width of the widest shape that any grid names; the base model's own where there is no grid.
+
+    Raises:  SpecError: a shape that can't be built.
+    """
+    template = replace(model, vocab_size=model.vocab_size or ANY_VOCABULARY)
+    widths = [model.d_model] if not sweep.grids else []
+    for name, grid in sweep.grids.items():
+        changes = grid.base.get("model", {})
+        start = merged(template, changes, f"sweep.grids.{name}.base.model")
+        widths += [shape.d_model for shape in shapes_of(grid, start)]
+    return max(widths)

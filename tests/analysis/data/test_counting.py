@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from analysis.data.counting import count, needed_columns
+from analysis.fits.surface import FitError
+
+
+def columns():
+    n_params, n_tokens = np.array([1e4, 1e5, 1e4, 1e5]), np.array([1e7, 1e6, 1e8, 1e7])
+    return {
+        "n_params": n_params,
+        "n_params_total": 2 * n_params,
+        "n_params_non_embedding": 0.5 * n_params,
+        "n_tokens": n_tokens,
+        "flops": 8 * n_params * n_tokens,
+        "flops_chinchilla": 9 * n_params * n_tokens,
+        "loss": np.array([3.0, 3.1, 2.5, 2.4]),
+        "budget": np.array([8e11, 8e11, np.nan, 8e12]),
+    }
+
+
+@pytest.mark.parametrize(
+    ("counting", "size", "flops", "k"),
+    [
+        ("exact", 1, 8, 8),
+        ("6nd", 2, 12, 6),
+        ("non_embedding", 0.5, 3, 6),
+        ("chinchilla", 2, 9, 4.5),
+    ],
+)
+def test_every_convention_recomputes_n_c_and_the_cost_law(counting, size, flops, k):
+    given = columns()
+    runs = count(given, counting)
+    assert runs.n_params == pytest.approx(size * given["n_params"])
+    assert runs.flops == pytest.approx(flops * given["n_params"] * given["n_tokens"])
+    assert (runs.cost.k, runs.cost.gamma) == pytest.approx((k, 1.0))
+
+
+def test_a_budget_is_the_median_of_its_runs_under_the_convention():
+    runs = count(columns(), "non_embedding")
+    assert runs.budget[:2] == pytest.approx([3e11, 3e11])
+    assert np.isnan(runs.budget[2])
+
+
+def test_6nd_takes_n_params_where_no_total_is_known():
+    given = columns()
+    del given["n_params_total"]
+    assert count(given, "6nd").n_params == pytest.approx(given["n_params"])
+
+
+def test_missing_columns_and_unknown_conventions_are_named():
+    given = columns()
+    del given["n_params_non_embedding"]
+    with pytest.raises(FitError, match="needs n_params_non_embedding"):
+        count(given, "non_embedding")
+    with pytest.raises(FitError, match="unknown"):
+        needed_columns("7nd")

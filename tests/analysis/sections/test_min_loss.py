@@ -1,0 +1,56 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from analysis.config import FitConfig
+from analysis.data.loss_table import select
+from analysis.data.readers import read_sweeps
+from analysis.sections.min_loss import least_loss_section, optimal_losses
+from analysis.studies.allocation import ENVELOPE_LOSS, allocate
+from analysis.studies.study import Study, run_study
+
+
+@pytest.fixture(scope="module")
+def study(sweep_dir: Path) -> Study:
+    return run_study(select(read_sweeps([sweep_dir])), FitConfig(n_resamples=100))
+
+
+def test_every_approach_has_a_loss_at_its_optimum(study: Study):
+    top = float(study.runs.flops.max())
+    advice = {row.approach: row for row in allocate(study, [top])}
+    assert set(advice) == {"envelope", "isoflop", "parametric", "kaplan"}
+    curves = optimal_losses(study, top)  # type: ignore[arg-type]
+    for name, row in advice.items():
+        assert row.loss == pytest.approx(float(curves[name]))
+        if name == "envelope":
+            assert ENVELOPE_LOSS in row.loss_reason
+        else:
+            assert row.loss_interval[0] < row.loss < row.loss_interval[1]
+        assert row.loss < study.runs.loss.min() * 1.1
+
+
+def test_a_power_law_through_three_minima_gives_no_interval_beyond_the_runs(study: Study):
+    top = float(study.runs.flops.max())
+    within, beyond = (
+        next(row for row in allocate(study, [c]) if row.approach == "isoflop")
+        for c in (top, 100 * top)
+    )
+    assert within.loss_interval[0] < within.loss < within.loss_interval[1]
+    assert beyond.extrapolated
+    assert beyond.loss < within.loss
+    assert str(beyond.loss_interval) == "(nan, nan)"
+    assert "too narrow to print" in beyond.loss_reason
+
+
+def test_the_section_shows_laws_and_reasons(study: Study):
+    section = least_loss_section(study)
+    assert section is not None
+    rows = {row[0]: row for row in section.tables[0].rows}
+    assert "do not determine a floor" in rows["isoflop"][-1]
+    assert len(section.figures) == 1
+    without = replace(study, loss_laws={}, missing={"isoflop loss": "2 bracketed minima ..."})
+    (row,) = least_loss_section(without).tables[0].rows  # type: ignore[union-attr]
+    assert row == ["isoflop", "–", "–", "–", "–", "–", "2 bracketed minima ..."]
+    nothing = replace(without, parametric=None, kaplan=None, missing={})
+    assert least_loss_section(nothing) is None

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from analysis.data.counting import count
+from analysis.fits.surface import FitError, Surface
+from analysis.studies.holdout import leave_largest_out
+
+SURFACE = Surface(1.7, 400.0, 410.0, 0.34, 0.28)
+
+
+def runs(budgets=(1e17, 1e18, 1e19, 1e20), known=True):
+    best = SURFACE.optimal(np.array(budgets)).n_params
+    n_params = (best[:, None] * np.geomspace(0.2, 5, 7)).ravel()
+    budget = np.repeat(budgets, 7)
+    n_tokens = budget / (6 * n_params)
+    columns = {
+        "n_params": n_params,
+        "n_tokens": n_tokens,
+        "flops": budget,
+        "loss": np.asarray(SURFACE.loss(n_params, n_tokens)),
+        "budget": budget if known else np.full(len(budget), np.nan),
+    }
+    return count(columns, "exact")
+
+
+def test_the_true_form_predicts_and_power_laws_without_a_floor_do_not():
+    held = leave_largest_out(runs(), "parabola", 1e-3)
+    errors = {p.law: p for p in held.predictions}
+    assert (held.flops, held.n_held, held.n_fitted) == (pytest.approx(1e20), 7, 21)
+    assert errors["parametric"].rms < 1e-6
+    assert errors["parametric"].n_opt == pytest.approx(1, abs=0.05)
+    assert errors["kaplan"].rms > 0.01
+    assert errors["isoflop"].n_opt == pytest.approx(1, abs=0.1)
+    assert abs(errors["L(C) power law"].best) > 0.01
+
+
+def test_without_budgets_the_largest_tenth_is_held_out():
+    assert leave_largest_out(runs(known=False), "parabola", 1e-3).n_held == 3
+
+
+def test_laws_that_cannot_be_fitted_say_why():
+    held = leave_largest_out(runs(budgets=(1e17, 1e18)), "parabola", 1e-3)
+    errors = {p.law: p for p in held.predictions}
+    assert "one compute budget" in errors["parametric"].reason
+    assert errors["parametric"].rms is None
+
+
+def test_one_budget_leaves_nothing():
+    with pytest.raises(FitError, match="nothing to fit"):
+        leave_largest_out(runs(budgets=(1e17,)).take(np.arange(3)), "parabola", 1e-3)

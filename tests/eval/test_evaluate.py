@@ -1,0 +1,175 @@
+"""Results on disk: what is written, skipped, rescored, and how it becomes evals.parquet rows."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from eval import evaluate as run
+from eval.__main__ import EvalConfig, main
+from eval.evaluate import Target, examine, rescore, rows, run_targets
+from eval.lm.responses import Settings
+from eval.metrics.per_item import Outcome
+from eval.samples import read_outcomes, write_outcomes
+from eval.tasks.eval_set import generated_exam
+from eval.tasks.generated import TaskError, TaskSpec, training_items
+from tests.support.tiny_checkpoint import save_checkpoint, save_run
+from train.rundir.atomic import RecordError
+
+COLUMNS = [
+    "run_id", "step", "n_params", "n_tokens", "flops", "loss", "task", "format", "n_shots", "split",
+    "metric", "value", "ci_low", "ci_high", "n_items", "target_length",
+]  # fmt: skip
+OPTIONS = {"task": "addition", "digits": 2, "format": "plain", "seed": 3, "n_items": 1000}
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep of one run with an intermediate checkpoint, one on other data, one that diverged."""
+    root = tmp_path_factory.mktemp("sweep")
+    save_run(root / "runs" / "a", OPTIONS, steps=(40,))
+    save_run(root / "runs" / "b", kind="stdlib", seed=1)
+    save_run(root / "runs" / "c", OPTIONS, seed=2, status="diverged")
+    assert main(EvalConfig(sweep_dir=str(root), n_items=60, n_seen=30, n_by_length=20), []) == 0
+    return root
+
+
+def test_a_sweep_scores_what_it_can_and_says_why_not(sweep: Path, capsys) -> None:
+    assert main(EvalConfig(sweep_dir=str(sweep), n_items=60, n_seen=30, n_by_length=20), []) == 0
+    printed = capsys.readouterr()
+    assert "not examined: 1 (b): was trained on no generated task" in printed.err
+    assert "not examined: 1 (c): is diverged" in printed.err
+    assert printed.out.endswith(f"{sweep / 'runs'}\n")
+    label = "addition-2-plain"
+    made = {str(p.relative_to(sweep / "runs")) for p in sweep.rglob("evals/**/*") if p.is_file()}
+    labels = (label, "addition-2-uniform_length-plain")
+    stems = [f"a/evals/{where}{name}" for where in ("", "step-40/") for name in labels]
+    assert made == {f"{stem}.{kind}" for stem in stems for kind in ("json", "parquet")}
+
+
+def test_rows_are_complete_rows_of_evals_parquet(sweep: Path) -> None:
+    found = rows(sweep / "runs" / "a")
+    assert all(sorted(row) == sorted(COLUMNS) for row in found)
+    assert {row["split"] for row in found} == {"heldout", "seen"}
+    final = [row for row in found if row["step"] == 100]
+    middle = [row for row in found if row["step"] == 40]
+    assert {(row["n_tokens"], row["loss"]) for row in final} == {(64000, 1.5)}
+    assert {(row["n_tokens"], row["loss"]) for row in middle} == {(25600, 42.0)}
+    assert middle[0]["flops"] == pytest.approx(0.4 * final[0]["flops"])
+    whole = [r for r in final if r["metric"] == "exact_match" and r["target_length"] is None]
+    assert {(row["task"], row["split"], row["n_items"]) for row in whole} == {
+        ("addition-2", "heldout", 60),
+        ("addition-2", "seen", 30),
+        ("addition-2-uniform_length", "heldout", 20),
+    }
+    assert rows(sweep / "runs" / "b") == []
+
+
+def test_seen_items_are_the_run_s_own_training_items(sweep: Path) -> None:
+    path = sweep / "runs" / "a" / "evals" / "addition-2-plain.parquet"
+    seen = read_outcomes(path, "plain")["seen"]
+    own = training_items(TaskSpec(digits=2), 30, seed=3)
+    assert [(o.prompt, o.target) for o in seen] == [(i.prompt, i.target) for i in own]
+
+
+def test_equal_requests_are_answered_from_disk(sweep: Path, monkeypatch) -> None:
+    (target, _) = run_targets(sweep / "runs" / "a")
+    exam = generated_exam(TaskSpec(digits=2), 60, 3, 30)
+    loads = []
+    real = run.load_checkpoint
+    monkeypatch.setattr(run, "load_checkpoint", lambda *a: loads.append(a) or real(*a))
+    (path,) = examine(target, [exam], Settings())
+    assert not loads
+    before = path.read_text()
+    examine(target, [exam], Settings(batch_tokens=64))
+    assert not loads, "the batch size changes no number"
+    examine(target, [exam], Settings(), again=True)
+    assert len(loads) == 1
+    path.write_text("{ torn")
+    examine(target, [exam], Settings())
+    assert len(loads) == 2
+    assert json.loads(path.read_text())["rows"] == json.loads(before)["rows"]
+    save_checkpoint(Path(target.checkpoint), seed=9)
+    examine(target, [exam], Settings())
+    assert len(loads) == 3, "other weights are another checkpoint"
+
+
+def test_rescoring_needs_no_model_and_gives_the_same_numbers(sweep: Path, monkeypatch) -> None:
+    path = sweep / "runs" / "a" / "evals" / "step-40" / "addition-2-plain.json"
+    before = json.loads(path.read_text())
+    path.write_text(json.dumps(before | {"rows": []}))
+    monkeypatch.setattr(run, "load_checkpoint", lambda *a: pytest.fail("loaded a model"))
+    rescore(path)
+    assert json.loads(path.read_text()) == before
+    assert main(EvalConfig(rescore=str(sweep)), []) == 0
+    assert json.loads(path.read_text()) == before
+
+
+def test_outcomes_survive_the_disk(tmp_path: Path) -> None:
+    full = Outcome(
+        "p", "t", (1, 2), "t", ("u",), (-0.1, -0.2, -0.3), (True, False, True), "question", " t",
+        (1,), -0.5, True, ("t", "u"), (1.0, 0.0), (-1.0, -2.0), ("a", "b"), (True, False), 0.25,
+    )  # fmt: skip
+    bare = Outcome("p", "t", (1,), layout="question")
+    write_outcomes(tmp_path / "x.parquet", {"heldout": [full, bare], "seen": [bare]})
+    assert read_outcomes(tmp_path / "x.parquet", "question") == {
+        "heldout": [full, bare],
+        "seen": [bare],
+    }
+    with pytest.raises(RecordError, match="again=true"):
+        read_outcomes(tmp_path / "none.parquet", "plain")
+
+
+def test_a_checkpoint_by_name_and_a_file(tmp_path: Path, capsys) -> None:
+    checkpoint = save_checkpoint(tmp_path / "model")
+    path = tmp_path / "qa.jsonl"
+    path.write_text('{"prompt": "1+1=", "target": "2"}\n')
+    config = EvalConfig(
+        checkpoint=str(checkpoint), task={"task": "file"}, path=str(path), out=str(tmp_path / "out")
+    )
+    assert main(config, []) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'out' / 'qa.json'}\n"
+    content = json.loads((tmp_path / "out" / "qa.json").read_text())
+    assert content["counts"]["test"]["n_items"] == 1
+    assert content["run_id"] is None
+
+
+def test_a_task_that_a_run_was_not_trained_on_needs_consent(sweep: Path, capsys) -> None:
+    asked = {"task": "copy", "letters": 3}
+    with pytest.raises(TaskError, match="no run under"):
+        main(EvalConfig(sweep_dir=str(sweep), task=asked, n_items=5), [])
+    assert "was not trained on copy; untrained=true" in capsys.readouterr().err
+    assert main(EvalConfig(sweep_dir=str(sweep), task=asked, n_items=5, untrained=True), []) == 1
+    assert "vocabulary has no" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "nothing to evaluate"),
+        ({"sweep_dir": "a", "checkpoint": "b"}, "exactly one of"),
+        ({"checkpoint": "b"}, "needs a task"),
+        ({"sweep_dir": "a", "path": "x.json"}, "go together"),
+        ({"sweep_dir": "a", "n_items": 0}, "n_items=0"),
+        ({"sweep_dir": "/nowhere"}, "has no runs"),
+        ({"rescore": "/nowhere"}, "no stored answers"),
+        ({"checkpoint": "b", "task": {"task": "addition", "dig": 2}}, "dig"),
+    ],
+)
+def test_bad_requests_are_one_clear_line(fields: dict, message: str) -> None:
+    with pytest.raises(TaskError, match=message) as caught:
+        main(EvalConfig(**fields), [])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_without_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="no finished checkpoint"):
+        run_targets(tmp_path)
+
+
+def test_a_target_outside_any_run_keeps_its_own_directory(tmp_path: Path) -> None:
+    checkpoint = save_checkpoint(tmp_path / "model")
+    target = Target(str(checkpoint), tmp_path / "out")
+    (path,) = examine(target, [generated_exam(TaskSpec(digits=1), 20)], Settings())
+    assert path == tmp_path / "out" / "addition-1-plain.json"
+    assert set(json.loads(path.read_text())["counts"]) == {"heldout"}

@@ -1,0 +1,67 @@
+"""A worker whose runs do as their `behave` file says, in milliseconds and without torch.
+
+    finish | fail | damaged | die | hang | slow (finishes unless asked to stop)
+
+The claim, the status trail and the record are the real ones.
+"""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from sweeps.launch.worker import serve
+from tests.support.sweep_fixtures import finish
+from train.engine.signals import answer_at_once, stop_requests
+from train.rundir.atomic import RecordError
+from train.rundir.lock import Claimed, claim
+from train.rundir.record import append_status, read_job, read_record
+
+
+def train(run_dir: Path) -> str:
+    """What `train.run.train_run` promises, as far as launchers can see."""
+    job = read_job(run_dir)
+    if read_record(run_dir) is not None:
+        return "finished"
+    try:
+        with claim(run_dir):
+            if read_record(run_dir) is not None:
+                return "finished"
+            with (run_dir / "starts").open("a") as file:
+                file.write(f"{os.getpid()} {os.environ['CUDA_VISIBLE_DEVICES']}\n")
+            append_status(run_dir, "running")
+            status = _behave(run_dir)
+            if status == "finished":
+                finish(run_dir, job)
+            append_status(run_dir, status, message="as told" if status == "failed" else "")
+            return status
+    except Claimed:
+        return "running"
+
+
+def _behave(run_dir: Path) -> str:
+    told = run_dir / "behave"
+    how = told.read_text().strip() if told.exists() else "finish"
+    if how == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "hang":
+        time.sleep(600)
+    if how == "fail":
+        return "failed"
+    if how == "damaged":
+        raise RecordError("spec.json can't be read")
+    if how == "slow":
+        with stop_requests() as stopping:
+            for _ in range(400):
+                if stopping():
+                    return "preempted"
+                time.sleep(0.05)
+    return "finished"
+
+
+if __name__ == "__main__":
+    answer_at_once()
+    serve(train)

@@ -1,0 +1,52 @@
+"""Runs as tests start and compare them."""
+
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from train.config.resolve import resolve
+from train.config.run_config import RunJob
+from train.config.spec import HorizonSpec, ScheduleSpec
+from train.data.dataset import describe
+from train.rundir.record import RunPaths
+
+
+def weights(run_dir: Path) -> bytes:
+    return (RunPaths(run_dir).checkpoint / "model.safetensors").read_bytes()
+
+
+def metrics(run_dir: Path) -> bytes:
+    return RunPaths(run_dir).metrics.read_bytes()
+
+
+def start(run_dir: Path) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "train.run", str(run_dir)], stdout=subprocess.DEVNULL
+    )
+
+
+def wait_for_state(run_dir: Path, process: subprocess.Popen) -> None:
+    while process.poll() is None and not list(RunPaths(run_dir).state.glob("step-*")):
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wsd(job: RunJob, n_steps: int, **runtime) -> RunJob:
+    """A branching run of so many steps, all of one trunk; the decay takes the last fifth."""
+    spec = replace(
+        job.spec,
+        optim=replace(job.spec.optim, lr_peak=0.01),
+        horizon=HorizonSpec(n_tokens=n_steps * 128.0),
+        n_steps=None,
+        schedule=ScheduleSpec(name="wsd", warmup_tokens=5 * 128.0),
+    )
+    runtime = replace(job.runtime, **{"branch": True, **runtime})
+    return replace(job, spec=resolve(spec, describe(spec.data, 32)), runtime=runtime)

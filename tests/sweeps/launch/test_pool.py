@@ -1,0 +1,174 @@
+"""The pool with real processes, real claims and runs that misbehave on purpose."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from sweeps.directory.run_state import read_state
+from sweeps.launch.pool import Pool
+from sweeps.launch.scheduler import Task
+from sweeps.plan.machine import Slot, make_slots
+from sweeps.spec.launcher import LauncherSpec
+from tests.support.sweep_fixtures import grid, make_sweep
+from train.config.spec import IsoflopError
+
+WORKER = [sys.executable, str(Path(__file__).parents[2] / "support" / "fake_worker.py")]
+
+
+class Reports(list):
+    """Collects (name, status, message)."""
+
+    def __call__(self, task, status, message):
+        self.append((task.run_dir, status, message))
+
+    def ended(self):
+        ends = {}
+        for run_dir, status, message in self:
+            ends[run_dir] = (status, message)
+        return ends
+
+
+def behave(run_dir, how):
+    (run_dir / "behave").write_text(how)
+
+
+def tasks(run_dirs):
+    return [Task(path, seconds=float(i)) for i, path in enumerate(run_dirs)]
+
+
+def run_pool(run_dirs, tmp_path, n_workers=2, devices=(), hang_seconds=60.0, command=WORKER):
+    reports = Reports()
+    launcher = LauncherSpec(workers=n_workers, affinity=False)
+    slots = make_slots(launcher, [0], list(devices))
+    Pool(slots, tmp_path / "logs", reports, hang_seconds, command=command).run(tasks(run_dirs))
+    return reports
+
+
+def statuses(run_dirs):
+    return [read_state(path).status for path in run_dirs]
+
+
+def test_every_run_is_trained_once_by_warm_workers(tmp_path):
+    dirs = make_sweep(tmp_path, iso=grid(d_models=[8, 16, 24, 32]))
+    run_pool(dirs, tmp_path)
+    assert statuses(dirs) == ["finished"] * len(dirs)
+    starts = [(path / "starts").read_text().splitlines() for path in dirs]
+    assert [len(lines) for lines in starts] == [1] * len(dirs)
+    assert len({lines[0].split()[0] for lines in starts}) == 2
+
+
+def test_a_second_pool_trains_nothing(tmp_path):
+    dirs = make_sweep(tmp_path)
+    run_pool(dirs, tmp_path)
+    run_pool(dirs, tmp_path)
+    assert all(len((path / "starts").read_text().splitlines()) == 1 for path in dirs)
+
+
+def test_a_dead_worker_takes_only_its_own_run_and_is_replaced(tmp_path):
+    dirs = make_sweep(tmp_path)
+    behave(dirs[1], "die")
+    reports = run_pool(dirs, tmp_path, n_workers=1)
+    assert statuses(dirs) == ["finished", "failed", "finished", "finished"]
+    status, message = reports.ended()[dirs[1]]
+    assert status == "failed"
+    assert "SIGKILL" in message
+    assert "SIGKILL" in read_state(dirs[1]).note
+
+
+def test_a_hanging_worker_is_ended_and_the_others_go_on(tmp_path):
+    dirs = make_sweep(tmp_path)
+    behave(dirs[0], "hang")
+    reports = run_pool(dirs, tmp_path, hang_seconds=1.0)
+    assert statuses(dirs) == ["failed", "finished", "finished", "finished"]
+    assert "no progress for 1 s" in reports.ended()[dirs[0]][1]
+
+
+def test_a_failing_or_unreadable_run_is_reported_with_its_reason(tmp_path):
+    dirs = make_sweep(tmp_path)
+    behave(dirs[0], "fail")
+    behave(dirs[1], "damaged")
+    ended = run_pool(dirs, tmp_path).ended()
+    assert ended[dirs[0]][0] == "failed"
+    assert ended[dirs[1]] == ("failed", "spec.json can't be read")
+
+
+def test_each_worker_sees_one_device_and_both_are_used(tmp_path):
+    dirs = make_sweep(tmp_path)
+    for path in dirs:
+        behave(path, "finish")
+    run_pool(dirs, tmp_path, n_workers=None, devices=["0", "1"])
+    seen = {(path / "starts").read_text().split()[1] for path in dirs}
+    assert seen == {"0", "1"}
+
+
+def test_stopping_saves_what_runs_starts_nothing_more_and_can_be_continued(tmp_path):
+    dirs = make_sweep(tmp_path)
+    for path in dirs:
+        behave(path, "slow")
+    reports = Reports()
+    pool = Pool([Slot(0, None, (), 1)], tmp_path / "logs", reports, command=WORKER)
+    thread = threading.Thread(target=pool.run, args=(tasks(dirs),))
+    thread.start()
+    wait_for(lambda: (dirs[3] / "starts").exists())
+    pool.stop()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert statuses(dirs) == ["planned", "planned", "planned", "preempted"]
+    for path in dirs:
+        behave(path, "finish")
+    run_pool(dirs, tmp_path)
+    assert statuses(dirs) == ["finished"] * 4
+
+
+def test_killing_ends_at_once_what_would_not_stop(tmp_path):
+    dirs = make_sweep(tmp_path)
+    behave(dirs[3], "hang")
+    pool = Pool([Slot(0, None, (), 1)], tmp_path / "logs", Reports(), command=WORKER)
+    thread = threading.Thread(target=pool.run, args=(tasks(dirs),))
+    thread.start()
+    wait_for(lambda: (dirs[3] / "starts").exists())
+    pool.kill()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert statuses(dirs)[3] == "preempted"
+
+
+def test_a_worker_that_can_not_start_is_one_clear_error(tmp_path):
+    dirs = make_sweep(tmp_path)
+    command = [sys.executable, "-c", "raise SystemExit('no such module: torch')"]
+    with pytest.raises(IsoflopError, match=r"can't start.*no such module: torch"):
+        run_pool(dirs, tmp_path, command=command)
+
+
+def test_the_death_of_the_launcher_stops_its_workers_which_save(tmp_path):
+    """SIGKILL of the launcher closes the workers' input; the run in hand saves and lets go."""
+    dirs = make_sweep(tmp_path)
+    behave(dirs[3], "slow")
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from test_pool import *; "
+        "run_pool([Path(p) for p in sys.argv[3:]], Path(sys.argv[2]), 1)"
+    )
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path), *map(str, dirs)]
+    )
+    wait_for(lambda: (dirs[3] / "starts").exists())
+    worker = int((dirs[3] / "starts").read_text().split()[0])
+    os.kill(launcher.pid, signal.SIGKILL)
+    launcher.wait()
+    wait_for(lambda: not Path(f"/proc/{worker}").exists())
+    assert statuses(dirs)[3] == "preempted"
+    assert not (dirs[3] / "lock").exists()
+
+
+def wait_for(condition, seconds=30.0):
+    """Wait until a condition holds, or fail."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "timed out"
+        time.sleep(0.02)

@@ -1,0 +1,144 @@
+"""Retry, cancel, clean, sync."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from sweeps.manage.manage import cancel_local, clean, clear_the_way, retry_tasks, sync, to_retry
+from tests.support.sweep_fixtures import make_sweep
+from train.config.spec import IsoflopError, SpecError
+from train.rundir.lock import Holder, claim
+from train.rundir.record import append_status
+
+
+@pytest.fixture
+def dirs(tmp_path):
+    """Four runs: finished, failed, oom, planned."""
+    made = make_sweep(tmp_path, n_done=1)
+    append_status(made[1], "failed", message="x")
+    append_status(made[2], "oom")
+    return made
+
+
+def names(states):
+    return [state.run_dir for state in states]
+
+
+def test_retry_takes_what_went_wrong_or_the_statuses_named(tmp_path, dirs):
+    assert names(to_retry(tmp_path, [])) == [dirs[1], dirs[2]]
+    assert names(to_retry(tmp_path, ["oom"])) == [dirs[2]]
+    assert names(to_retry(tmp_path, ["planned", "failed"])) == [dirs[1], dirs[3]]
+
+
+@pytest.mark.parametrize("name", ["finished", "diverged", "lost", ""])
+def test_retry_refuses_what_it_can_not_change(tmp_path, dirs, name):
+    with pytest.raises(SpecError, match=f"only={name} can't be retried"):
+        to_retry(tmp_path, [name])
+
+
+def test_retry_sets_a_damaged_record_aside_and_breaks_dead_locks_alone(tmp_path, dirs):
+    (dirs[0] / "record.json").write_text("{")
+    dead = Holder("vm", 2**22, "ticks-1", None, "t")
+    (dirs[1] / "lock").write_text(json.dumps(asdict(dead) | {"host": os.uname().nodename}))
+    elsewhere = Holder("another-host", 1, "ticks-1", None, "t")
+    (dirs[2] / "lock").write_text(json.dumps(asdict(elsewhere)))
+    chosen = to_retry(tmp_path, [])
+    assert names(chosen) == [dirs[0], dirs[1]]
+    tasks = retry_tasks(chosen, {})
+    assert [task.run_dir for task in tasks] == [dirs[0], dirs[1]]
+    assert (dirs[1] / "lock").exists()
+    clear_the_way(chosen)
+    assert (dirs[0] / "record.json.damaged").exists()
+    assert not (dirs[1] / "lock").exists()
+    assert (dirs[2] / "lock").exists()
+
+
+def test_a_retried_run_is_given_the_time_that_the_plan_gave_it(tmp_path, dirs):
+    chosen = to_retry(tmp_path, [])
+    [task, *others] = retry_tasks(chosen, {chosen[0].run_id: 90.0})
+    assert task.seconds == 90.0
+    assert [other.seconds for other in others] == [0.0] * len(others)
+
+
+def test_a_dry_retry_prints_scaled_scripts_and_changes_nothing(tmp_path, dirs):
+    (dirs[0] / "record.json").write_text("{")
+    before = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
+    slurm = ["launcher=slurm", "launcher.dry_run=true", "launcher.time_minutes=30"]
+    command = [sys.executable, "-m", "sweeps", f"out={tmp_path}", "action=retry", "only=oom"]
+    answer = subprocess.run(
+        [*command, "scale_time=2", *slurm],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "#SBATCH --time=60" in answer.stdout
+    assert sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*")) == before
+
+
+def test_cancel_asks_live_launches_of_this_host_and_names_the_others(tmp_path, dirs):
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    stat = Path(f"/proc/{process.pid}/stat").read_text()
+    started = f"ticks-{stat.rpartition(')')[2].split()[19]}"
+    host = os.uname().nodename
+    (tmp_path / "launchers").mkdir()
+    for name, holder in {
+        "here": Holder(host, process.pid, started, None, "launcher"),
+        "dead": Holder(host, process.pid, "ticks-0", None, "launcher"),
+        "away": Holder("another-host", 1, "x", None, "launcher"),
+    }.items():
+        (tmp_path / "launchers" / f"{name}.json").write_text(json.dumps(asdict(holder)))
+    done = cancel_local(tmp_path)
+    assert process.wait(10) == -signal.SIGTERM
+    assert len(done.lines) == 1
+    assert "another-host" in done.problems[0]
+    assert not (tmp_path / "launchers" / "dead.json").exists()
+
+
+def test_clean_deletes_only_what_is_named_and_only_of_runs_that_are_done(tmp_path, dirs):
+    for path in dirs:
+        (path / "state" / "step-1").mkdir(parents=True)
+        (path / "checkpoints" / "step-1").mkdir(parents=True)
+    clean(tmp_path, ["state"])
+    assert [(path / "state").exists() for path in dirs] == [False, True, True, True]
+    assert all((path / "checkpoints").exists() for path in dirs)
+    assert (dirs[0] / "record.json").exists()
+
+
+def test_clean_deletes_a_run_by_name_unless_it_is_running(tmp_path, dirs):
+    with claim(dirs[1]), pytest.raises(IsoflopError, match="cancel it first"):
+        clean(tmp_path, [dirs[1].name])
+    clean(tmp_path, [dirs[1].name])
+    assert not dirs[1].exists()
+    assert dirs[2].exists()
+
+
+@pytest.mark.parametrize(
+    ("only", "message"), [([], "only what is named"), (["x"], "names nothing")]
+)
+def test_clean_refuses_to_guess(tmp_path, dirs, only, message):
+    with pytest.raises(SpecError, match=message):
+        clean(tmp_path, only)
+
+
+def test_sync_uploads_each_offline_run_once_and_lists_what_fails(tmp_path, dirs):
+    for number, path in enumerate(dirs[:3]):
+        offline = path / "wandb" / f"offline-run-{number}"
+        offline.mkdir(parents=True)
+    (dirs[2] / "wandb" / "offline-run-2" / "run.wandb.synced").write_text("")
+    seen = []
+
+    def upload(directory):
+        seen.append(directory.name)
+        return "no network" if directory.name.endswith("1") else None
+
+    done = sync(tmp_path, upload)
+    assert seen == ["offline-run-0", "offline-run-1"]
+    assert len(done.lines) == 1
+    assert "no network" in done.problems[0]

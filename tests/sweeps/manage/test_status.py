@@ -1,0 +1,77 @@
+"""The standing of a whole sweep."""
+
+import json
+from io import StringIO
+from itertools import islice
+
+from rich.console import Console
+
+from sweeps.manage.manage import status
+from sweeps.manage.status import read_sweep, show_status, status_json, status_table
+from sweeps.plan.plan import duration
+from tests.support.sweep_fixtures import grid, make_sweep
+from train.rundir.lock import claim
+from train.rundir.record import append_status
+
+
+def predict(root, seconds):
+    rows = [{"status": "planned", "run_id": k, "predicted_seconds": v} for k, v in seconds.items()]
+    (root / "plan.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def text(root):
+    console = Console(width=120, file=StringIO())
+    console.print(status_table(read_sweep(root)))
+    return console.file.getvalue()
+
+
+def test_counts_and_json_cover_every_run(tmp_path):
+    dirs = make_sweep(tmp_path, n_done=2)
+    append_status(dirs[2], "failed", message="a [bold] reason")
+    content = json.loads(json.dumps(status_json(read_sweep(tmp_path))))
+    assert content["counts"] == {"planned": 1, "finished": 2, "failed": 1}
+    assert (content["n_done"], content["n_runs"]) == (2, 4)
+    assert content["runs"][2]["note"] == "a [bold] reason"
+
+
+def test_the_time_left_is_the_prediction_scaled_by_what_finished_runs_took(tmp_path):
+    dirs = make_sweep(tmp_path, n_done=1)
+    ids = [path.name[-12:] for path in dirs]
+    predict(tmp_path, dict.fromkeys(ids, 6.0))
+    assert read_sweep(tmp_path).seconds_left is None
+    with claim(dirs[1]):
+        assert read_sweep(tmp_path).seconds_left == 3 * 6.0 * (3.0 / 6.0) / 1
+
+
+def test_a_small_sweep_is_shown_whole_and_a_large_one_by_what_needs_a_look(tmp_path):
+    make_sweep(tmp_path / "small")
+    assert text(tmp_path / "small").count("planned") == 5
+    dirs = make_sweep(tmp_path / "large", iso=grid(seeds=list(range(20))))
+    append_status(dirs[3], "oom", message="too big")
+    shown = text(tmp_path / "large")
+    assert "too big" in shown
+    assert "79 more runs" in shown
+
+
+def test_watching_ends_when_all_is_done(tmp_path, capsys):
+    make_sweep(tmp_path, n_done=4)
+    show_status(tmp_path, Console(), as_json=True, watch=True)
+    assert json.loads(capsys.readouterr().out)["n_done"] == 4
+
+
+def test_watching_asks_the_batch_system_less_often_than_it_looks(tmp_path, monkeypatch):
+    make_sweep(tmp_path, n_done=1)
+    clock = [0.0]
+    monkeypatch.setattr(status.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(status.time, "sleep", lambda seconds: clock.append(clock.pop() + seconds))
+    asked: list[float] = []
+    looks = status._states(tmp_path, watch=True, jobs=lambda: asked.append(clock[0]))
+    assert len(list(islice(looks, 16))) == 16
+    assert asked == [0.0, 20.0]
+
+
+def test_duration_is_said_as_people_say_it():
+    assert duration(4.25) == "4.2 s"
+    assert duration(200) == "3 min 20 s"
+    assert duration(7500) == "2 h 05 min"
+    assert duration(3 * 86400 + 4 * 3600) == "3 d 4 h"

@@ -1,0 +1,209 @@
+"""A Slurm job without Slurm: real processes, real signals, and stand-ins for its commands.
+
+Slurm signals every process of a job, one after the other, at any moment. Whatever the moment, a job
+must save and requeue itself, or leave a status that says what happened.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import psutil
+import pytest
+from test_pool import behave, statuses, wait_for
+
+from sweeps.directory.run_state import read_state
+from sweeps.spec.launcher import LauncherSpec
+from tests.support.sweep_fixtures import grid, make_sweep
+from train.engine.signals import STOPPED_EXIT, held
+from train.rundir.atomic import read_jsonl, write_json
+
+FAKE_JOB = [sys.executable, str(Path(__file__).parents[2] / "support" / "fake_job.py")]
+
+AGREES = '#!/bin/sh\necho "$@" >> {asked}\n'
+REFUSES = "#!/bin/sh\necho 'Job is gone' >&2\nexit 1\n"
+ENDS_THE_JOB = AGREES + "kill -TERM $PPID; kill -TERM $$\n"
+"""As Slurm does it: every process of the requeued job is ended, scontrol among them."""
+
+
+class Job:
+    """One job of an array in a folder of its own, with the stand-in for scontrol given."""
+
+    def __init__(self, root: Path, scontrol: str = AGREES, n_runs: int = 1, **launcher) -> None:
+        self.dirs = make_sweep(root, iso=grid(budgets=[1e10], d_models=[8, 16, 24][:n_runs]))
+        for path in self.dirs:
+            behave(path, "slow")
+        self.asked, self._bin = root / "asked", root / "bin"
+        self._bin.mkdir()
+        self._command("squeue", "#!/bin/sh\n")
+        self._command("scontrol", scontrol.format(asked=self.asked))
+        self._tasks = root / "tasks.json"
+        spec = LauncherSpec(kind="slurm", **{"max_requeues": 1, "runs_per_job": 3, **launcher})
+        content = {"launcher": asdict(spec), "root": str(root)}
+        write_json(self._tasks, {**content, "jobs": [[str(path) for path in self.dirs]]})
+
+    def _command(self, name: str, text: str) -> None:
+        (self._bin / name).write_text(text)
+        (self._bin / name).chmod(0o755)
+
+    def start(self, command=FAKE_JOB) -> psutil.Popen:
+        """Start it as Slurm would; stop signals are held from its birth, as `hold` does later."""
+        slurm = {"SLURM_JOB_ID": "7", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0"}
+        env = {**os.environ, **slurm, "PATH": f"{self._bin}:{os.environ['PATH']}"}
+        return psutil.Popen(
+            [*command, str(self._tasks)], env=env, stderr=subprocess.PIPE, text=True
+        )
+
+    def training(self) -> bool:
+        return (self.dirs[0] / "starts").exists()
+
+    @property
+    def requeues(self) -> list[str]:
+        return self.asked.read_text().splitlines() if self.asked.exists() else []
+
+
+def signal_all(process: psutil.Popen, number: signal.Signals) -> None:
+    """Signal a process and its descendants, as Slurm does, the youngest first."""
+    for one in [*reversed(process.children(recursive=True)), process]:
+        try:
+            one.send_signal(number)
+        except psutil.NoSuchProcess:
+            continue
+
+
+def ended(process: psutil.Popen) -> tuple[int, str]:
+    """(exit status, standard error) of a job's process."""
+    said = process.communicate(timeout=60)[1]
+    return process.returncode, said
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.03, 0.1, 0.2, 0.3, 0.5, 0.8])
+def test_the_signal_ahead_of_the_limit_requeues_whenever_it_comes(tmp_path, delay):
+    job = Job(tmp_path)
+    with held():
+        process = job.start()
+    time.sleep(delay)
+    signal_all(process, signal.SIGUSR2)
+    code, said = ended(process)
+    assert code == 75, said
+    assert job.requeues == ["requeue 7_0"]
+    assert set(statuses(job.dirs)) <= {"planned", "preempted"}
+
+
+def test_a_job_holds_signals_before_it_imports_anything_and_answers_them_then(tmp_path):
+    """The real command: its mask shows when signals are held, long before there are handlers."""
+    job = Job(tmp_path)
+    process = job.start([sys.executable, "-m", "sweeps.slurm.job_main"])
+    usr2 = 1 << (signal.SIGUSR2 - 1)
+    wait_for(lambda: _mask(process.pid, "SigBlk") & usr2)
+    process.send_signal(signal.SIGUSR2)
+    code, said = ended(process)
+    assert code == 75, said
+    assert job.requeues == ["requeue 7_0"]
+
+
+def test_a_worker_that_stops_before_its_job_is_told_does_not_end_the_job(tmp_path):
+    job = Job(tmp_path)
+    process = job.start()
+    wait_for(job.training)
+    for worker in process.children():
+        worker.send_signal(signal.SIGUSR2)
+    wait_for(lambda: statuses(job.dirs) == ["preempted"])
+    time.sleep(0.5)
+    process.send_signal(signal.SIGUSR2)
+    code, said = ended(process)
+    assert code == 75, said
+    assert job.requeues == ["requeue 7_0"]
+
+
+def test_a_worker_that_stops_while_it_starts_is_no_failure_of_its_run(tmp_path):
+    job = Job(tmp_path)
+    with held():
+        process = job.start()
+    wait_for(process.children)
+    for worker in process.children():
+        worker.send_signal(signal.SIGUSR2)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGUSR2)
+    code, said = ended(process)
+    assert code == 75, said
+    assert job.requeues == ["requeue 7_0"]
+    assert set(statuses(job.dirs)) <= {"planned", "preempted"}
+
+
+def test_a_cancelled_job_saves_and_does_not_come_back(tmp_path):
+    job = Job(tmp_path)
+    process = job.start()
+    wait_for(job.training)
+    signal_all(process, signal.SIGTERM)
+    assert ended(process)[0] == 75
+    assert statuses(job.dirs) == ["preempted"]
+    assert job.requeues == []
+
+
+def test_enough_requeues_for_lack_of_time_are_a_timeout(tmp_path):
+    """Only its own requeues count: a job that came back after a dead node has all of them left."""
+    job = Job(tmp_path, n_runs=2)
+    for _ in range(2):
+        process = job.start()
+        wait_for(lambda: "running" in statuses(job.dirs))
+        signal_all(process, signal.SIGUSR2)
+        assert ended(process)[0] == 75
+    assert job.requeues == ["requeue 7_0"]
+    assert statuses(job.dirs) == ["timeout"] * 2
+    assert "time limit reached 2 times" in read_state(job.dirs[0]).note
+
+
+def test_slurm_ending_the_job_while_it_requeues_itself_is_no_refusal(tmp_path):
+    job = Job(tmp_path, ENDS_THE_JOB)
+    process = job.start()
+    wait_for(job.training)
+    signal_all(process, signal.SIGUSR2)
+    code, said = ended(process)
+    assert code == 75, said
+    assert job.requeues == ["requeue 7_0"]
+    assert statuses(job.dirs) == ["preempted"]
+
+
+def test_a_requeue_that_slurm_refuses_is_a_timeout_with_its_reason(tmp_path):
+    job = Job(tmp_path, REFUSES)
+    process = job.start()
+    wait_for(job.training)
+    signal_all(process, signal.SIGUSR2)
+    assert ended(process)[0] == 75
+    assert statuses(job.dirs) == ["timeout"]
+    assert "can't requeue job 7_0: Job is gone" in read_state(job.dirs[0]).note
+
+
+def test_workers_that_can_not_start_fail_the_runs_with_the_reason(tmp_path):
+    job = Job(tmp_path)
+    code = "import sys; from sweeps.launch import pool; from sweeps.slurm.job import main; "
+    code += "pool.WORKER = ['false']; "
+    process = job.start([sys.executable, "-c", code + "sys.exit(main())"])
+    assert ended(process)[0] == 1
+    assert statuses(job.dirs) == ["failed"]
+    assert "can't start (exited with status 1" in read_state(job.dirs[0]).note
+
+
+def test_one_run_over_two_processes_stopped_while_it_starts_says_so(tmp_path):
+    """Ranks: `train.run` itself is stopped before its loop; its status is preempted, not lost."""
+    job = Job(tmp_path, runs_per_job=1)
+    with held():
+        process = psutil.Popen([sys.executable, "-m", "train.run", str(job.dirs[0])])
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) in (75, STOPPED_EXIT)
+    assert not (job.dirs[0] / "lock").exists()
+    assert {row["status"] for row in read_jsonl(job.dirs[0] / "status.jsonl")} <= {"preempted"}
+
+
+def _mask(pid: int, name: str) -> int:
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    line = next((row for row in text.splitlines() if row.startswith(f"{name}:")), f"{name}: 0")
+    return int(line.split()[1], 16)

@@ -1,0 +1,109 @@
+"""The training-time forward against Hugging Face's own, in losses and gradients."""
+
+from unittest import mock
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import LlamaForCausalLM, PreTrainedModel
+
+from train.config.shapes import complete_shape
+from train.config.spec import ModelSpec
+from train.model import linear as linear_module
+from train.model.attention import causal_attention
+from train.model.build import SummedLoss, build_model
+from train.model.linear import linear
+
+
+def model_of(d_model: int, seq_len: int, **changes) -> PreTrainedModel:
+    shape = ModelSpec(d_model=d_model, vocab_size=61, seq_len=seq_len, n_layers=2, **changes)
+    model = build_model(complete_shape(shape), seed=0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+def theirs(model: PreTrainedModel, tokens: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    logits = model(input_ids=tokens, use_cache=False).logits
+    return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum")
+
+
+def gradients(model: nn.Module, loss: torch.Tensor) -> dict[str, torch.Tensor]:
+    named = dict(model.named_parameters())
+    return dict(zip(named, torch.autograd.grad(loss, list(named.values())), strict=True))
+
+
+@pytest.mark.parametrize("labels_are", ["all", "masked"])
+@pytest.mark.parametrize(
+    ("d_model", "seq_len", "changes"),
+    [(4, 12, {}), (16, 128, {"tied": True}), (64, 300, {}), (96, 256, {}),
+     (24, 20, {"family": "gpt2"})],
+)  # fmt: skip
+def test_loss_and_gradients_equal_those_of_transformers(d_model, seq_len, changes, labels_are):
+    model = model_of(d_model, seq_len, **changes)
+    tokens = torch.randint(0, 61, (3, seq_len))
+    labels = torch.randint(0, 61, (3, seq_len))
+    if labels_are == "masked":
+        labels[:, ::3] = -100
+    ours = SummedLoss(model)(tokens, labels, masked=labels_are == "masked")
+    reference = theirs(model, tokens, labels)
+    assert ours.item() == pytest.approx(reference.item(), rel=2e-6)
+    expected, got = gradients(model, reference), gradients(model, ours)
+    for name, gradient in expected.items():
+        assert (got[name] - gradient).norm() < 2e-5 * gradient.norm(), name
+
+
+def test_under_autocast_it_rounds_as_transformers_does():
+    model = model_of(64, 64)
+    tokens, labels = torch.randint(0, 61, (2, 2, 64))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        ours, reference = SummedLoss(model)(tokens, labels), theirs(model, tokens, labels)
+    assert ours.item() == pytest.approx(reference.item(), rel=2e-3)
+
+
+def test_layers_that_fsdp_has_wrapped_are_called():
+    model = model_of(16, 12)
+    assert isinstance(model, LlamaForCausalLM)
+
+    class Wrapped(type(model.model.layers[0])):
+        pass
+
+    tokens, labels = torch.randint(0, 61, (2, 2, 12))
+    expected = SummedLoss(model)(tokens, labels)
+    model.model.layers[1].__class__ = Wrapped
+    with mock.patch.object(Wrapped, "forward", autospec=True, side_effect=Wrapped.forward) as call:
+        loss = SummedLoss(model)(tokens, labels)
+    assert call.call_count == 1
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize(("rows", "d_in", "d_out"), [(8, 40, 56), (4096, 40, 56), (4096, 56, 40)])
+def test_a_linear_map_has_the_gradients_of_pytorch(rows, d_in, d_out):
+    """Both sides of the size from which oneDNN computes it, wider and narrower."""
+    x, weight = torch.randn(rows, d_in), torch.randn(d_out, d_in)
+    pairs = [(x.clone().requires_grad_(), weight.clone().requires_grad_()) for _ in range(2)]
+    upstream = torch.randn(rows, d_out)
+    results = [f(*pair) for f, pair in zip((linear, F.linear), pairs, strict=True)]
+    large = rows * weight.numel() >= linear_module.PAYS_FOR_WEIGHTS
+    assert ("_Linear" in type(results[0].grad_fn).__name__) is (large and linear_module.ONEDNN)
+    for result in results:
+        result.backward(upstream)
+    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-5)
+    for ours, reference in zip(*pairs, strict=True):
+        torch.testing.assert_close(ours.grad, reference.grad, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("length", [256, 301])
+def test_blocked_attention_has_the_gradients_of_pytorch(length):
+    sets = [[torch.randn(2, 3, length, 8, generator=torch.Generator().manual_seed(n))
+             .requires_grad_() for n in range(3)] for _ in range(2)]  # fmt: skip
+    out = causal_attention(*sets[0])
+    assert "_Blocked" in str(out.grad_fn.next_functions)
+    reference = F.scaled_dot_product_attention(*sets[1], is_causal=True)
+    torch.testing.assert_close(out, reference, rtol=1e-4, atol=1e-5)
+    for result in (out, reference):
+        result.square().sum().backward()
+    for ours, theirs_ in zip(*sets, strict=True):
+        torch.testing.assert_close(ours.grad, theirs_.grad, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,116 @@
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from tests.support.runs import free_port, wsd
+from train.config.run_config import RunJob
+from train.model.fsdp import cut_like, is_sharded, moments, parameters, whole
+from train.run import train_run
+from train.rundir.record import RunPaths, last_status, read_record, write_job
+
+SCRIPT = Path(__file__).parents[2] / "support" / "sharded_run.py"
+
+
+def test_without_shards_whole_is_a_copy_on_the_cpu_and_cutting_changes_nothing():
+    linear = torch.nn.Linear(3, 2)
+    assert not is_sharded(linear)
+    assert torch.equal(parameters(linear)["weight"], linear.weight)
+    assert torch.equal(cut_like(torch.ones(2, 3), linear.weight), torch.ones(2, 3))
+    assert not whole(linear.weight).requires_grad
+
+
+def test_moments_are_named_after_their_parameter():
+    linear = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(linear.parameters())
+    assert moments(linear, optimizer) == {}
+    linear(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    assert set(moments(linear, optimizer)) == {
+        f"{name}.{key}"
+        for name in ("weight", "bias")
+        for key in ("step", "exp_avg", "exp_avg_sq")
+    }  # fmt: skip
+
+
+def two_ranks(run_dir: Path, stop_after: int = 0) -> None:
+    port = str(free_port())
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, str(SCRIPT), str(run_dir), str(stop_after)],
+            env=os.environ
+            | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+            | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "PYTHONPATH": os.getcwd()}
+            | {"ACCELERATE_USE_CPU": "true"},
+        )
+        for rank in range(2)
+    ]
+    assert [rank.wait(timeout=200) for rank in ranks] == [0, 0], last_status(run_dir)
+
+
+@pytest.mark.slow
+def test_a_sharded_run_saves_resumes_and_ends_as_on_one_process(tmp_path: Path, tiny_job: RunJob):
+    """Stopped between two steps, on two ranks that hold half of every parameter each."""
+    job = replace(wsd(tiny_job, 40), runtime=replace(tiny_job.runtime, branch=True, log_every=5))
+    write_job(tmp_path / "one/runs/run", job)
+    assert train_run(tmp_path / "one/runs/run") == "finished"
+    run_dir = tmp_path / "two/runs/run"
+    write_job(run_dir, job)
+    two_ranks(run_dir, stop_after=15)
+    assert last_status(run_dir)["status"] == "preempted"
+    assert [path.name for path in RunPaths(run_dir).state.glob("step-*")] == ["step-000000015"]
+    two_ranks(run_dir)
+    one, two = read_record(tmp_path / "one/runs/run"), read_record(run_dir)
+    assert two.loss == pytest.approx(one.loss, rel=1e-5)
+    model = AutoModelForCausalLM.from_pretrained(RunPaths(run_dir).checkpoint)
+    assert sum(p.numel() for p in model.parameters()) == two.n_params_total
+    assert list((tmp_path / "two/trunks").glob("*/step-000000032"))
+
+
+LEAVING = """
+import sys
+
+import torch
+
+from train.run import leave
+
+
+class Kept:
+    def __del__(self, write=sys.stderr.write):
+        write("torn down")
+
+
+kept = Kept()
+if sys.argv[1] == "ranks":
+    store = torch.distributed.HashStore()
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+print("said")
+leave(3)
+"""
+
+
+@pytest.mark.parametrize(("ranks", "last_words"), [("ranks", ""), ("alone", "torn down")])
+def test_a_rank_ends_before_the_interpreter_is_torn_down(ranks: str, last_words: str):
+    """A thread of gloo that frees a tensor during the teardown aborts the process."""
+    ended = subprocess.run(
+        [sys.executable, "-c", LEAVING, ranks], capture_output=True, text=True, timeout=200
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, "said\n", last_words)
+
+
+def test_flattened_shards_are_refused_with_the_way_out(monkeypatch):
+    from accelerate import Accelerator
+    from accelerate.utils import DistributedType
+
+    from train.config.run_config import RuntimeSpec
+    from train.engine.device import DeviceError, make_accelerator
+
+    monkeypatch.setattr(Accelerator, "distributed_type", DistributedType.FSDP)
+    monkeypatch.setattr(Accelerator, "is_fsdp2", False)
+    with pytest.raises(DeviceError, match="--fsdp_version 2"):
+        make_accelerator(RuntimeSpec(device="cpu"), "fp32")

@@ -1,0 +1,87 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from train.config.run_config import RunJob
+from train.config.shapes import complete_shape
+from train.config.spec import ModelSpec, OptimSpec, ScheduleSpec
+from train.engine.loop import step_learning_rate
+from train.model.build import build_model
+from train.model.optimizer import build_optimizer, transfer_initial_weights
+from train.model.parametrization import transfer_of
+
+OPTIM = OptimSpec(lr_peak=0.01, beta2=0.99, weight_decay=0.1)
+SHAPE = complete_shape(ModelSpec(d_model=32, vocab_size=50, seq_len=16))
+
+
+def test_two_groups_matrices_decay_and_vectors_do_not():
+    model = build_model(SHAPE, seed=0)
+    groups = build_optimizer(model, OPTIM, SHAPE, "cpu").param_groups
+    assert [group["weight_decay"] for group in groups] == [0.1, 0.0]
+    assert {p.ndim for p in groups[0]["params"]} == {2}
+    assert {p.ndim for p in groups[1]["params"]} == {1}
+    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
+    assert {group["lr_scale"] for group in groups} == {1.0}
+
+
+def test_completep_is_standard_at_its_base_shape():
+    base = replace(SHAPE, d_model=256, n_layers=2)
+    for name in ("embed_tokens", "q_proj", "o_proj", "down_proj", "lm_head"):
+        factors = transfer_of(name, 2, base, "completep")
+        assert (factors.init, factors.lr, factors.decay) == (1, 1, 1)
+
+
+def test_completep_factors_at_four_times_the_width_and_depth():
+    shape = replace(SHAPE, d_model=1024, n_layers=8)
+    hidden = transfer_of("layers.0.self_attn.q_proj.weight", 2, shape, "completep")
+    branch_end = transfer_of("layers.0.mlp.down_proj.weight", 2, shape, "completep")
+    embedding = transfer_of("embed_tokens.weight", 2, shape, "completep")
+    assert (hidden.init, hidden.lr, hidden.decay) == (0.5, 0.25, 4)
+    assert (branch_end.init, branch_end.lr, branch_end.decay) == (0.125, 0.0625, 16)
+    assert (embedding.init, embedding.lr, embedding.decay) == (1, 1, 1)
+
+
+def test_folding_a_factor_into_a_weight_is_the_same_training():
+    """y = c (W x) with W learning at lr equals y = V x with V = c W learning at c lr, decay / c."""
+    c, lr, decay, x = 0.25, 0.05, 0.1, torch.tensor([1.0, -2.0])
+    start = torch.tensor([[0.3, 0.7]])
+    outputs = []
+    for factor, first in ((c, start), (1.0, start * c)):
+        weight = torch.nn.Parameter(first.clone())
+        scale = 1.0 if factor == c else c
+        optimizer = torch.optim.AdamW(
+            [weight], lr=lr * scale, weight_decay=decay / scale, eps=1e-12
+        )
+        for _ in range(20):
+            optimizer.zero_grad()
+            (factor * (weight @ x) - 3.0).square().sum().backward()
+            optimizer.step()
+        outputs.append((factor * (weight @ x)).item())
+    assert outputs[0] == pytest.approx(outputs[1], rel=1e-5)
+
+
+def test_completep_scales_initial_weights():
+    optim = replace(OPTIM, parametrization="completep")
+    plain, scaled = build_model(SHAPE, seed=0), build_model(SHAPE, seed=0)
+    transfer_initial_weights(scaled, optim, SHAPE)
+    ratio = {
+        name: (q / p).median().item()
+        for (name, p), q in zip(plain.named_parameters(), scaled.parameters(), strict=True)
+        if p.ndim == 2
+    }
+    assert ratio["model.layers.0.self_attn.q_proj.weight"] == pytest.approx(8**0.5)
+    assert ratio["model.embed_tokens.weight"] == 1
+    assert ratio["lm_head.weight"] == pytest.approx(8)
+
+
+def test_a_fixed_horizon_leaves_a_short_run_at_a_high_rate(tiny_job: RunJob):
+    """Kaplan's mismatch: a cosine planned for ten times the tokens has hardly decayed."""
+    n_tokens = tiny_job.spec.horizon.n_tokens
+    mismatched = replace(
+        tiny_job.spec, schedule=ScheduleSpec(warmup_tokens=0, horizon_tokens=10 * n_tokens)
+    )
+    matched = replace(tiny_job.spec, schedule=ScheduleSpec(warmup_tokens=0))
+    peak = tiny_job.spec.optim.lr_peak
+    assert step_learning_rate(matched, 39) < 0.11 * peak
+    assert step_learning_rate(mismatched, 39) > 0.95 * peak

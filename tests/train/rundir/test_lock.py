@@ -1,0 +1,120 @@
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from train.rundir import lock as claims
+from train.rundir.lock import Claimed, claim, holder, is_alive
+from train.rundir.record import RunPaths
+
+
+def test_a_claim_is_exclusive_and_released(tmp_path: Path):
+    with claim(tmp_path) as mine:
+        assert mine.pid == os.getpid()
+        with pytest.raises(Claimed, match=f"pid {os.getpid()}"), claim(tmp_path):
+            pass
+    assert holder(tmp_path) is None
+    with claim(tmp_path):
+        pass
+
+
+def test_a_dead_holder_is_replaced(tmp_path: Path):
+    code = (
+        "import os; from pathlib import Path; from train.rundir.lock import claim\n"
+        f"with claim(Path({str(tmp_path)!r})): os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False)
+    left = holder(tmp_path)
+    assert left is not None
+    assert not is_alive(tmp_path, left)
+    with claim(tmp_path) as mine:
+        assert holder(tmp_path) == mine
+
+
+def test_a_reused_pid_is_not_the_holder(tmp_path: Path):
+    with claim(tmp_path) as mine:
+        impostor = replace(mine, started="ticks-0")
+        assert is_alive(tmp_path, mine)
+        assert not is_alive(tmp_path, impostor)
+
+
+@pytest.mark.parametrize("content", ["", "garbage", "{}"])
+def test_an_unreadable_lock_is_taken_over_once_silent(content, tmp_path: Path, monkeypatch):
+    RunPaths(tmp_path).lock.write_text(content)
+    with pytest.raises(Claimed), claim(tmp_path):
+        pass
+    monkeypatch.setattr(claims, "REMOTE_TIMEOUT_SECONDS", -1.0)
+    with claim(tmp_path):
+        pass
+
+
+def test_a_holder_on_another_host_lives_by_its_heartbeat(tmp_path: Path):
+    with claim(tmp_path) as mine:
+        remote = replace(mine, host="elsewhere")
+    lock = RunPaths(tmp_path).lock
+    lock.write_text(json.dumps(asdict(remote)))
+    assert is_alive(tmp_path, remote)
+    past = time.time() - claims.REMOTE_TIMEOUT_SECONDS - 60
+    os.utime(lock, (past, past))
+    assert not is_alive(tmp_path, remote)
+
+
+def test_a_lock_created_since_it_was_seen_missing_is_left_alone(tmp_path: Path, monkeypatch):
+    """The holder went between the failed attempt and the look; a newcomer came after the look."""
+    first = claim(tmp_path)
+    first.__enter__()
+    real, newcomers = claims.holder, []
+
+    def look(run_dir):
+        if newcomers:
+            return real(run_dir)
+        monkeypatch.setattr(claims, "holder", real)
+        RunPaths(run_dir).lock.unlink()
+        newcomers.append(claim(run_dir))
+        newcomers[0].__enter__()
+
+    monkeypatch.setattr(claims, "holder", look)
+    with pytest.raises(Claimed, match="claimed by another process just now"), claim(tmp_path):
+        pass
+    newcomers[0].__exit__(None, None, None)
+    first.__exit__(None, None, None)
+    assert holder(tmp_path) is None
+
+
+def test_a_full_disk_does_not_keep_a_run_held(tmp_path: Path, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    with claim(tmp_path):
+        monkeypatch.setattr(claims, "_mutex", full)
+    assert holder(tmp_path) is None
+
+
+def test_many_contenders_never_hold_it_together(tmp_path: Path):
+    inside, worst, wins = [], [], []
+
+    def contend():
+        for _ in range(20):
+            try:
+                with claim(tmp_path):
+                    inside.append(1)
+                    worst.append(len(inside))
+                    wins.append(1)
+                    time.sleep(0.001)
+                    inside.pop()
+            except Claimed:
+                time.sleep(0.001)
+
+    threads = [threading.Thread(target=contend) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(worst) == 1
+    assert len(wins) > 1

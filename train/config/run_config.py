@@ -1,0 +1,155 @@
+"""A run as it is launched: the resolved spec, its labels, and how it is executed (spec.json)."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from train.config.spec import (
+    SCHEMA_VERSION,
+    DataSpec,
+    HorizonSpec,
+    ModelSpec,
+    OptimSpec,
+    RunSpec,
+    ScheduleSpec,
+    SourceSpec,
+    SpecError,
+    TokenizerSpec,
+    one_of,
+    require,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class TrackerSpec:
+    """Where metrics go beside metrics.jsonl: files (nowhere else) or wandb."""
+
+    kind: str = "files"
+    mode: str = "auto"
+    project: str = "isoflop"
+    entity: str | None = None
+
+    def __post_init__(self) -> None:
+        one_of("tracker.kind", self.kind, ("files", "wandb"))
+        one_of("tracker.mode", self.mode, ("auto", "online", "offline", "disabled"))
+
+
+@dataclass(frozen=True)
+class RuntimeSpec:
+    """How a run is executed; nothing here changes its numbers beyond floating-point rounding.
+
+    `branch`: a wsd run starts from the state that a shorter run of its trunk left in the sweep, and
+    leaves one where its own decay starts (`train.engine.branch_states`).
+    """
+
+    device: str = "auto"
+    threads: int = 1
+    micro_batch: int | None = None
+    auto_micro_batch: bool = False
+    compile: str = "auto"
+    deterministic: bool = False
+    log_every: int = 10
+    n_evals: int = 8
+    save_every_seconds: float = 60.0
+    keep_checkpoints: list[float] = field(default_factory=list)
+    branch: bool = False
+
+    def __post_init__(self) -> None:
+        one_of("runtime.device", self.device, ("auto", "cpu", "cuda", "mps"))
+        one_of("runtime.compile", self.compile, ("auto", "on", "off"))
+        require(self.threads >= 1, f"runtime.threads={self.threads} must be at least 1")
+        require(self.log_every >= 1, f"runtime.log_every={self.log_every} must be at least 1")
+        require(self.n_evals >= 1, f"runtime.n_evals={self.n_evals} must be at least 1")
+        require(
+            self.micro_batch is None or self.micro_batch >= 1,
+            f"runtime.micro_batch={self.micro_batch} (sequences) must be at least 1",
+        )
+        require(self.save_every_seconds > 0, "runtime.save_every_seconds must be positive")
+        for fraction in self.keep_checkpoints:
+            require(
+                0 < fraction <= 1,
+                f"runtime.keep_checkpoints has {fraction}; fractions of the run lie in (0, 1]",
+            )
+
+    def keep_steps(self, n_steps: int) -> set[int]:
+        """Steps after which a run of so many steps keeps an intermediate model."""
+        return {max(1, round(n_steps * fraction)) for fraction in self.keep_checkpoints}
+
+
+@dataclass(frozen=True)
+class RunJob:
+    """A resolved spec with its labels and its way of execution: the content of spec.json.
+
+    `grid` names the cell group that asked for the run; `flops_budget` is what the grid asked for.
+    """
+
+    spec: RunSpec
+    runtime: RuntimeSpec = field(default_factory=RuntimeSpec)
+    tracker: TrackerSpec = field(default_factory=TrackerSpec)
+    name: str = "run"
+    sweep: str = "single"
+    grid: str = "single"
+    flops_budget: float | None = None
+
+    @property
+    def run_id(self) -> str:
+        return self.spec.run_id
+
+    @property
+    def dir_name(self) -> str:
+        """Name of the run's directory; for people, never parsed."""
+        return f"{self.name}-{self.run_id}"
+
+
+def job_to_json(job: RunJob) -> dict[str, Any]:
+    """Plain JSON content of spec.json, with the run_id that guards it against edits."""
+    return {"schema": SCHEMA_VERSION, "run_id": job.run_id, **dataclasses.asdict(job)}
+
+
+def job_from_json(content: dict[str, Any]) -> RunJob:
+    """The inverse of `job_to_json`.
+
+    Raises:  SpecError: another schema version, unknown or missing fields, or an edited spec.
+    """
+    require(isinstance(content, dict), f"a run's spec must be a JSON object; got {content!r:.60}")
+    got = content.get("schema")
+    require(
+        got == SCHEMA_VERSION,
+        f"spec has schema version {got}; this version reads {SCHEMA_VERSION}; "
+        f"train it again, or use the release that wrote it",
+    )
+    try:
+        job = _build(RunJob, {k: v for k, v in content.items() if k not in ("schema", "run_id")})
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise SpecError(f"spec can't be read: {error}; restore the file or launch again") from error
+    require(
+        job.run_id == content.get("run_id"),
+        f"spec hashes to {job.run_id} but says run_id={content.get('run_id')}: it was edited; "
+        f"restore it, or launch the changed spec as a new run",
+    )
+    return job
+
+
+_NESTED: dict[type, dict[str, type]] = {
+    RunJob: {"spec": RunSpec, "runtime": RuntimeSpec, "tracker": TrackerSpec},
+    RunSpec: {
+        "model": ModelSpec,
+        "data": DataSpec,
+        "optim": OptimSpec,
+        "schedule": ScheduleSpec,
+        "horizon": HorizonSpec,
+    },
+    DataSpec: {"tokenizer": TokenizerSpec},
+}
+
+
+def _build(cls: type[T], content: dict[str, Any]) -> T:
+    """An instance of a spec class from plain JSON values, nested classes included."""
+    values = dict(content)
+    for name, nested in _NESTED.get(cls, {}).items():
+        values[name] = _build(nested, values[name])
+    if cls is DataSpec:
+        values["parts"] = {k: SourceSpec(**v) for k, v in values["parts"].items()}
+    return cls(**values)

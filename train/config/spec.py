@@ -1,0 +1,305 @@
+"""What a run is: frozen dataclasses, their checks, and the identity of a run.
+
+The same classes are the Hydra schema (see `train.config.cli`). A field that is None asks for a
+value to be derived; `train.config.resolve.resolve` fills every one of them, and only a resolved
+spec has an identity.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+SCHEMA_VERSION = 1
+"""Raised whenever the meaning of a spec changes, so that old results never pass for new ones."""
+
+T = TypeVar("T")
+
+
+class IsoflopError(Exception):
+    """Root of every error that a user can cause; it says what, got, expected and the fix."""
+
+
+class SpecError(IsoflopError):
+    """A spec that can't describe a run."""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `SpecError(message)` unless the condition holds."""
+    if not condition:
+        raise SpecError(message)
+
+
+def one_of(what: str, got: str, expected: tuple[str, ...]) -> None:
+    """Raise `SpecError` unless `got` is one of the expected names."""
+    require(got in expected, f"{what}={got!r} is unknown; expected one of {', '.join(expected)}")
+
+
+def known(value: T | None, what: str) -> T:
+    """The value of a field that `resolve` must have filled.
+
+    Raises:  SpecError: the field is still None.
+    """
+    if value is None:
+        raise SpecError(
+            f"{what} is not resolved yet; pass the spec through train.config.resolve.resolve"
+        )
+    return value
+
+
+FAMILIES = ("llama", "gpt2")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Shape of a decoder-only transformer; None means derived by `train.config.shapes`."""
+
+    family: str = "llama"
+    d_model: int = 64
+    n_layers: int | None = None
+    n_heads: int | None = None
+    d_ff: int | None = None
+    vocab_size: int | None = None
+    seq_len: int = 128
+    tied: bool = False
+    init_std: float | None = None
+
+    def __post_init__(self) -> None:
+        one_of("model.family", self.family, FAMILIES)
+        for name in ("d_model", "n_layers", "n_heads", "d_ff", "vocab_size", "seq_len"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"model.{name}={value} must be at least 1")
+        require(
+            self.init_std is None or self.init_std > 0,
+            f"model.init_std={self.init_std} must be positive",
+        )
+        if self.n_heads is not None and self.d_model % self.n_heads:
+            below = self.d_model - self.d_model % self.n_heads
+            fixes = " or ".join(str(d) for d in (below, below + self.n_heads) if d > 0)
+            raise SpecError(
+                f"model.d_model={self.d_model} is not divisible by model.n_heads={self.n_heads}; "
+                f"use d_model={fixes}"
+            )
+        if self.n_heads is not None and self.family == "llama":
+            head_dim = self.d_model // self.n_heads
+            require(
+                head_dim % 2 == 0,
+                f"d_model/n_heads={head_dim} must be even for rotary positions; "
+                f"got d_model={self.d_model}, n_heads={self.n_heads}",
+            )
+
+    @property
+    def head_dim(self) -> int:
+        return self.d_model // known(self.n_heads, "model.n_heads")
+
+
+TOKENIZERS = ("bytes", "characters", "bpe", "hf")
+
+
+@dataclass(frozen=True)
+class TokenizerSpec:
+    """bytes (257 ids) | characters (an alphabet) | bpe (trained here) | hf (name or directory)."""
+
+    kind: str = "bytes"
+    alphabet: str | None = None
+    vocab_size: int | None = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        one_of("tokenizer.kind", self.kind, TOKENIZERS)
+        needs = {"characters": "alphabet", "bpe": "vocab_size", "hf": "name"}
+        for kind, name in needs.items():
+            value = getattr(self, name)
+            if self.kind == kind:
+                require(
+                    value is not None, f"tokenizer.kind={kind} needs tokenizer.{name}; got none"
+                )
+            else:
+                require(
+                    value is None,
+                    f"tokenizer.{name}={value!r} has no meaning for tokenizer.kind={self.kind}; "
+                    f"it belongs to kind={kind}",
+                )
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """One source of text and its share of a mixture; `options` are checked by the source itself."""
+
+    kind: str = "stdlib"
+    weight: float = 1.0
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require(
+            self.weight > 0 and math.isfinite(self.weight),
+            f"weight={self.weight} of source {self.kind!r} must be positive; or leave it out",
+        )
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What is trained on: one part, or a weighted mixture of named parts.
+
+    `val_tokens` is held out of each part; `max_epochs` bounds how often a token may be seen.
+    `fingerprint` identifies the content and is filled in by `train.config.resolve`.
+    """
+
+    parts: dict[str, SourceSpec] = field(default_factory=dict)
+    tokenizer: TokenizerSpec = field(default_factory=TokenizerSpec)
+    val_tokens: float = 131072
+    max_epochs: float = 1.0
+    fingerprint: str | None = None
+
+    def __post_init__(self) -> None:
+        require(
+            len(self.parts) > 0, "data.parts is empty; choose data=stdlib, text, arithmetic, ..."
+        )
+        require(self.val_tokens >= 1, f"data.val_tokens={self.val_tokens} must be at least 1")
+        require(self.max_epochs > 0, f"data.max_epochs={self.max_epochs} must be positive")
+
+
+@dataclass(frozen=True)
+class OptimSpec:
+    """AdamW; None means given by the named rule of `train.config.hyperparameters` from the run's
+    real N and D.
+
+    `parametrization` says how initialisation and rates follow width and depth
+    (`train.model.parametrization`).
+    """
+
+    rule: str = "default"
+    parametrization: str = "standard"
+    lr_peak: float | None = None
+    batch_tokens: int | None = None
+    weight_decay: float | None = None
+    beta1: float = 0.9
+    beta2: float | None = None
+    eps: float = 1e-8
+    grad_clip: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("lr_peak", "batch_tokens", "eps", "grad_clip"):
+            value = getattr(self, name)
+            require(value is None or value > 0, f"optim.{name}={value} must be positive")
+        one_of("optim.parametrization", self.parametrization, ("standard", "completep"))
+        require(
+            self.weight_decay is None or self.weight_decay >= 0,
+            f"optim.weight_decay={self.weight_decay} must be >= 0",
+        )
+        for name in ("beta1", "beta2"):
+            value = getattr(self, name)
+            require(value is None or 0 <= value < 1, f"optim.{name}={value} must lie in [0, 1)")
+
+
+SCHEDULES = ("cosine", "linear", "constant", "wsd")
+
+
+@dataclass(frozen=True)
+class ScheduleSpec:
+    """Learning rate over the run's own tokens; `final_fraction` of the peak is reached at the end.
+
+    `decay_fraction` is the share of the run that `wsd` spends decaying; other schedules ignore it.
+    `horizon_tokens` plans the decay over that many tokens instead of the run's own: the mismatch in
+    Kaplan et al. 2020 that Hoffmann et al. 2022 set right.
+    """
+
+    name: str = "cosine"
+    warmup_tokens: float | None = None
+    horizon_tokens: float | None = None
+    final_fraction: float = 0.1
+    decay_fraction: float = 0.2
+
+    def __post_init__(self) -> None:
+        one_of("schedule.name", self.name, SCHEDULES)
+        require(
+            self.warmup_tokens is None or self.warmup_tokens >= 0,
+            f"schedule.warmup_tokens={self.warmup_tokens} must be >= 0",
+        )
+        require(
+            self.horizon_tokens is None or self.horizon_tokens > 0,
+            f"schedule.horizon_tokens={self.horizon_tokens} must be positive",
+        )
+        for name in ("final_fraction", "decay_fraction"):
+            value = getattr(self, name)
+            require(0 <= value <= 1, f"schedule.{name}={value} must lie in [0, 1]")
+
+
+@dataclass(frozen=True)
+class HorizonSpec:
+    """How long to train: exactly one of tokens, FLOPs, or tokens per parameter."""
+
+    n_tokens: float | None = None
+    flops: float | None = None
+    tokens_per_param: float | None = None
+
+    def __post_init__(self) -> None:
+        given = {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+        require(
+            len(given) == 1,
+            f"horizon needs exactly one of n_tokens, flops, tokens_per_param; got "
+            f"{', '.join(f'{k}={v:g}' for k, v in given.items()) or 'none of them'}; "
+            f"set one, for example horizon.n_tokens=2e6",
+        )
+        for name, value in given.items():
+            require(
+                value > 0 and math.isfinite(value),
+                f"horizon.{name}={value} must be positive and finite",
+            )
+
+
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """Everything that can change a run's numbers, and nothing else.
+
+    `n_steps` is the realised length; like every None it is filled in by
+    `train.config.resolve.resolve`.
+    """
+
+    data: DataSpec
+    horizon: HorizonSpec
+    model: ModelSpec = field(default_factory=ModelSpec)
+    optim: OptimSpec = field(default_factory=OptimSpec)
+    schedule: ScheduleSpec = field(default_factory=ScheduleSpec)
+    precision: str = "fp32"
+    seed: int = 0
+    n_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        one_of("precision", self.precision, PRECISIONS)
+        require(0 <= self.seed < 2**31, f"seed={self.seed} must lie in [0, 2^31)")
+        require(self.n_steps is None or self.n_steps >= 1, f"n_steps={self.n_steps} must be >= 1")
+
+    @property
+    def run_id(self) -> str:
+        """Twelve hex digits: SHA-256 of the canonical JSON of the resolved spec."""
+        known(self.n_steps, "n_steps")
+        known(self.data.fingerprint, "data.fingerprint")
+        content = {"schema": SCHEMA_VERSION, "spec": self}
+        return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:12]
+
+
+def canonical_json(content: Any) -> str:
+    """JSON with sorted keys, no spaces and whole floats as integers: equal specs, equal text.
+
+    Dataclasses count as dictionaries of their fields; `dataclasses.asdict`, which copies deeply,
+    would take most of the time that a sweep of 10,000 runs is planned in.
+    """
+    return json.dumps(_canonical(content), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _canonical(content: Any) -> Any:
+    if dataclasses.is_dataclass(content):
+        content = vars(content)
+    if isinstance(content, dict):
+        return {str(key): _canonical(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_canonical(value) for value in content]
+    if isinstance(content, float) and content.is_integer() and abs(content) < 2**53:
+        return int(content)
+    return content

@@ -1,0 +1,53 @@
+"""Whether a run is compiled, and kernels that are kept on disk from one run to the next."""
+
+import os
+import re
+from pathlib import Path
+
+import torch
+
+from train.config.run_config import RuntimeSpec
+
+PAYS_FLOPS = {"cuda": 1e16}
+"""Run cost from which compiling, some tens of seconds, is repaid (auto).
+
+Never on a CPU, where a compiled graph is slower than `train.model.forward` or gains less than the
+wait is worth (docs/performance.md).
+"""
+
+
+def compiles(runtime: RuntimeSpec, device: str, run_flops: float) -> bool:
+    """Whether a run is compiled: as asked, or for auto when its cost repays the compilation.
+
+    A pure function of spec and device, so that a resumed run computes as before.
+    """
+    if runtime.compile != "auto":
+        return runtime.compile == "on"
+    return run_flops >= PAYS_FLOPS.get(device, float("inf"))
+
+
+def compiled(module: torch.nn.Module) -> torch.nn.Module:
+    """The module under torch.compile, which finds the kernels of earlier runs on disk.
+
+    What a warm worker compiled for earlier runs is forgotten: torch gives up on a function and runs
+    it uncompiled, after a few recompilations, and every size of model is one.
+    """
+    torch.compiler.reset()
+    return torch.compile(module)  # type: ignore[return-value]
+
+
+def discard_damaged_kernel(error: Exception) -> Path | None:
+    """Delete the kernel on disk that an error says can't be loaded, so that it is compiled anew.
+
+    A compiler that is killed while it writes leaves half a library, which torch takes for a whole
+    one ever after. Returns None where the error is of another kind.
+    """
+    found = re.search(r"(\S+\.so): (file too short|invalid ELF header)", str(error))
+    cache = os.environ.get("TORCHINDUCTOR_CACHE_DIR")  # torch sets it when it first compiles
+    if found is None or cache is None:
+        return None
+    kernel = Path(found[1])
+    if Path(cache) not in kernel.parents or not kernel.exists():
+        return None
+    kernel.unlink()
+    return kernel

@@ -1,0 +1,227 @@
+"""The training loop, nothing else."""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from train.config.flops import flops_per_token
+from train.config.lr_schedule import learning_rate
+from train.config.run_config import RuntimeSpec
+from train.config.spec import RunSpec, known
+from train.config.wsd_branching import trunk_end
+from train.data.dataset import Dataset
+from train.data.prefetch import RankBatch, in_turn, rank_batch
+from train.engine.evaluate import evaluate
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the loop calls and does not know: metrics out, states saved, a stop asked for.
+
+    `save(outcome)` keeps a state from which step `outcome.step` comes next, `share(outcome)` leaves
+    one to other runs of the trunk; `keep(step, loss)` writes an intermediate model; `stopping()` is
+    asked before every step.
+    """
+
+    write: Callable[[dict[str, float]], None]
+    beat: Callable[["Outcome"], None]
+    save: Callable[["Outcome"], None]
+    share: Callable[["Outcome"], None]
+    keep: Callable[[int, float | None], None]
+    stopping: Callable[[], bool]
+
+
+@dataclass
+class Outcome:
+    """How far a run came, with its last good numbers; `window` holds losses not yet logged.
+
+    `branched_from` is the step up to which another run had trained; `seconds` counts none of that.
+    """
+
+    status: str = "finished"
+    step: int = 0
+    train_loss: float | None = None
+    loss: float | None = None
+    losses: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    window: list[float] = field(default_factory=list)
+    message: str = ""
+    branched_from: int | None = None
+
+    @property
+    def spent_steps(self) -> int:
+        return self.step - (self.branched_from or 0)
+
+
+def train(
+    spec: RunSpec,
+    runtime: RuntimeSpec,
+    dataset: Dataset,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    accelerator: Accelerator,
+    hooks: Hooks,
+    outcome: Outcome,
+) -> Outcome:
+    """Train from `outcome.step` to the end, to divergence, or until asked to stop.
+
+    Args:    model: `SummedLoss`, prepared; outcome: a fresh one, or a restored state's numbers.
+    Returns: the outcome, whose status is finished, diverged or preempted.
+    """
+    n_steps = known(spec.n_steps, "n_steps")
+    eval_steps = {round(n_steps * k / runtime.n_evals) for k in range(1, runtime.n_evals + 1)}
+    keep_steps = runtime.keep_steps(n_steps)
+    fork = trunk_end(spec)
+    token_flops = flops_per_token(spec.model)
+    rank, world = accelerator.process_index, accelerator.num_processes
+    on_gpu = accelerator.device.type == "cuda"
+    # Accelerate's own backward, clip and step add fp16 scaling, which no run has, and look up
+    # packages at every call, which costs a tiny model a tenth of its step.
+    optimizer = getattr(optimizer, "optimizer", optimizer)
+    steps = range(outcome.step, n_steps)
+    batches = in_turn(lambda s: rank_batch(dataset.batch(s), rank, world, on_gpu), steps, on_gpu)
+    window = _restored_window(outcome, accelerator)
+    started, saved = time.perf_counter() - outcome.seconds, time.perf_counter()
+    for step, batch in zip(steps, batches, strict=True):
+        due = time.perf_counter() - saved > runtime.save_every_seconds
+        stopping, due = _agree(hooks.stopping(), due, step, runtime, accelerator)
+        if stopping or due:
+            outcome.seconds = time.perf_counter() - started
+            outcome.window = [_summed(loss, accelerator) for loss in window]
+            hooks.save(outcome)
+            saved = time.perf_counter()
+        if stopping:
+            outcome.status = "preempted"
+            return outcome
+        if step == fork and step > 0 and runtime.branch:
+            outcome.seconds = time.perf_counter() - started
+            hooks.share(outcome)
+        lr = step_learning_rate(spec, step)
+        for group in optimizer.param_groups:
+            group["lr"] = lr * group["lr_scale"]
+        window.append(_step(batch, spec, runtime, model, optimizer, accelerator))
+        outcome.step = done = step + 1
+        # A line where the trunk ends leaves no open window, so branches log the same afterwards.
+        if done % runtime.log_every == 0 or done in eval_steps or done in (fork, n_steps):
+            mean = _mean(window, accelerator)
+            window = []
+            outcome.seconds = time.perf_counter() - started
+            if not _healthy(mean, done, spec):
+                outcome.status = "diverged"
+                outcome.message = f"training loss {mean:.4g} at step {done} of {n_steps}"
+                return outcome
+            n_tokens = done * known(spec.optim.batch_tokens, "optim.batch_tokens")
+            row = {
+                "step": done,
+                "n_tokens": n_tokens,
+                "flops": n_tokens * token_flops,
+                "train_loss": mean,
+                "lr": lr,
+            }
+            outcome.train_loss = mean
+            if done in eval_steps:
+                losses = evaluate(spec, dataset, model, accelerator)
+                row |= _loss_columns(losses, spec)
+                outcome.losses, outcome.loss = losses, row["loss"]
+            hooks.write(row)
+            hooks.beat(outcome)
+        if done in keep_steps:
+            hooks.keep(done, outcome.loss)
+    outcome.seconds = time.perf_counter() - started
+    return outcome
+
+
+def step_learning_rate(spec: RunSpec, step: int) -> float:
+    """The spec's learning rate at an optimiser step."""
+    batch_tokens = known(spec.optim.batch_tokens, "optim.batch_tokens")
+    planned = spec.schedule.horizon_tokens
+    return learning_rate(
+        step,
+        schedule=spec.schedule.name,
+        n_steps=round(planned / batch_tokens) if planned else known(spec.n_steps, "n_steps"),
+        warmup_steps=round(known(spec.schedule.warmup_tokens, "warmup_tokens") / batch_tokens),
+        lr_peak=known(spec.optim.lr_peak, "optim.lr_peak"),
+        final_fraction=spec.schedule.final_fraction,
+        decay_fraction=spec.schedule.decay_fraction,
+    )
+
+
+def _step(
+    batch: RankBatch,
+    spec: RunSpec,
+    runtime: RuntimeSpec,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    accelerator: Accelerator,
+) -> Tensor:
+    """One optimiser step on this rank's share of the batch; returns its share of the mean loss."""
+    n_rows = len(batch.tokens)
+    rows = runtime.micro_batch or n_rows
+    loss = torch.zeros((), device=accelerator.device)
+    for start in range(0, n_rows, rows):
+        last = start + rows >= n_rows
+        tokens, labels = batch.part(start, rows, accelerator.device)
+        with nullcontext() if last else accelerator.no_sync(model):
+            with accelerator.autocast():
+                nll = model(tokens, labels, masked=batch.masked)
+            share = nll / batch.n_labelled
+            (share * accelerator.num_processes).backward()
+        loss += share.detach()
+    parameters = [one for group in optimizer.param_groups for one in group["params"]]
+    torch.nn.utils.clip_grad_norm_(parameters, spec.optim.grad_clip)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return loss
+
+
+def _agree(
+    stopping: bool, due: bool, step: int, runtime: RuntimeSpec, accelerator: Accelerator
+) -> tuple[bool, bool]:
+    """Wishes to stop or save as all ranks see them; several ranks ask one another at log steps."""
+    if accelerator.num_processes == 1:
+        return stopping, due
+    if step % runtime.log_every:
+        return False, False
+    wishes = torch.tensor([float(stopping), float(due)], device=accelerator.device)
+    total = accelerator.reduce(wishes, reduction="sum")
+    assert isinstance(total, Tensor)
+    return bool(total[0] > 0), bool(total[1] > 0)
+
+
+def _restored_window(outcome: Outcome, accelerator: Accelerator) -> list[Tensor]:
+    """Losses since the last log line, as they were when the state was saved; rank 0 holds them."""
+    share = 1.0 if accelerator.is_main_process else 0.0
+    return [torch.tensor(loss * share, device=accelerator.device) for loss in outcome.window]
+
+
+def _mean(window: list[Tensor], accelerator: Accelerator) -> float:
+    """Mean loss over the window's steps and all ranks: the only wait for the device."""
+    return _summed(torch.stack(window).mean(), accelerator)
+
+
+def _summed(share: Tensor, accelerator: Accelerator) -> float:
+    total = accelerator.reduce(share, reduction="sum")
+    assert isinstance(total, Tensor)  # reduce keeps the type that it is given
+    return float(total)
+
+
+def _healthy(loss: float, step: int, spec: RunSpec) -> bool:
+    """False for NaN or infinity, and after the first tenth for twice a uniform guess's loss."""
+    if not math.isfinite(loss):
+        return False
+    early = step < known(spec.n_steps, "n_steps") / 10
+    return early or loss < 2 * math.log(known(spec.model.vocab_size, "model.vocab_size"))
+
+
+def _loss_columns(losses: dict[str, float], spec: RunSpec) -> dict[str, float]:
+    """The mixture's loss, weighted as trained, and each part's own where there are several."""
+    weights = {name: part.weight for name, part in spec.data.parts.items()}
+    mean = sum(losses[name] * weight for name, weight in weights.items()) / sum(weights.values())
+    parts = {f"loss/{name}": value for name, value in losses.items()} if len(losses) > 1 else {}
+    return {"loss": mean, **parts}

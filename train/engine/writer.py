@@ -1,0 +1,131 @@
+"""Everything that a run writes while it trains and when it ends: one rank's business."""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel
+
+from train.config.run_config import RunJob
+from train.config.spec import known
+from train.data.tokenizer import TextCodec
+from train.engine.branch_states import leave_trunk
+from train.engine.checkpoint import (
+    TrainerState,
+    give_state,
+    give_weights,
+    save_model,
+    save_state,
+    sweep_leftovers,
+)
+from train.engine.loop import Hooks, Outcome
+from train.engine.trackers import MetricsFile, Wandb
+from train.rundir.atomic import read_jsonl
+from train.rundir.record import RunPaths, RunRecord, append_status, write_record
+
+BEAT_SECONDS = 5.0
+"""How often progress is noted in status.jsonl."""
+
+
+class RunWriter:
+    """The open files of one run: metrics, tracker, states, checkpoints, record."""
+
+    def __init__(
+        self,
+        run_dir: Path,
+        job: RunJob,
+        model: PreTrainedModel,
+        optimizer: torch.optim.Optimizer,
+        codec: TextCodec,
+        restored: TrainerState | None,
+    ) -> None:
+        sweep_leftovers(run_dir)
+        self._run_dir, self._paths, self._job = run_dir, RunPaths(run_dir), job
+        self._model, self._optimizer, self._codec = model, optimizer, codec
+        self._metrics = MetricsFile(self._paths.metrics, restored.metrics_bytes if restored else 0)
+        self._tracker = Wandb(job, run_dir)
+        if restored is not None and restored.run_id != job.run_id:
+            # A trunk's state: the mirror shows the whole curve, its trunk included.
+            for row in read_jsonl(self._paths.metrics):
+                self._tracker.write(row)
+        self._last_beat = time.monotonic() - BEAT_SECONDS
+
+    def hooks(self, stopping: Callable[[], bool]) -> Hooks:
+        """What the loop calls."""
+        return Hooks(
+            write=self._write,
+            beat=self._beat,
+            save=self._save,
+            share=self._share,
+            keep=self._keep,
+            stopping=stopping,
+        )
+
+    def __enter__(self) -> "RunWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._metrics.close()
+
+    def finish(self, outcome: Outcome, record: RunRecord | None) -> None:
+        """End the tracker; with a record, write the model, then the record, and drop the state.
+
+        Raises:  CheckpointError, RecordError: disk full or read-only; the state stays for a retry.
+        """
+        if record is not None:
+            self._checkpoint(self._paths.checkpoint, outcome.step, outcome.loss)
+        self._tracker.finish(record, outcome.status)
+        if record is not None:
+            write_record(self._run_dir, record)
+            shutil.rmtree(self._paths.state, ignore_errors=True)
+
+    def _write(self, row: dict[str, float]) -> None:
+        self._metrics.write(row)
+        self._tracker.write(row)
+
+    def _beat(self, outcome: Outcome) -> None:
+        if time.monotonic() - self._last_beat < BEAT_SECONDS:
+            return
+        self._last_beat = time.monotonic()
+        spec = self._job.spec
+        n_tokens = outcome.spent_steps * known(spec.optim.batch_tokens, "optim.batch_tokens")
+        append_status(
+            self._run_dir,
+            "running",
+            step=outcome.step,
+            n_steps=spec.n_steps,
+            train_loss=outcome.train_loss,
+            tokens_per_second=n_tokens / max(outcome.seconds, 1e-9),
+        )
+
+    def _save(self, progress: Outcome) -> None:
+        state = TrainerState(self._job.run_id, self._metrics.sync(), asdict(progress))
+        save_state(self._paths.state, self._model, self._optimizer, state)
+
+    def _share(self, progress: Outcome) -> None:
+        curve = self._paths.metrics.read_bytes()[: self._metrics.sync()]
+        leave_trunk(self._run_dir, self._job, self._model, self._optimizer, asdict(progress), curve)
+
+    def _keep(self, step: int, loss: float | None) -> None:
+        self._checkpoint(self._paths.checkpoint_at(step), step, loss)
+
+    def _checkpoint(self, directory: Path, step: int, loss: float | None) -> None:
+        facts = {"run_id": self._job.run_id, "step": step, "loss": loss}
+        save_model(self._model, self._codec, directory, self._job.spec.model.seq_len, facts)
+
+
+def follower_hooks(
+    stopping: Callable[[], bool], model: PreTrainedModel, optimizer: torch.optim.Optimizer
+) -> Hooks:
+    """Hooks of a rank that writes nothing; it gives its shards to the one that does."""
+    return Hooks(
+        write=lambda row: None,
+        beat=lambda outcome: None,
+        save=lambda outcome: give_state(model, optimizer),
+        share=lambda outcome: give_state(model, optimizer),
+        keep=lambda step, loss: give_weights(model),
+        stopping=stopping,
+    )

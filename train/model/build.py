@@ -1,0 +1,104 @@
+"""ModelSpec to a Hugging Face decoder with random weights, and the loss it is trained on."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+)
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
+
+from train.config.spec import ModelSpec, known
+from train.data.dataset import IGNORED
+from train.model.forward import hidden_states
+from train.model.linear import linear
+
+
+def build_model(spec: ModelSpec, seed: int, end_id: int | None = None) -> PreTrainedModel:
+    """A model of the spec's family with weights drawn from the seed, float32 on CPU.
+
+    Raises:  SpecError: the shape is not complete.
+    """
+    torch.manual_seed(seed)
+    return _gpt2(spec, end_id) if spec.family == "gpt2" else _llama(spec, end_id)
+
+
+def _llama(spec: ModelSpec, end_id: int | None) -> PreTrainedModel:
+    config = LlamaConfig(
+        vocab_size=known(spec.vocab_size, "model.vocab_size"),
+        hidden_size=spec.d_model,
+        intermediate_size=known(spec.d_ff, "model.d_ff"),
+        num_hidden_layers=known(spec.n_layers, "model.n_layers"),
+        num_attention_heads=known(spec.n_heads, "model.n_heads"),
+        num_key_value_heads=known(spec.n_heads, "model.n_heads"),
+        max_position_embeddings=spec.seq_len,
+        tie_word_embeddings=spec.tied,
+        initializer_range=known(spec.init_std, "model.init_std"),
+        bos_token_id=end_id,
+        eos_token_id=end_id,
+        pad_token_id=None,
+    )
+    return LlamaForCausalLM(config)
+
+
+def _gpt2(spec: ModelSpec, end_id: int | None) -> PreTrainedModel:
+    config = GPT2Config(
+        vocab_size=known(spec.vocab_size, "model.vocab_size"),
+        n_embd=spec.d_model,
+        n_inner=known(spec.d_ff, "model.d_ff"),
+        n_layer=known(spec.n_layers, "model.n_layers"),
+        n_head=known(spec.n_heads, "model.n_heads"),
+        n_positions=spec.seq_len,
+        tie_word_embeddings=spec.tied,
+        initializer_range=known(spec.init_std, "model.init_std"),
+        # The same function as GPT-2's "gelu_new", in one kernel instead of eight.
+        activation_function="gelu_pytorch_tanh",
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        resid_pdrop=0.0,
+        bos_token_id=end_id,
+        eos_token_id=end_id,
+    )
+    return GPT2LMHeadModel(config)
+
+
+class SummedLoss(nn.Module):
+    """Negative log-likelihood summed over the labelled positions of a batch.
+
+    The head runs on those positions alone, so prompts and padding cost no logits. It is a module of
+    its own so that DDP and FSDP, which hook `forward`, see the whole computation. On a CPU a Llama
+    runs through `train.model.forward`, unless FSDP has wrapped its layers, which then have to be
+    called.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, tokens: Tensor, labels: Tensor, masked: bool = False) -> Tensor:
+        """Scalar in nats. Args: tokens, labels: int64 (rows, seq_len); masked: some are IGNORED."""
+        hidden, labels = self._hidden(tokens), labels.flatten()
+        if masked:
+            labelled = labels != IGNORED
+            hidden, labels = hidden[labelled], labels[labelled]
+        head = self.model.get_output_embeddings()
+        assert head is not None  # both families have one
+        logits = linear(hidden, head.weight) if type(head) is nn.Linear else head(hidden)
+        return F.cross_entropy(logits.float(), labels, reduction="sum")
+
+    def _hidden(self, tokens: Tensor) -> Tensor:
+        """Hidden states (rows x seq_len, d_model)."""
+        model = self.model
+        on_cpu = tokens.device.type == "cpu"
+        if on_cpu and isinstance(model, LlamaForCausalLM) and _unwrapped(model):
+            return hidden_states(model, tokens)
+        return model.base_model(input_ids=tokens, use_cache=False).last_hidden_state.flatten(0, 1)
+
+
+def _unwrapped(model: LlamaForCausalLM) -> bool:
+    """Whether the layers are as they were built: FSDP puts classes of its own in their place."""
+    return all(type(layer) is LlamaDecoderLayer for layer in model.model.layers)

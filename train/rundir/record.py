@@ -1,0 +1,240 @@
+"""The files of a run directory: their paths, its job, the final record and the status trail.
+
+Nothing here opens a model or a tracker; whoever reads results needs this module and JSON alone.
+"""
+
+import dataclasses
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from train.config.run_config import RunJob, job_from_json, job_to_json
+from train.config.spec import SpecError
+from train.rundir.atomic import RecordError, append_jsonl, read_json, write_atomic, write_json
+
+STATUSES = (
+    "planned",
+    "running",
+    "finished",
+    "diverged",
+    "oom",
+    "timeout",
+    "preempted",
+    "failed",
+)
+DONE = ("finished", "diverged")
+"""Statuses that end a run for good: they stand in record.json, and nothing trains the run again."""
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """Where everything of one run lies."""
+
+    run_dir: Path
+
+    @property
+    def spec(self) -> Path:
+        return self.run_dir / "spec.json"
+
+    @property
+    def overrides(self) -> Path:
+        return self.run_dir / "overrides.txt"
+
+    @property
+    def env(self) -> Path:
+        return self.run_dir / "env.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.run_dir / "lock"
+
+    @property
+    def metrics(self) -> Path:
+        return self.run_dir / "metrics.jsonl"
+
+    @property
+    def status(self) -> Path:
+        return self.run_dir / "status.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.run_dir / "train.log"
+
+    @property
+    def error(self) -> Path:
+        return self.run_dir / "error.txt"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.run_dir / "checkpoint"
+
+    @property
+    def state(self) -> Path:
+        return self.run_dir / "state"
+
+    @property
+    def evals(self) -> Path:
+        return self.run_dir / "evals"
+
+    @property
+    def record(self) -> Path:
+        return self.run_dir / "record.json"
+
+    def checkpoint_at(self, step: int) -> Path:
+        return self.run_dir / "checkpoints" / f"step-{step}"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One finished (or diverged) run: a row of runs.parquet. Losses are nats per token.
+
+    `flops` is what training took under the design's count, a branch's trunk included; `flops_spent`
+    leaves out the steps up to `branched_from`, which another run of the same `trunk_id` had
+    trained. `wall_seconds` and speeds are of what was spent. `simulated` says what the losses were
+    drawn from where nothing was trained, and is empty for a trained run. `horizon_tokens` is the
+    length that the decay was planned for where that was not the run's own.
+    """
+
+    run_id: str
+    name: str
+    sweep: str
+    grid: str
+    status: str
+    data: str
+    data_fingerprint: str
+    seed: int
+    family: str
+    d_model: int
+    n_layers: int
+    n_heads: int
+    d_ff: int
+    vocab_size: int
+    seq_len: int
+    n_params: int
+    n_params_total: int
+    n_params_non_embedding: int
+    n_tokens: int
+    tokens_per_param: float
+    n_steps: int
+    batch_tokens: int
+    lr_peak: float
+    flops: float
+    flops_6nd: float
+    flops_chinchilla: float
+    flops_budget: float | None
+    flops_spent: float
+    loss: float | None
+    bits_per_byte: float | None
+    train_loss: float | None
+    entropy: float | None = None
+    losses: dict[str, float] = field(default_factory=dict)
+    epochs: dict[str, float] = field(default_factory=dict)
+    recipe: str = "default"
+    schedule: str = "cosine"
+    warmup_tokens: float | None = None
+    horizon_tokens: float | None = None
+    precision: str = "fp32"
+    device: str = "cpu"
+    wall_seconds: float = 0.0
+    tokens_per_second: float = 0.0
+    flops_per_second: float = 0.0
+    mfu: float | None = None
+    peak_memory_bytes: int | None = None
+    checkpoint: str = "checkpoint"
+    message: str = ""
+    simulated: str = ""
+    trunk_id: str | None = None
+    branched_from: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            raise RecordError(f"status={self.status!r} is unknown; expected one of {STATUSES}")
+
+
+def write_job(run_dir: Path, job: RunJob, overrides: list[str] | None = None) -> None:
+    """Create a run directory and its spec.json, or check that it already holds this very run.
+
+    Raises:  RecordError: the path is a file, or holds another spec.
+    """
+    paths = RunPaths(run_dir)
+    if run_dir.exists() and not run_dir.is_dir():
+        raise RecordError(f"{run_dir} is a file; expected a directory: choose another out=DIR")
+    if paths.spec.exists():
+        present = read_job(run_dir)
+        if present.run_id != job.run_id:
+            raise RecordError(
+                f"{run_dir} holds run {present.run_id} and this spec is run {job.run_id}; "
+                f"choose another out=DIR, or restore the settings to continue it"
+            )
+        if present == job:
+            return
+    elif run_dir.exists() and any(paths.run_dir.iterdir()):
+        raise RecordError(f"{run_dir} is not empty and has no spec.json; choose another out=DIR")
+    write_json(paths.spec, job_to_json(job))
+    if overrides is not None:
+        write_atomic(paths.overrides, "\n".join(overrides) + "\n")
+
+
+def read_job(run_dir: Path) -> RunJob:
+    """The run that a directory holds.
+
+    Raises:  RecordError: no readable spec.json, or one that was edited by hand.
+    """
+    path = RunPaths(run_dir).spec
+    content = read_json(path)
+    try:
+        return job_from_json(content)
+    except SpecError as error:
+        raise RecordError(f"{path}: {error}") from error
+
+
+def write_record(run_dir: Path, record: RunRecord) -> None:
+    """Mark a run as done: record.json is the last file that a run writes."""
+    write_json(RunPaths(run_dir).record, dataclasses.asdict(record))
+
+
+def read_record(run_dir: Path) -> RunRecord | None:
+    """The record of a run, or None while it has none.
+
+    Raises:  RecordError: a record.json that is truncated or garbage.
+    """
+    path = RunPaths(run_dir).record
+    if not path.exists():
+        return None
+    content = read_json(path)
+    try:
+        return RunRecord(**content)
+    except TypeError as error:
+        raise RecordError(f"{path} is not a run record ({error}); delete it to redo it") from error
+
+
+def append_status(run_dir: Path, status: str, **details: Any) -> None:
+    """Add a line to status.jsonl: the status, the time, who says so, and any details."""
+    if status not in STATUSES:
+        raise RecordError(f"status={status!r} is unknown; expected one of {STATUSES}")
+    row = {"status": status, "time": time.time(), "host": socket.gethostname(), "pid": os.getpid()}
+    append_jsonl(RunPaths(run_dir).status, {**row, **details})
+
+
+def last_status(run_dir: Path) -> dict[str, Any] | None:
+    """The newest line of status.jsonl, or None where there is none; reads the file's end alone."""
+    path = RunPaths(run_dir).status
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 16384))
+            lines = file.read().splitlines()
+    except OSError:
+        return None
+    for line in reversed(lines):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and row.get("status") in STATUSES:
+            return row
+    return None
