@@ -1,0 +1,1 @@
+"""Results: fits, emergence, figures, report. May import eval and train."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.data.counting import COUNTINGS
-from analysis.fits.isoflop_shapes import CURVES
+from analysis.studies.fit_config import FitConfig
 from train.config.run_config import TrackerSpec
 from train.config.spec import SpecError, one_of, require
 
@@ -23,54 +23,6 @@ class TableConfig:
     columns: dict[str, str] = field(default_factory=dict)
     filters: dict[str, Any] = field(default_factory=dict)
     cache: str = "results/wandb-cache"
-
-
-@dataclass(frozen=True)
-class FitConfig:
-    """Which runs are fitted, and how; conf/fit/ holds the procedures of the literature by name."""
-
-    name: str = "default"
-    data: str | None = None
-    grid: str | None = None
-    where: list[str] = field(default_factory=list)
-    drop_highest: int = 0
-    approaches: list[str] = field(default_factory=lambda: list(APPROACHES))
-    envelope: str = "bins"
-    valley: str = "skewed"
-    solver: str = "newton"
-    delta: float = 1e-3
-    reduction: str = "sum"
-    above: float = 1.0
-    weights: str | None = None
-    fixed: dict[str, float] = field(default_factory=dict)
-    cost: str = "fitted"
-    n_resamples: int = 1000
-    resample: str = "runs"
-    draws: str = "numpy"
-    seed: int = 0
-    interval: str = "bootstrap"
-
-    def __post_init__(self) -> None:
-        for approach in self.approaches:
-            one_of("fit.approaches", approach, APPROACHES)
-        one_of("fit.envelope", self.envelope, ("bins", "hull"))
-        one_of("fit.valley", self.valley, tuple(CURVES))
-        one_of("fit.solver", self.solver, ("newton", "lbfgs"))
-        one_of("fit.reduction", self.reduction, ("sum", "mean"))
-        one_of("fit.cost", self.cost, ("fitted", "6nd"))
-        one_of("fit.draws", self.draws, ("numpy", "legacy"))
-        one_of("fit.interval", self.interval, ("bootstrap", "profile"))
-        require(self.delta >= 0, f"fit.delta={self.delta} must be >= 0 (0: absolute deviations)")
-        require(self.above > 0, f"fit.above={self.above} must be positive")
-        require(self.drop_highest >= 0, f"fit.drop_highest={self.drop_highest} must be >= 0")
-        require(
-            self.n_resamples == 0 or self.n_resamples >= 100,
-            f"fit.n_resamples={self.n_resamples} is too few for a 95 % interval; use 0 for "
-            f"none, or at least 100",
-        )
-
-
-APPROACHES = ("envelope", "isoflop", "parametric", "kaplan")
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ from collections import defaultdict
 
 import numpy as np
 
-from analysis.data.counting import Counted
-from analysis.fits.envelope import Curves, fit_envelope
+from analysis.data.cost_law import SIX_ND
+from analysis.data.run_arrays import Counted, Curves
+from analysis.errors import FitError
+from analysis.fits.envelope import fit_envelope
 from analysis.fits.isoflop import fit_isoflop
 from analysis.fits.isoflop_shapes import minima
 from analysis.fits.kaplan import KaplanJoint, fit_frontier, fit_joint
@@ -21,7 +23,7 @@ from analysis.fits.min_loss import envelope_loss_law, isoflop_loss_draws, isoflo
 from analysis.fits.min_loss_law import LossLaw, refit_loss_law
 from analysis.fits.parametric.fit import fit_parametric, refit
 from analysis.fits.parametric.profile_likelihood import profile
-from analysis.fits.surface import SIX_ND, FitError, Surface
+from analysis.fits.surface import Surface
 from analysis.stats.resampling import percentile_interval, resample_counts, stratified_counts
 from analysis.studies.bootstrap import (
     envelope_draws,

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.data.cost_law import SIX_ND
 from analysis.fits.kaplan import KaplanJoint
-from analysis.fits.surface import SIX_ND, Surface
+from analysis.fits.surface import Surface
 
 SEEDS = 0.0065
 """Standard deviation of log L between six seeds of model=d16 at 1e11 FLOPs on stdlib text."""

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.data.cost_law import SIX_ND
 from analysis.fits.parametric.fit import fit_parametric, pose, refit
 from analysis.fits.parametric.lbfgs import fit_lbfgs, starting_grid
-from analysis.fits.surface import SIX_ND
 from analysis.stats.resampling import resample_counts
 from benchmarks.figures import Figure, parse, report
 

@@ -1,0 +1,1 @@
+"""Checkpoints on tasks: answers, metrics, stored samples. May import train."""

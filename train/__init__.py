@@ -1,0 +1,1 @@
+"""One run: a spec becomes a trained checkpoint and its metrics. Imports eval.tasks alone."""

@@ -1,0 +1,1 @@
+"""Tables of runs and what is read off them. Imports no other room."""

@@ -6,11 +6,11 @@ non_embedding  N: without embeddings and head;     C = 6 N D   (Kaplan et al. 20
 chinchilla     N: every parameter;                 C as in Hoffmann et al. 2022, appendix F
 """
 
-from dataclasses import dataclass, replace
-
 import numpy as np
 
-from analysis.fits.surface import Cost, FitError, fit_cost
+from analysis.data.cost_law import fit_cost
+from analysis.data.run_arrays import Counted
+from analysis.errors import FitError
 
 COUNTINGS = ("exact", "6nd", "non_embedding", "chinchilla")
 _PARAMS = {
@@ -20,34 +20,6 @@ _PARAMS = {
     "chinchilla": "n_params_total",
 }
 _FLOPS = {"exact": "flops", "chinchilla": "flops_chinchilla"}
-
-
-@dataclass(frozen=True)
-class Counted:
-    """N, D, C and L of some runs, (runs,), under one convention, and the cost law C = k N^gamma
-    D.
-    """
-
-    counting: str
-    n_params: np.ndarray
-    n_tokens: np.ndarray
-    flops: np.ndarray
-    loss: np.ndarray
-    budget: np.ndarray
-    cost: Cost
-
-    def __len__(self) -> int:
-        return len(self.loss)
-
-    def take(self, rows: np.ndarray) -> "Counted":
-        return replace(
-            self,
-            n_params=self.n_params[rows],
-            n_tokens=self.n_tokens[rows],
-            flops=self.flops[rows],
-            loss=self.loss[rows],
-            budget=self.budget[rows],
-        )
 
 
 def needed_columns(counting: str) -> tuple[str, ...]:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.data.counting import Counted, count
+from analysis.data.budgets import group_by_flops
+from analysis.data.counting import count
 from analysis.data.recipes import Recipes, find_recipes
-from analysis.fits.envelope import Curves
-from analysis.fits.isoflop import group_by_flops
+from analysis.data.run_arrays import Counted, Curves
 from train.config.spec import IsoflopError
 
 CURVE_COLUMNS = ("run_id", "n_tokens", "flops", "loss")

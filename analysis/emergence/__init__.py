@@ -1,0 +1,1 @@
+"""Abilities over scale: scores, their null, the token model. May import data."""

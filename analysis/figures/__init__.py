@@ -1,0 +1,1 @@
+"""Numbers to figures; nothing is fitted here. May import studies and below."""

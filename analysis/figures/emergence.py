@@ -12,8 +12,8 @@ from analysis.emergence.score import bootstrap_mean, mean_by
 from analysis.emergence.study import AbilityStudy, TokenModel
 from analysis.emergence.token_model import LengthCell, accuracy, edit_distance
 from analysis.figures import style
+from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.hover import name_runs
-from analysis.report.document import FigureSpec
 from eval.metrics.per_item import LOWER_IS_BETTER, wilson
 
 _COLOURS = {"exact_match": style.VERMILION, "token_edit_distance": style.BLUE}

@@ -6,6 +6,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from analysis.data.run_arrays import Curves
 from analysis.figures.hover import name_runs
 from analysis.figures.style import (
     APPROACH_COLOURS,
@@ -21,7 +22,6 @@ from analysis.figures.style import (
     size_norm,
     styled,
 )
-from analysis.fits.envelope import Curves
 from analysis.fits.isoflop import IsoflopFit
 from analysis.fits.isoflop_profile import Valley
 from analysis.fits.kaplan import published_n_opt

@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from analysis.format import count_label
+
 INK = "#1b1e23"
 """Text and axes; the report replaces it by the page's own ink, so that figures follow dark mode."""
 
@@ -148,33 +150,6 @@ def loss_ticks(axes: Axes, axis: str = "y") -> None:
     ticks = np.arange(np.ceil(low / step) * step, high, step)
     getattr(axes, f"set_{axis}ticks")(ticks, [f"{t:.4g}" for t in ticks])
     getattr(axes, f"set_{axis}ticks")([], minor=True)
-
-
-def number(value: float, digits: int = 3) -> str:
-    """A number as people write it: 1.23e+12 as 1.23e12, thousands as 12.3k, small ones plainly."""
-    if not np.isfinite(value):
-        return "–" if np.isnan(value) else ("∞" if value > 0 else "-∞")
-    if value != 0 and not 1e-3 <= abs(value) < 1e6:
-        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-        return (
-            f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(exponent)}"
-        )
-    return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"
-
-
-def count_label(value: float) -> str:
-    """A count with a unit: 1.3k, 25M, 7B, 1.2T."""
-    for scale, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if value >= scale:
-            return number(value, 3) if value >= 1e15 else f"{value / scale:.3g}{unit}"
-    return f"{value:.3g}"
-
-
-def span(interval: tuple[float, float] | None, digits: int = 3) -> str:
-    """An interval as text; a dash where there is none."""
-    if interval is None or np.isnan(interval).any():
-        return "–"
-    return f"{number(interval[0], digits)} to {number(interval[1], digits)}"
 
 
 def count_span(interval: tuple[float, float]) -> str:

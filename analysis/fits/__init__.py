@@ -1,0 +1,1 @@
+"""The laws, each fitted to arrays of runs. May import emergence, stats and data."""

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import least_squares
 
+from analysis.data.cost_law import SIX_ND, Cost
+from analysis.errors import FitError, Status
 from analysis.fits.input_checks import checked_runs
 from analysis.fits.parametric.fit import fit_parametric
-from analysis.fits.surface import SIX_ND, Cost, FitError, Status, Surface
+from analysis.fits.surface import Surface
 
 MOST = 1e4
 """Largest R searched: repetition is then as good as new data for any run there is."""

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from analysis.fits.surface import PARAMETERS, FitError
+from analysis.errors import FitError
+from analysis.fits.surface import PARAMETERS
 
 
 def checked_runs(

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import OptimizeResult, least_squares
 
+from analysis.data.cost_law import SIX_ND, Cost
+from analysis.errors import FitError, Numbers, Status
 from analysis.fits.input_checks import checked_runs, undetermined
-from analysis.fits.surface import SIX_ND, Allocation, Cost, FitError, Numbers, Status
+from analysis.fits.surface import Allocation
 from analysis.stats.power_law import PowerLaw, fit_power_law
 
 PUBLISHED_N_OPT = (1.3e9, 0.73)

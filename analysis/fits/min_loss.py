@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from analysis.errors import FitError
 from analysis.fits.envelope import EnvelopeFit, inner, outline
 from analysis.fits.isoflop import IsoflopFit
 from analysis.fits.min_loss_law import (
@@ -12,7 +13,6 @@ from analysis.fits.min_loss_law import (
     redrawn,
     refit_loss_law,
 )
-from analysis.fits.surface import FitError
 from analysis.stats.resampling import Interval, percentile_interval
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.fits.surface import FitError, Numbers, Status
+from analysis.errors import FitError, Numbers, Status
 
 EXPONENTS = np.geomspace(0.01, 3.0, 90)
 """Exponents g that are searched before the best one is refined."""

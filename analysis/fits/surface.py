@@ -5,39 +5,13 @@ FLOPs makes small models dearer a parameter, gamma < 1, and the optimum stays in
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from train.config.spec import IsoflopError
-
-Status = Literal["converged", "max_iterations", "bound_hit", "degenerate"]
-Numbers = float | np.ndarray
-"""One value, or an array of them; every formula here broadcasts."""
+from analysis.data.cost_law import SIX_ND, Cost
+from analysis.errors import FitError, Numbers
 
 PARAMETERS = ("E", "A", "B", "alpha", "beta")
-
-
-class FitError(IsoflopError):
-    """Arguments from which nothing can be fitted; a fit that merely failed is a status."""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """FLOPs of training N parameters on D tokens: C = k N^gamma D."""
-
-    k: Numbers = 6.0
-    gamma: Numbers = 1.0
-
-    def flops(self, n_params: Numbers, n_tokens: Numbers) -> Numbers:
-        return self.k * n_params**self.gamma * n_tokens
-
-    def n_tokens(self, n_params: Numbers, flops: Numbers) -> Numbers:
-        return flops / (self.k * n_params**self.gamma)
-
-
-SIX_ND = Cost()
-"""The rule of thumb C = 6 N D."""
 
 
 @dataclass(frozen=True)
@@ -118,18 +92,6 @@ class Surface:
                     f"{name}={value.min():.4g} leaves no interior optimum; expected A, B, alpha, "
                     f"beta finite and above 0: look at the fit's status before allocating from it"
                 )
-
-
-def fit_cost(n_params: np.ndarray, n_tokens: np.ndarray, flops: np.ndarray) -> Cost:
-    """The cost law C = k N^gamma D of some runs, by least squares on log(C/D) against log N.
-
-    Args:    arrays (runs,), > 0. With a single model size gamma is taken as 1.
-    """
-    x, y = np.log(n_params), np.log(flops / n_tokens)
-    if np.ptp(x) < 1e-9:
-        return Cost(k=float(np.exp(np.mean(y - x))), gamma=1.0)
-    gamma = float(np.sum((x - x.mean()) * (y - y.mean())) / np.sum((x - x.mean()) ** 2))
-    return Cost(k=float(np.exp(y.mean() - gamma * x.mean())), gamma=gamma)
 
 
 def _positive(name: str, value: Numbers) -> Numbers:

@@ -1,0 +1,1 @@
+"""A document to HTML, markdown and W&B. May import figures and below."""

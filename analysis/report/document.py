@@ -7,23 +7,7 @@ Every string is plain text, escaped when rendered.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from matplotlib.figure import Figure
-
-
-@dataclass(frozen=True, eq=False)
-class FigureSpec:
-    """A drawn figure; `name` is its file stem, `alt` says in words what a reader would see.
-
-    `narrow` is the same figure drawn for a phone, its panels one below the other; without it the
-    wide one can be scrolled there. Points of it that stand for runs are named by
-    `analysis.figures.hover`.
-    """
-
-    name: str
-    figure: Figure
-    alt: str
-    caption: str
-    narrow: Figure | None = None
+from analysis.figures.figure_spec import FigureSpec
 
 
 @dataclass(frozen=True)

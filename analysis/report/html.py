@@ -9,8 +9,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.hover import link
-from analysis.report.document import FigureSpec, TableSpec
+from analysis.report.document import TableSpec
 from analysis.report.report import Report, versions
 from analysis.report.svg import Drawing, colour_variables, drawing
 from analysis.report.typeset import anchor, numeric_columns, typeset

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.data.loss_table import LossTable, as_numbers
-from analysis.figures.style import count_label, number
+from analysis.format import count_label, number
 from analysis.report.document import TableSpec
 
 MOST_RUNS, MOST_CURVES, CURVE_POINTS = 10_000, 300, 40

@@ -4,9 +4,11 @@ import numpy as np
 
 from analysis.figures import fits as figures
 from analysis.figures import surface as figures_surface
-from analysis.figures.style import count_label, count_span, number, span
+from analysis.figures.figure_spec import FigureSpec
+from analysis.figures.style import count_span
 from analysis.fits.surface import PARAMETERS
-from analysis.report.document import FigureSpec, Section, TableSpec
+from analysis.format import count_label, number, span
+from analysis.report.document import Section, TableSpec
 from analysis.studies.study import Study
 
 CURVE_WORDS = {

@@ -9,8 +9,10 @@ import numpy as np
 import yaml
 
 from analysis.figures.comparison import forest, overlay
-from analysis.figures.style import count_label, count_span, number, span
-from analysis.report.document import FigureSpec, Part, Section, TableSpec
+from analysis.figures.figure_spec import FigureSpec
+from analysis.figures.style import count_span
+from analysis.format import count_label, number, span
+from analysis.report.document import Part, Section, TableSpec
 from analysis.report.run_table import RunBook
 from analysis.sections import appendix
 from analysis.studies.comparison import (

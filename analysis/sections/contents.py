@@ -10,7 +10,7 @@ from pathlib import Path
 
 from analysis.config import AnalysisConfig
 from analysis.data.loss_table import LossTable
-from analysis.fits.surface import FitError
+from analysis.errors import FitError
 from analysis.report.document import Part, Section
 from analysis.report.run_table import RunBook
 from analysis.sections import appendix

@@ -24,8 +24,9 @@ from analysis.figures.emergence import (
     model_figure,
     resolution_figure,
 )
-from analysis.figures.style import count_label, number
-from analysis.report.document import FigureSpec, Section, TableSpec
+from analysis.figures.figure_spec import FigureSpec
+from analysis.format import count_label, number
+from analysis.report.document import Section, TableSpec
 from analysis.sections.emergence_text import metric_pair, paragraphs, reasons, split_means
 
 TITLE = "Emergence: ability or metric?"

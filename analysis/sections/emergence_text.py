@@ -7,7 +7,7 @@ import numpy as np
 from analysis.emergence.abilities import Ability
 from analysis.emergence.metric_names import AXES, name_of
 from analysis.emergence.study import AbilityStudy, MetricStudy, TokenModel, length_deviation
-from analysis.figures.style import count_label, number
+from analysis.format import count_label, number
 
 PAIRS = (
     ("exact_match", "token_edit_distance"),

@@ -3,8 +3,10 @@
 import numpy as np
 
 from analysis.figures import fits as figures
-from analysis.figures.style import count_label, count_span, number, span
-from analysis.report.document import FigureSpec, Section, TableSpec
+from analysis.figures.figure_spec import FigureSpec
+from analysis.figures.style import count_span
+from analysis.format import count_label, number, span
+from analysis.report.document import Section, TableSpec
 from analysis.sections.approaches import (
     envelope_section,
     isoflop_section,

@@ -6,17 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import (
-    APPROACH_COLOURS,
-    INK,
-    log_ticks,
-    loss_ticks,
-    new_figure,
-    number,
-    span,
-    styled,
-)
-from analysis.report.document import FigureSpec, Section, TableSpec
+from analysis.figures.figure_spec import FigureSpec
+from analysis.figures.style import APPROACH_COLOURS, INK, log_ticks, loss_ticks, new_figure, styled
+from analysis.format import number, span
+from analysis.report.document import Section, TableSpec
 from analysis.sections.min_loss import draw_least_losses
 from analysis.studies.irreducible_loss import Floor, FloorStudy
 from analysis.studies.study import Study

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.style import (
     APPROACH_COLOURS,
     APPROACH_MARKS,
@@ -13,11 +14,10 @@ from analysis.figures.style import (
     log_ticks,
     loss_ticks,
     new_figure,
-    number,
-    span,
     styled,
 )
-from analysis.report.document import FigureSpec, Section, TableSpec
+from analysis.format import number, span
+from analysis.report.document import Section, TableSpec
 from analysis.studies.study import Study
 
 TITLE = "The least loss that compute buys"

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.recipes import forest, valleys
-from analysis.figures.style import count_label, number, span
-from analysis.report.document import FigureSpec, Section, TableSpec
+from analysis.format import count_label, number, span
+from analysis.report.document import Section, TableSpec
 from analysis.stats.resampling import Interval
 from analysis.studies.recipes import HEADLESS, RecipeFit, RecipeStudy
 from train.rundir.atomic import read_jsonl

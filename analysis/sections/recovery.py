@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from analysis.figures.style import number, span
+from analysis.format import number, span
 from analysis.report.document import Section, TableSpec
 from analysis.studies.known_surfaces import truth_of_json
 from analysis.studies.recovery import Recovered, recovered, verdict

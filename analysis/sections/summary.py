@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.figures.style import count_label, count_span, number, span
+from analysis.figures.style import count_span
+from analysis.format import count_label, number, span
 from analysis.studies.allocation import Advice, preferred
 from analysis.studies.study import Study
 

@@ -6,19 +6,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.figures.style import (
-    APPROACH_COLOURS,
-    INK,
-    VERMILION,
-    count_label,
-    log_ticks,
-    new_figure,
-    number,
-    span,
-    styled,
-)
-from analysis.fits.surface import Cost
-from analysis.report.document import FigureSpec, Section, TableSpec
+from analysis.data.cost_law import Cost
+from analysis.figures.figure_spec import FigureSpec
+from analysis.figures.style import APPROACH_COLOURS, INK, VERMILION, log_ticks, new_figure, styled
+from analysis.format import count_label, number, span
+from analysis.report.document import Section, TableSpec
 from analysis.stats.resampling import Interval
 from analysis.studies.study import Study
 from analysis.studies.validation import Cell, Validation, validate

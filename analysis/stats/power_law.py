@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from analysis.fits.surface import FitError, Numbers
+from analysis.errors import FitError, Numbers
 
 
 @dataclass(frozen=True)

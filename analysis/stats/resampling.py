@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from analysis.fits.surface import FitError
+from analysis.errors import FitError
 
 Interval = tuple[float, float]
 

@@ -1,0 +1,1 @@
+"""Questions asked of a table through the fits. May import fits and below."""

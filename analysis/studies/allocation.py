@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.fits.surface import Cost
+from analysis.data.cost_law import Cost
 from analysis.stats.power_law import PowerLaw
 from analysis.stats.resampling import Interval, percentile_interval
 from analysis.studies.study import Study

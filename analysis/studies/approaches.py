@@ -7,17 +7,18 @@ from typing import TypeVar
 
 import numpy as np
 
-from analysis.config import FitConfig
-from analysis.data.counting import Counted
+from analysis.data.cost_law import Cost
 from analysis.data.loss_table import LossTable
+from analysis.data.run_arrays import Counted
+from analysis.errors import FitError
 from analysis.fits.data_constrained import RepeatedFit, fit_repeated
 from analysis.fits.envelope import EnvelopeFit, fit_envelope
 from analysis.fits.isoflop import IsoflopFit, fit_isoflop
 from analysis.fits.kaplan import KaplanJoint, fit_frontier, fit_joint
 from analysis.fits.parametric.fit import ParametricFit, pose, solve
 from analysis.fits.parametric.lbfgs import HOFFMANN, fit_lbfgs
-from analysis.fits.surface import Cost, FitError
 from analysis.stats.power_law import PowerLaw
+from analysis.studies.fit_config import FitConfig
 
 log = logging.getLogger(__name__)
 Fit = TypeVar("Fit")

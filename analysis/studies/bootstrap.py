@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.config import FitConfig
-from analysis.data.counting import Counted
+from analysis.data.run_arrays import Counted, Curves
+from analysis.errors import FitError
 from analysis.fits.envelope import (
     CurveGrid,
-    Curves,
     best_points,
     bin_edges,
     fit_envelope,
@@ -21,13 +20,14 @@ from analysis.fits.envelope import (
 )
 from analysis.fits.kaplan import KaplanJoint, refit_joint
 from analysis.fits.parametric.fit import ParametricFit, refit
-from analysis.fits.surface import PARAMETERS, FitError, Surface
+from analysis.fits.surface import PARAMETERS, Surface
 from analysis.stats.resampling import (
     Interval,
     percentile_interval,
     resample_counts,
     seed_counts,
 )
+from analysis.studies.fit_config import FitConfig
 
 KAPLAN_DRAWS = 200
 """Resamples of the joint law of Kaplan et al., which has no fast solver here."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.figures.style import number
+from analysis.format import number
 from analysis.stats.resampling import Interval
 from analysis.studies.study import Study
 

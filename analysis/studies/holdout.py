@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.data.counting import Counted
+from analysis.data.run_arrays import Counted
+from analysis.errors import FitError
 from analysis.fits.isoflop import IsoflopFit, fit_isoflop
 from analysis.fits.kaplan import fit_frontier, fit_joint
 from analysis.fits.parametric.fit import fit_parametric
-from analysis.fits.surface import FitError
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.config import FitConfig
-from analysis.data.counting import COUNTINGS, Counted
+from analysis.data.counting import COUNTINGS
 from analysis.data.loss_table import LossTable
+from analysis.data.run_arrays import Counted
+from analysis.errors import FitError
 from analysis.fits.min_loss import envelope_loss_law, isoflop_loss_draws, isoflop_loss_law
 from analysis.fits.min_loss_law import LossLaw
 from analysis.fits.parametric.profile_likelihood import profile
-from analysis.fits.surface import FitError
 from analysis.stats.resampling import Interval, percentile_interval
 from analysis.studies import approaches
 from analysis.studies import bootstrap as intervals
 from analysis.studies.approaches import Attempts
+from analysis.studies.fit_config import FitConfig
 
 FITTED = ("parametric", "isoflop", "envelope")
 NO_INTERVAL: Interval = (float("nan"), float("nan"))

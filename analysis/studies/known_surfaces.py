@@ -11,9 +11,11 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from analysis.data.cost_law import SIX_ND, Cost, fit_cost
+from analysis.errors import FitError, Numbers
 from analysis.fits.kaplan import KaplanJoint
 from analysis.fits.parametric.lbfgs import HOFFMANN
-from analysis.fits.surface import PARAMETERS, SIX_ND, Cost, FitError, Numbers, Surface, fit_cost
+from analysis.fits.surface import PARAMETERS, Surface
 
 SEED_NOISE = 0.0065
 """Standard deviation of log L between six seeds of model=d16 at 1e11 FLOPs on stdlib text."""

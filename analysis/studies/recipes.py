@@ -5,17 +5,17 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from analysis.config import FitConfig
-from analysis.data.counting import Counted
+from analysis.data.cost_law import SIX_ND
 from analysis.data.curve_interpolation import counted_budgets, read_curves
 from analysis.data.loss_table import LossTable, recipes_of, select
 from analysis.data.recipes import Recipes
+from analysis.data.run_arrays import Counted
 from analysis.fits.isoflop import IsoflopFit
 from analysis.fits.parametric.fit import ParametricFit
-from analysis.fits.surface import SIX_ND
 from analysis.stats.resampling import Interval
 from analysis.studies import approaches
 from analysis.studies.approaches import Attempts
+from analysis.studies.fit_config import FitConfig
 from analysis.studies.study import run_study
 
 HEADLESS = "non_embedding"

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from analysis.config import FitConfig
-from analysis.data.counting import COUNTINGS, Counted
+from analysis.data.counting import COUNTINGS
 from analysis.data.loss_table import LossTable
+from analysis.data.run_arrays import Counted
 from analysis.fits.data_constrained import RepeatedFit
 from analysis.fits.envelope import EnvelopeFit
 from analysis.fits.isoflop import IsoflopFit
@@ -28,6 +28,7 @@ from analysis.studies import approaches
 from analysis.studies import bootstrap as intervals
 from analysis.studies.approaches import Attempts, KaplanFit
 from analysis.studies.bootstrap import EnvelopeDraws
+from analysis.studies.fit_config import FitConfig
 from analysis.studies.holdout import Holdout, leave_largest_out
 from analysis.studies.unit_check import mixed_units
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.fits.surface import FitError
+from analysis.errors import FitError
 from analysis.stats.resampling import Interval, percentile_interval
 from analysis.studies.allocation import NO_INTERVAL, allocate
 from analysis.studies.study import Study

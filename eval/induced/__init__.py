@@ -1,0 +1,1 @@
+"""Emergence made on purpose in small vision models. May import analysis."""

@@ -1,0 +1,1 @@
+"""A language model's answers: loading, likelihood, generation. May import metrics and tasks."""

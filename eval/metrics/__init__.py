@@ -1,0 +1,1 @@
+"""Scores per item and their aggregates. May import tasks."""

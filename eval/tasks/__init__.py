@@ -1,0 +1,1 @@
+"""Evaluation sets: generated, from files, split from training. Imports no other room."""

@@ -7,62 +7,22 @@ range. Both are scaled until their runs cost what was asked for in all.
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from analysis.fits.surface import Surface
+from sweeps.spec.design import LEAST_SIZES, DesignSpec
 from sweeps.spec.grids import GridSpec
 from train.config.flops import count_params, flops_per_token
 from train.config.shapes import complete_shape, ladder_widths
-from train.config.spec import ModelSpec, SpecError, one_of, require
-
-KINDS = ("isoflop", "grid")
-LEAST_SIZES = 4
-"""Sizes that a budget must keep for its valley to be read with an error."""
+from train.config.spec import ModelSpec, SpecError
 
 LEAST_KEPT = 0.8
 """Share of a grid's cells that the limits must leave."""
 
 TOLERANCE = 0.03
 """How far a layout's cost may lie from what was asked for."""
-
-
-@dataclass(frozen=True)
-class DesignSpec:
-    """What a search for a design goes through; every combination is one candidate.
-
-    `budgets` and `sizes` are counts along the two sides; `reach` is the factor from the best size
-    to the outermost; `spans` are ratios of the largest budget to the smallest: the wider, the
-    tighter the exponent, for as long as the smallest runs obey the same law. The `best` ones are
-    simulated `replicates` times. `by` is the quantity whose interval is to be tight.
-    """
-
-    kinds: list[str] = field(default_factory=lambda: list(KINDS))
-    budgets: list[int] = field(default_factory=lambda: [3, 4, 5, 7])
-    sizes: list[int] = field(default_factory=lambda: [5, 6, 8, 10])
-    reach: list[float] = field(default_factory=lambda: [2.0, 4.0, 8.0])
-    spans: list[float] = field(default_factory=lambda: [10.0, 30.0, 100.0])
-    seeds: list[int] = field(default_factory=lambda: [1, 2, 3])
-    by: str = "a"
-    best: int = 3
-    replicates: int = 100
-
-    def __post_init__(self) -> None:
-        for kind in self.kinds:
-            one_of("design.kinds", kind, KINDS)
-        one_of("design.by", self.by, ("a", "b", "E"))
-        least = {"budgets": 2, "sizes": LEAST_SIZES, "seeds": 1, "reach": 1.1, "spans": 2}
-        for name, bound in least.items():
-            values = getattr(self, name)
-            require(len(values) > 0, f"design.{name} is empty; give at least one value")
-            for value in values:
-                require(value >= bound, f"design.{name} has {value}; expected at least {bound}")
-        require(self.best >= 1, f"design.best={self.best} must be at least 1")
-        require(
-            self.replicates >= 20,
-            f"design.replicates={self.replicates} are too few to see a spread; use at least 20",
-        )
 
 
 @dataclass(frozen=True, eq=False)

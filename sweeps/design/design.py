@@ -4,14 +4,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.fits.surface import FitError, Surface
+from analysis.errors import FitError
+from analysis.fits.surface import Surface
 from analysis.studies.known_surfaces import TRUTHS
-from sweeps.design.candidates import DesignSpec, Ground, Ladder, Limits
+from sweeps.design.candidates import Ground, Ladder, Limits
 from sweeps.design.search import OTHER_COSTS, Candidate, DesignError, Trial, search, tightest, tried
 from sweeps.plan.data_info import FactsOnHand
 from sweeps.plan.expand import Expansion, expand, short_number
 from sweeps.simulate.simulate import DEFAULT_SURFACE, named_truth
 from sweeps.spec.config import SweepConfig
+from sweeps.spec.design import DesignSpec
 from sweeps.spec.grids import SweepSpec
 from train.config.resolve import DataFacts
 

@@ -9,12 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from sweeps.design.candidates import DesignSpec
 from sweeps.design.design import Designed, Tried, design_name, designed
 from sweeps.design.search import Candidate, tightest, varied
 from sweeps.directory.layout import relative_to_cwd
 from sweeps.plan.expand import short_number
 from sweeps.spec.config import SweepConfig
+from sweeps.spec.design import DesignSpec
 from sweeps.spec.preset import preset_text
 from train.rundir.atomic import write_atomic
 

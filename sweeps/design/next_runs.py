@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from analysis.errors import FitError
 from analysis.fits.parametric.fisher_information import most_informative, precision
-from analysis.fits.surface import FitError, Surface
+from analysis.fits.surface import Surface
 from analysis.studies.known_surfaces import fitted_surface
 from sweeps.design.candidates import Ladder, Limits
 from sweeps.plan.expand import short_number

@@ -7,40 +7,14 @@ much fewer tokens, for the same compute (Hoffmann et al. 2022, section 4).
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.fits.surface import Cost, Surface
-from train.config.spec import IsoflopError, one_of, require
-
-APPROACHES = ("isoflop", "parametric", "envelope")
+from analysis.data.cost_law import Cost
+from analysis.fits.surface import Surface
+from sweeps.spec.design import APPROACHES, ValidateSpec
+from train.config.spec import IsoflopError
 
 
 class PredictionError(IsoflopError):
     """A fit that can't be asked for an optimum."""
-
-
-@dataclass(frozen=True)
-class ValidateSpec:
-    """How a fit is put to the test; the seeds are the sweep's own.
-
-    `approach` None is the one that the fit's report decides by. `budget` is in FLOPs; None is
-    `budget_factor` times the most that a fitted run took, to two digits. The rival has
-    `params_factor` times the optimum's parameters.
-    """
-
-    approach: str | None = None
-    budget: float | None = None
-    budget_factor: float = 4.0
-    params_factor: float = 4.0
-
-    def __post_init__(self) -> None:
-        if self.approach is not None:
-            one_of("validate.approach", self.approach, APPROACHES)
-        for name in ("budget", "budget_factor", "params_factor"):
-            value = getattr(self, name)
-            require(value is None or value > 0, f"validate.{name}={value} must be positive")
-        require(
-            self.params_factor != 1,
-            "validate.params_factor=1 makes the rival the optimum itself; 4 is Gopher's",
-        )
 
 
 @dataclass(frozen=True)

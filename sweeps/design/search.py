@@ -9,13 +9,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from analysis.data.cost_law import fit_cost
+from analysis.errors import FitError
 from analysis.fits.isoflop import fit_isoflop
 from analysis.fits.parametric.fisher_information import Precision, precision
 from analysis.fits.parametric.fit import fit_parametric
-from analysis.fits.surface import FitError, Surface, fit_cost
+from analysis.fits.surface import Surface
 from analysis.studies.known_surfaces import cost_curve, true_exponents
-from sweeps.design.candidates import DesignSpec, Ground, Layout, layouts
+from sweeps.design.candidates import Ground, Layout, layouts
 from sweeps.plan.expand import PlannedRun
+from sweeps.spec.design import DesignSpec
 from train.config.spec import IsoflopError
 
 OTHER_COSTS = (0.1, 0.3, 3.0, 10.0)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sweeps.directory.layout import SweepPaths, create_run, prepare, write_plan
+from sweeps.directory.layout import SweepPaths, prepare
 from sweeps.directory.record_check import checked_record
 from sweeps.directory.run_state import RunState, read_state
 from sweeps.launch.local import run_inline, run_pool
@@ -19,6 +19,7 @@ from sweeps.launch.progress import make_display
 from sweeps.launch.scheduler import Task
 from sweeps.plan.cost_model import predicted_bytes
 from sweeps.plan.plan import Plan
+from sweeps.plan.write_sweep import create_run, write_plan
 from sweeps.spec.config import SweepConfig
 from sweeps.spec.launcher import LauncherSpec
 from train.config.spec import IsoflopError

@@ -1,0 +1,1 @@
+"""What is done to a sweep that exists: status, collect, retry. May import launch and below."""

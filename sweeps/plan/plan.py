@@ -7,13 +7,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from sweeps.directory.layout import placed
 from sweeps.directory.run_state import RunState, read_state
 from sweeps.plan.cost_model import Speed, makespan, predicted_seconds
 from sweeps.plan.data_info import FactsOnHand, require_launchable
 from sweeps.plan.expand import Expansion, PlannedRun, expand, short_number
 from sweeps.plan.hardware_estimate import disk_bytes, outlay_lines
 from sweeps.plan.machine import gpu_names, make_slots, usable_cores, visible_devices
+from sweeps.plan.write_sweep import placed
 from sweeps.spec.config import SweepConfig
 
 SHOWN_ROWS = 60

@@ -1,0 +1,1 @@
+"""Runs whose losses are drawn from a known surface. May import launch and below."""

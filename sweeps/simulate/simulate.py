@@ -13,9 +13,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from analysis.studies.known_surfaces import SEED_NOISE, TRUTHS, Truth, fitted_surface, truth_json
-from sweeps.directory.layout import SweepPaths, prepare, run_dirs, write_plan
+from sweeps.directory.layout import SweepPaths, prepare, run_dirs
 from sweeps.plan.expand import PlannedRun
 from sweeps.plan.plan import Plan
+from sweeps.plan.write_sweep import write_plan
 from sweeps.simulate.simulated_runs import Simulation, curve, losses, record_of
 from sweeps.spec.config import SweepConfig
 from train.config.run_config import job_to_json

@@ -1,0 +1,1 @@
+"""Runs as Slurm jobs: submit, signals, queue. May import launch and below."""

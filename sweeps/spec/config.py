@@ -4,8 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sweeps.design.candidates import DesignSpec
-from sweeps.design.predict import ValidateSpec
+from sweeps.spec.design import DesignSpec, ValidateSpec
 from sweeps.spec.grids import SweepSpec
 from sweeps.spec.launcher import LauncherSpec
 from sweeps.spec.shapes import widest

@@ -9,7 +9,7 @@ import pytest
 
 from analysis.__main__ import analyse, fitted, output_directory, rewritten, run_command
 from analysis.config import AnalysisConfig
-from analysis.fits.surface import FitError
+from analysis.errors import FitError
 from analysis.sections.summary import caveats, decision
 from analysis.studies.fits_json import fits_json
 from train.config.cli import load_config

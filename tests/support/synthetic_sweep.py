@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.fits.surface import Cost, Surface
+from analysis.data.cost_law import Cost
+from analysis.fits.surface import Surface
 from train.config.flops import count_params, flops_per_token, flops_per_token_chinchilla
 from train.config.shapes import complete_shape
 from train.config.spec import ModelSpec

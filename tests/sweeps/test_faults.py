@@ -13,9 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_pool import WORKER, behave, run_pool, statuses, tasks, wait_for
 
-from sweeps.directory.layout import placed
 from sweeps.directory.run_state import read_state
 from sweeps.launch.launch import tasks_of, until_done, write_sweep
 from sweeps.launch.pool import Pool
@@ -23,8 +21,10 @@ from sweeps.manage.collect import collect
 from sweeps.manage.status import read_sweep
 from sweeps.plan.machine import Slot
 from sweeps.plan.plan import Plan
+from sweeps.plan.write_sweep import placed
 from sweeps.spec.config import SweepConfig
 from sweeps.spec.grids import SweepSpec
+from tests.support.pool_runs import WORKER, behave, run_pool, statuses, tasks, wait_for
 from tests.support.sweep_fixtures import expansion, finish, grid, make_sweep
 from train.config.spec import IsoflopError
 from train.rundir.lock import claim, holder
@@ -279,12 +279,12 @@ class Quiet:
 def start_launcher(root, dirs):
     """A process that trains run directories with a pool of one, then waits for those held."""
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from test_faults import *; "
+        "import sys; sys.path.insert(0, sys.argv[1]); from tests.sweeps.test_faults import *; "
         "dirs = [Path(p) for p in sys.argv[3:]]; "
         "start = lambda c: bool(run_pool([t.run_dir for t in c], Path(sys.argv[2]), 1)) or True; "
         "until_done(tasks(dirs), start, Quiet(), 0.05)"
     )
-    here = str(Path(__file__).parent)
+    here = str(Path(__file__).parents[2])
     return subprocess.Popen([sys.executable, "-c", code, here, str(root), *map(str, dirs)])
 
 

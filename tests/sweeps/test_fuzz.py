@@ -7,11 +7,11 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sweeps.directory.layout import create_run, placed
 from sweeps.directory.run_state import read_state
 from sweeps.manage.collect import collect
 from sweeps.manage.status import read_sweep, status_json
 from sweeps.plan.expand import expand
+from sweeps.plan.write_sweep import create_run, placed
 from sweeps.slurm.squeue import parse_queue
 from sweeps.slurm.submissions import SlurmJobs, submissions
 from sweeps.spec.config import SweepConfig

@@ -9,12 +9,12 @@ from sweeps.spec.launcher import LauncherSpec
 from train.config.spec import SpecError
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("train", "sweeps", "eval", "analysis")
-SOURCES = [path for name in PACKAGES for path in (ROOT / name).glob("*.py")]
+PACKAGES = ("isoflop", "train", "sweeps", "eval", "analysis")
+SOURCES = [path for name in PACKAGES for path in (ROOT / name).rglob("*.py")]
 FORBIDDEN_MODULES = {"pickle", "cloudpickle", "dill", "marshal", "shelve", "joblib"}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_nothing_unpickles_or_evaluates(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import | ast.ImportFrom):

@@ -1,8 +1,7 @@
 """What a run is: frozen dataclasses, their checks, and the identity of a run.
 
-The same classes are the Hydra schema (see `train.config.cli`). A field that is None asks for a
-value to be derived; `train.config.resolve.resolve` fills every one of them, and only a resolved
-spec has an identity.
+The classes are the Hydra schema too. A field that is None asks for a value to be derived;
+`train.config.resolve` fills every one of them, and only a resolved spec has an identity.
 """
 
 import dataclasses
@@ -43,9 +42,7 @@ def known(value: T | None, what: str) -> T:
     Raises:  SpecError: the field is still None.
     """
     if value is None:
-        raise SpecError(
-            f"{what} is not resolved yet; pass the spec through train.config.resolve.resolve"
-        )
+        raise SpecError(f"{what} is not resolved yet; use train.config.resolve.resolve")
     return value
 
 
@@ -163,11 +160,9 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class OptimSpec:
-    """AdamW; None means given by the named rule of `train.config.hyperparameters` from the run's
-    real N and D.
+    """AdamW; None means given by the named rule from the run's real N and D.
 
-    `parametrization` says how initialisation and rates follow width and depth
-    (`train.model.parametrization`).
+    `parametrization`: how initialisation and rates follow width (`train.model.parametrization`).
     """
 
     rule: str = "default"
@@ -257,8 +252,7 @@ PRECISIONS = ("auto", "fp32", "bf16")
 class RunSpec:
     """Everything that can change a run's numbers, and nothing else.
 
-    `n_steps` is the realised length; like every None it is filled in by
-    `train.config.resolve.resolve`.
+    `n_steps` is the realised length, filled in by `train.config.resolve` like every None.
     """
 
     data: DataSpec

@@ -19,10 +19,8 @@ from train.data.sampler import draw
 from train.data.sources import make_source
 from train.data.token_shards import Shard, ensure_shard
 from train.data.tokenizer import TextCodec, build_codec, codec_of
+from train.model.loss import IGNORED
 from train.rundir.atomic import write_atomic
-
-IGNORED = -100
-"""Label of a position that carries no loss."""
 
 BPE_ROW = 4096
 """Length of generated texts from which a tokenizer is trained."""

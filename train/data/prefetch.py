@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from train.data.dataset import IGNORED, Rows
+from train.data.dataset import Rows
+from train.model.loss import IGNORED
 
 T = TypeVar("T")
 

@@ -1,0 +1,1 @@
+"""The module that is trained: forward pass, loss, optimiser. May import config."""

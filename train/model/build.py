@@ -13,9 +13,9 @@ from transformers import (
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 from train.config.spec import ModelSpec, known
-from train.data.dataset import IGNORED
 from train.model.forward import hidden_states
 from train.model.linear import linear
+from train.model.loss import IGNORED
 
 
 def build_model(spec: ModelSpec, seed: int, end_id: int | None = None) -> PreTrainedModel:

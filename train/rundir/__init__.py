@@ -1,0 +1,1 @@
+"""The files of one run: layout, record, lock, atomic writes. May import config."""

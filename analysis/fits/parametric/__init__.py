@@ -1,0 +1,1 @@
+"""Approach 3: the loss surface, its objective, solvers and intervals."""

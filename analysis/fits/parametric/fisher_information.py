@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from analysis.fits.surface import FitError, Surface
+from analysis.errors import FitError
+from analysis.fits.surface import Surface
 
 N_PARAMETERS = 5
 WORST_CONDITION = 1e12

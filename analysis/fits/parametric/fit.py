@@ -13,20 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.data.cost_law import SIX_ND, Cost
+from analysis.errors import FitError, Numbers, Status
 from analysis.fits.input_checks import checked_fixed, checked_runs, checked_weights, undetermined
 from analysis.fits.parametric.huber import LogRuns, derivatives, residuals
 from analysis.fits.parametric.problem import Problem, count_basins
 from analysis.fits.parametric.starts import ResampleGrid, grid_starts
-from analysis.fits.surface import (
-    PARAMETERS,
-    SIX_ND,
-    Allocation,
-    Cost,
-    FitError,
-    Numbers,
-    Status,
-    Surface,
-)
+from analysis.fits.surface import PARAMETERS, Allocation, Surface
 from analysis.stats.resampling import in_chunks
 
 _CHUNK_CELLS = 60_000

@@ -12,7 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
-from analysis.fits.surface import Cost, Surface
+from analysis.data.cost_law import Cost
+from analysis.fits.surface import Surface
 
 _CACHED_CELLS = 60_000
 """Parameter vectors times runs worked on at once; more would leave the processor's cache."""

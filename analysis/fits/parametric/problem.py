@@ -6,8 +6,10 @@ from functools import cached_property
 
 import numpy as np
 
+from analysis.data.cost_law import SIX_ND, Cost
+from analysis.errors import Status
 from analysis.fits.parametric.huber import LogRuns, Penalty, derivatives, objective, residuals
-from analysis.fits.surface import PARAMETERS, SIX_ND, Cost, Status, Surface
+from analysis.fits.surface import PARAMETERS, Surface
 from analysis.stats.newton import Minimum, minimise
 
 LEAST_WIDTH = 1e-10

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from analysis.errors import FitError
 from analysis.fits.parametric.fit import ParametricFit
 from analysis.fits.parametric.huber import LogRuns, derivatives
 from analysis.fits.parametric.problem import squared_error_hessian
-from analysis.fits.surface import PARAMETERS, FitError
+from analysis.fits.surface import PARAMETERS
 from analysis.stats.newton import minimise
 
 PROFILED = (*PARAMETERS, "a", "b")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from analysis.data.counting import count, needed_columns
-from analysis.fits.surface import FitError
+from analysis.errors import FitError
 
 
 def columns():

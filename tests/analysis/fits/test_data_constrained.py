@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from analysis.errors import FitError
 from analysis.fits.data_constrained import RepeatedFit, effective, fit_repeated
-from analysis.fits.surface import FitError, Surface
+from analysis.fits.surface import Surface
 
 SURFACE = Surface(1.87, 521.0, 1488.0, 0.353, 0.353)
 

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 from scipy.spatial import ConvexHull
 
+from analysis.data.run_arrays import Curves
+from analysis.errors import FitError
 from analysis.fits.envelope import (
     CurveGrid,
-    Curves,
     best_points,
     bin_edges,
     fit_envelope,
@@ -15,7 +16,7 @@ from analysis.fits.envelope import (
     lower_hull,
     outline,
 )
-from analysis.fits.surface import FitError, Surface
+from analysis.fits.surface import Surface
 
 PUBLISHED = Path(__file__).parents[3] / "analysis" / "published"
 SURFACE = Surface(1.7, 400.0, 410.0, 0.34, 0.28)

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
-from analysis.fits.isoflop import fit_isoflop, group_by_flops
+from analysis.data.budgets import group_by_flops
+from analysis.errors import FitError
+from analysis.fits.isoflop import fit_isoflop
 from analysis.fits.isoflop_shapes import minima
-from analysis.fits.surface import FitError, Surface
+from analysis.fits.surface import Surface
 
 SURFACE = Surface(1.7, 400.0, 410.0, 0.34, 0.28)
 

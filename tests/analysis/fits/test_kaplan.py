@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from analysis.data.cost_law import SIX_ND
+from analysis.errors import FitError
 from analysis.fits.kaplan import (
     PF_DAY,
     KaplanJoint,
@@ -10,7 +12,6 @@ from analysis.fits.kaplan import (
     published_n_opt,
     refit_joint,
 )
-from analysis.fits.surface import SIX_ND, FitError
 
 PUBLISHED = KaplanJoint(6.4e13, 1.8e13, 0.076, 0.103, SIX_ND, 0.0, "converged")
 

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from analysis.fits.envelope import Curves, fit_envelope
+from analysis.data.run_arrays import Curves
+from analysis.errors import FitError
+from analysis.fits.envelope import fit_envelope
 from analysis.fits.isoflop import fit_isoflop
 from analysis.fits.min_loss import (
     envelope_loss_law,
@@ -9,7 +11,7 @@ from analysis.fits.min_loss import (
     isoflop_loss_law,
     loss_law_intervals,
 )
-from analysis.fits.surface import FitError, Surface
+from analysis.fits.surface import Surface
 
 SURFACE = Surface(E=1.7, A=400.0, B=1500.0, alpha=0.34, beta=0.32)
 

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+from analysis.data.cost_law import Cost
+from analysis.errors import FitError
 from analysis.fits.min_loss_law import fit_loss_law, redrawn, refit_loss_law
-from analysis.fits.surface import Cost, FitError, Surface
+from analysis.fits.surface import Surface
 
 C = np.geomspace(1e17, 1e21, 6)
 SURFACE = Surface(E=1.7, A=400.0, B=1500.0, alpha=0.34, beta=0.29, cost=Cost(k=20.0, gamma=0.9))

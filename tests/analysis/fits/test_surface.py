@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from analysis.fits.surface import Cost, FitError, Surface, fit_cost
+from analysis.data.cost_law import Cost, fit_cost
+from analysis.errors import FitError
+from analysis.fits.surface import Surface
 
 SURFACE = Surface(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
 

@@ -1,7 +1,8 @@
 import re
 
+from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.style import new_figure
-from analysis.report.document import FigureSpec, Part, Section, TableSpec
+from analysis.report.document import Part, Section, TableSpec
 from analysis.report.markdown import MOST_ROWS, markdown
 from analysis.report.report import Report
 

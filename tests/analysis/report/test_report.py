@@ -3,8 +3,10 @@ import re
 
 import pytest
 
-from analysis.figures.style import count_label, new_figure, number, power_label, styled
-from analysis.report.document import FigureSpec, Part, Section, TableSpec
+from analysis.figures.figure_spec import FigureSpec
+from analysis.figures.style import new_figure, power_label, styled
+from analysis.format import count_label, number
+from analysis.report.document import Part, Section, TableSpec
 from analysis.report.html import PAGE_ROWS, island, render
 from analysis.report.report import Report, ReportError
 from analysis.report.svg import png, svg

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from analysis.data.readers import from_frame, read_sweeps
-from analysis.report.report import run_table as runbook
+from analysis.report import run_table as runbook
 from analysis.report.run_table import limits, run_book, run_table
 
 

@@ -3,8 +3,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.style import new_figure, styled
-from analysis.report.document import FigureSpec, Part, Section, TableSpec
+from analysis.report.document import Part, Section, TableSpec
 from analysis.report.report import Report
 from analysis.report.wandb import mirror
 from analysis.report.write import write_report

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from analysis.config import FitConfig
 from analysis.data.loss_table import select
 from analysis.data.readers import read_sweeps
 from analysis.sections.min_loss import least_loss_section, optimal_losses
 from analysis.studies.allocation import ENVELOPE_LOSS, allocate
+from analysis.studies.fit_config import FitConfig
 from analysis.studies.study import Study, run_study
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from analysis.fits.surface import FitError
+from analysis.errors import FitError
 from analysis.stats.power_law import fit_power_law
 
 

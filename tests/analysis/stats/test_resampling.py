@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from analysis.fits.surface import FitError
+from analysis.errors import FitError
 from analysis.stats.resampling import (
     percentile_interval,
     resample_counts,

@@ -1,8 +1,8 @@
 import numpy as np
 import pandas as pd
 
-from analysis.config import FitConfig
 from analysis.studies.bootstrap import clusters, counts
+from analysis.studies.fit_config import FitConfig
 
 TRUNKS = np.array(["t", None, "u", "t", None])
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from analysis.data.counting import count
-from analysis.fits.surface import FitError, Surface
+from analysis.errors import FitError
+from analysis.fits.surface import Surface
 from analysis.studies.holdout import leave_largest_out
 
 SURFACE = Surface(1.7, 400.0, 410.0, 0.34, 0.28)

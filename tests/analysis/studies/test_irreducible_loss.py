@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.config import FitConfig
 from analysis.data.loss_table import LossTable
 from analysis.data.readers import from_frame
-from analysis.fits.surface import FitError, Surface
+from analysis.errors import FitError
+from analysis.fits.surface import Surface
 from analysis.sections.irreducible_loss import entropy_section, verdict
+from analysis.studies.fit_config import FitConfig
 from analysis.studies.irreducible_loss import FloorStudy, known_entropy, study_floors
 from analysis.studies.study import run_study
 

@@ -4,7 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.fits.surface import Cost, FitError, Surface
+from analysis.data.cost_law import Cost
+from analysis.errors import FitError
+from analysis.fits.surface import Surface
 from analysis.studies.known_surfaces import (
     BESIROGLU,
     KAPLAN,

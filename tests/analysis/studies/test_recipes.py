@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from analysis.__main__ import analyse
-from analysis.config import AnalysisConfig, FitConfig
+from analysis.config import AnalysisConfig
 from analysis.data.loss_table import select
 from analysis.data.readers import read_sweeps
 from analysis.fits.surface import Surface
@@ -16,6 +16,7 @@ from analysis.sections.recipes import (
     recipes_json,
     verdict,
 )
+from analysis.studies.fit_config import FitConfig
 from analysis.studies.fits_json import plain
 from analysis.studies.recipes import one_training, study_recipes
 from tests.support.recipe_sweep import HEADLESS, write_recipes

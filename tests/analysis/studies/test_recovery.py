@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.config import FitConfig
 from analysis.data.readers import from_frame
 from analysis.sections.recovery import recoveries, recovery_json, recovery_section
+from analysis.studies.fit_config import FitConfig
 from analysis.studies.known_surfaces import BESIROGLU, KAPLAN, truth_json
 from analysis.studies.recovery import recovered, verdict
 from analysis.studies.study import run_study

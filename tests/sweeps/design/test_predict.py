@@ -2,8 +2,10 @@
 
 import pytest
 
-from analysis.fits.surface import Cost, Surface
-from sweeps.design.predict import PredictionError, ValidateSpec, predict
+from analysis.data.cost_law import Cost
+from analysis.fits.surface import Surface
+from sweeps.design.predict import PredictionError, predict
+from sweeps.spec.design import ValidateSpec
 from train.config.spec import SpecError
 
 SURFACE = Surface(E=1.2, A=400.0, B=30.0, alpha=0.6, beta=0.3, cost=Cost(k=40.0, gamma=0.85))

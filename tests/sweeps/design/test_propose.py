@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from analysis.__main__ import fitted
-from analysis.config import AnalysisConfig, FitConfig
+from analysis.config import AnalysisConfig
+from analysis.studies.fit_config import FitConfig
 from analysis.studies.fits_json import fits_json
 from sweeps.__main__ import main
 from sweeps.design.propose import ProposalError, next_runs

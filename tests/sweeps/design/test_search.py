@@ -7,24 +7,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from analysis.data.cost_law import fit_cost
 from analysis.fits.parametric.fisher_information import precision
-from analysis.fits.surface import fit_cost
 from analysis.studies.known_surfaces import BESIROGLU
-from sweeps.design.candidates import (
-    Combination,
-    DesignSpec,
-    Ground,
-    Ladder,
-    Limits,
-    layouts,
-    scaled,
-)
+from sweeps.design.candidates import Combination, Ground, Ladder, Limits, layouts, scaled
 from sweeps.design.design import designed, sweep_of
 from sweeps.design.design_table import design
 from sweeps.design.search import search, tightest, tried
 from sweeps.plan.expand import expand
 from sweeps.plan.plan import make_plan
 from sweeps.spec.config import SweepConfig
+from sweeps.spec.design import DesignSpec
 from tests.support.sweep_fixtures import base, facts
 from train.config.cli import load_config
 from train.config.flops import count_params, flops_per_token

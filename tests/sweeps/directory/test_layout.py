@@ -4,16 +4,9 @@ import json
 
 import pytest
 
-from sweeps.directory.layout import (
-    FLAT_LIMIT,
-    StoreError,
-    create_run,
-    placed,
-    prepare,
-    run_dirs,
-    write_plan,
-)
+from sweeps.directory.layout import FLAT_LIMIT, StoreError, prepare, run_dirs
 from sweeps.plan.expand import Expansion
+from sweeps.plan.write_sweep import create_run, placed, write_plan
 from tests.support.sweep_fixtures import expansion, grid, make_sweep
 from train.rundir.atomic import read_jsonl
 from train.rundir.record import read_job

@@ -5,53 +5,16 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from sweeps.directory.run_state import read_state
 from sweeps.launch.pool import Pool
-from sweeps.launch.scheduler import Task
-from sweeps.plan.machine import Slot, make_slots
-from sweeps.spec.launcher import LauncherSpec
+from sweeps.plan.machine import Slot
+from tests.support.pool_runs import WORKER, Reports, behave, run_pool, statuses, tasks, wait_for
 from tests.support.sweep_fixtures import grid, make_sweep
 from train.config.spec import IsoflopError
-
-WORKER = [sys.executable, str(Path(__file__).parents[2] / "support" / "fake_worker.py")]
-
-
-class Reports(list):
-    """Collects (name, status, message)."""
-
-    def __call__(self, task, status, message):
-        self.append((task.run_dir, status, message))
-
-    def ended(self):
-        ends = {}
-        for run_dir, status, message in self:
-            ends[run_dir] = (status, message)
-        return ends
-
-
-def behave(run_dir, how):
-    (run_dir / "behave").write_text(how)
-
-
-def tasks(run_dirs):
-    return [Task(path, seconds=float(i)) for i, path in enumerate(run_dirs)]
-
-
-def run_pool(run_dirs, tmp_path, n_workers=2, devices=(), hang_seconds=60.0, command=WORKER):
-    reports = Reports()
-    launcher = LauncherSpec(workers=n_workers, affinity=False)
-    slots = make_slots(launcher, [0], list(devices))
-    Pool(slots, tmp_path / "logs", reports, hang_seconds, command=command).run(tasks(run_dirs))
-    return reports
-
-
-def statuses(run_dirs):
-    return [read_state(path).status for path in run_dirs]
 
 
 def test_every_run_is_trained_once_by_warm_workers(tmp_path):
@@ -151,11 +114,12 @@ def test_the_death_of_the_launcher_stops_its_workers_which_save(tmp_path):
     dirs = make_sweep(tmp_path)
     behave(dirs[3], "slow")
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from test_pool import *; "
+        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; "
+        "from tests.support.pool_runs import *; "
         "run_pool([Path(p) for p in sys.argv[3:]], Path(sys.argv[2]), 1)"
     )
     launcher = subprocess.Popen(
-        [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path), *map(str, dirs)]
+        [sys.executable, "-c", code, str(Path(__file__).parents[3]), str(tmp_path), *map(str, dirs)]
     )
     wait_for(lambda: (dirs[3] / "starts").exists())
     worker = int((dirs[3] / "starts").read_text().split()[0])
@@ -164,11 +128,3 @@ def test_the_death_of_the_launcher_stops_its_workers_which_save(tmp_path):
     wait_for(lambda: not Path(f"/proc/{worker}").exists())
     assert statuses(dirs)[3] == "preempted"
     assert not (dirs[3] / "lock").exists()
-
-
-def wait_for(condition, seconds=30.0):
-    """Wait until a condition holds, or fail."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "timed out"
-        time.sleep(0.02)

@@ -6,7 +6,7 @@ from itertools import islice
 
 from rich.console import Console
 
-from sweeps.manage.manage import status
+from sweeps.manage import status
 from sweeps.manage.status import read_sweep, show_status, status_json, status_table
 from sweeps.plan.plan import duration
 from tests.support.sweep_fixtures import grid, make_sweep

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sweeps.plan.plan import throughput as calibrate
+from sweeps.plan import throughput as calibrate
 from train.config.run_config import RuntimeSpec
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.config import FitConfig
 from analysis.data.loss_table import TableError, select
 from analysis.data.readers import read_sweeps
 from analysis.sections.recovery import recoveries
+from analysis.studies.fit_config import FitConfig
 from analysis.studies.known_surfaces import BESIROGLU, SEED_NOISE, TRUTHS
 from analysis.studies.study import run_study
 from sweeps.__main__ import main

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from test_pool import behave, statuses, wait_for
 
 from sweeps.directory.run_state import read_state
 from sweeps.spec.launcher import LauncherSpec
+from tests.support.pool_runs import behave, statuses, wait_for
 from tests.support.sweep_fixtures import grid, make_sweep
 from train.engine.signals import STOPPED_EXIT, held
 from train.rundir.atomic import read_jsonl, write_json
@@ -207,3 +207,13 @@ def _mask(pid: int, name: str) -> int:
         return 0
     line = next((row for row in text.splitlines() if row.startswith(f"{name}:")), f"{name}: 0")
     return int(line.split()[1], 16)
+
+
+def test_a_script_submitted_under_the_old_name_still_trains(tmp_path):
+    """Jobs that wait in a queue since before the move run `python -m sweeps.job TASKS.json`."""
+    old = [sys.executable, "-m", "sweeps.job", str(tmp_path / "absent.json")]
+    new = [sys.executable, "-m", "sweeps.slurm.job_main", str(tmp_path / "absent.json")]
+    ends = [subprocess.run(c, capture_output=True, text=True, check=False) for c in (old, new)]
+    assert ends[0].returncode == ends[1].returncode != 0
+    assert ends[0].stderr == ends[1].stderr
+    assert "absent.json" in ends[0].stderr

@@ -17,8 +17,9 @@ from train.config.spec import (
     TokenizerSpec,
 )
 from train.data import token_shards as shards_module
-from train.data.dataset import IGNORED, Dataset, describe, prepare
+from train.data.dataset import Dataset, describe, prepare
 from train.data.token_shards import ShardError
+from train.model.loss import IGNORED
 
 
 @pytest.fixture

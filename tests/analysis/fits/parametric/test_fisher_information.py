@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from analysis.data.cost_law import Cost
+from analysis.errors import FitError
 from analysis.fits.parametric.fisher_information import (
     covariance,
     gradients,
@@ -10,7 +12,7 @@ from analysis.fits.parametric.fisher_information import (
 )
 from analysis.fits.parametric.fit import fit_parametric
 from analysis.fits.parametric.huber import LogRuns
-from analysis.fits.surface import Cost, FitError, Surface
+from analysis.fits.surface import Surface
 
 SURFACE = Surface(E=1.8, A=480.0, B=2100.0, alpha=0.35, beta=0.37, cost=Cost(20.0, 0.9))
 

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.errors import FitError
 from analysis.fits.parametric.fit import fit_parametric, refit
-from analysis.fits.surface import FitError, Surface
+from analysis.fits.surface import Surface
 from analysis.stats.resampling import resample_counts
 
 PUBLISHED = Path(__file__).parents[4] / "analysis" / "published"

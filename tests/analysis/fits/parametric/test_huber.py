@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from analysis.data.cost_law import Cost
 from analysis.fits.parametric.huber import LogRuns, Penalty, derivatives, objective, residuals
-from analysis.fits.surface import Cost, Surface
+from analysis.fits.surface import Surface
 
 SURFACE = Surface(1.7, 400.0, 410.0, 0.34, 0.28)
 

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from analysis.errors import FitError
 from analysis.fits.parametric.fit import fit_parametric
 from analysis.fits.parametric.profile_likelihood import PROFILED, profile
-from analysis.fits.surface import FitError, Surface
+from analysis.fits.surface import Surface
 
 SURFACE = Surface(1.7, 400.0, 410.0, 0.34, 0.28)
 

@@ -1,0 +1,77 @@
+"""What a search for a design and a test of a fit are asked to do."""
+
+from dataclasses import dataclass, field
+
+from train.config.spec import one_of, require
+
+KINDS = ("isoflop", "grid")
+
+
+LEAST_SIZES = 4
+"""Sizes that a budget must keep for its valley to be read with an error."""
+
+
+@dataclass(frozen=True)
+class DesignSpec:
+    """What a search for a design goes through; every combination is one candidate.
+
+    `budgets` and `sizes` are counts along the two sides; `reach` is the factor from the best size
+    to the outermost; `spans` are ratios of the largest budget to the smallest: the wider, the
+    tighter the exponent, for as long as the smallest runs obey the same law. The `best` ones are
+    simulated `replicates` times. `by` is the quantity whose interval is to be tight.
+    """
+
+    kinds: list[str] = field(default_factory=lambda: list(KINDS))
+    budgets: list[int] = field(default_factory=lambda: [3, 4, 5, 7])
+    sizes: list[int] = field(default_factory=lambda: [5, 6, 8, 10])
+    reach: list[float] = field(default_factory=lambda: [2.0, 4.0, 8.0])
+    spans: list[float] = field(default_factory=lambda: [10.0, 30.0, 100.0])
+    seeds: list[int] = field(default_factory=lambda: [1, 2, 3])
+    by: str = "a"
+    best: int = 3
+    replicates: int = 100
+
+    def __post_init__(self) -> None:
+        for kind in self.kinds:
+            one_of("design.kinds", kind, KINDS)
+        one_of("design.by", self.by, ("a", "b", "E"))
+        least = {"budgets": 2, "sizes": LEAST_SIZES, "seeds": 1, "reach": 1.1, "spans": 2}
+        for name, bound in least.items():
+            values = getattr(self, name)
+            require(len(values) > 0, f"design.{name} is empty; give at least one value")
+            for value in values:
+                require(value >= bound, f"design.{name} has {value}; expected at least {bound}")
+        require(self.best >= 1, f"design.best={self.best} must be at least 1")
+        require(
+            self.replicates >= 20,
+            f"design.replicates={self.replicates} are too few to see a spread; use at least 20",
+        )
+
+
+APPROACHES = ("isoflop", "parametric", "envelope")
+
+
+@dataclass(frozen=True)
+class ValidateSpec:
+    """How a fit is put to the test; the seeds are the sweep's own.
+
+    `approach` None is the one that the fit's report decides by. `budget` is in FLOPs; None is
+    `budget_factor` times the most that a fitted run took, to two digits. The rival has
+    `params_factor` times the optimum's parameters.
+    """
+
+    approach: str | None = None
+    budget: float | None = None
+    budget_factor: float = 4.0
+    params_factor: float = 4.0
+
+    def __post_init__(self) -> None:
+        if self.approach is not None:
+            one_of("validate.approach", self.approach, APPROACHES)
+        for name in ("budget", "budget_factor", "params_factor"):
+            value = getattr(self, name)
+            require(value is None or value > 0, f"validate.{name}={value} must be positive")
+        require(
+            self.params_factor != 1,
+            "validate.params_factor=1 makes the rival the optimum itself; 4 is Gopher's",
+        )
