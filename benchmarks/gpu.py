@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.figures import Figure, parse, report
 from train.config.flops import count_params, flops_per_token
-from train.config.gpu_peaks import PEAK_BF16_FLOPS
+from train.config.gpu_peaks import peak_bf16_flops
 from train.config.shapes import complete_shape
 from train.config.spec import ModelSpec, OptimSpec
 from train.model.build import SummedLoss, build_model
@@ -170,7 +170,7 @@ def main(arguments: list[str]) -> int:
         print(tiny_speed())
         return 0
     card = torch.cuda.get_device_name(0)
-    peak = next((peak for name, peak in PEAK_BF16_FLOPS.items() if name in card), None)
+    peak = peak_bf16_flops(card)
     widths = [int(width) for width in settings["sizes"].split(",")] if "sizes" in settings else []
     return report(by_size(widths or list(WIDTHS), peak) + by_choice() + packed(), settings)
 

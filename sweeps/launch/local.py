@@ -76,7 +76,7 @@ def memory_limits(
     """Bytes that the runs on each device may be predicted to take together; unknown is no limit."""
     if launcher.memory_gb is not None:
         return dict.fromkeys(devices, launcher.memory_gb * 1e9)
-    totals = device_memory() if devices != {None} else {}
+    totals = device_memory(device for device in devices if device is not None)
     limits: dict[str | None, float] = {
         device: MEMORY_SHARE * totals[device] for device in devices if device in totals
     }

@@ -119,6 +119,8 @@ class SweepConfig:
         threads = self.launcher.threads_per_worker or self.runtime.threads
         calibrate = self.calibrate and self.launcher.kind != "simulate"
         launcher = replace(self.launcher, threads_per_worker=threads)
+        if self.runtime.device == "cpu" and launcher.devices == "auto":
+            launcher = replace(launcher, devices="none")  # else a worker a GPU, not a worker a core
         precision = self.precision
         if precision == "auto":
             width = widest(self.sweep, self.model)

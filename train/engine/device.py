@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 
-from train.config.gpu_peaks import PEAK_BF16_FLOPS
+from train.config.gpu_peaks import peak_bf16_flops
 from train.config.run_config import RuntimeSpec
 from train.config.spec import IsoflopError, RunSpec
 
@@ -40,8 +40,7 @@ def peak_flops(device: torch.device, spec: RunSpec) -> float | None:
     """Peak FLOP/s of a known GPU under the run's precision; None where it is not known."""
     if device.type != "cuda" or spec.precision != "bf16":
         return None
-    name = torch.cuda.get_device_name(device)
-    return next((peak for key, peak in PEAK_BF16_FLOPS.items() if key in name), None)
+    return peak_bf16_flops(torch.cuda.get_device_name(device))
 
 
 def device_name(device: torch.device) -> str:
