@@ -16,7 +16,7 @@ class CheckpointError(IsoflopError):
     """A checkpoint that can't be loaded."""
 
 
-def load_checkpoint(name: str, device: str = "auto") -> tuple[Any, Vocabulary]:
+def load_checkpoint(name: str, device: str = "auto", bos: str = "auto") -> tuple[Any, Vocabulary]:
     """Model in evaluation mode and vocabulary; float32 on CPU, the checkpoint's own type elsewhere.
 
     Raises:  CheckpointError: no such directory or hub name, no network, no tokenizer, bad files.
@@ -33,7 +33,7 @@ def load_checkpoint(name: str, device: str = "auto") -> tuple[Any, Vocabulary]:
         )
     if not Path(name).is_dir():
         _check_hub(name)
-    vocab = vocabulary(_tokenizer(name))
+    vocab = vocabulary(_tokenizer(name), bos)
     try:
         dtype = torch.float32 if place.type == "cpu" else "auto"
         # Any: the pair is declared as the model alone
@@ -44,7 +44,21 @@ def load_checkpoint(name: str, device: str = "auto") -> tuple[Any, Vocabulary]:
         raise CheckpointError(f"checkpoint={name} can't be loaded: {_reason(error)}") from error
     model, info = loaded
     _check_complete(name, info)
+    _mask_unknown_ids(model, vocab)
     return model.to(place).eval(), vocab
+
+
+def _mask_unknown_ids(model: Any, vocab: Vocabulary) -> None:
+    """No probability for ids that the tokenizer lacks: vocabularies are padded for speed."""
+    n_known = max(vocab.tokenizer.get_vocab().values()) + 1
+    if model.config.vocab_size <= n_known:
+        return
+
+    def mask(module: Any, given: Any, output: Any) -> Any:
+        output.logits[..., n_known:] = -torch.inf
+        return output
+
+    model.register_forward_hook(mask)
 
 
 def _check_complete(name: str, info: dict[str, Any]) -> None:
