@@ -42,6 +42,8 @@ class EvalConfig:
     max_new_tokens: int | None = None
     batch_tokens: int = 16_384
     seed: int = 0
+    bos: str = "auto"
+    too_long: str = "skip"
     device: str = "auto"
     threads: int = 1
     untrained: bool = False
@@ -78,6 +80,8 @@ class EvalConfig:
             max_new_tokens=self.max_new_tokens,
             batch_tokens=self.batch_tokens,
             seed=self.seed,
+            bos=self.bos,
+            too_long=self.too_long,
         )
 
 

@@ -66,7 +66,7 @@ def examine(
     """
     due = [exam for exam in exams if again or not _is_done(target, exam, settings)]
     if due:
-        model, vocab = load_checkpoint(target.checkpoint, device)
+        model, vocab = load_checkpoint(target.checkpoint, device, settings.bos)
         for exam in due:
             started = time.perf_counter()
             outcomes = {
@@ -148,6 +148,12 @@ def _is_done(target: Target, exam: Exam, settings: Settings) -> bool:
 def _identity(target: Target, exam: Exam, settings: Settings) -> dict[str, Any]:
     asked = dataclasses.asdict(settings)
     del asked["batch_tokens"]
+    if target.run_id is not None:
+        # Results of earlier releases, which had neither setting, stay valid: our own tokenizers
+        # have no BOS token, and a task with an item beyond the context was refused.
+        for name, default in (("bos", "auto"), ("too_long", "skip")):
+            if asked[name] == default:
+                del asked[name]
     checkpoint = Path(target.checkpoint)
     weights = fingerprint(checkpoint) if checkpoint.is_dir() else target.checkpoint
     return {"exam": exam.identity, "settings": asked, "weights": weights}
@@ -174,10 +180,16 @@ def _write(
         "identity": _identity(target, exam, settings),
         "seconds": round(seconds, 3),
         "counts": _counts(outcomes),
-        "excluded": exam.excluded,
+        "excluded": exam.excluded | _too_long(exam, outcomes),
     }
     table = [row for split, given in outcomes.items() for row in _rows(content, split, given)]
     write_json(path, content | {"rows": table})
+
+
+def _too_long(exam: Exam, outcomes: dict[str, list[Outcome]]) -> dict[str, int]:
+    """Items that were skipped since they exceed the checkpoint's context, by split."""
+    skipped = {split: len(exam.splits[split]) - len(given) for split, given in outcomes.items()}
+    return {f"{split} items beyond the context": n for split, n in skipped.items() if n}
 
 
 def _counts(outcomes: dict[str, list[Outcome]]) -> dict[str, dict[str, int]]:

@@ -29,6 +29,7 @@ _SCHEMA = pa.schema(
         ("sample_outputs", pa.list_(pa.string())),
         ("sample_stopped", pa.list_(pa.bool_())),
         ("p_true", pa.float64()),
+        ("n_leading", pa.int32()),
     ]
 )
 
@@ -63,4 +64,6 @@ def read_outcomes(path: Path, layout: str) -> dict[str, list[Outcome]]:
 
 def _outcome(row: dict[str, Any], layout: str) -> Outcome:
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
+    # Files of earlier releases have no such column.
+    fields["n_leading"] = fields["n_leading"] or 0
     return Outcome(**fields, layout=layout)

@@ -52,7 +52,9 @@ def sample(
     def choose(logits: Tensor, step: int, rows: Tensor) -> Tensor:
         cumulative = (logits.double() / temperature).softmax(-1).cumsum(-1)
         threshold = drawn[rows, step, None] * cumulative[:, -1:]
-        return torch.searchsorted(cumulative, threshold, right=True).squeeze(1)
+        found = torch.searchsorted(cumulative, threshold, right=True).squeeze(1)
+        # Of NaN the search finds nothing; the item is refused later, by its log-probability.
+        return found.clamp(max=cumulative.shape[1] - 1)
 
     return _decode(model, read, choose, stop_ids, uniforms.shape[1])
 

@@ -16,7 +16,7 @@ class CheckpointError(IsoflopError):
     """A checkpoint that can't be loaded."""
 
 
-def load_checkpoint(name: str, device: str = "auto") -> tuple[Any, Vocabulary]:
+def load_checkpoint(name: str, device: str = "auto", bos: str = "auto") -> tuple[Any, Vocabulary]:
     """Model in evaluation mode and vocabulary; float32 on CPU, the checkpoint's own type elsewhere.
 
     Raises:  CheckpointError: no such directory or hub name, no network, no tokenizer, bad files.
@@ -33,13 +33,66 @@ def load_checkpoint(name: str, device: str = "auto") -> tuple[Any, Vocabulary]:
         )
     if not Path(name).is_dir():
         _check_hub(name)
-    vocab = vocabulary(_tokenizer(name))
+    vocab = vocabulary(_tokenizer(name), bos)
     try:
         dtype = torch.float32 if place.type == "cpu" else "auto"
-        model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
+        # Any: the pair is declared as the model alone
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            name, dtype=dtype, output_loading_info=True
+        )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise CheckpointError(f"checkpoint={name} can't be loaded: {_reason(error)}") from error
+    model, info = loaded
+    _check_complete(name, info)
+    _mask_unknown_ids(model, vocab)
     return model.to(place).eval(), vocab
+
+
+def _mask_unknown_ids(model: Any, vocab: Vocabulary) -> None:
+    """No probability for ids that the tokenizer lacks: vocabularies are padded for speed."""
+    n_known = max(vocab.tokenizer.get_vocab().values()) + 1
+    if model.config.vocab_size <= n_known:
+        return
+
+    def mask(module: Any, given: Any, output: Any) -> Any:
+        output.logits[..., n_known:] = -torch.inf
+        return output
+
+    model.register_forward_hook(mask)
+
+
+def _check_complete(name: str, info: dict[str, Any]) -> None:
+    """Refuse weights that fill the model in part: transformers draws the others at random."""
+    missing, unexpected = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])
+    if not missing and not unexpected:
+        return
+    found = [f"missing {_listed(missing)}"] if missing else []
+    found += [f"unexpected {_listed(unexpected)}"] if unexpected else []
+    prefix = _common_prefix(missing, unexpected)
+    fix = (
+        f"the names carry the prefix {prefix!r} (a compiled or wrapped module); save the state "
+        f"dict without it"
+        if prefix
+        else "check that config.json and the weights are of one model, head included"
+    )
+    raise CheckpointError(
+        f"checkpoint={name}: its weights do not all load ({'; '.join(found)}), expected every "
+        f"parameter of the architecture in config.json; {fix}"
+    )
+
+
+def _common_prefix(missing: list[str], unexpected: list[str]) -> str:
+    """What stands before every missing name in the file: `_orig_mod.` of a compiled module."""
+    if not missing or not unexpected:
+        return ""
+    first = next((key for key in unexpected if key.endswith(missing[0])), "")
+    prefix = first.removesuffix(missing[0])
+    return prefix if {prefix + key for key in missing} <= set(unexpected) else ""
+
+
+def _listed(keys: list[str]) -> str:
+    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return f"{len(keys)}: {', '.join(keys[:3])}{more}"
 
 
 def fingerprint(checkpoint: Path) -> str:

@@ -1,5 +1,6 @@
 """One model over many items: read each prompt once, then score and decode from the same cache."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -9,16 +10,21 @@ import numpy as np
 
 from eval.lm.generate import Decoded, greedy, sample
 from eval.lm.loglikelihood import Read, read_prompts, score
-from eval.lm.tokenization import Encoded, Vocabulary, encode_items
+from eval.lm.tokenization import BOS, Encoded, Vocabulary, encode_items
 from eval.metrics.per_item import Outcome
 from eval.tasks.generated import TaskError
 from eval.tasks.prompt_formats import STOP, Item
+
+_log = logging.getLogger(__name__)
 
 EXTRA_TOKENS = 4
 """Tokens granted beyond the longest target and its stop token, so that overlong outputs show."""
 
 UNBOUNDED = 2**31
 """Context of models that state none."""
+
+TOO_LONG = ("skip", "fail", "truncate")
+"""What becomes of an item that exceeds the context; truncate drops the start of its prompt."""
 
 VERDICTS = ("yes", "no")
 """What a model may say of its own output, asked as `prompt + output + "?"` (format `verdict`)."""
@@ -35,6 +41,8 @@ class Settings:
     max_new_tokens: int | None = None
     batch_tokens: int = 16384
     seed: int = 0
+    bos: str = "auto"
+    too_long: str = "skip"
 
     def __post_init__(self) -> None:
         if not 0 <= self.samples <= 64 or self.temperature <= 0 or self.batch_tokens < 1:
@@ -42,6 +50,11 @@ class Settings:
                 f"samples={self.samples} must lie in 0..64, temperature={self.temperature} and "
                 f"batch_tokens={self.batch_tokens} be positive"
             )
+        for name, allowed in (("bos", BOS), ("too_long", TOO_LONG)):
+            if getattr(self, name) not in allowed:
+                raise TaskError(
+                    f"{name}={getattr(self, name)!r} is unknown; expected {', '.join(allowed)}"
+                )
 
 
 def answer_items(
@@ -52,18 +65,21 @@ def answer_items(
     settings: Settings,
     advance: Callable[[int], None] = lambda n_items: None,
 ) -> list[Outcome]:
-    """The outcome of every item, in order; equal for every batch size up to rounding.
+    """The outcome of every item that fits, in order; equal for every batch size up to rounding.
 
     Args:    layout: the format, for finding the graded part; advance: told of items as they finish.
-    Raises:  TaskError: no items, texts that can't be expressed, or a context that is too short.
+    Raises:  TaskError: no items, texts that can't be expressed, a context that is too
+             short, or logits that are NaN.
     """
     if not items:
         raise TaskError("the task has no items; raise n_items or check its file")
     encoded = encode_items(vocab, items)
-    limit = _new_tokens(encoded, settings)
-    context = _check_context(model, encoded)
+    context = getattr(model.config, "max_position_embeddings", None) or UNBOUNDED
+    encoded, kept = _fitted(encoded, context, settings.too_long, vocab.bos_id)
+    limit = _new_tokens([encoded[i] for i in kept], settings)
+    advance(len(items) - len(kept))
     outcomes: list[Outcome | None] = [None] * len(items)
-    for batch in _batches(encoded, limit, settings):
+    for batch in _batches(encoded, kept, limit, settings):
         read = read_prompts(model, [encoded[i].prompt for i in batch])
         room = min(limit, context - len(encoded[batch[0]].prompt) + 1)
         found = _answer_batch(model, vocab, read, batch, items, encoded, layout, room, settings)
@@ -71,6 +87,7 @@ def answer_items(
             outcomes[i] = outcome
         advance(len(batch))
     complete = [outcome for outcome in outcomes if outcome is not None]
+    _check_numbers(complete)
     return _self_evaluated(model, vocab, complete, settings) if settings.self_evaluate else complete
 
 
@@ -88,6 +105,7 @@ def _answer_batch(
     chosen = [encoded[i] for i in batch]
     targets = score(model, read, [[*one.target, vocab.stop_id] for one in chosen])
     choices = _score_choices(model, read, chosen)
+    leading = _n_leading(vocab, chosen)
     decoded = greedy(model, read, sorted(vocab.stop_ids), limit) if settings.decode else []
     outputs = vocab.decode([one.tokens for one in decoded])
     samples = _samples(model, vocab, read, batch, limit, settings)
@@ -105,9 +123,32 @@ def _answer_batch(
             choice_scores=items[i].choice_scores,
             choice_logprobs=tuple(choices[row]),
             layout=layout,
+            n_leading=leading[row],
             sample_outputs=tuple(text for text, _ in samples[row]),
             sample_stopped=tuple(ended for _, ended in samples[row]),
             **(_decoded_fields(vocab, decoded[row], outputs[row]) if decoded else {}),
+        )
+
+
+def _n_leading(vocab: Vocabulary, chosen: Sequence[Encoded]) -> list[int]:
+    """1 where a target's first token is space alone and others follow, else 0."""
+    firsts = vocab.decode([one.target[:1] for one in chosen])
+    return [
+        int(len(one.target) > 1 and text.isspace())
+        for one, text in zip(chosen, firsts, strict=True)
+    ]
+
+
+def _check_numbers(outcomes: Sequence[Outcome]) -> None:
+    """Refuse NaN, which would count as right or wrong by where the answer stands."""
+    bad = sum(
+        bool(np.isnan([*o.target_logprobs, *o.choice_logprobs, o.output_logprob or 0.0]).any())
+        for o in outcomes
+    )
+    if bad:
+        raise TaskError(
+            f"{bad} of {len(outcomes)} items have log-probabilities that are NaN, expected none; "
+            f"the checkpoint's weights are damaged or overflow in its number type"
         )
 
 
@@ -163,7 +204,7 @@ def _self_evaluated(
         Item(f"{one.prompt}{one.output}?", VERDICTS[0], choices=VERDICTS, choice_scores=(1.0, 0.0))
         for one in outcomes
     ]
-    quiet = replace(settings, decode=False, samples=0, self_evaluate=False)
+    quiet = replace(settings, decode=False, samples=0, self_evaluate=False, too_long="fail")
     verdicts = answer_items(model, vocab, asked, "plain", quiet)
     return [
         replace(one, p_true=_first_of_two(*verdict.choice_logprobs))
@@ -180,26 +221,44 @@ def _new_tokens(encoded: Sequence[Encoded], settings: Settings) -> int:
     return settings.max_new_tokens or longest + 1 + EXTRA_TOKENS
 
 
-def _check_context(model: Any, encoded: Sequence[Encoded]) -> int:
-    """The model's context, long enough to read every prompt with its target or choices.
+def _fitted(
+    encoded: list[Encoded], context: int, too_long: str, bos_id: int | None
+) -> tuple[list[Encoded], list[int]]:
+    """Items within the context, as (all encoded, numbers of those to ask); others are named.
 
     Decoding stops where the context ends, at the earliest with the target's own stop token.
+    Raises:  TaskError: too_long=fail and an item does not fit, or none fits.
     """
-    context = getattr(model.config, "max_position_embeddings", None) or UNBOUNDED
-    needed = max(
-        len(one.prompt) + max(len(text) for text in (one.target, *one.choices)) for one in encoded
-    )
-    if needed > context:
+    answers = [max(len(text) for text in (one.target, *one.choices)) for one in encoded]
+    needed = [len(one.prompt) + n for one, n in zip(encoded, answers, strict=True)]
+    over = [i for i, n in enumerate(needed) if n > context]
+    if too_long == "truncate":
+        encoded = list(encoded)
+        head = [] if bos_id is None else [bos_id]
+        for i in over:
+            room = context - answers[i] - len(head)
+            if room > 0:
+                encoded[i] = replace(encoded[i], prompt=head + encoded[i].prompt[-room:])
+        over = [i for i in over if context - answers[i] - len(head) <= 0]
+    if over and (too_long == "fail" or len(over) == len(encoded)):
         raise TaskError(
-            f"the task needs a context of {needed} tokens (prompt and answer), the checkpoint has "
-            f"{context}; use fewer shots or shorter problems, or train with a longer model.seq_len"
+            f"the task needs a context of {max(needed)} tokens (prompt and answer), the checkpoint "
+            f"has {context}; use fewer shots ({len(over)} of {len(encoded)} items do not fit) or "
+            f"shorter problems, too_long=skip or truncate, or train with a longer model.seq_len"
         )
-    return context
+    if over:
+        named = ", ".join(f"{i} ({needed[i]} tokens)" for i in over[:5])
+        more = f" and {len(over) - 5} more" if len(over) > 5 else ""
+        _log.warning("%d items exceed the context of %d tokens and are skipped: items %s%s",
+                     len(over), context, named, more)  # fmt: skip
+    return encoded, sorted(set(range(len(encoded))) - set(over))
 
 
-def _batches(encoded: Sequence[Encoded], limit: int, settings: Settings) -> Iterator[list[int]]:
+def _batches(
+    encoded: Sequence[Encoded], kept: Sequence[int], limit: int, settings: Settings
+) -> Iterator[list[int]]:
     """Item numbers, longest prompts first, grouped by prompt length and cut to the token bound."""
-    order = sorted(range(len(encoded)), key=lambda i: -len(encoded[i].prompt))
+    order = sorted(kept, key=lambda i: -len(encoded[i].prompt))
     for length, group in groupby(order, key=lambda i: len(encoded[i].prompt)):
         numbers = list(group)
         rows = max(1, settings.batch_tokens // (length + limit))

@@ -17,12 +17,14 @@ class Vocabulary:
 
     `stop_id` is the token written behind targets; any of `stop_ids` (tokens that hold a newline,
     and the tokenizer's end token) ends a decoded output. `start_id` stands for an empty prompt.
+    `bos_id` is put before every prompt where the tokenizer asks for it, None elsewhere.
     """
 
     tokenizer: Any
     stop_id: int
     stop_ids: frozenset[int]
     start_id: int
+    bos_id: int | None = None
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, without special tokens.
@@ -82,10 +84,15 @@ class Encoded:
     choices: list[list[int]]
 
 
-def vocabulary(tokenizer: Any) -> Vocabulary:
+BOS = ("auto", "always", "never")
+"""auto: a BOS token before prompts where the tokenizer itself puts one before texts."""
+
+
+def vocabulary(tokenizer: Any, bos: str = "auto") -> Vocabulary:
     """The vocabulary of a tokenizer, its newline tokens found.
 
-    Raises:  TaskError: neither a newline nor an end token, so no answer could ever end.
+    Raises:  TaskError: bos=always without a BOS token, or neither a newline nor an end token,
+             so no answer could ever end.
     """
     end_id = tokenizer.eos_token_id
     symbols = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
@@ -108,7 +115,18 @@ def vocabulary(tokenizer: Any) -> Vocabulary:
         stop_id=alone[0] if alone else end_id,
         stop_ids=frozenset(newlines) | ({end_id} if end_id is not None else set()),
         start_id=alone[0] if start_id is None else start_id,
+        bos_id=_bos_id(tokenizer, bos),
     )
+
+
+def _bos_id(tokenizer: Any, bos: str) -> int | None:
+    bos_id = tokenizer.bos_token_id
+    if bos == "always" and bos_id is None:
+        raise TaskError("bos=always, but the tokenizer has no BOS token; use bos=auto or bos=never")
+    if bos_id is None or bos == "never":
+        return None
+    asked = bos == "always" or bos_id in tokenizer("")["input_ids"][:1]
+    return bos_id if asked else None
 
 
 def encode_items(vocab: Vocabulary, items: Sequence[Item]) -> list[Encoded]:
@@ -126,7 +144,13 @@ def encode_items(vocab: Vocabulary, items: Sequence[Item]) -> list[Encoded]:
     encoded = []
     for item, prompt in zip(items, prompts, strict=True):
         target, *choices = (next(behind) for _ in _texts(item))
-        encoded.append(Encoded(prompt or [vocab.start_id], target, choices))
+        if not all(choices):
+            raise TaskError(
+                f"an item with the choices {item.choices!r:.80} has an empty one, whose "
+                f"log-probability of 0 would always win; give every choice a text"
+            )
+        before = [] if vocab.bos_id is None else [vocab.bos_id]
+        encoded.append(Encoded(before + prompt or [vocab.start_id], target, choices))
     return encoded
 
 

@@ -50,7 +50,7 @@ def measure(outcomes: Sequence[Outcome]) -> list[Measurement]:
         f"exact_match@{n}": overall["exact_match"][:n] for n in RESOLUTIONS if n <= len(outcomes)
     }
     measurements += _means(first, None)
-    lengths = np.array([len(outcome.target_tokens) for outcome in outcomes])
+    lengths = np.array([len(one.target_tokens) - one.n_leading for one in outcomes])
     if len(distinct := np.unique(lengths)) <= MAX_LENGTHS:
         columns = overall | _columns(outcomes, POSITION_METRICS)
         for length in distinct.tolist():

@@ -28,7 +28,8 @@ class Outcome:
     and a last one for the stop token, teacher-forced. `output_logprob` is that of the decoded
     output with its stop token. `choice_logprobs` sum each choice's tokens, stop token left out.
     `layout` is the format that tells where outputs hold their graded part. `p_true` is the
-    probability that the model itself gives to its output being right.
+    probability that the model itself gives to its output being right. `n_leading` counts the
+    target's first tokens that are space alone, where nothing is answered.
     """
 
     prompt: str
@@ -49,6 +50,12 @@ class Outcome:
     sample_outputs: tuple[str, ...] = ()
     sample_stopped: tuple[bool, ...] = ()
     p_true: float | None = None
+    n_leading: int = 0
+
+    @property
+    def answer_hits(self) -> tuple[bool, ...]:
+        """Hits of the answer's own tokens: no stop token, no space that is a token of its own."""
+        return self.target_hits[self.n_leading : -1]
 
     @property
     def right_answers(self) -> tuple[str, ...]:
@@ -104,7 +111,7 @@ def token_edit_distance_normalized(outcome: Outcome) -> float | None:
 
 def token_accuracy(outcome: Outcome) -> float | None:
     """Share of target tokens (stop token left out) that are the argmax, given those before."""
-    hits = outcome.target_hits[:-1]
+    hits = outcome.answer_hits
     return sum(hits) / len(hits) if hits else None
 
 
@@ -137,10 +144,10 @@ def answer_probability(outcome: Outcome) -> float | None:
 
 
 def multiple_choice_grade(outcome: Outcome) -> float | None:
-    """The score of the likeliest choice: 1 if it is the right one (BIG-bench)."""
+    """The score of the likeliest choice, BIG-bench's; a tie among k choices gives their mean."""
     if not outcome.choice_logprobs:
         return None
-    return outcome.choice_scores[int(np.argmax(outcome.choice_logprobs))]
+    return _graded_choice(outcome, np.array(outcome.choice_logprobs))
 
 
 def multiple_choice_grade_per_character(outcome: Outcome) -> float | None:
@@ -149,7 +156,7 @@ def multiple_choice_grade_per_character(outcome: Outcome) -> float | None:
         return None
     lengths = [max(1, len(choice)) for choice in outcome.choices]
     scaled = np.array(outcome.choice_logprobs) / lengths
-    return outcome.choice_scores[int(np.argmax(scaled))]
+    return _graded_choice(outcome, scaled)
 
 
 def choice_probability(outcome: Outcome) -> float | None:
@@ -235,8 +242,8 @@ def token_accuracy_at(position: int) -> Callable[[Outcome], float | None]:
     """1 if the target token at `position` (from 1) is the argmax, given those before."""
 
     def hit(outcome: Outcome) -> float | None:
-        inside = position <= len(outcome.target_hits) - 1
-        return float(outcome.target_hits[position - 1]) if inside else None
+        inside = position <= len(outcome.answer_hits)
+        return float(outcome.answer_hits[position - 1]) if inside else None
 
     return hit
 
@@ -282,6 +289,13 @@ LOWER_IS_BETTER = frozenset(
         "p_true_calibration_error",
     }
 )
+
+
+def _graded_choice(outcome: Outcome, scores: NDArray[np.float64]) -> float | None:
+    """Mean worth of the choices that share the highest score; None where a score is NaN."""
+    if np.isnan(scores).any():
+        return None
+    return float(np.mean(np.array(outcome.choice_scores)[scores == scores.max()]))
 
 
 def _choice_probabilities(outcome: Outcome) -> NDArray[np.float64]:

@@ -1,0 +1,55 @@
+"""Checkpoints whose weights do not fill the model are refused; others load as they are."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from eval.lm.load import CheckpointError, load_checkpoint
+from tests.support.tiny_checkpoint import save_checkpoint
+
+Weights = dict[str, Any]
+
+
+def rewritten(directory: Path, change: Callable[[Weights], Weights]) -> str:
+    """The tiny checkpoint with other weights in its file."""
+    path = save_checkpoint(directory) / "model.safetensors"
+    changed = {key: value.contiguous() for key, value in change(load_file(path)).items()}
+    save_file(changed, path, metadata={"format": "pt"})
+    return str(directory)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda w: {f"_orig_mod.{key}": value for key, value in w.items()},
+            r"unexpected 21: _orig_mod\..* prefix '_orig_mod.'",
+        ),
+        (
+            lambda w: {key: value for key, value in w.items() if key != "lm_head.weight"},
+            r"missing 1: lm_head\.weight\), .* head included",
+        ),
+        (
+            lambda w: {key.replace("mlp", "ffn"): value for key, value in w.items()},
+            r"missing 6: model\.layers\.0\.mlp.* and 3 more; unexpected 6: model\.layers\.0\.ffn",
+        ),
+        (
+            lambda w: w | {"v_head.weight": w["lm_head.weight"].clone()},
+            r"unexpected 1: v_head\.weight",
+        ),
+    ],
+    ids=["compiled", "no head", "another architecture", "further weights"],
+)
+def test_weights_that_do_not_all_load_are_refused(
+    tmp_path: Path, change: Callable[[Weights], Weights], message: str
+) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(rewritten(tmp_path, change), "cpu")
+
+
+def test_complete_weights_load(tmp_path: Path) -> None:
+    model, _ = load_checkpoint(rewritten(tmp_path, lambda w: w), "cpu")
+    assert model.config.vocab_size == 14
