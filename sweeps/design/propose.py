@@ -24,7 +24,7 @@ from sweeps.plan.plan import Plan, make_plan
 from sweeps.spec.config import SweepConfig
 from sweeps.spec.grids import GridSpec
 from sweeps.spec.preset import preset_text
-from train.config.cli import config_from_yaml
+from sweeps.spec.stored import stored_config
 from train.config.spec import IsoflopError
 from train.rundir.atomic import write_atomic
 
@@ -74,7 +74,7 @@ def proposed(config: SweepConfig, fit: FitFile) -> Proposed:
              fitted runs' (unless `force`), or nothing to propose.
     """
     root = _own_sweep(fit)
-    stored = config_from_yaml(SweepPaths(root).config.read_text(encoding="utf-8"), SweepConfig)
+    stored = stored_config(root)
     base = fitted_base(fit)
     runs, grid, notes = fitted_runs(root, fit.content)
     known = FactsOnHand(config)(base.spec.data, base.spec.model.seq_len)

@@ -19,7 +19,7 @@ from sweeps.simulate.simulate import MARK
 from sweeps.spec.config import SweepConfig
 from sweeps.spec.grids import BASE_PARTS, GridSpec
 from sweeps.spec.overlay import merged
-from train.config.cli import config_from_yaml
+from sweeps.spec.stored import stored_config
 from train.config.spec import IsoflopError, RunSpec
 from train.rundir.atomic import read_json, write_json
 from train.rundir.record import RunPaths
@@ -168,7 +168,7 @@ def fitted_base(fit: FitFile) -> FittedBase:
     found: dict[str, RunSpec] = {}
     prints: set[str] = set()
     for root in fit.sweeps:
-        config = config_from_yaml(SweepPaths(root).config.read_text(encoding="utf-8"), SweepConfig)
+        config = stored_config(root)
         for grid, fingerprint in _fitted_grids(root, excluded):
             if grid not in config.sweep.grids:
                 raise PredictionError(

@@ -23,7 +23,7 @@ from sweeps.launch.scheduler import Task
 from sweeps.slurm.resources import Batch, batches
 from sweeps.slurm.squeue import read_queue
 from sweeps.slurm.submissions import SUBMITTED, queued_runs, submissions
-from sweeps.spec.launcher import LauncherSpec
+from sweeps.spec.launcher import LauncherSpec, one_line
 from train.config.spec import IsoflopError
 from train.rundir.atomic import write_json
 
@@ -140,7 +140,11 @@ def _submit_array(batch: Batch, launcher: LauncherSpec, paths: SweepPaths, name:
 
 
 def _parameters(batch: Batch, launcher: LauncherSpec, name: str) -> dict[str, Any]:
-    """submitit's keywords for one array."""
+    """submitit's keywords for one array.
+
+    Raises:  SpecError: a name of several lines, which would be lines of the script.
+    """
+    one_line("sweep.name", name)
     given = {
         "job_name": name,
         "time": batch.minutes,

@@ -8,7 +8,21 @@ from train.config.spec import one_of, require
 LAUNCHERS = ("inline", "pool", "slurm", "simulate")
 
 _OPTIONAL = ("workers", "threads_per_worker", "memory_gb")
-_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
+_SECRET = re.compile(
+    r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|(?:^|[_.-])(?:PAT|PWD|AUTH)(?:$|[_.-])", re.IGNORECASE
+)
+_ASSIGNED = re.compile(r"([A-Za-z_]\w*)=")
+"""NAME= of a shell line: `export NAME=...`, `NAME=... command`, `env NAME=...`."""
+
+_SECRET_VALUE = re.compile(
+    r"\b(?:hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}"
+    r"|sk-[\w-]{20,}|AKIA[0-9A-Z]{16}|xox[abprs]-[\w-]{10,}|wandb_v1_\w{16,}|[0-9a-f]{40})\b"
+)
+"""Shapes of well-known access tokens: Hugging Face, GitHub, GitLab, OpenAI, AWS, Slack and W&B
+(40 hexadecimal digits)."""
+
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OPTION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True)
@@ -71,12 +85,7 @@ class LauncherSpec:
             self.devices in ("auto", "none") or bool(device_ids(self.devices)),
             f"launcher.devices={self.devices!r} must be auto, none, or ids such as '0,1'",
         )
-        for name in self.env:
-            require(
-                _SECRET.search(name) is None,
-                f"launcher.env.{name} looks like a secret, and launcher.env is written into files; "
-                f"export it in the shell that submits: jobs inherit its environment",
-            )
+        _check_script_parts(self)
         require(
             self.runs_per_job == 1 or (self.gpus <= 1 and self.nodes == 1),
             f"launcher.runs_per_job={self.runs_per_job} packs small runs, but gpus={self.gpus} and "
@@ -87,6 +96,57 @@ class LauncherSpec:
     def threads(self) -> int:
         """Threads of one worker; the front door fills in the runs' own where none are set."""
         return self.threads_per_worker or 1
+
+
+def _check_script_parts(launcher: LauncherSpec) -> None:
+    """Whatever goes into a job script is one line of its own kind, and holds no secret.
+
+    Raises:  SpecError: a line break, a name that is none, or what looks like a secret.
+    """
+    options = {key: getattr(launcher, key) for key in ("partition", "account", "qos", "constraint")}
+    options |= {f"extra.{key}": value for key, value in launcher.extra.items()}
+    for name, value in options.items():
+        one_line(f"launcher.{name}", "" if value is None else str(value))
+    for group, names, shape in (
+        ("extra", launcher.extra, _OPTION_NAME),
+        ("env", launcher.env, _ENV_NAME),
+    ):
+        for name in names:
+            require(
+                shape.fullmatch(name) is not None,
+                f"launcher.{group} has the name {name!r}; expected letters, digits and _"
+                + (" or -" if group == "extra" else ""),
+            )
+    for name in (*launcher.env, *launcher.extra):
+        where = "env" if name in launcher.env else "extra"
+        require(_SECRET.search(name) is None, _looks_secret(f"{where}.{name}"))
+    for line in launcher.setup:
+        for name in _ASSIGNED.findall(line):
+            require(_SECRET.search(name) is None, _looks_secret(f"setup ({name}=)"))
+    texts = {f"env.{name}": value for name, value in launcher.env.items()}
+    texts |= {f"setup[{index}]": line for index, line in enumerate(launcher.setup)}
+    for name, value in {**options, **texts}.items():
+        found = value is not None and _SECRET_VALUE.search(str(value))
+        require(not found, _looks_secret(name))
+
+
+def _looks_secret(name: str) -> str:
+    """The refusal of a secret, which never repeats its value."""
+    return (
+        f"launcher.{name} looks like a secret, and launcher settings are written into files; "
+        f"export it in the shell that submits: jobs inherit its environment"
+    )
+
+
+def one_line(name: str, value: str) -> None:
+    """Refuse control characters: a line break would put lines into a job script.
+
+    Raises:  SpecError: there is one.
+    """
+    require(
+        value.isprintable(),
+        f"{name}={value!r} holds a line break or control character; expected one plain line",
+    )
 
 
 def device_ids(devices: str) -> list[str]:

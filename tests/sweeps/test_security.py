@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from sweeps.launch.scheduler import Task
+from sweeps.slurm.submit import scripts
 from sweeps.spec.launcher import LauncherSpec
 from train.config.spec import SpecError
 
@@ -31,7 +33,50 @@ def test_nothing_unpickles_or_evaluates(path):
             assert keywords.get("shell", "False") == "False", path
 
 
-@pytest.mark.parametrize("name", ["WANDB_API_KEY", "HF_TOKEN", "my_secret", "DB_PASSWORD"])
+@pytest.mark.parametrize(
+    "name", ["WANDB_API_KEY", "HF_TOKEN", "my_secret", "DB_PASSWORD", "HF_PAT"]
+)
 def test_secrets_are_refused_where_they_would_be_written(name):
     with pytest.raises(SpecError, match="looks like a secret"):
         LauncherSpec(kind="slurm", env={name: "x"})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"setup": ["export WANDB_API_KEY=abc"]},
+        {"setup": ["module load x; HF_TOKEN=abc python -V"]},
+        {"setup": ["login hf_abcdefghijklmnopqrstuvwxyz"]},
+        {"env": {"HARMLESS": "0123456789abcdef0123456789abcdef01234567"}},
+        {"extra": {"comment": "ghp_abcdefghijklmnopqrstuvwxyz0123"}},
+        {"extra": {"api-key": "abc"}},
+    ],
+)
+def test_secrets_are_refused_by_name_and_by_shape_and_not_repeated(values):
+    with pytest.raises(SpecError, match="looks like a secret") as caught:
+        LauncherSpec(kind="slurm", **values)
+    assert not any(part in str(caught.value) for part in ("abc", "01234567"))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"partition": "gpu\necho pwned"},
+        {"account": "lab\r\necho pwned"},
+        {"qos": "a\nb"},
+        {"constraint": "a\nb"},
+        {"extra": {"exclude": "n1\necho pwned"}},
+        {"extra": {"exclude\necho pwned #": "n1"}},
+        {"env": {"A=1\necho pwned #": "x"}},
+        {"env": {"A;echo": "x"}},
+    ],
+)
+def test_no_setting_puts_lines_of_its_own_into_the_job_script(values):
+    with pytest.raises(SpecError, match=r"control character|has the name"):
+        LauncherSpec(kind="slurm", **values)
+
+
+def test_a_sweep_name_of_two_lines_is_not_submitted(tmp_path):
+    task = Task(tmp_path / "run", seconds=60.0)
+    with pytest.raises(SpecError, match="control character"):
+        scripts([task], LauncherSpec(kind="slurm"), tmp_path, "name\necho pwned")

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from rich.console import Console
 
 from analysis.__main__ import fitted
@@ -160,3 +161,19 @@ def test_fits_older_than_the_runs_are_told(sweep, capsys):
     changed(sweep, n_runs=3)
     propose(sweep)
     assert "runs are finished and 3 are fitted" in capsys.readouterr().out
+
+
+def test_a_strangers_sweep_gives_no_commands_and_resolves_nothing(sweep, monkeypatch):
+    monkeypatch.setenv("A_SECRET_OF_MINE", "s3cret")
+    path = sweep / "sweep.yaml"
+    config = yaml.safe_load(path.read_text())
+    config["launcher"] |= {"setup": ["echo ${oc.env:A_SECRET_OF_MINE}"], "env": {"X": "1"}}
+    path.write_text(yaml.safe_dump(config))
+    propose(sweep)
+    written = (sweep / "analysis" / "proposal.yaml").read_text()
+    assert "s3cret" not in written and "setup" not in written and "env:" not in written
+    config["optim"]["name"] = "${oc.env:A_SECRET_OF_MINE}"
+    path.write_text(yaml.safe_dump(config))
+    with pytest.raises(IsoflopError, match="interpolation") as caught:
+        propose(sweep)
+    assert "s3cret" not in str(caught.value)
