@@ -27,7 +27,7 @@ from analysis.emergence.token_model import (
     leave_largest_out,
     threshold,
 )
-from eval.metrics.per_item import wilson
+from eval.metrics.wilson import wilson
 
 SHARP_TO_SMOOTH = (
     "exact_match",

@@ -14,7 +14,8 @@ from analysis.emergence.token_model import LengthCell, accuracy, edit_distance
 from analysis.figures import style
 from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.hover import name_runs
-from eval.metrics.per_item import LOWER_IS_BETTER, wilson
+from eval.metrics.per_item import LOWER_IS_BETTER
+from eval.metrics.wilson import wilson
 
 _COLOURS = {"exact_match": style.VERMILION, "token_edit_distance": style.BLUE}
 

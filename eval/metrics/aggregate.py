@@ -14,8 +14,8 @@ from eval.metrics.per_item import (
     ItemMetric,
     Outcome,
     exact_match,
-    wilson,
 )
+from eval.metrics.wilson import wilson
 
 RESOLUTIONS = (100, 1_000, 10_000)
 """Item counts at which exact match is also reported, from the first items of the same draw."""

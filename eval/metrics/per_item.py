@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
 from eval.tasks.prompt_formats import graded_part
@@ -72,21 +72,6 @@ class Outcome:
         """The graded part of each sampled output, None for one that never stopped."""
         pairs = zip(self.sample_outputs, self.sample_stopped, strict=True)
         return tuple(graded_part(text, self.layout) if ended else None for text, ended in pairs)
-
-
-def wilson(n_successes: ArrayLike, n_items: ArrayLike) -> tuple[NDArray[np.float64], ...]:
-    """Wilson's 95 % interval of a proportion: (low, high), each of the inputs' broadcast shape.
-
-    With p = k/n and z = 1.96: (p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n).
-    Zero of 100 gives (0, .0370).
-    Source:  Wilson 1927.
-    """
-    k, n = np.asarray(n_successes, float), np.asarray(n_items, float)
-    p, z2 = k / n, Z_95**2
-    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z_95 * np.sqrt(p * (1 - p) / n + z2 / (4 * n**2)) / (1 + z2 / n)
-    low = np.where(k == 0, 0.0, np.clip(centre - half, 0, 1))
-    return low, np.where(k == n, 1.0, np.clip(centre + half, 0, 1))
 
 
 def exact_match(outcome: Outcome) -> float | None:

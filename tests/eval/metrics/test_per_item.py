@@ -25,8 +25,8 @@ from eval.metrics.per_item import (
     token_edit_distance,
     token_edit_distance_normalized,
     token_nll,
-    wilson,
 )
+from eval.metrics.wilson import wilson
 
 
 def outcome(**changes) -> Outcome:
