@@ -1,54 +1,44 @@
 """What GPUs can do at best, by name; a plan must know it without torch and without a GPU."""
 
 PEAK_BF16_FLOPS = {
-    "B300": 2250e12,  # HGX B300 data sheet: 36 PFLOPS sparse for eight
     "B200": 2250e12,  # HGX B200 data sheet: 36 PFLOPS sparse for eight
     "H200": 989e12,  # H200 data sheet: 1,979 TFLOPS sparse
     "H200 NVL": 835e12,  # H200 data sheet: 1,671 sparse
     "H100": 989e12,  # H100 data sheet, SXM: 1,979 sparse
     "H100 PCIe": 756e12,  # H100 data sheet, PCIe: 1,513 sparse
     "H100 NVL": 835e12,  # H100 data sheet, NVL, per card: 1,671 sparse
-    "H20": 148e12,  # H20 data sheet
     "A100": 312e12,  # A100 data sheet, the same for SXM and PCIe
     "A10": 125e12,  # A10 data sheet
-    "A10G": 70e12,  # A10G data sheet (AWS)
     "L40S": 362e12,  # L40S data sheet
     "L40": 181e12,  # L40 data sheet
     "L4": 121e12,  # L4 data sheet: 242 sparse
-    "RTX 6000 Ada": 364e12,  # RTX 6000 Ada data sheet: 1,457 fp8 sparse, a quarter of it
-    "RTX 5090": 209.5e12,  # RTX Blackwell whitepaper, sums in float32
     "RTX 4090": 165.2e12,  # Ada whitepaper, sums in float32
-    "RTX 3090": 71e12,  # GA102 whitepaper, sums in float32
     "V100": 125e12,  # V100 data sheet, SXM2, fp16
     "T4": 65e12,  # T4 data sheet, fp16
 }
 """Peaks by product, dense, with float32 sums: bf16, and fp16 before Ampere, which has no bf16.
 
-Data sheets mostly give the figure with sparsity, of which half is dense.
+Data sheets mostly give the figure with sparsity, of which half is dense. Cards whose figure could
+not be confirmed, or on which lists disagree (B300, H20, A10G, RTX 6000 Ada, 5090, 3090), are left
+out: no MFU is better than a wrong one.
 """
 
 PRODUCTS = {
-    "B300 SXM6 AC": "B300",
     "B200": "B200",
     "H200": "H200",
     "H200 NVL": "H200 NVL",
     "H100 80GB HBM3": "H100",
     "H100 PCIe": "H100 PCIe",
     "H100 NVL": "H100 NVL",
-    "H20": "H20",
     "A100-SXM4-40GB": "A100",
     "A100-SXM4-80GB": "A100",
     "A100-PCIE-40GB": "A100",
     "A100 80GB PCIe": "A100",
     "A10": "A10",
-    "A10G": "A10G",
     "L40S": "L40S",
     "L40": "L40",
     "L4": "L4",
-    "RTX 6000 Ada Generation": "RTX 6000 Ada",
-    "RTX 5090": "RTX 5090",
     "RTX 4090": "RTX 4090",
-    "RTX 3090": "RTX 3090",
     "V100-SXM2-16GB": "V100",
     "V100-SXM2-32GB": "V100",
     "T4": "T4",

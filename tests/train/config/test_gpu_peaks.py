@@ -12,20 +12,15 @@ from train.config.gpu_peaks import PEAK_BF16_FLOPS, PRODUCTS, peak_bf16_flops
         ("NVIDIA H100 PCIe", 756),
         ("NVIDIA H100 NVL", 835),
         ("NVIDIA H200", 989),
-        ("NVIDIA H20", 148),
         ("NVIDIA B200", 2250),
         ("NVIDIA L40S", 362),
         ("NVIDIA L40", 181),
         ("NVIDIA L4", 121),
         ("Tesla T4", 65),
         ("NVIDIA A10", 125),
-        ("NVIDIA A10G", 70),
         ("NVIDIA A100-SXM4-80GB", 312),
         ("A100-SXM4-40GB", 312),
-        ("NVIDIA GeForce RTX 3090", 71),
         ("NVIDIA GeForce RTX 4090", 165.2),
-        ("NVIDIA GeForce RTX 5090", 209.5),
-        ("NVIDIA RTX 6000 Ada Generation", 364),
     ],
 )
 def test_a_card_has_its_own_data_sheets_dense_peak(name: str, teraflops: float):
@@ -35,6 +30,10 @@ def test_a_card_has_its_own_data_sheets_dense_peak(name: str, teraflops: float):
 @pytest.mark.parametrize(
     "name",
     [
+        "NVIDIA H20",
+        "NVIDIA A10G",
+        "NVIDIA GeForce RTX 3090",
+        "NVIDIA GeForce RTX 5090",
         "NVIDIA T400",
         "NVIDIA T400 4GB",
         "NVIDIA A1000",
@@ -47,7 +46,7 @@ def test_a_card_has_its_own_data_sheets_dense_peak(name: str, teraflops: float):
         "",
     ],
 )
-def test_a_name_that_merely_resembles_a_known_card_has_no_peak(name: str):
+def test_a_name_that_is_not_known_or_merely_resembles_one_has_no_peak(name: str):
     assert peak_bf16_flops(name) is None
 
 
