@@ -10,7 +10,8 @@ import numpy as np
 
 from analysis.errors import FitError, Status
 from analysis.fits.isoflop_profile import Valley, read_valley
-from analysis.fits.isoflop_shapes import CURVES, Shapes, fit_shapes
+from analysis.fits.isoflop_shapes import CURVES, Profiles, Shapes, fit_shapes
+from analysis.fits.isoflop_softened import enough_runs, fit_softened
 from analysis.stats.power_law import PowerLaw, fit_power_law
 
 
@@ -58,7 +59,8 @@ def fit_isoflop(
     Args:    budget: compute budget of each run, equal for the runs of one valley, FLOPs, (runs,).
              n_params, n_tokens, loss: (runs,), > 0.
              curve: the profile in log N, one of CURVES: skewed (parabolas with one skewness for
-             all), parabola, cubic, or Akima's interpolation through every run.
+             all), softened (those plus a random roughness), parabola, cubic, or Akima's
+             interpolation through every run.
              noise: relative standard deviation of the loss between seeds; estimated when None.
     Raises:  FitError: no budget has as many model sizes as the curve needs.
     """
@@ -74,12 +76,21 @@ def fit_isoflop(
         )
     columns = [(n_params[rows], n_tokens[rows], loss[rows]) for rows in groups]
     profiles = [(np.log(n) - np.log(n).mean(), losses) for n, _, losses in columns]
-    shapes = fit_shapes(profiles, curve, noise)
+    shapes = _shapes(profiles, np.log([budget[rows[0]] for rows in groups]), curve, noise)
     valleys = tuple(
         read_valley(float(budget[rows[0]]), own, shape, shapes.curve, shapes.freedom)
         for rows, own, shape in zip(groups, columns, shapes.shapes, strict=True)
     )
     return _laws(valleys, shapes)
+
+
+def _shapes(profiles: Profiles, log_flops: np.ndarray, curve: str, noise: float | None) -> Shapes:
+    if curve != "softened":
+        return fit_shapes(profiles, curve, noise)
+    # Fewer runs than parameters say nothing of a roughness.
+    if not enough_runs(profiles):
+        return fit_shapes(profiles, "skewed", noise)
+    return fit_softened(profiles, log_flops, noise)
 
 
 def _laws(valleys: tuple[Valley, ...], shapes: Shapes) -> IsoflopFit:

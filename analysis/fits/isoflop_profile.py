@@ -40,6 +40,10 @@ class Valley:
         x = np.log(n_params)
         if self.curve == "akima":
             return akima(np.log(self.n_params), self.losses)(x)
+        if self.curve == "softened":
+            # Runs beyond the window did not enter the fit, so nothing is drawn there.
+            at = x - np.log(self.n_params).mean()
+            return np.interp(at, *self.coefficients, left=np.nan, right=np.nan)
         return np.polyval(self.coefficients, x - np.log(self.n_params).mean())
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.interpolate import Akima1DInterpolator
 
-CURVES = {"skewed": 2, "parabola": 2, "cubic": 3, "akima": 2}
+CURVES = {"skewed": 2, "softened": 2, "parabola": 2, "cubic": 3, "akima": 2}
 """Profiles by name, and one less than the model sizes that each needs."""
 
 Profiles = Sequence[tuple[np.ndarray, np.ndarray]]
@@ -25,7 +25,10 @@ Profiles = Sequence[tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class Shape:
-    """One profile: c3, c2, c1, c0 (none for Akima's), the minimum (NaN without one), its error."""
+    """One profile: c3, c2, c1, c0, the minimum (NaN without one), its error.
+
+    Akima's has no coefficients; a softened profile's are x and the loss on a fine grid.
+    """
 
     coefficients: np.ndarray
     position: float

@@ -13,6 +13,7 @@ from analysis.studies.study import Study
 
 CURVE_WORDS = {
     "skewed": "a parabola in log N, with one skewness for all,",
+    "softened": "a parabola in log N, with one skewness for all and a random roughness,",
     "parabola": "a parabola in log N",
     "cubic": "a cubic in log N",
     "akima": "Akima's interpolation in log N",
