@@ -13,18 +13,15 @@ import numpy as np
 import pandas as pd
 
 from analysis.data.budgets import group_by_flops
+from analysis.data.conditions import described, rows_where
 from analysis.data.counting import count
 from analysis.data.recipes import Recipes, find_recipes
 from analysis.data.run_arrays import Counted, Curves
-from train.config.spec import IsoflopError
+from analysis.data.table_error import TableError
 
 CURVE_COLUMNS = ("run_id", "n_tokens", "flops", "loss")
 NUMBERS = ("n_params", "n_tokens", "flops", "loss")
 _OPTIONAL = ("n_params_total", "n_params_non_embedding", "flops_chinchilla")
-
-
-class TableError(IsoflopError):
-    """A table of runs that can't be read, or holds nothing to fit."""
 
 
 @dataclass(frozen=True)
@@ -201,8 +198,8 @@ def select(
 
     Without `data`, the data with the most distinct compute budgets is taken, then the one with most
     runs. Without `grid`, of grids that train the same cells in different ways the one with the
-    least losses is taken, unless `all_recipes`. `where` holds conditions as in `DataFrame.eval`;
-    `drop_highest` leaves out the runs of highest loss.
+    least losses is taken, unless `all_recipes`. `where` holds conditions as in
+    `analysis.data.conditions`; `drop_highest` leaves out the runs of highest loss.
 
     Raises:  TableError: no run of that data or grid, a condition that can't be evaluated.
     """
@@ -219,7 +216,13 @@ def select(
     elif not all_recipes:
         table = _one_recipe(table)
     for condition in where:
-        table = table.without(~_evaluated(table.runs, condition), f"fails the filter {condition}")
+        passes = rows_where(table.runs, condition)
+        if not passes.any():
+            raise TableError(
+                f"no run passes fit.where={condition!r}: of {len(table)} runs, "
+                f"{described(table.runs, condition)}; loosen it"
+            )
+        table = table.without(~passes, f"fails the filter {condition}")
     if drop_highest:
         worst = np.argsort(-table.numbers("loss"), kind="stable")[:drop_highest]
         reason = f"among the {drop_highest} highest losses (fit.drop_highest)"
@@ -278,21 +281,6 @@ def _one_recipe(table: LossTable) -> LossTable:
 def _weight(table: LossTable, rows: np.ndarray) -> tuple[int, int]:
     budget = table.numbers("flops_budget")[rows]
     return len(np.unique(budget[np.isfinite(budget)])), int(rows.sum())
-
-
-def _evaluated(runs: pd.DataFrame, condition: str) -> np.ndarray:
-    try:
-        mask = np.asarray(runs.eval(condition))
-    except Exception as error:  # pandas raises whatever the expression's evaluation happens to
-        raise TableError(
-            f"fit.where={condition!r} can't be evaluated ({error}); expected a condition on "
-            f"columns, such as 'n_tokens > 1e6'"
-        ) from error
-    if mask.shape != (len(runs),) or mask.dtype != bool:
-        raise TableError(
-            f"fit.where={condition!r} is not a condition; write for example 'loss < 4'"
-        )
-    return mask
 
 
 def _absent(value: Any) -> bool:
