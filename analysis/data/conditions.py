@@ -87,7 +87,7 @@ def _without_backticks(text: str) -> tuple[str, dict[str, str]]:
 class _Columns:
     """Values of a condition's nodes: arrays (rows,) of bool, float or text (object), or constants.
 
-    Whatever is not allowed is a ValueError whose message finishes "fit.where='...': ".
+    A node that is not allowed is a ValueError whose message finishes "fit.where='...': ".
     """
 
     def __init__(self, frame: pd.DataFrame, quoted: dict[str, str]) -> None:
@@ -219,7 +219,8 @@ def _number(value: Any, node: ast.expr) -> Any:
 
 def _numbers_in(value: Any, shown: str) -> Any:
     """A column of text as numbers where some are, for `layers == "12"` read as text."""
-    numbers = pd.to_numeric(pd.Series(np.atleast_1d(value), dtype=object), errors="coerce")
-    if isinstance(value, str) or not numbers.notna().any():
+    texts = pd.Series(np.atleast_1d(value), dtype=object)
+    numbers = np.asarray(pd.to_numeric(texts, errors="coerce"), dtype=float)
+    if isinstance(value, str) or np.isnan(numbers).all():
         raise ValueError(f"{shown} compares text with a number; put texts in quotes")
-    return numbers.to_numpy(dtype=float)
+    return numbers
