@@ -117,9 +117,10 @@ def test_published_numbers_through_the_front_door(tmp_path):
 def test_hoffmanns_bug_is_shown_as_such():
     table = f"table={ROOT / HOFFMANN}"
     _, study, _ = fitted(config(table, "fit=hoffmann"))
-    assert study.parametric.status == "max_iterations"
-    assert "stopped after 2 iterations" in study.parametric.reason
-    assert pytest.approx(406.4, rel=1e-3) == study.parametric.A
+    parametric = study.fits["parametric"]
+    assert parametric.status == "max_iterations"
+    assert "stopped after 2 iterations" in parametric.reason
+    assert parametric.parameters["A"] == pytest.approx(406.4, rel=1e-3)
     assert any("max_iterations" in note for note in caveats(study))
 
 

@@ -51,7 +51,7 @@ def test_each_recipe_is_fitted_alone_and_the_recountable_one_twice(made):
 def test_the_exponent_without_the_head_is_the_surfaces_own(made):
     headless = made.fits[0]
     assert headless.isoflop.a == pytest.approx(HEADLESS.a, abs=0.03)
-    assert len(headless.isoflop.bracketed) == 3
+    assert len(headless.isoflop.fit.bracketed) == 3
     assert headless.parametric.a == pytest.approx(HEADLESS.a, abs=0.03)
 
 
@@ -64,7 +64,7 @@ def test_the_other_recipes_exponent_is_its_surfaces(made):
     fit = made.fits[2]
     true = Surface(TRUTH.E, TRUTH.A, TRUTH.B, TRUTH.alpha, TRUTH.beta, cost=fit.runs.cost)
     assert fit.isoflop.a == pytest.approx(float(true.a), abs=0.04)
-    low, high = fit.interval
+    low, high = fit.isoflop.intervals["a"]
     assert low < fit.isoflop.a < high
 
 
