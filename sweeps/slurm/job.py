@@ -22,10 +22,10 @@ from sweeps.launch.interrupts import on_interrupt
 from sweeps.launch.pool import Pool
 from sweeps.launch.scheduler import Task, task_of
 from sweeps.plan.machine import make_slots, usable_cores, visible_devices
+from sweeps.slurm.commands import SlurmError
 from sweeps.slurm.resources import concurrency
 from sweeps.slurm.squeue import read_queue
 from sweeps.slurm.submissions import SlurmJobs
-from sweeps.slurm.submit import SlurmError
 from sweeps.spec.launcher import LauncherSpec
 from train.config.spec import IsoflopError
 from train.engine.signals import held, release
