@@ -2,11 +2,13 @@
 
 import json
 import sys
+from collections import Counter
 
 from rich.console import Console
 
 from sweeps.spec.config import SweepConfig
 from train.config.cli import config_as_yaml, config_text, front_door
+from train.config.spec import IsoflopError
 
 FAILED_EXIT = 1
 
@@ -118,22 +120,43 @@ def submit(config: SweepConfig, tasks: list, console: Console) -> int:
     from sweeps.slurm.submit import submit as submit_arrays
 
     root = config.root
-    arrays, n_queued = submit_arrays(
-        tasks, config.launcher, root, config.sweep.name, config.scale_time, config.scale_memory
+    made = submit_arrays(
+        tasks,
+        config.launcher,
+        root,
+        config.sweep.name,
+        config.scale_time,
+        config.scale_memory,
+        config.force,
     )
-    for array in arrays:
+    for array in made.arrays:
         batch = array.batch
         console.print(
             f"submitted array {array.job}: {len(batch.jobs)} jobs, each {batch.minutes} min, "
             f"{batch.mem_gb:g} GB, {batch.cpus} cpus, {batch.gpus} gpus",
             highlight=False,
         )
-    if n_queued:
-        console.print(f"{n_queued} runs are in the queue already", highlight=False)
+    if made.n_queued:
+        console.print(f"{made.n_queued} runs are in the queue already", highlight=False)
+    for why, n_runs in Counter(made.elsewhere.values()).items():
+        console.print(
+            f"not submitted: {n_runs} runs, since {why}; cancel it there, or pass force=true",
+            style="red",
+            markup=False,
+            soft_wrap=True,
+        )
+    if made.problem:
+        console.print(
+            f"not submitted: {made.n_left} of {len(tasks)} runs, since {made.problem}; launch "
+            f"again once there is room",
+            style="red",
+            markup=False,
+            soft_wrap=True,
+        )
     watch = f"python -m sweeps action=status out={root} --watch"
     console.print(f"watch:   {watch}\ngather:  python -m sweeps action=collect out={root}")
     console.print(str(root), highlight=False, soft_wrap=True)
-    return 0
+    return FAILED_EXIT if made.problem or made.elsewhere else 0
 
 
 def _train(config: SweepConfig, tasks: list, n_runs: int, run_dirs: list, console: Console) -> int:
@@ -183,7 +206,10 @@ def cancel(config: SweepConfig, overrides: list[str], console: Console) -> int:
     from sweeps.slurm.submit import cancel as cancel_jobs
 
     done = cancel_local(config.root)
-    done.lines += [f"cancelled Slurm array {job}" for job in cancel_jobs(config.root)]
+    try:
+        done.lines += [f"cancelled Slurm array {job}" for job in cancel_jobs(config.root)]
+    except IsoflopError as error:
+        done.problems.append(str(error))
     return _say(done, "nothing is running", console)
 
 

@@ -9,7 +9,6 @@ Every job of the array may come again: what is recorded is skipped, what was beg
 import logging
 import os
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
@@ -22,19 +21,23 @@ from sweeps.launch.interrupts import on_interrupt
 from sweeps.launch.pool import Pool
 from sweeps.launch.scheduler import Task, task_of
 from sweeps.plan.machine import make_slots, usable_cores, visible_devices
-from sweeps.slurm.commands import SlurmError
+from sweeps.slurm.cluster import cluster_name
+from sweeps.slurm.commands import SlurmError, persuade
 from sweeps.slurm.resources import concurrency
 from sweeps.slurm.squeue import read_queue
-from sweeps.slurm.submissions import SlurmJobs
+from sweeps.slurm.submissions import Owner, SlurmJobs
 from sweeps.spec.launcher import LauncherSpec
 from train.config.spec import IsoflopError
 from train.engine.signals import held, release
 from train.rundir.atomic import read_json, write_json
-from train.rundir.lock import holder, slurm_job
+from train.rundir.lock import HEARTBEAT_SECONDS, heartbeat_age, holder, slurm_job, user_name
 from train.rundir.record import RunPaths, append_status, read_job
 
 SIGNAL_SECONDS = 5.0
 """How long a job whose runs ended early waits for the signal that may have ended them."""
+
+SILENT_SECONDS = 2.5 * HEARTBEAT_SECONDS
+"""A lock that is not touched for two beats and a half has no living holder."""
 
 log = logging.getLogger(__name__)
 
@@ -94,8 +97,7 @@ def _train(
     """Train every run of this job, and answer the signal that cut it short, if one did."""
     job = slurm_job() or "none"
     if _leads():
-        for run_dir in run_dirs:
-            _break_dead_claim(run_dir, job)
+        _break_dead_claims(run_dirs, job, stop)
     problem = ""
     try:
         trainer = _trainer(run_dirs, launcher, root / "logs" / f"slurm-{job}")
@@ -164,21 +166,37 @@ def _report(task: Task, status: str, message: str) -> None:
     log.info("%s: %s %s", task.run_dir.name, status, message)
 
 
-def _break_dead_claim(run_dir: Path, job: str) -> None:
-    """Free a run from a holder that is known to be gone.
+def _break_dead_claims(run_dirs: list[Path], job: str, stop: _Stop) -> None:
+    """Free runs from holders that are known to be gone.
 
-    Either the queue says so, or the holder was this very job before it was requeued: a job that
-    begins anew has no living process of its former life.
+    Slurm says so, or the holder's process or heartbeat; or it was this very job before Slurm
+    started it again. Of that life no process is left, unless its node was only out of reach: a lock
+    that is still being touched is left alone.
     """
-    held = holder(run_dir)
-    if held is None:
+    claims = {path: held for path in run_dirs if (held := holder(path)) is not None}
+    if not claims:
         return
     queue = read_queue()
-    jobs = None if queue is None else SlurmJobs(queue, {})
-    former_self = held.job == job and job != "none"
-    if former_self or is_lost(run_dir, held, jobs):
-        log.info("%s: freed from %s, which is gone", run_dir.name, held.describe())
-        RunPaths(run_dir).lock.unlink(missing_ok=True)
+    me = Owner(user_name(), cluster_name())
+    jobs = None if queue is None else SlurmJobs(queue, {}, asker=me)
+    restarted = int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0
+    for run_dir, held in claims.items():
+        ours = held.job == job and held.cluster in ("", me.cluster)
+        former_self = restarted and ours and _falls_silent(run_dir, stop)
+        if former_self or is_lost(run_dir, held, jobs):
+            log.info("%s: freed from %s, which is gone", run_dir.name, held.describe())
+            RunPaths(run_dir).lock.unlink(missing_ok=True)
+
+
+def _falls_silent(run_dir: Path, stop: _Stop) -> bool:
+    """Whether a lock is touched no more, waiting for as long as two beats take."""
+    age = heartbeat_age(run_dir)
+    while age < SILENT_SECONDS and not stop.received and RunPaths(run_dir).lock.exists():
+        time.sleep(1.0)
+        before, age = age, heartbeat_age(run_dir)
+        if age < before:
+            return False
+    return age >= SILENT_SECONDS
 
 
 def _out_of_time(unfinished: list[Path], launcher: LauncherSpec, folder: Path) -> None:
@@ -217,14 +235,11 @@ def _requeue() -> None:
     """
     # Slurm ends every process of the job as soon as it has agreed, scontrol before it can say so.
     with held():
-        answer = subprocess.run(
-            ["scontrol", "requeue", slurm_job() or ""], capture_output=True, text=True, check=False
-        )
-    if answer.returncode < 0:
+        answer = persuade(["scontrol", "requeue", slurm_job() or ""])
+    if answer.code is not None and answer.code < 0:
         return  # killed along with this job, which is over whatever the answer would have been
-    if answer.returncode:
-        reason = answer.stderr.strip() or f"exit status {answer.returncode}"
-        raise SlurmError(f"scontrol can't requeue job {slurm_job()}: {reason}")
+    if not answer.ok:
+        raise SlurmError(f"scontrol can't requeue job {slurm_job()}: {answer.reason}")
 
 
 def _mark(run_dirs: list[Path], message: str, status: str = "failed") -> None:

@@ -5,28 +5,35 @@ pickled. The script is `sweeps.slurm.script`'s; what a job does about signals is
 `sweeps.slurm.job`'s affair.
 """
 
-import fcntl
-import re
 import shutil
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from sweeps.directory.layout import SweepPaths
 from sweeps.launch.scheduler import Task
-from sweeps.slurm.commands import SlurmError, ask
+from sweeps.slurm.cluster import array_limit
+from sweeps.slurm.commands import SlurmError, persuade
 from sweeps.slurm.resources import Batch, batches
+from sweeps.slurm.sbatch import RefusedError, sbatch
 from sweeps.slurm.script import sbatch_script
 from sweeps.slurm.squeue import read_queue
-from sweeps.slurm.submissions import SUBMITTED, queued_runs, submissions
+from sweeps.slurm.submissions import (
+    ASKED,
+    SUBMITTED,
+    SlurmJobs,
+    in_jobs,
+    jobs_in,
+    recover,
+    submissions,
+)
 from sweeps.spec.launcher import LauncherSpec
 from train.rundir.atomic import write_atomic, write_json
-
-ARRAY_LIMIT = 1000
-"""Jobs an array; Slurm's default MaxArraySize is 1001."""
+from train.rundir.lock import user_name
+from train.rundir.mutex import exclusive
 
 TASKS, SCRIPT = "tasks.json", "script.sh"
 
@@ -40,6 +47,22 @@ class Submission:
     folder: Path
 
 
+@dataclass(frozen=True)
+class Submitted:
+    """What became of a submission.
+
+    `n_queued` runs were in the queue already, and `elsewhere` maps those whose jobs can't be asked
+    about from here to what is known of them. `problem` says why `n_left` runs were not submitted
+    after others had been.
+    """
+
+    arrays: list[Submission]
+    n_queued: int = 0
+    elsewhere: dict[str, str] = field(default_factory=dict)
+    n_left: int = 0
+    problem: str = ""
+
+
 def submit(
     tasks: list[Task],
     launcher: LauncherSpec,
@@ -47,26 +70,37 @@ def submit(
     name: str,
     scale_time: float = 1.0,
     scale_memory: float = 1.0,
-) -> tuple[list[Submission], int]:
-    """Submit every task that no job in the queue already has; returns arrays and how many were.
+    force: bool = False,
+) -> Submitted:
+    """Submit every task that no job in the queue already has.
 
-    Raises:  SlurmError: no Slurm here, or sbatch refused.
+    Args:
+        force: Submit also those runs that are in jobs of another cluster or hidden jobs of another
+            user, which may still be in a queue.
+
+    Raises:
+        SlurmError: No Slurm here, or nothing could be submitted.
     """
     paths = SweepPaths(root)
     with _submitting(paths.slurm):
-        queue = read_queue()
-        if queue is None:
-            raise SlurmError(
-                "squeue does not answer; run launcher=slurm where Slurm's commands work (a login "
-                "node), or use launcher=pool here"
-            )
-        queued = queued_runs(root, queue)
-        fresh = [task for task in tasks if str(task.run_dir.resolve()) not in queued]
-        made = []
-        for batch in batches(fresh, launcher, scale_time, scale_memory):
-            for part in batch.arrays(ARRAY_LIMIT):
-                made.append(_submit_array(part, launcher, paths, name))
-        return made, len(tasks) - len(fresh)
+        recover(root)
+        rows = submissions(root)
+        jobs = _jobs(rows)
+        queued = in_jobs(rows, jobs, alive=True)
+        hidden = {} if force else in_jobs(rows, jobs, alive=None)
+        fresh, elsewhere = [], {}
+        for task in tasks:
+            run_dir = str(task.run_dir.resolve())
+            if run_dir in hidden and run_dir not in queued:
+                elsewhere[run_dir] = jobs.out_of_sight(hidden[run_dir].partition("_")[0])
+            elif run_dir not in queued:
+                fresh.append(task)
+        n_queued = len(tasks) - len(fresh) - len(elsewhere)
+        made, problem = _submit_all(
+            _parts(fresh, launcher, scale_time, scale_memory), launcher, paths, name
+        )
+        n_left = len(fresh) - sum(len(job) for array in made for job in array.batch.jobs)
+        return Submitted(made, n_queued, elsewhere, n_left, problem)
 
 
 def scripts(
@@ -80,48 +114,105 @@ def scripts(
     """The sbatch scripts that `submit` would submit, for launcher.dry_run; nothing is written."""
     folder = SweepPaths(root).slurm.resolve() / "SUBMISSION"
     return [
-        (part, sbatch_script(part, launcher, name, folder, folder / TASKS))
-        for batch in batches(tasks, launcher, scale_time, scale_memory)
-        for part in batch.arrays(ARRAY_LIMIT)
+        (part, sbatch_script(part, launcher, _job_name(name, folder), folder, folder / TASKS))
+        for part in _parts(tasks, launcher, scale_time, scale_memory)
     ]
 
 
 def cancel(root: Path) -> list[str]:
-    """Cancel every job of a sweep that is in the queue; returns their ids."""
-    queue = read_queue()
-    if queue is None:
+    """Cancel every job of a sweep that is in the queue; returns their arrays' ids.
+
+    Raises:
+        SlurmError: There are jobs, and Slurm does not answer or refuses.
+    """
+    recover(root)
+    rows = submissions(root)
+    if not rows:
         return []
-    jobs = [row["job"] for row in submissions(root)]
-    alive = [job for job in jobs if queue.has_array(job)]
+    jobs = _jobs(rows)
+    alive = [
+        row["job"]
+        for row in rows
+        if any(jobs.alive(f"{row['job']}_{index}") for index in range(len(row["jobs"])))
+    ]
     if alive:
-        answer = ask(["scancel", *alive])
+        answer = persuade(["scancel", *alive])
         if not answer.ok:
             raise SlurmError(f"scancel failed: {answer.reason}")
     return alive
 
 
+def _jobs(rows: list[dict]) -> SlurmJobs:
+    queue = read_queue()
+    if queue is None:
+        raise SlurmError(
+            "squeue does not answer; run this where Slurm's commands work (a login node), or use "
+            "launcher=pool here"
+        )
+    return jobs_in(queue, rows)
+
+
+def _parts(
+    tasks: list[Task], launcher: LauncherSpec, scale_time: float, scale_memory: float
+) -> list[Batch]:
+    """Batches of equal needs, each cut into arrays that the cluster takes."""
+    limit = array_limit()
+    made = batches(tasks, launcher, scale_time, scale_memory)
+    return [part for batch in made for part in batch.arrays(limit)]
+
+
+def _submit_all(
+    parts: list[Batch], launcher: LauncherSpec, paths: SweepPaths, name: str
+) -> tuple[list[Submission], str]:
+    """Submit arrays until one fails; that is an error only where it is the first.
+
+    A limit on a user's jobs lets the first arrays in and refuses the next.
+    """
+    made: list[Submission] = []
+    for part in parts:
+        try:
+            made.append(_submit_array(part, launcher, paths, name))
+        except SlurmError as error:
+            if not made:
+                raise
+            return made, str(error)
+    return made, ""
+
+
 def _submit_array(batch: Batch, launcher: LauncherSpec, paths: SweepPaths, name: str) -> Submission:
-    """Write the list of runs, submit the array, and note its job id; each array has a folder."""
-    ticket = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
-    folder = paths.slurm.resolve() / ticket
+    """Write the list of runs, submit the array, and note its job id; each array has a folder.
+
+    The folder stays unless sbatch said no: a job that was accepted without a word needs it.
+    """
+    folder = paths.slurm.resolve() / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
+    job_name = _job_name(name, folder)
+    script = sbatch_script(batch, launcher, job_name, folder, folder / TASKS)
     jobs = [[str(task.run_dir.resolve()) for task in job] for job in batch.jobs]
-    script = sbatch_script(batch, launcher, name, folder, folder / TASKS)
     assignment = {"launcher": asdict(launcher), "root": str(paths.root.resolve()), "jobs": jobs}
+    asked = {"name": job_name, "user": user_name(), "jobs": jobs}
     write_json(folder / TASKS, assignment)
     write_atomic(folder / SCRIPT, script)
-    answer = ask(["sbatch", str(folder / SCRIPT)])
-    accepted = re.search(r"job (\d+)", answer.stdout) if answer.ok else None
-    if accepted is None:
+    write_json(folder / ASKED, asked)
+    try:
+        accepted = sbatch(folder / SCRIPT, job_name)
+    except RefusedError:
         shutil.rmtree(folder, ignore_errors=True)
-        raise SlurmError(f"sbatch refused: {answer.reason}")
-    write_json(folder / SUBMITTED, {"job": accepted[1], "jobs": jobs})
-    return Submission(accepted[1], batch, folder)
+        raise
+    write_json(folder / SUBMITTED, {**asked, **asdict(accepted)})
+    return Submission(accepted.job, batch, folder)
+
+
+def _job_name(name: str, folder: Path) -> str:
+    """The sweep's name and the folder's own ending, by which squeue finds just this array.
+
+    squeue takes a comma for the end of a name.
+    """
+    return f"{name.replace(',', '-')}.{folder.name.rpartition('-')[2]}"
 
 
 @contextmanager
 def _submitting(folder: Path) -> Iterator[None]:
     """One submission at a time for a sweep, so that two shells don't submit the same runs."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".submitting").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with exclusive(folder / ".submitting"):
         yield

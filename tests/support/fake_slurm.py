@@ -8,15 +8,30 @@ from pathlib import Path
 
 import pytest
 
+from sweeps.slurm import cluster, commands, sbatch
+
+CONFIG = "printf 'MaxArraySize            = %s\\nClusterName             = here\\n' "
+
 
 class FakeSlurm:
-    """A folder of commands ahead of the PATH; `asked` lists the arguments of every call."""
+    """A folder of commands ahead of the PATH; `asked` lists the arguments of every call.
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, alone: bool = False) -> None:
+    The queue is empty, sbatch accepts everything as 41, 42 and so on, and there is no accounting.
+    Failures are tried again without a pause.
+    """
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.bin, self._asked = folder / "bin", folder / "asked"
         self.bin.mkdir(parents=True)
-        path = str(self.bin) if alone else f"{self.bin}:{os.environ['PATH']}"
-        monkeypatch.setenv("PATH", path)
+        monkeypatch.setenv("PATH", f"{self.bin}:{os.environ['PATH']}")
+        monkeypatch.delenv("SLURM_CLUSTER_NAME", raising=False)
+        for module in (commands, sbatch):
+            monkeypatch.setattr(module, "WAITS", (0.0, 0.0, 0.0))
+        cluster.settings.cache_clear()
+        self.put("squeue", "")
+        self.put("sbatch", "echo $((40 + CALL))")
+        self.put("sacct", "echo 'Slurm accounting storage is disabled: invalid' >&2; exit 1")
+        self.put("scontrol", f"{CONFIG} 1001")
 
     def put(self, name: str, script: str) -> None:
         """Install a command; `$CALL` counts its calls from 1."""

@@ -4,6 +4,7 @@ Slurm signals every process of a job, one after the other, at any moment. Whatev
 must save and requeue itself, or leave a status that says what happened.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -21,6 +22,8 @@ from tests.support.pool_runs import behave, statuses, wait_for
 from tests.support.sweep_fixtures import grid, make_sweep
 from train.engine.signals import STOPPED_EXIT, held
 from train.rundir.atomic import read_jsonl, write_json
+from train.rundir.lock import Holder
+from train.rundir.record import append_status
 
 FAKE_JOB = [sys.executable, str(Path(__file__).parents[2] / "support" / "fake_job.py")]
 
@@ -33,14 +36,19 @@ ENDS_THE_JOB = AGREES + "kill -TERM $PPID; kill -TERM $$\n"
 class Job:
     """One job of an array in a folder of its own, with the stand-in for scontrol given."""
 
-    def __init__(self, root: Path, scontrol: str = AGREES, n_runs: int = 1, **launcher) -> None:
+    def __init__(
+        self, root: Path, scontrol: str | None = AGREES, n_runs: int = 1, **launcher
+    ) -> None:
         self.dirs = make_sweep(root, iso=grid(budgets=[1e10], d_models=[8, 16, 24][:n_runs]))
         for path in self.dirs:
             behave(path, "slow")
         self.asked, self._bin = root / "asked", root / "bin"
         self._bin.mkdir()
-        self._command("squeue", "#!/bin/sh\n")
-        self._command("scontrol", scontrol.format(asked=self.asked))
+        self._command("squeue", "#!/bin/sh\necho '7|7_0|RUNNING|None'\n")
+        self._path = str(self._bin)
+        if scontrol is not None:
+            self._command("scontrol", scontrol.format(asked=self.asked))
+            self._path += f":{os.environ['PATH']}"
         self._tasks = root / "tasks.json"
         spec = LauncherSpec(kind="slurm", **{"max_requeues": 1, "runs_per_job": 3, **launcher})
         content = {"launcher": asdict(spec), "root": str(root)}
@@ -50,10 +58,11 @@ class Job:
         (self._bin / name).write_text(text)
         (self._bin / name).chmod(0o755)
 
-    def start(self, command=FAKE_JOB) -> psutil.Popen:
+    def start(self, command=FAKE_JOB, **slurm) -> psutil.Popen:
         """Start it as Slurm would; stop signals are held from its birth, as `hold` does later."""
-        slurm = {"SLURM_JOB_ID": "7", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0"}
-        env = {**os.environ, **slurm, "PATH": f"{self._bin}:{os.environ['PATH']}"}
+        slurm |= {"SLURM_JOB_ID": "7", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0"}
+        slurm["SLURM_CLUSTER_NAME"] = "here"
+        env = {**os.environ, **slurm, "PATH": self._path}
         return psutil.Popen(
             [*command, str(self._tasks)], env=env, stderr=subprocess.PIPE, text=True
         )
@@ -177,6 +186,82 @@ def test_a_requeue_that_slurm_refuses_is_a_timeout_with_its_reason(tmp_path):
     assert ended(process)[0] == 75
     assert statuses(job.dirs) == ["timeout"]
     assert "can't requeue job 7_0: Job is gone" in read_state(job.dirs[0]).note
+
+
+def test_a_node_without_scontrol_ends_in_a_timeout_that_says_so(tmp_path):
+    job = Job(tmp_path, None)
+    process = job.start()
+    wait_for(job.training)
+    signal_all(process, signal.SIGUSR2)
+    code, said = ended(process)
+    assert code == 75, said
+    assert "Traceback" not in said
+    assert statuses(job.dirs) == ["timeout"]
+    assert "scontrol can't be run on this machine" in read_state(job.dirs[0]).note
+
+
+FAILS_ONCE = (
+    "#!/bin/sh\nif [ ! -e {asked}-once ]; then touch {asked}-once; "
+    "echo 'Unable to contact slurm controller (connect failure)' >&2; exit 1; fi\n"
+    'echo "$@" >> {asked}\n'
+)
+
+
+def test_a_controller_that_is_away_for_a_moment_is_asked_again_to_requeue(tmp_path):
+    job = Job(tmp_path, FAILS_ONCE)
+    process = job.start()
+    wait_for(job.training)
+    signal_all(process, signal.SIGUSR2)
+    code, said = ended(process)
+    assert code == 75, said
+    assert job.requeues == ["requeue 7_0"]
+    assert statuses(job.dirs) == ["preempted"]
+
+
+def leave_lock(run_dir: Path, age: float, **holder) -> Path:
+    """The lock of a process on another node, last touched `age` seconds ago."""
+    append_status(run_dir, "running")
+    content = asdict(Holder("other-node", 1, "ticks-1", "7_0", "t", cluster="here"))
+    (run_dir / "lock").write_text(json.dumps(content | holder))
+    os.utime(run_dir / "lock", (time.time() - age, time.time() - age))
+    return run_dir / "lock"
+
+
+def test_a_job_that_slurm_started_again_takes_over_from_its_former_life(tmp_path):
+    job = Job(tmp_path)
+    behave(job.dirs[0], "")
+    leave_lock(job.dirs[0], age=60)
+    code, said = ended(job.start(SLURM_RESTART_COUNT="1"))
+    assert code == 0, said
+    assert statuses(job.dirs) == ["finished"]
+
+
+@pytest.mark.parametrize(
+    ("restarts", "cluster"),
+    [("0", "here"), ("1", "there")],
+    ids=["two processes of one job", "a job of that number on another cluster"],
+)
+def test_a_lock_of_this_jobs_number_alone_is_not_its_former_life(tmp_path, restarts, cluster):
+    job = Job(tmp_path)
+    behave(job.dirs[0], "")
+    lock = leave_lock(job.dirs[0], age=60, cluster=cluster)
+    ended(job.start(SLURM_RESTART_COUNT=restarts))
+    assert lock.exists()
+    assert not job.training()
+
+
+def test_a_former_life_whose_heart_still_beats_is_left_alone(tmp_path):
+    """A node that was only out of reach: Slurm gave its job to another, and it trains on."""
+    job = Job(tmp_path)
+    behave(job.dirs[0], "")
+    lock = leave_lock(job.dirs[0], age=1)
+    process = job.start(SLURM_RESTART_COUNT="1")
+    while process.poll() is None:
+        lock.touch()
+        time.sleep(0.7)
+    ended(process)
+    assert lock.exists()
+    assert not job.training()
 
 
 def test_workers_that_can_not_start_fail_the_runs_with_the_reason(tmp_path):
