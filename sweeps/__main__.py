@@ -50,6 +50,8 @@ def launch(config: SweepConfig, overrides: list[str], console: Console) -> int:
     require_trained(config.root, config.sweep.surface)
     made = make_plan(config)
     if config.launcher.kind == "slurm" and config.launcher.dry_run:
+        for line in made.assumed:
+            console.print(f"# {line}", markup=False, highlight=False, soft_wrap=True)
         return show_scripts(config, tasks_of(made), console)
     composed = config_as_yaml(config) if config.validates else config_text("sweep", overrides)
     written = write_sweep(made, config, composed, overrides)
@@ -108,7 +110,9 @@ def show_scripts(config: SweepConfig, tasks: list, console: Console) -> int:
     from sweeps.slurm.submit import scripts
 
     scales = config.scale_time, config.scale_memory
-    made = scripts(tasks, config.launcher, config.root, config.sweep.name, *scales)
+    made, notes = scripts(tasks, config.launcher, config.root, config.sweep.name, *scales)
+    for note in notes:
+        console.print(f"# {note}", style="red", markup=False, soft_wrap=True)
     for batch, script in made:
         console.print(f"# array of {len(batch.jobs)} jobs, {sum(map(len, batch.jobs))} runs")
         print(script)
@@ -136,6 +140,8 @@ def submit(config: SweepConfig, tasks: list, console: Console) -> int:
             f"{batch.mem_gb:g} GB, {batch.cpus} cpus, {batch.gpus} gpus",
             highlight=False,
         )
+    for note in made.notes:
+        console.print(note, style="red", markup=False, highlight=False, soft_wrap=True)
     if made.n_queued:
         console.print(f"{made.n_queued} runs are in the queue already", highlight=False)
     for why, n_runs in Counter(made.elsewhere.values()).items():

@@ -85,6 +85,11 @@ def _log(folder: Path, pattern: str) -> str:
     return f"{str(folder).replace('%', '%%')}/{pattern}_log.out"
 
 
+def python_of(launcher: LauncherSpec) -> list[str]:
+    """The words that start Python on a node: this very interpreter unless another is asked for."""
+    return shlex.split(launcher.python) if launcher.python else [sys.executable]
+
+
 def _command(batch: Batch, launcher: LauncherSpec, folder: Path, task_file: Path) -> str:
     """srun of one process per node, each with a log of its own.
 
@@ -94,5 +99,5 @@ def _command(batch: Batch, launcher: LauncherSpec, folder: Path, task_file: Path
     srun.append(f"--cpus-per-task={batch.cpus}")
     if launcher.nodes > 1:
         srun.append(f"--wait={FELLOW_SECONDS}")
-    job = [sys.executable, "-u", "-m", "sweeps.slurm.job_main", str(task_file)]
+    job = [*python_of(launcher), "-u", "-m", "sweeps.slurm.job_main", str(task_file)]
     return shlex.join([*srun, *job])

@@ -17,6 +17,7 @@ from sweeps.directory.layout import SweepPaths
 from sweeps.launch.scheduler import Task
 from sweeps.slurm.cluster import array_limit
 from sweeps.slurm.commands import SlurmError, persuade
+from sweeps.slurm.limits import fitted, partitions
 from sweeps.slurm.resources import Batch, batches
 from sweeps.slurm.sbatch import RefusedError, sbatch
 from sweeps.slurm.script import sbatch_script
@@ -52,13 +53,14 @@ class Submitted:
     """What became of a submission.
 
     `n_queued` runs were in the queue already, and `elsewhere` maps those whose jobs can't be asked
-    about from here to what is known of them. `problem` says why `n_left` runs were not submitted
-    after others had been.
+    about from here to what is known of them. `notes` say what jobs ask for beyond what their
+    partition has. `problem` says why `n_left` runs were not submitted after others had been.
     """
 
     arrays: list[Submission]
     n_queued: int = 0
     elsewhere: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     n_left: int = 0
     problem: str = ""
 
@@ -96,11 +98,10 @@ def submit(
             elif run_dir not in queued:
                 fresh.append(task)
         n_queued = len(tasks) - len(fresh) - len(elsewhere)
-        made, problem = _submit_all(
-            _parts(fresh, launcher, scale_time, scale_memory), launcher, paths, name
-        )
+        parts, notes = _parts(fresh, launcher, scale_time, scale_memory)
+        made, problem = _submit_all(parts, launcher, paths, name)
         n_left = len(fresh) - sum(len(job) for array in made for job in array.batch.jobs)
-        return Submitted(made, n_queued, elsewhere, n_left, problem)
+        return Submitted(made, n_queued, elsewhere, notes, n_left, problem)
 
 
 def scripts(
@@ -110,13 +111,17 @@ def scripts(
     name: str,
     scale_time: float = 1.0,
     scale_memory: float = 1.0,
-) -> list[tuple[Batch, str]]:
-    """The sbatch scripts that `submit` would submit, for launcher.dry_run; nothing is written."""
+) -> tuple[list[tuple[Batch, str]], list[str]]:
+    """The sbatch scripts that `submit` would submit, for launcher.dry_run, and its notes.
+
+    Nothing is written.
+    """
     folder = SweepPaths(root).slurm.resolve() / "SUBMISSION"
+    parts, notes = _parts(tasks, launcher, scale_time, scale_memory)
     return [
         (part, sbatch_script(part, launcher, _job_name(name, folder), folder, folder / TASKS))
-        for part in _parts(tasks, launcher, scale_time, scale_memory)
-    ]
+        for part in parts
+    ], notes
 
 
 def cancel(root: Path) -> list[str]:
@@ -154,11 +159,17 @@ def _jobs(rows: list[dict]) -> SlurmJobs:
 
 def _parts(
     tasks: list[Task], launcher: LauncherSpec, scale_time: float, scale_memory: float
-) -> list[Batch]:
-    """Batches of equal needs, each cut into arrays that the cluster takes."""
-    limit = array_limit()
-    made = batches(tasks, launcher, scale_time, scale_memory)
-    return [part for batch in made for part in batch.arrays(limit)]
+) -> tuple[list[Batch], list[str]]:
+    """Batches of equal needs, each cut into arrays that the cluster takes, and notes on limits."""
+    if not tasks:
+        return [], []
+    limit, allowed = array_limit(), partitions(launcher.partition)
+    parts, notes = [], []
+    for batch in batches(tasks, launcher, scale_time, scale_memory):
+        batch, note = fitted(batch, launcher, allowed)
+        notes += [note] if note else []
+        parts += batch.arrays(limit)
+    return parts, list(dict.fromkeys(notes))
 
 
 def _submit_all(

@@ -139,9 +139,15 @@ def come_back_now() -> None:
 
 
 def test_two_shells_submit_the_same_sweep_at_once(tmp_path, expected):
-    """The second finds the runs in the queue; packed jobs train each run once."""
-    command = [sys.executable, "-m", "sweeps", f"out={tmp_path}", *SWEEP, *SLURM]
-    command.append("launcher.runs_per_job=3")
+    """The second finds the runs in the queue; packed jobs train each run once, in a Python that a
+    wrapper starts, as a container's does.
+    """
+    wrapper = tmp_path / "container"
+    wrapper.write_text(f'#!/bin/sh\necho started >> {tmp_path}/noted\nexec "$@"\n')
+    wrapper.chmod(0o755)
+    root = tmp_path / "sweep"
+    command = [sys.executable, "-m", "sweeps", f"out={root}", *SWEEP, *SLURM]
+    command += ["launcher.runs_per_job=3", f"launcher.python={wrapper} {sys.executable}"]
     shells = [
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
@@ -149,10 +155,11 @@ def test_two_shells_submit_the_same_sweep_at_once(tmp_path, expected):
     assert [shell.returncode for shell in shells] == [0, 0]
     assert sum("submitted array" in text for text in said) == 1
     assert sum("8 runs are in the queue already" in text for text in said) == 1
-    wait_until(tmp_path, all_done)
-    assert losses(tmp_path) == expected
-    assert [len(started(path)) for path in run_dirs(tmp_path)] == [1] * 8
-    assert "8 finished" in sweeps(tmp_path, "action=collect")
+    wait_until(root, all_done)
+    assert losses(root) == expected
+    assert [len(started(path)) for path in run_dirs(root)] == [1] * 8
+    assert "8 finished" in sweeps(root, "action=collect")
+    assert (tmp_path / "noted").read_text().splitlines() == ["started"] * 3
 
 
 def test_a_cancelled_job_is_retried_and_a_requeued_one_comes_back(tmp_path, expected):

@@ -12,6 +12,17 @@ from sweeps.slurm import cluster, commands, sbatch
 
 CONFIG = "printf 'MaxArraySize            = %s\\nClusterName             = here\\n' "
 
+PARTITIONS = """
+if [ "$2" = partition ]; then
+  echo 'PartitionName=main Default=YES MaxNodes=UNLIMITED MaxTime=1-00:00:00 State=UP TotalNodes=2'
+  echo 'PartitionName=long Default=NO MaxTime=UNLIMITED State=UP'
+  echo 'PartitionName=old Default=NO MaxTime=UNLIMITED State=DOWN'
+  exit
+fi
+"""
+
+NODES = "echo '16|64000|gpu:a100:4(S:0-1),nvme:1'; echo '8|32000|(null)'"
+
 
 class FakeSlurm:
     """A folder of commands ahead of the PATH; `asked` lists the arguments of every call.
@@ -31,7 +42,8 @@ class FakeSlurm:
         self.put("squeue", "")
         self.put("sbatch", "echo $((40 + CALL))")
         self.put("sacct", "echo 'Slurm accounting storage is disabled: invalid' >&2; exit 1")
-        self.put("scontrol", f"{CONFIG} 1001")
+        self.put("scontrol", f"{PARTITIONS} {CONFIG} 1001")
+        self.put("sinfo", NODES)
 
     def put(self, name: str, script: str) -> None:
         """Install a command; `$CALL` counts its calls from 1."""

@@ -1,6 +1,7 @@
 """Submissions to a Slurm that is a folder of shell scripts."""
 
 import errno
+import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from sweeps.slurm.submissions import jobs_of, submissions
 from sweeps.slurm.submit import cancel, scripts, submit
 from sweeps.spec.launcher import LauncherSpec
 from tests.support.fake_slurm import CONFIG, FakeSlurm
+from train.config.spec import SpecError
 from train.rundir.lock import user_name
 
 
@@ -34,7 +36,7 @@ def spec(**values):
 def test_what_a_dry_run_prints_is_what_sbatch_gets(tmp_path, slurm, tasks):
     root = tmp_path / "sweep"
     launcher = spec(partition="gpu", setup=["module load cuda"], env={"A": "b c"})
-    [(_, printed)] = scripts(tasks, launcher, root, "mine")
+    [(_, printed)], _ = scripts(tasks, launcher, root, "mine")
     [made] = submit(tasks, launcher, root, "mine").arrays
     [asked] = slurm.asked("sbatch")
     assert asked == f"--parsable {made.folder / 'script.sh'}"
@@ -49,7 +51,7 @@ def test_what_a_dry_run_prints_is_what_sbatch_gets(tmp_path, slurm, tasks):
 
 def test_the_script_starts_a_job_on_its_list_of_runs_with_logs_by_job_and_node(tmp_path, tasks):
     folder = tmp_path / "a folder 100%"
-    [(_, script)] = scripts(tasks, spec(env={"A": "b c"}), folder, "mine")
+    [(_, script)], _ = scripts(tasks, spec(env={"A": "b c"}), folder, "mine")
     where = tmp_path / "bin"
     where.mkdir()
     (where / "srun").write_text('#!/bin/sh\nfor a in "$@"; do echo "$a"; done; echo "A=$A"\n')
@@ -78,7 +80,7 @@ def test_no_module_of_slurm_needs_submitit():
     code = "import sys; sys.modules['submitit'] = None; import sweeps.slurm.submit as s; "
     code += "from sweeps.spec.launcher import LauncherSpec as L; from pathlib import Path; "
     code += "from sweeps.launch.scheduler import Task; "
-    code += "print(len(s.scripts([Task(Path('/r'))], L(kind='slurm'), Path('/x'), 'n')))"
+    code += "print(len(s.scripts([Task(Path('/r'))], L(kind='slurm'), Path('/x'), 'n')[0]))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert answer.stdout == "1\n", answer.stderr
 
@@ -186,3 +188,28 @@ def test_a_file_system_without_flock_takes_submissions(tmp_path, slurm, tasks, m
     monkeypatch.setattr("fcntl.flock", absent)
     assert len(submit(tasks, spec(), tmp_path / "sweep", "mine").arrays) == 1
     assert not list((tmp_path / "sweep" / "slurm").glob(".submitting.held"))
+
+
+def test_the_jobs_python_may_be_a_container(tmp_path, tasks, monkeypatch):
+    """A wrapper stands for `apptainer exec IMAGE python`: it notes what it starts, and starts it."""
+    (tmp_path / "a b").mkdir()
+    wrapper = tmp_path / "a b" / "apptainer"
+    wrapper.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/noted\nshift 2; exec "$@"\n')
+    wrapper.chmod(0o755)
+    srun = tmp_path / "srun"
+    srun.write_text('#!/bin/sh\nwhile [ "${1#--}" != "$1" ]; do shift; done; exec "$@"\n')
+    srun.chmod(0o755)
+    launcher = spec(python=f"'{wrapper}' exec image.sif {sys.executable}")
+    [(_, script)], _ = scripts(tasks, launcher, tmp_path / "sweep", "mine")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    ran = subprocess.run(["bash"], input=script, capture_output=True, text=True, check=False)
+    noted = (tmp_path / "noted").read_text()
+    assert noted.startswith(f"exec image.sif {sys.executable} -u -m sweeps.slurm.job_main ")
+    assert ran.returncode == 2
+    assert "tasks.json is missing" in ran.stderr
+
+
+@pytest.mark.parametrize("python", ["", "python 'open", "python\necho pwned"])
+def test_a_python_that_is_no_command_is_refused(python):
+    with pytest.raises(SpecError, match=r"launcher\.python"):
+        spec(python=python)
