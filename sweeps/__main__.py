@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections import Counter
 
 from rich.console import Console
 
@@ -121,6 +120,7 @@ def show_scripts(config: SweepConfig, tasks: list, console: Console) -> int:
 
 def submit(config: SweepConfig, tasks: list, console: Console) -> int:
     """Hand tasks to Slurm, print how to watch them, and return at once."""
+    from sweeps.slurm.report import submission_lines
     from sweeps.slurm.submit import submit as submit_arrays
 
     root = config.root
@@ -133,32 +133,11 @@ def submit(config: SweepConfig, tasks: list, console: Console) -> int:
         config.scale_memory,
         config.force,
     )
-    for array in made.arrays:
-        batch = array.batch
-        console.print(
-            f"submitted array {array.job}: {len(batch.jobs)} jobs, each {batch.minutes} min, "
-            f"{batch.mem_gb:g} GB, {batch.cpus} cpus, {batch.gpus} gpus",
-            highlight=False,
-        )
-    for note in made.notes:
-        console.print(note, style="red", markup=False, highlight=False, soft_wrap=True)
-    if made.n_queued:
-        console.print(f"{made.n_queued} runs are in the queue already", highlight=False)
-    for why, n_runs in Counter(made.elsewhere.values()).items():
-        console.print(
-            f"not submitted: {n_runs} runs, since {why}; cancel it there, or pass force=true",
-            style="red",
-            markup=False,
-            soft_wrap=True,
-        )
-    if made.problem:
-        console.print(
-            f"not submitted: {made.n_left} of {len(tasks)} runs, since {made.problem}; launch "
-            f"again once there is room",
-            style="red",
-            markup=False,
-            soft_wrap=True,
-        )
+    said, problems = submission_lines(made, len(tasks))
+    for line in said:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    for line in problems:
+        console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
     watch = f"python -m sweeps action=status out={root} --watch"
     console.print(f"watch:   {watch}\ngather:  python -m sweeps action=collect out={root}")
     console.print(str(root), highlight=False, soft_wrap=True)
@@ -167,18 +146,30 @@ def submit(config: SweepConfig, tasks: list, console: Console) -> int:
 
 def _train(config: SweepConfig, tasks: list, n_runs: int, run_dirs: list, console: Console) -> int:
     """Launch tasks, collect, list the failures; returns the exit status."""
+    from sweeps.launch.failures import GaveUpError
     from sweeps.launch.launch import INTERRUPTED_EXIT, failures, print_failures, train_here
+    from sweeps.launch.on_end import run_on_end
 
     if config.launcher.kind == "slurm" and tasks:
         return submit(config, tasks, console)
-    uninterrupted = not tasks or train_here(tasks, config.launcher, config.root, n_runs, console)
+    uninterrupted, why = True, ""
+    try:
+        if tasks:
+            uninterrupted = train_here(tasks, config.launcher, config.root, n_runs, console)
+    except GaveUpError as error:
+        why = str(error)
     collect(config, [], console)
-    if not uninterrupted:
-        print("interrupted; run the same command again to continue", file=sys.stderr)
-        return INTERRUPTED_EXIT
     failed = failures(run_dirs)
-    print_failures(failed, console)
-    return FAILED_EXIT if failed else 0
+    if not uninterrupted:
+        why = "interrupted; run the same command again to continue"
+    else:
+        print_failures(failed, console)
+    problem = run_on_end(config.launcher.on_end, config.sweep.name, config.root, run_dirs, why)
+    for line in filter(None, (why, problem)):
+        print(line, file=sys.stderr)
+    if not uninterrupted:
+        return INTERRUPTED_EXIT
+    return FAILED_EXIT if failed or why else 0
 
 
 def status(config: SweepConfig, overrides: list[str], console: Console) -> int:

@@ -169,6 +169,8 @@ def _standing(run_dir: Path, jobs: Jobs | None) -> tuple[str, str, Holder | None
     if jobs is not None and job is not None and status == "planned":
         if alive is None:
             return status, jobs.describe(job), held
+        if row.get("message"):
+            return status, _reason(run_dir, row), held  # the job said why it did not begin it
         return jobs.ending(job), f"{jobs.describe(job)}, ended before the run began", held
     if status in DONE:
         return "failed", f"was {status}, but record.json is gone; launch again to redo it", held

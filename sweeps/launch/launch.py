@@ -14,6 +14,7 @@ from rich.console import Console
 from sweeps.directory.layout import SweepPaths, prepare
 from sweeps.directory.record_check import checked_record
 from sweeps.directory.run_state import RunState, read_state
+from sweeps.launch.failures import Streak
 from sweeps.launch.local import run_inline, run_pool
 from sweeps.launch.progress import make_display
 from sweeps.launch.scheduler import Task
@@ -83,13 +84,16 @@ def train_here(
     """Run tasks inline or in a pool until none is left, runs held by another process included.
 
     Returns: False where the launch was interrupted.
+    Raises:  GaveUpError: too many runs in a row failed.
     """
+    streak = Streak(launcher.max_failures)
     with _announced(root), make_display(console, n_runs, n_runs - len(tasks)) as display:
 
         def start(chosen: list[Task]) -> bool:
             if launcher.kind == "inline":
-                return run_inline(chosen, display.report)
-            return run_pool(chosen, launcher, SweepPaths(root).logs, display.report)
+                return run_inline(chosen, display.report, ended=streak.note)
+            logs = SweepPaths(root).logs
+            return run_pool(chosen, launcher, logs, display.report, ended=streak.note)
 
         return until_done(tasks, start, console)
 

@@ -2,7 +2,7 @@
 
 SIGUSR2 comes `signal_seconds` before the time limit: the runs save, and the job requeues itself, at
 most `max_requeues` times, then their status is timeout. SIGTERM is a cancellation or a preemption:
-the runs save and the job ends; where the cluster preempts by requeueing, Slurm starts it again.
+the runs save and the job ends; a preempted one comes back, at most `max_restarts` times.
 Every job of the array may come again: what is recorded is skipped, what was begun continues.
 """
 
@@ -15,29 +15,34 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sweeps.directory.run_state import is_lost, read_state
+from sweeps.directory.run_state import read_state
 from sweeps.launch.distributed import Ranks
+from sweeps.launch.failures import GaveUpError, SharedStreak
 from sweeps.launch.interrupts import on_interrupt
 from sweeps.launch.pool import Pool
 from sweeps.launch.scheduler import Task, task_of
 from sweeps.plan.machine import make_slots, usable_cores, visible_devices
-from sweeps.slurm.cluster import cluster_name
-from sweeps.slurm.commands import SlurmError, persuade
+from sweeps.slurm.launches import Launch
 from sweeps.slurm.resources import concurrency
-from sweeps.slurm.squeue import read_queue
-from sweeps.slurm.submissions import Owner, SlurmJobs
+from sweeps.slurm.restarts import (
+    break_dead_claims,
+    n_requeues,
+    n_restarts,
+    requeue,
+    requeue_for_time,
+    was_preempted,
+)
 from sweeps.spec.launcher import LauncherSpec
 from train.config.spec import IsoflopError
-from train.engine.signals import held, release
-from train.rundir.atomic import read_json, write_json
-from train.rundir.lock import HEARTBEAT_SECONDS, heartbeat_age, holder, slurm_job, user_name
+from train.engine.signals import release
+from train.rundir.atomic import read_json
+from train.rundir.lock import slurm_job
 from train.rundir.record import RunPaths, append_status, read_job
 
 SIGNAL_SECONDS = 5.0
 """How long a job whose runs ended early waits for the signal that may have ended them."""
 
-SILENT_SECONDS = 2.5 * HEARTBEAT_SECONDS
-"""A lock that is not touched for two beats and a half has no living holder."""
+FAILED = ("failed", "oom", "timeout")
 
 log = logging.getLogger(__name__)
 
@@ -84,27 +89,39 @@ def main(argv: list[str] | None = None) -> int:
         release()
         try:
             task_file = Path(arguments[0])
-            launcher, root, run_dirs = _assignment(task_file)
+            launcher, root, run_dirs, launch = _assignment(task_file)
         except (IsoflopError, IndexError, KeyError, TypeError, ValueError) as error:
             print(f"sweeps.slurm.job_main: {error}", file=sys.stderr)
             return 2
-        return _train(run_dirs, launcher, root, task_file.parent, stop)
+        code = _train(run_dirs, launcher, root, launch, task_file.parent, stop)
+        if _leads():
+            launch.finish(launcher, root)
+        return code
 
 
 def _train(
-    run_dirs: list[Path], launcher: LauncherSpec, root: Path, folder: Path, stop: _Stop
+    run_dirs: list[Path],
+    launcher: LauncherSpec,
+    root: Path,
+    launch: Launch,
+    folder: Path,
+    stop: _Stop,
 ) -> int:
     """Train every run of this job, and answer the signal that cut it short, if one did."""
     job = slurm_job() or "none"
+    status, problem = _obstacle(launcher, folder, launch)
+    if problem:
+        return _leave(run_dirs, status, problem)
     if _leads():
-        _break_dead_claims(run_dirs, job, stop)
-    problem = ""
+        break_dead_claims(run_dirs, job, lambda: bool(stop.received))
     try:
-        trainer = _trainer(run_dirs, launcher, root / "logs" / f"slurm-{job}")
+        streak = launch.streak(launcher)
+        trainer = _trainer(run_dirs, launcher, root / "logs" / f"slurm-{job}", streak)
         stop.train(trainer, [_task(path) for path in run_dirs])
+    except GaveUpError as error:
+        return _leave(run_dirs, "planned", f"not started: {error}")
     except IsoflopError as error:
         problem = str(error)
-        log.error("%s", problem)
     unfinished = [path for path in run_dirs if not RunPaths(path).record.exists()]
     if not unfinished:
         return 0
@@ -113,11 +130,26 @@ def _train(
     cause = stop.cause()
     if cause == signal.SIGUSR2:
         _out_of_time(unfinished, launcher, folder)
+    elif cause == signal.SIGTERM:
+        _preempted()
     if cause is not None:
         return 75
     if problem:
-        _mark([path for path in unfinished if read_state(path).status != "running"], problem)
+        return _leave(run_dirs, "failed", problem)
     return 1 if any(read_state(path).status != "running" for path in unfinished) else 0
+
+
+def _leave(run_dirs: list[Path], status: str, reason: str) -> int:
+    """Say of every run that this job did not train why that is; returns the job's exit status.
+
+    What a run said of itself stays where the reason is of the launch and not of the run.
+    """
+    log.error("%s", reason)
+    changed = ("planned", "preempted") if status == "planned" else ("planned", "preempted", *FAILED)
+    idle = [path for path in run_dirs if not RunPaths(path).record.exists()]
+    if _leads():
+        _mark([path for path in idle if read_state(path).status in changed], reason, status)
+    return 1 if idle else 0
 
 
 def _leads() -> bool:
@@ -125,15 +157,17 @@ def _leads() -> bool:
     return os.environ.get("SLURM_PROCID", "0") == "0"
 
 
-def _assignment(task_file: Path) -> tuple[LauncherSpec, Path, list[Path]]:
-    """This job's launcher settings, sweep and run directories.
+def _assignment(task_file: Path) -> tuple[LauncherSpec, Path, list[Path], Launch]:
+    """This job's launcher settings, sweep, run directories and launch.
 
     Raises:  RecordError: the file is missing or damaged; KeyError and the like: it is another's.
     """
     content: Any = read_json(task_file)
     index = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
     launcher = LauncherSpec(**content["launcher"])
-    return launcher, Path(content["root"]), [Path(path) for path in content["jobs"][index]]
+    launch = Launch(task_file.parent.parent, str(content.get("launch", "")))
+    run_dirs = [Path(path) for path in content["jobs"][index]]
+    return launcher, Path(content["root"]), run_dirs, launch
 
 
 def _task(run_dir: Path) -> Task:
@@ -144,13 +178,18 @@ def _task(run_dir: Path) -> Task:
         return Task(run_dir)
 
 
-def _trainer(run_dirs: list[Path], launcher: LauncherSpec, log_dir: Path) -> Pool | Ranks:
+def _trainer(
+    run_dirs: list[Path], launcher: LauncherSpec, log_dir: Path, streak: SharedStreak
+) -> Pool | Ranks:
     """One run at a time over many devices or nodes, or a pool of small runs side by side."""
-    many = launcher.gpus > 1 or launcher.nodes > 1
-    return Ranks(launcher, log_dir) if many else _pool(run_dirs, launcher, log_dir)
+    if launcher.gpus > 1 or launcher.nodes > 1:
+        return Ranks(launcher, log_dir, ended=streak.note if _leads() else None)
+    return _pool(run_dirs, launcher, log_dir, streak)
 
 
-def _pool(run_dirs: list[Path], launcher: LauncherSpec, log_dir: Path) -> Pool:
+def _pool(
+    run_dirs: list[Path], launcher: LauncherSpec, log_dir: Path, streak: SharedStreak
+) -> Pool:
     """A pool of the job's own size: packed small runs, each in a warm worker."""
     devices = visible_devices(launcher) if launcher.gpus else []
     spec = LauncherSpec(
@@ -159,87 +198,57 @@ def _pool(run_dirs: list[Path], launcher: LauncherSpec, log_dir: Path) -> Pool:
         runs_per_device=launcher.runs_per_gpu,
         affinity=False,
     )
-    return Pool(make_slots(spec, usable_cores(), devices), log_dir, _report, launcher.hang_seconds)
+    slots = make_slots(spec, usable_cores(), devices)
+    return Pool(slots, log_dir, _report, launcher.hang_seconds, ended=streak.note)
 
 
 def _report(task: Task, status: str, message: str) -> None:
     log.info("%s: %s %s", task.run_dir.name, status, message)
 
 
-def _break_dead_claims(run_dirs: list[Path], job: str, stop: _Stop) -> None:
-    """Free runs from holders that are known to be gone.
-
-    Slurm says so, or the holder's process or heartbeat; or it was this very job before Slurm
-    started it again. Of that life no process is left, unless its node was only out of reach: a lock
-    that is still being touched is left alone.
-    """
-    claims = {path: held for path in run_dirs if (held := holder(path)) is not None}
-    if not claims:
-        return
-    queue = read_queue()
-    me = Owner(user_name(), cluster_name())
-    jobs = None if queue is None else SlurmJobs(queue, {}, asker=me)
-    restarted = int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0
-    for run_dir, held in claims.items():
-        ours = held.job == job and held.cluster in ("", me.cluster)
-        former_self = restarted and ours and _falls_silent(run_dir, stop)
-        if former_self or is_lost(run_dir, held, jobs):
-            log.info("%s: freed from %s, which is gone", run_dir.name, held.describe())
-            RunPaths(run_dir).lock.unlink(missing_ok=True)
-
-
-def _falls_silent(run_dir: Path, stop: _Stop) -> bool:
-    """Whether a lock is touched no more, waiting for as long as two beats take."""
-    age = heartbeat_age(run_dir)
-    while age < SILENT_SECONDS and not stop.received and RunPaths(run_dir).lock.exists():
-        time.sleep(1.0)
-        before, age = age, heartbeat_age(run_dir)
-        if age < before:
-            return False
-    return age >= SILENT_SECONDS
-
-
 def _out_of_time(unfinished: list[Path], launcher: LauncherSpec, folder: Path) -> None:
     """Requeue this job to continue; after too many times, record its runs as timed out."""
     limit = "time limit reached {} times; retry with a longer time or more requeues"
     try:
-        n_requeues = _n_requeues(folder)
-        if n_requeues >= launcher.max_requeues:
-            _mark(unfinished, limit.format(n_requeues + 1), "timeout")
+        if (n := n_requeues(folder)) >= launcher.max_requeues:
+            _mark(unfinished, limit.format(n + 1), "timeout")
             return
-        write_json(_requeues_file(folder), {"n_requeues": n_requeues + 1})
-        _requeue()
+        requeue_for_time(folder)
     except IsoflopError as error:
         log.error("%s", error)
         _mark(unfinished, f"time limit reached; {error}", "timeout")
 
 
-def _requeues_file(folder: Path) -> Path:
-    """Where a job counts its own requeues; Slurm's count has preemptions and dead nodes in it."""
-    return folder / f"requeues-{os.environ.get('SLURM_ARRAY_TASK_ID', '0')}.json"
+def _preempted() -> None:
+    """Come back after a preemption, also where the cluster preempts by cancelling.
 
-
-def _n_requeues(folder: Path) -> int:
-    """How often this job has requeued itself for lack of time.
-
-    Raises:  RecordError: the count can't be read.
+    Where it preempts by requeueing, Slurm does so itself and refuses a second time. How often a job
+    may come back is checked when it does.
     """
-    path = _requeues_file(folder)
-    return int(read_json(path)["n_requeues"]) if path.exists() else 0
+    try:
+        if was_preempted():
+            requeue()
+    except IsoflopError as error:
+        log.warning("preempted, and not requeued by this job: %s", error)
 
 
-def _requeue() -> None:
-    """Ask Slurm to put this job back into the queue.
+def _obstacle(launcher: LauncherSpec, folder: Path, launch: Launch) -> tuple[str, str]:
+    """(status, reason) of the runs of a job that should not train; "" where it should.
 
-    Raises:  SlurmError: it will not.
+    A run that takes its node down each time would do so forever: Slurm sets no limit of its own.
     """
-    # Slurm ends every process of the job as soon as it has agreed, scontrol before it can say so.
-    with held():
-        answer = persuade(["scontrol", "requeue", slurm_job() or ""])
-    if answer.code is not None and answer.code < 0:
-        return  # killed along with this job, which is over whatever the answer would have been
-    if not answer.ok:
-        raise SlurmError(f"scontrol can't requeue job {slurm_job()}: {answer.reason}")
+    if reason := launch.streak(launcher).reason():
+        return "planned", f"not started: {reason}"
+    try:
+        n_lost = n_restarts() - n_requeues(folder)
+    except IsoflopError:
+        n_lost = 0
+    if n_lost > launcher.max_restarts:
+        return "failed", (
+            f"its job was started again {n_lost} times after preemptions or dead nodes "
+            f"(launcher.max_restarts={launcher.max_restarts}); retry begins a new count"
+        )
+    return "", ""
 
 
 def _mark(run_dirs: list[Path], message: str, status: str = "failed") -> None:

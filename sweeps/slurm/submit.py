@@ -17,6 +17,7 @@ from sweeps.directory.layout import SweepPaths
 from sweeps.launch.scheduler import Task
 from sweeps.slurm.cluster import array_limit
 from sweeps.slurm.commands import SlurmError, persuade
+from sweeps.slurm.launches import Launch
 from sweeps.slurm.limits import fitted, partitions
 from sweeps.slurm.resources import Batch, batches
 from sweeps.slurm.sbatch import RefusedError, sbatch
@@ -99,7 +100,9 @@ def submit(
                 fresh.append(task)
         n_queued = len(tasks) - len(fresh) - len(elsewhere)
         parts, notes = _parts(fresh, launcher, scale_time, scale_memory)
-        made, problem = _submit_all(parts, launcher, paths, name)
+        launch = Launch(paths.slurm.resolve(), uuid.uuid4().hex[:8])
+        launch.write(name, _runs(parts))
+        made, problem = _submit_all(parts, launcher, paths, name, launch)
         n_left = len(fresh) - sum(len(job) for array in made for job in array.batch.jobs)
         return Submitted(made, n_queued, elsewhere, notes, n_left, problem)
 
@@ -172,8 +175,12 @@ def _parts(
     return parts, list(dict.fromkeys(notes))
 
 
+def _runs(parts: list[Batch]) -> list[str]:
+    return [str(task.run_dir.resolve()) for part in parts for job in part.jobs for task in job]
+
+
 def _submit_all(
-    parts: list[Batch], launcher: LauncherSpec, paths: SweepPaths, name: str
+    parts: list[Batch], launcher: LauncherSpec, paths: SweepPaths, name: str, launch: Launch
 ) -> tuple[list[Submission], str]:
     """Submit arrays until one fails; that is an error only where it is the first.
 
@@ -182,15 +189,19 @@ def _submit_all(
     made: list[Submission] = []
     for part in parts:
         try:
-            made.append(_submit_array(part, launcher, paths, name))
+            made.append(_submit_array(part, launcher, paths, name, launch))
         except SlurmError as error:
             if not made:
+                launch.listing.unlink(missing_ok=True)
                 raise
+            launch.write(name, _runs([array.batch for array in made]))
             return made, str(error)
     return made, ""
 
 
-def _submit_array(batch: Batch, launcher: LauncherSpec, paths: SweepPaths, name: str) -> Submission:
+def _submit_array(
+    batch: Batch, launcher: LauncherSpec, paths: SweepPaths, name: str, launch: Launch
+) -> Submission:
     """Write the list of runs, submit the array, and note its job id; each array has a folder.
 
     The folder stays unless sbatch said no: a job that was accepted without a word needs it.
@@ -199,9 +210,10 @@ def _submit_array(batch: Batch, launcher: LauncherSpec, paths: SweepPaths, name:
     job_name = _job_name(name, folder)
     script = sbatch_script(batch, launcher, job_name, folder, folder / TASKS)
     jobs = [[str(task.run_dir.resolve()) for task in job] for job in batch.jobs]
-    assignment = {"launcher": asdict(launcher), "root": str(paths.root.resolve()), "jobs": jobs}
+    root = str(paths.root.resolve())
+    settings = {"launcher": asdict(launcher), "root": root, "launch": launch.ticket}
     asked = {"name": job_name, "user": user_name(), "jobs": jobs}
-    write_json(folder / TASKS, assignment)
+    write_json(folder / TASKS, {**settings, "jobs": jobs})
     write_atomic(folder / SCRIPT, script)
     write_json(folder / ASKED, asked)
     try:

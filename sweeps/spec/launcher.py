@@ -39,7 +39,11 @@ class LauncherSpec:
     `runs_per_gpu` (without GPUs: `cpus` / `threads_per_worker`) train at once; `gpus` and `nodes`
     above 1 put a single run on all of them through Accelerate. `signal_seconds` before its time
     limit a job saves and requeues itself, at most `max_requeues` times. `python` starts Python on
-    a node (`apptainer exec IMAGE python`); by default the interpreter that submits does.
+    a node (`apptainer exec IMAGE python`); by default the interpreter that submits does. A job that
+    is preempted or whose node dies comes back, at most `max_restarts` times.
+
+    all: after `max_failures` failed runs in a row no more are started (0: never mind). `on_end` is
+    a command that is run when the launch is over, with the outcome in its environment.
     """
 
     kind: str = "pool"
@@ -68,6 +72,9 @@ class LauncherSpec:
     max_parallel: int = 64
     signal_seconds: int = 120
     max_requeues: int = 20
+    max_restarts: int = 10
+    max_failures: int = 5
+    on_end: str | None = None
     dry_run: bool = False
 
     def __post_init__(self) -> None:
@@ -78,7 +85,7 @@ class LauncherSpec:
         for name in (*_OPTIONAL, "time_minutes", "mem_gb", "cpus"):
             value = getattr(self, name)
             require(value is None or value > 0, f"launcher.{name}={value} must be positive")
-        for name in ("gpus", "max_requeues"):
+        for name in ("gpus", "max_requeues", "max_restarts", "max_failures"):
             require(getattr(self, name) >= 0, f"launcher.{name}={getattr(self, name)} must be >= 0")
         for name in ("hang_seconds", "signal_seconds"):
             require(
@@ -106,12 +113,13 @@ def _check_script_parts(launcher: LauncherSpec) -> None:
 
     Raises:  SpecError: a line break, a name that is none, or what looks like a secret.
     """
-    plain = ("partition", "account", "qos", "constraint", "python")
+    plain = ("partition", "account", "qos", "constraint", "python", "on_end")
     options = {key: getattr(launcher, key) for key in plain}
     options |= {f"extra.{key}": value for key, value in launcher.extra.items()}
     for name, value in options.items():
         one_line(f"launcher.{name}", "" if value is None else str(value))
     _words("python", launcher.python)
+    _words("on_end", launcher.on_end)
     for group, names, shape in (
         ("extra", launcher.extra, _OPTION_NAME),
         ("env", launcher.env, _ENV_NAME),

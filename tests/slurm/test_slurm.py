@@ -256,6 +256,27 @@ def test_one_run_over_two_nodes_is_requeued_and_gets_the_loss_of_one_process(tmp
     assert json.loads((run.run_dir / "env.json").read_text())["processes"] == 2
 
 
+def test_a_job_preempted_by_cancelling_comes_back_and_the_last_job_tells_the_end(
+    tmp_path, expected
+):
+    """A partition of higher priority takes both nodes; this one's jobs are cancelled for it."""
+    cells = ("sweep.grids.grid.d_models=[16]", "sweep.grids.grid.n_tokens=[3e5]")
+    told = tmp_path / "told"
+    root = tmp_path / "sweep"
+    on_end = f"launcher.on_end='sh -c \"echo $ISOFLOP_STATUS > {told}\"'"
+    sweeps(root, *SWEEP, *cells, *SLURM, on_end)
+    run = wait_until(root, lambda s: any(map(has_saved, running(s)))).runs[0]
+    urgent = ["sbatch", "--partition=urgent", "--nodes=2", "--mem=7000", "--output=/dev/null"]
+    subprocess.run([*urgent, "--wrap=sleep 3"], check=True)
+    come_back_now()
+    wait_until(root, all_done)
+    [(run_id, loss)] = losses(root).items()
+    assert loss == expected[run_id]
+    assert len(started(run.run_dir)) == 2
+    wait_until(root, lambda _: told.exists(), 60)
+    assert told.read_text() == "finished\n"
+
+
 def test_a_refused_submission_is_one_clear_line(tmp_path):
     said = sweeps(tmp_path, *SWEEP, *SLURM, "launcher.partition=nowhere", check=False)
     assert "sbatch refused" in said

@@ -17,6 +17,9 @@ import psutil
 import pytest
 
 from sweeps.directory.run_state import read_state
+from sweeps.slurm.launches import Launch
+from sweeps.slurm.squeue import parse_queue
+from sweeps.slurm.submissions import SlurmJobs
 from sweeps.spec.launcher import LauncherSpec
 from tests.support.pool_runs import behave, statuses, wait_for
 from tests.support.sweep_fixtures import grid, make_sweep
@@ -42,6 +45,7 @@ class Job:
         self.dirs = make_sweep(root, iso=grid(budgets=[1e10], d_models=[8, 16, 24][:n_runs]))
         for path in self.dirs:
             behave(path, "slow")
+        self._root = root
         self.asked, self._bin = root / "asked", root / "bin"
         self._bin.mkdir()
         self._command("squeue", "#!/bin/sh\necho '7|7_0|RUNNING|None'\n")
@@ -58,9 +62,17 @@ class Job:
         (self._bin / name).write_text(text)
         (self._bin / name).chmod(0o755)
 
-    def start(self, command=FAKE_JOB, **slurm) -> psutil.Popen:
+    def split(self, launch: str, **launcher) -> None:
+        """Make it an array of one job a run, which belongs to a launch."""
+        content = json.loads(self._tasks.read_text())
+        content["launcher"] |= launcher
+        runs = [str(path) for path in self.dirs]
+        write_json(self._tasks, {**content, "launch": launch, "jobs": [[run] for run in runs]})
+        Launch(self._root.parent, launch).write("mine", runs)
+
+    def start(self, command=FAKE_JOB, index=0, **slurm) -> psutil.Popen:
         """Start it as Slurm would; stop signals are held from its birth, as `hold` does later."""
-        slurm |= {"SLURM_JOB_ID": "7", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0"}
+        slurm |= {"SLURM_JOB_ID": "7", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": str(index)}
         slurm["SLURM_CLUSTER_NAME"] = "here"
         env = {**os.environ, **slurm, "PATH": self._path}
         return psutil.Popen(
@@ -72,7 +84,8 @@ class Job:
 
     @property
     def requeues(self) -> list[str]:
-        return self.asked.read_text().splitlines() if self.asked.exists() else []
+        asked = self.asked.read_text().splitlines() if self.asked.exists() else []
+        return [line for line in asked if line.startswith("requeue")]
 
 
 def signal_all(process: psutil.Popen, number: signal.Signals) -> None:
@@ -152,6 +165,76 @@ def test_a_cancelled_job_saves_and_does_not_come_back(tmp_path):
     assert ended(process)[0] == 75
     assert statuses(job.dirs) == ["preempted"]
     assert job.requeues == []
+
+
+PREEMPTS = (
+    AGREES + "[ $1 = show ] && echo 'JobId=7 JobState=RUNNING PreemptEligibleTime=1 "
+    "PreemptTime={time} SuspendTime=None'; true\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("time_of_it", "asked"), [("2026-01-01T00:00:00", ["requeue 7_0"]), ("None", [])]
+)
+def test_a_job_preempted_by_cancelling_comes_back_and_a_cancelled_one_does_not(
+    tmp_path, time_of_it, asked
+):
+    job = Job(tmp_path, PREEMPTS.replace("{time}", time_of_it))
+    process = job.start()
+    wait_for(job.training)
+    signal_all(process, signal.SIGTERM)
+    code, said = ended(process)
+    assert code == 75, said
+    assert job.requeues == asked
+    assert statuses(job.dirs) == ["preempted"]
+
+
+def test_a_job_that_loses_its_node_again_and_again_fails_with_the_reason(tmp_path):
+    job = Job(tmp_path, max_restarts=3)
+    code, said = ended(job.start(SLURM_RESTART_COUNT="4"))
+    assert code == 1, said
+    assert statuses(job.dirs) == ["failed"]
+    assert "started again 4 times after preemptions or dead nodes" in read_state(job.dirs[0]).note
+    assert not job.training()
+
+
+def test_restarts_that_the_job_asked_for_itself_are_not_counted_as_lost_nodes(tmp_path):
+    job = Job(tmp_path, max_restarts=3)
+    behave(job.dirs[0], "")
+    write_json(tmp_path / "requeues-0.json", {"n_requeues": 1})
+    assert ended(job.start(SLURM_RESTART_COUNT="4"))[0] == 0
+
+
+def test_a_fault_of_all_runs_stops_the_jobs_of_a_launch_and_says_which(tmp_path):
+    """Three jobs of one run each: two fail, the third is not begun and stays planned."""
+    job = Job(tmp_path / "slurm" / "x", n_runs=3, max_failures=2, runs_per_job=1)
+    job.split(
+        launch="abc", on_end=f"sh -c 'echo $ISOFLOP_STATUS $ISOFLOP_N_FAILED > {tmp_path}/told'"
+    )
+    for path in job.dirs:
+        behave(path, "fail")
+    codes = [ended(job.start(index=index))[0] for index in range(3)]
+    assert codes == [1, 1, 1]
+    assert statuses(job.dirs) == ["failed", "failed", "planned"]
+    note = read_state(job.dirs[2]).note
+    assert "not started: the last 2 runs failed (launcher.max_failures=2), all with as told" in note
+    gone = SlurmJobs(parse_queue("7|7_2|COMPLETED|None"), {job.dirs[2].name: "7_2"})
+    assert read_state(job.dirs[2], gone).status == "planned"
+    assert (tmp_path / "told").read_text() == "stopped 3\n"
+
+
+def test_the_last_job_of_a_launch_runs_its_command_once(tmp_path):
+    job = Job(tmp_path / "slurm" / "x", n_runs=2, runs_per_job=1)
+    job.split(
+        launch="abc", on_end=f"sh -c 'echo $ISOFLOP_STATUS $ISOFLOP_SWEEP >> {tmp_path}/told'"
+    )
+    for path in job.dirs:
+        behave(path, "")
+    assert ended(job.start(index=1))[0] == 0
+    assert not (tmp_path / "told").exists()
+    for _ in range(2):
+        assert ended(job.start(index=0))[0] == 0
+    assert (tmp_path / "told").read_text() == "finished mine\n"
 
 
 def test_enough_requeues_for_lack_of_time_are_a_timeout(tmp_path):

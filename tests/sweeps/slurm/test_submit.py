@@ -11,6 +11,7 @@ import pytest
 from sweeps.launch.scheduler import Task
 from sweeps.slurm import cluster
 from sweeps.slurm.commands import SlurmError
+from sweeps.slurm.report import submission_lines
 from sweeps.slurm.submissions import jobs_of, submissions
 from sweeps.slurm.submit import cancel, scripts, submit
 from sweeps.spec.launcher import LauncherSpec
@@ -108,6 +109,9 @@ def test_a_part_submission_keeps_what_was_accepted_and_says_what_was_not(tmp_pat
     made = submit(tasks, spec(), tmp_path / "sweep", "mine")
     assert [array.job for array in made.arrays] == ["41"]
     assert made.n_left == 1
+    said, [problem] = submission_lines(made, 4)
+    assert said[0].startswith("submitted array 41: 3 jobs, each 10 min, 2 GB")
+    assert problem.startswith("not submitted: 1 of 4 runs, since sbatch refused: ")
     assert "QOSMaxSubmitJobPerUserLimit" in made.problem
     slurm.put("squeue", "for i in 0 1 2; do echo 4$i'|'41_$i'|RUNNING|None'; done")
     slurm.put("sbatch", "echo 50")
@@ -191,7 +195,7 @@ def test_a_file_system_without_flock_takes_submissions(tmp_path, slurm, tasks, m
 
 
 def test_the_jobs_python_may_be_a_container(tmp_path, tasks, monkeypatch):
-    """A wrapper stands for `apptainer exec IMAGE python`: it notes what it starts, and starts it."""
+    """A wrapper stands for `apptainer exec IMAGE python`: it notes what it starts."""
     (tmp_path / "a b").mkdir()
     wrapper = tmp_path / "a b" / "apptainer"
     wrapper.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/noted\nshift 2; exec "$@"\n')
