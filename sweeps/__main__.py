@@ -163,7 +163,8 @@ def _train(config: SweepConfig, tasks: list, n_runs: int, run_dirs: list, consol
     if not uninterrupted:
         why = "interrupted; run the same command again to continue"
     else:
-        print_failures(failed, console)
+        # Of a launch that gave up, thousands may not have begun.
+        print_failures([run for run in failed if not why or run.status != "planned"], console)
     problem = run_on_end(config.launcher.on_end, config.sweep.name, config.root, run_dirs, why)
     for line in filter(None, (why, problem)):
         print(line, file=sys.stderr)

@@ -66,7 +66,7 @@ def end_environment(
         "ISOFLOP_STATUS": status,
         "ISOFLOP_N_RUNS": str(len(states)),
         "ISOFLOP_N_DONE": str(n_done),
-        "ISOFLOP_N_FAILED": str(len(states) - n_done),
+        "ISOFLOP_N_FAILED": str(len(states) - n_done - counts["planned"] - counts["running"]),
         "ISOFLOP_MESSAGE": f"{name}: {n_done} of {len(states)} runs done ({listed})"
         + (f"; {reason}" if reason else ""),
     }

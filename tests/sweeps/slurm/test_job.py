@@ -220,7 +220,7 @@ def test_a_fault_of_all_runs_stops_the_jobs_of_a_launch_and_says_which(tmp_path)
     assert "not started: the last 2 runs failed (launcher.max_failures=2), all with as told" in note
     gone = SlurmJobs(parse_queue("7|7_2|COMPLETED|None"), {job.dirs[2].name: "7_2"})
     assert read_state(job.dirs[2], gone).status == "planned"
-    assert (tmp_path / "told").read_text() == "stopped 3\n"
+    assert (tmp_path / "told").read_text() == "stopped 2\n"
 
 
 def test_the_last_job_of_a_launch_runs_its_command_once(tmp_path):
