@@ -86,7 +86,7 @@ def simulate(config: SweepConfig, overrides: list[str], console: Console) -> int
 
 def retry(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Train again what went wrong, chosen by status."""
-    from sweeps.directory.layout import run_dirs
+    from sweeps.directory.layout import planned_run_dirs
     from sweeps.manage.manage import clear_the_way, retry_tasks, to_retry
     from sweeps.manage.status import predictions
     from sweeps.simulate.simulate import require_trained
@@ -101,7 +101,7 @@ def retry(config: SweepConfig, overrides: list[str], console: Console) -> int:
         return show_scripts(config, tasks, console)
     clear_the_way(states, jobs)
     console.print(f"retrying {len(tasks)} runs", highlight=False)
-    return _train(config, tasks, len(tasks), run_dirs(config.root), console)
+    return _train(config, tasks, len(tasks), planned_run_dirs(config.root), console)
 
 
 def show_scripts(config: SweepConfig, tasks: list, console: Console) -> int:
@@ -191,6 +191,8 @@ def collect(config: SweepConfig, overrides: list[str], console: Console) -> int:
     collected = gather(config.root)
     for problem in collected.problems:
         console.print(f"left out: {problem}", style="red", markup=False, soft_wrap=True)
+    for note in collected.notes:
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
     counts = ", ".join(f"{n} {status}" for status, n in sorted(collected.by_status.items()))
     rows = ", ".join(f"{n} {name}" for name, n in collected.n_rows.items())
     console.print(f"runs: {counts or 'none'}; rows: {rows}", highlight=False)

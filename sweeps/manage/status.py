@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.directory.layout import SweepPaths, run_dirs
+from sweeps.directory.layout import SweepPaths, planned_ids, run_dirs
 from sweeps.directory.run_state import Jobs, RunState, read_state
 from sweeps.plan.plan import duration
 from train.rundir.atomic import iter_jsonl
@@ -30,11 +30,12 @@ _COLOURS = {"finished": "green", "running": "cyan", "planned": "dim", "diverged"
 
 @dataclass(frozen=True)
 class SweepState:
-    """All runs of a sweep with the totals that people ask for."""
+    """All runs of a sweep's plan with the totals that people ask for; those of no plan apart."""
 
     root: Path
     runs: list[RunState]
     seconds_left: float | None
+    unplanned: tuple[RunState, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -51,12 +52,14 @@ class SweepState:
 
 
 def read_sweep(root: Path, jobs: Jobs | None = None) -> SweepState:
-    """The state of every run directory of a sweep.
+    """The state of every run directory of a sweep; runs of no plan are apart and count nowhere.
 
     Raises:  StoreError: no sweep there.
     """
-    runs = [read_state(path, jobs) for path in run_dirs(root)]
-    return SweepState(root, runs, seconds_left(runs, predictions(root)))
+    states, ids = [read_state(path, jobs) for path in run_dirs(root)], planned_ids(root)
+    runs = [state for state in states if ids is None or state.run_id in ids]
+    unplanned = tuple(state for state in states if ids is not None and state.run_id not in ids)
+    return SweepState(root, runs, seconds_left(runs, predictions(root)), unplanned)
 
 
 def predictions(root: Path) -> dict[str, float]:
@@ -101,7 +104,19 @@ def status_table(state: SweepState) -> Group:
     parts: list[Any] = [Text(_totals(state)), table] if shown else [Text(_totals(state))]
     if len(shown) < len(state.runs):
         parts.append(Text(f"{len(state.runs) - len(shown)} more runs; format=json lists all"))
+    if state.unplanned:
+        parts.append(Text(unplanned_line(state)))
     return Group(*parts)
+
+
+def unplanned_line(state: SweepState) -> str:
+    """How many runs are in no plan, and how they are removed."""
+    counts = Counter(run.status for run in state.unplanned)
+    listed = ", ".join(f"{n} {status}" for status, n in counts.items())
+    return (
+        f"{len(state.unplanned)} more runs are in no plan ({listed}), left by an earlier grid; "
+        f"they are not counted: action=clean only=unplanned deletes them"
+    )
 
 
 def status_json(state: SweepState) -> dict[str, Any]:
@@ -111,9 +126,11 @@ def status_json(state: SweepState) -> dict[str, Any]:
         "counts": state.counts,
         "n_runs": len(state.runs),
         "n_done": state.n_done,
+        "n_unplanned": len(state.unplanned),
         "tokens_per_second": state.tokens_per_second,
         "seconds_left": state.seconds_left,
         "runs": [{**asdict(run), "run_dir": str(run.run_dir)} for run in state.runs],
+        "unplanned": [{**asdict(run), "run_dir": str(run.run_dir)} for run in state.unplanned],
     }
 
 

@@ -146,8 +146,10 @@ def _check_script_parts(launcher: LauncherSpec) -> None:
 def _words(name: str, command: str | None) -> None:
     """A command must split into words as a shell would split it.
 
-    Raises:  SpecError: an open quotation, or nothing.
+    Raises:  SpecError: an open quotation, nothing, or no text.
     """
+    text = command is None or isinstance(command, str)
+    require(text, f"launcher.{name}={command!r} must be a command as text")
     try:
         empty = command is not None and not shlex.split(command)
     except ValueError as error:

@@ -59,6 +59,20 @@ def test_watching_ends_when_all_is_done(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["n_done"] == 4
 
 
+def test_runs_of_no_plan_are_shown_as_such_and_do_not_count(tmp_path, capsys):
+    """A grid edited under one name leaves the former grid's runs behind."""
+    dirs = make_sweep(tmp_path, n_done=2)
+    predict(tmp_path, {path.name[-12:]: 1.0 for path in dirs[:2]})
+    state = read_sweep(tmp_path)
+    assert (state.n_done, len(state.runs), len(state.unplanned)) == (2, 2, 2)
+    shown = text(tmp_path)
+    assert "2 of 2 runs done (2 finished)" in shown
+    assert "2 more runs are in no plan (2 planned)" in shown
+    assert dirs[3].name[-12:] in json.dumps(status_json(state)["unplanned"])
+    show_status(tmp_path, Console(), as_json=True, watch=True)
+    assert json.loads(capsys.readouterr().out)["n_unplanned"] == 2
+
+
 def test_watching_asks_the_batch_system_less_often_than_it_looks(tmp_path, monkeypatch):
     make_sweep(tmp_path, n_done=1)
     clock = [0.0]
