@@ -40,7 +40,7 @@ def plan(config: SweepConfig, overrides: list[str], console: Console) -> int:
 
 def launch(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Write the plan, train what is not done, gather the results."""
-    from sweeps.launch.launch import tasks_of, write_sweep
+    from sweeps.launch.launch import require_room, tasks_of, write_sweep
     from sweeps.plan.plan import make_plan
     from sweeps.simulate.simulate import require_trained
 
@@ -52,6 +52,7 @@ def launch(config: SweepConfig, overrides: list[str], console: Console) -> int:
         for line in made.assumed:
             console.print(f"# {line}", markup=False, highlight=False, soft_wrap=True)
         return show_scripts(config, tasks_of(made), console)
+    require_room(made, config.root, config.force)
     composed = config_as_yaml(config) if config.validates else config_text("sweep", overrides)
     written = write_sweep(made, config, composed, overrides)
     for line in written.repaired:

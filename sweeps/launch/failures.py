@@ -11,8 +11,9 @@ from train.config.spec import IsoflopError
 from train.rundir.atomic import append_jsonl, read_jsonl
 from train.rundir.record import DONE
 
-FAILURES = ("failed", "oom")
-"""Ends that count. A run that was stopped, preempted or out of time says nothing of the next."""
+FAILURES = ("failed",)
+"""Ends that count. A run that was stopped, preempted or out of time says nothing of the next, and
+one out of memory nothing of smaller ones: the longest runs go first."""
 
 
 class GaveUpError(IsoflopError):

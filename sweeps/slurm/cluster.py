@@ -32,7 +32,7 @@ def array_limit() -> int:
         SlurmError: The cluster has switched arrays off.
     """
     given = settings().get("MaxArraySize", "")
-    if not given.isdigit():
+    if not given.isdecimal():
         return DEFAULT_ARRAY_LIMIT
     if int(given) == 0:
         raise SlurmError(

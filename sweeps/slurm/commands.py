@@ -30,7 +30,9 @@ _UNCLEAR = re.compile(
 )
 """Errors after which the controller may or may not have done what it was asked."""
 
-_FINAL = re.compile(r"invalid|configuration source|access/permission denied", re.I)
+_FINAL = re.compile(
+    r"invalid|configuration source|access/permission denied|storage is disabled", re.I
+)
 """Errors of a question that another try would only repeat."""
 
 log = logging.getLogger(__name__)

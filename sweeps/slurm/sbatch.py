@@ -50,7 +50,7 @@ def _accepted(answer: Answer, job_name: str) -> Accepted:
     # --parsable prints "ID" or "ID;CLUSTER"; a site's own messages may stand before it.
     last = (answer.stdout.split() or [""])[-1]
     job, _, cluster = last.partition(";")
-    if answer.ok and job.isdigit():
+    if answer.ok and job.isdecimal():
         return Accepted(job, cluster or cluster_name())
     for wait in (0.0, *WAITS):
         time.sleep(wait)
@@ -69,7 +69,9 @@ def find(job_names: list[str]) -> dict[str, str]:
         return {}
     names = ",".join(job_names)
     squeue = ["squeue", "--noheader", "--me", "--states=all", f"--name={names}", "--format=%F|%j"]
-    sacct = ["sacct", "-X", "-n", "-P", f"--name={names}", "--format=JobID,JobName"]
+    # By default sacct begins at midnight.
+    since = ["--starttime=now-1days", "--format=JobID,JobName"]
+    sacct = ["sacct", "-X", "-n", "-P", f"--name={names}", *since]
     found: dict[str, str] = {}
     for line in f"{output(sacct) or ''}\n{output(squeue) or ''}".splitlines():
         job, _, name = line.strip().partition("|")

@@ -13,6 +13,7 @@ from sweeps.directory.run_state import tail
 from sweeps.slurm.cluster import cluster_name
 from sweeps.slurm.sbatch import find
 from sweeps.slurm.squeue import Queue, read_jobs, read_past, read_queue
+from train.config.spec import IsoflopError
 from train.rundir.atomic import write_json
 from train.rundir.lock import owner_of, user_name
 from train.rundir.record import RunPaths
@@ -188,7 +189,8 @@ def recover(root: Path) -> None:
                 asked[str(row["name"])] = (path.parent / SUBMITTED, row)
     for name, job in find(list(asked)).items():
         path, row = asked[name]
-        write_json(path, {**row, "job": job})
+        with contextlib.suppress(IsoflopError):  # a full disk must not end a look at the status
+            write_json(path, {**row, "job": job, "cluster": cluster_name()})
 
 
 def _array(job: str) -> str:

@@ -41,7 +41,7 @@ class FakeSlurm:
         cluster.settings.cache_clear()
         self.put("squeue", "")
         self.put("sbatch", "echo $((40 + CALL))")
-        self.put("sacct", "echo 'Slurm accounting storage is disabled: invalid' >&2; exit 1")
+        self.put("sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
         self.put("scontrol", f"{PARTITIONS} {CONFIG} 1001")
         self.put("sinfo", NODES)
 
