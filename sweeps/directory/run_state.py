@@ -8,14 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from train.rundir.lock import Holder, holder, is_alive
+from train.rundir.lock import (
+    HEARTBEAT_SECONDS,
+    Holder,
+    heartbeat_age,
+    holder,
+    is_alive,
+    owner_of,
+)
 from train.rundir.record import DONE, RunPaths, last_status
+
+FRESH_SECONDS = 4 * HEARTBEAT_SECONDS
+"""A lock that was touched within this time is held: four beats, for file systems that lag."""
 
 
 class Jobs(Protocol):
     """What a batch system knows of a sweep's jobs."""
 
-    def alive(self, job: str) -> bool | None:
+    def alive(self, job: str, user: str = "", cluster: str = "") -> bool | None:
         """Whether a job is pending or running; None where that can't be told."""
         ...
 
@@ -97,10 +107,16 @@ def read_state(run_dir: Path, jobs: Jobs | None = None) -> RunState:
 
 
 def is_lost(run_dir: Path, held: Holder, jobs: Jobs | None = None) -> bool:
-    """Whether a lock's holder is known to be gone: its process, its Slurm job, or its heartbeat."""
-    if held.job is not None and jobs is not None and jobs.alive(held.job) is False:
+    """Whether a lock's holder is known to be gone: its process, its heartbeat, or its Slurm job.
+
+    A holder whose heart beat a moment ago is there, whatever a queue does not say about its job.
+    """
+    if not is_alive(run_dir, held):
         return True
-    return not is_alive(run_dir, held)
+    if held.job is None or jobs is None or heartbeat_age(run_dir) < FRESH_SECONDS:
+        return False
+    user = held.user or owner_of(RunPaths(run_dir).lock)
+    return jobs.alive(held.job, user, held.cluster) is False
 
 
 def silence(run_dir: Path) -> float:
@@ -140,15 +156,21 @@ def _standing(run_dir: Path, jobs: Jobs | None) -> tuple[str, str, Holder | None
     status = row["status"]
     begun = status == "running" or held is not None
     job = jobs.of_run(run_dir) if jobs is not None else None
-    if jobs is not None and job is not None and jobs.alive(job):
+    alive = jobs.alive(job) if jobs is not None and job is not None else None
+    if jobs is not None and job is not None and alive:
         return ("preempted" if begun else status), jobs.describe(job), held
     if status == "running" or (held is not None and status == "planned"):
         who = held.describe() if held else f"pid {row.get('pid')} on {row.get('host')}"
         note = f"{who} died without a word; retry continues it"
         if jobs is None or job is None:
             return "failed", note, held
-        return jobs.ending(job), f"{jobs.describe(job)}; {note}", held
+        ending = jobs.ending(job) if alive is False else "failed"
+        return ending, f"{jobs.describe(job)}; {note}", held
     if jobs is not None and job is not None and status == "planned":
+        if alive is None:
+            return status, jobs.describe(job), held
+        if row.get("message"):
+            return status, _reason(run_dir, row), held  # the job said why it did not begin it
         return jobs.ending(job), f"{jobs.describe(job)}, ended before the run began", held
     if status in DONE:
         return "failed", f"was {status}, but record.json is gone; launch again to redo it", held

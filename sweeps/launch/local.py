@@ -5,8 +5,9 @@ from pathlib import Path
 
 import psutil
 
+from sweeps.launch.failures import GaveUpError
 from sweeps.launch.interrupts import on_interrupt
-from sweeps.launch.pool import Pool, Report
+from sweeps.launch.pool import Ended, Pool, Report
 from sweeps.launch.scheduler import Task
 from sweeps.launch.worker import TrainRun, attempt
 from sweeps.plan.machine import device_memory, make_slots, usable_cores, visible_devices
@@ -20,9 +21,13 @@ PROCESS_BYTES = 500e6
 """Resident memory of a worker with torch and transformers imported."""
 
 
-def run_inline(tasks: list[Task], report: Report, train: TrainRun | None = None) -> bool:
+def run_inline(
+    tasks: list[Task], report: Report, train: TrainRun | None = None, ended: Ended | None = None
+) -> bool:
     """Train every task in this process, in the order given but for runs that branch, which wait for
     the shorter ones of their trunk; False where it was interrupted.
+
+    Raises:  GaveUpError: too many runs in a row failed.
     """
     if train is None:
         from train.run import train_run as train
@@ -33,7 +38,11 @@ def run_inline(tasks: list[Task], report: Report, train: TrainRun | None = None)
                 if interrupted():
                     break
                 report(task, "running", "")
-                report(task, *attempt(train, task.run_dir))
+                status, message = attempt(train, task.run_dir)
+                report(task, status, message)
+                why = ended(task.run_dir, status, message) if ended is not None else ""
+                if why:
+                    raise GaveUpError(why)
             return not interrupted()
     finally:
         signal.signal(signal.SIGUSR1, former)
@@ -50,10 +59,11 @@ def run_pool(
     log_dir: Path,
     report: Report,
     command: list[str] | None = None,
+    ended: Ended | None = None,
 ) -> bool:
     """Train every task in warm workers, longest first; False where it was interrupted.
 
-    Raises:  IsoflopError: workers can't start.
+    Raises:  IsoflopError: workers can't start; GaveUpError: too many runs in a row failed.
     """
     slots = make_slots(launcher, usable_cores(), visible_devices(launcher))
     devices = {slot.device for slot in slots}
@@ -64,6 +74,7 @@ def run_pool(
         hang_seconds=launcher.hang_seconds,
         limits=memory_limits(launcher, devices, len(slots)),
         command=command,
+        ended=ended,
     )
     with on_interrupt(lambda _: pool.stop(), lambda _: pool.kill()) as interrupted:
         pool.run(tasks)

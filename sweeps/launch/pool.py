@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweeps.directory.run_state import last_line, written
+from sweeps.launch.failures import GaveUpError
 from sweeps.launch.scheduler import Admission, Task
 from sweeps.launch.worker_process import WorkerProcess
 from sweeps.plan.machine import Slot
@@ -26,6 +27,9 @@ TICK_SECONDS = 0.5
 
 Report = Callable[[Task, str, str], None]
 """Told (task, status, message) when a run starts ("running") and when it ends."""
+
+Ended = Callable[[Path, str, str], str]
+"""Told (run directory, status, message) when a run ends; returns why to start no more, or ""."""
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +66,7 @@ class Pool:
         hang_seconds: float = 1800.0,
         limits: dict[str | None, float] | None = None,
         command: list[str] | None = None,
+        ended: Ended | None = None,
     ) -> None:
         self._slots = slots
         self._log_dir = log_dir
@@ -74,11 +79,13 @@ class Pool:
         self._stopping = False  # set by signal handlers, which may not take an Event's lock
         self._queue = Admission([], {})
         self._broken: list[str] = []
+        self._ended = ended
+        self._gave_up = ""
 
     def run(self, tasks: list[Task]) -> None:
         """Train every task's run directory.
 
-        Raises:  IsoflopError: a worker can't even start.
+        Raises:  IsoflopError: a worker can't even start; GaveUpError: too many runs failed.
         """
         self._log_dir.mkdir(parents=True, exist_ok=True)
         self._queue = Admission([] if self._stopping else tasks, self._limits)
@@ -92,6 +99,8 @@ class Pool:
             self._kill_hung()
         if self._broken:
             raise IsoflopError(self._broken[0])
+        if self._gave_up:
+            raise GaveUpError(self._gave_up)
 
     def stop(self) -> None:
         """Start nothing more and let every worker save its run."""
@@ -175,6 +184,11 @@ class Pool:
     def _tell(self, task: Task, status: str, message: str) -> None:
         with self._lock:
             self._report(task, status, message)
+            if status != "running" and self._ended is not None and not self._gave_up:
+                self._gave_up = self._ended(task.run_dir, status, message)
+                if self._gave_up:
+                    # Runs in hand go on: some may be of a shape that does not fail.
+                    self._queue.close()
 
     def _kill_hung(self) -> None:
         """End workers whose run has written nothing for too long; their thread sees them die."""

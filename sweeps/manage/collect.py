@@ -11,7 +11,7 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sweeps.directory.layout import SweepPaths, run_dirs, run_id_of
+from sweeps.directory.layout import SweepPaths, planned_run_dirs, run_dirs, run_id_of
 from sweeps.directory.record_check import checked_record
 from sweeps.directory.run_state import read_state
 from train.config.flops import count_params, flops_per_token
@@ -62,20 +62,25 @@ EVALS = pa.schema(
 
 @dataclass(frozen=True)
 class Collected:
-    """What was gathered: rows of each table, and what could not be read, with its reason."""
+    """What was gathered: rows of each table, what could not be read, with its reason, and what was
+    left out on purpose.
+    """
 
     n_rows: dict[str, int]
     by_status: dict[str, int]
     problems: list[str]
+    notes: list[str] = dataclasses.field(default_factory=list)
 
 
 def collect(root: Path) -> Collected:
     """Write the three tables of a sweep; a run without a record is a row without a loss.
 
+    Runs of no plan, which an earlier grid left, are rows where they are done and none otherwise:
+    nobody waits for them, and they are no gaps in the grid.
     Raises:  IsoflopError: no sweep there, or its directory can't be written.
     """
-    paths, directories = SweepPaths(root), run_dirs(root)
-    problems: list[str] = []
+    paths, problems = SweepPaths(root), []
+    directories, notes = _wanted(root)
     rows = [row for path in directories if (row := _run_row(root, path, problems)) is not None]
     counts = {"runs": _write(paths.table("runs"), _run_schema(rows), [rows])}
     counts["curves"] = _write(paths.table("curves"), CURVES, _curves(directories))
@@ -83,7 +88,22 @@ def collect(root: Path) -> Collected:
     by_status: dict[str, int] = {}
     for row in rows:
         by_status[row["status"]] = by_status.get(row["status"], 0) + 1
-    return Collected(counts, by_status, problems)
+    return Collected(counts, by_status, problems, notes)
+
+
+def _wanted(root: Path) -> tuple[list[Path], list[str]]:
+    """The run directories that are gathered, and what is to be said of runs of no plan."""
+    planned = set(planned_run_dirs(root))
+    unplanned = [path for path in run_dirs(root) if path not in planned]
+    ghosts = {path for path in unplanned if not RunPaths(path).record.exists()}
+    notes = []
+    if unplanned:
+        notes.append(
+            f"{len(unplanned)} runs are in no plan, left by an earlier grid: "
+            f"{len(unplanned) - len(ghosts)} done ones are in the tables, {len(ghosts)} others are "
+            f"not (action=clean only=unplanned deletes them)"
+        )
+    return [path for path in run_dirs(root) if path not in ghosts], notes
 
 
 def _run_row(root: Path, run_dir: Path, problems: list[str]) -> dict[str, Any] | None:

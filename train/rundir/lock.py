@@ -4,9 +4,9 @@ The lock is created with O_EXCL, so of two launchers exactly one gets it. A hold
 replaced under a short exclusive lock, so that two successors can't both replace it.
 """
 
-import fcntl
 import json
 import os
+import pwd
 import socket
 import threading
 import uuid
@@ -19,6 +19,7 @@ import psutil
 
 from train.config.spec import IsoflopError
 from train.rundir.atomic import RecordError
+from train.rundir.mutex import exclusive
 from train.rundir.record import RunPaths
 
 HEARTBEAT_SECONDS = 15.0
@@ -34,13 +35,18 @@ class Claimed(IsoflopError):
 
 @dataclass(frozen=True)
 class Holder:
-    """The content of a lock file; `started` tells a reused pid from the process that locked."""
+    """The content of a lock file; `started` tells a reused pid from the process that locked.
+
+    `user` and `cluster` say whose Slurm job `job` is, and where it can be asked about.
+    """
 
     host: str
     pid: int
     started: str
     job: str | None
     token: str
+    user: str = ""
+    cluster: str = ""
 
     def describe(self) -> str:
         job = f", slurm job {self.job}" if self.job else ""
@@ -51,6 +57,31 @@ def slurm_job() -> str | None:
     """This process's Slurm job as squeue and scancel name it, ARRAY_INDEX for arrays, or None."""
     array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     return f"{array}_{index}" if array and index else os.environ.get("SLURM_JOB_ID")
+
+
+def user_name() -> str:
+    """This process's user, by number where it has no name (as in some containers)."""
+    return _name_of(os.getuid())
+
+
+def owner_of(path: Path) -> str:
+    """The user who owns a file, "" where it is gone."""
+    try:
+        return _name_of(path.stat().st_uid)
+    except OSError:
+        return ""
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def heartbeat_age(run_dir: Path) -> float:
+    """Seconds since the run's holder last touched its lock; 0 where there is no lock."""
+    return _silence_seconds(RunPaths(run_dir).lock)
 
 
 def holder(run_dir: Path) -> Holder | None:
@@ -83,6 +114,8 @@ def claim(run_dir: Path) -> Iterator[Holder]:
         started=_process_start(os.getpid()),
         job=slurm_job(),
         token=uuid.uuid4().hex,
+        user=user_name(),
+        cluster=os.environ.get("SLURM_CLUSTER_NAME", ""),
     )
     _take(run_dir, lock, mine)
     stop = threading.Event()
@@ -145,8 +178,7 @@ def _create(lock: Path, mine: Holder) -> bool:
 
 @contextmanager
 def _mutex(run_dir: Path) -> Iterator[None]:
-    with (run_dir / ".lock.mutex").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with exclusive(run_dir / ".lock.mutex"):
         yield
 
 

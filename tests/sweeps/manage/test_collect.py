@@ -1,5 +1,7 @@
 """Run directories to tables."""
 
+import json
+
 import pandas as pd
 import pytest
 
@@ -92,3 +94,13 @@ def test_a_sweep_of_several_datasets_has_a_column_for_each_part(tmp_path):
 def test_no_sweep_is_a_clear_error(tmp_path):
     with pytest.raises(StoreError, match="holds no sweep"):
         collect(tmp_path)
+
+
+def test_of_runs_of_no_plan_the_done_ones_are_rows_and_the_others_are_counted(tmp_path):
+    dirs = make_sweep(tmp_path, n_done=2)
+    rows = [{"status": "planned", "run_id": path.name[-12:]} for path in dirs[1:3]]
+    (tmp_path / "plan.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    collected = collect(tmp_path)
+    assert collected.by_status == {"finished": 2, "planned": 1}
+    assert collected.notes[0].startswith("2 runs are in no plan")
+    assert "1 done ones are in the tables, 1 others are not" in collected.notes[0]

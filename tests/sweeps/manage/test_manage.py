@@ -119,6 +119,43 @@ def test_clean_deletes_a_run_by_name_unless_it_is_running(tmp_path, dirs):
     assert dirs[2].exists()
 
 
+def test_a_name_of_several_runs_deletes_none_and_lists_their_ids(tmp_path):
+    """Directories of earlier releases, whose names rounded to three digits."""
+    dirs = make_sweep(tmp_path)
+    for path in dirs[:2]:
+        spec = json.loads((path / "spec.json").read_text())
+        (path / "spec.json").write_text(json.dumps(spec | {"name": "same"}))
+    with pytest.raises(SpecError, match=r"the name of 2 runs; give a run_id: ") as caught:
+        clean(tmp_path, ["same"])
+    ids = [path.name[-12:] for path in dirs]
+    assert all(run_id in str(caught.value) for run_id in ids[:2])
+    [line] = clean(tmp_path, [ids[0]]).lines
+    assert line == f"deleted run {ids[0]} (same, planned): {dirs[0]}"
+    assert [path.exists() for path in dirs] == [False, True, True, True]
+
+
+def write_plan_of(root, dirs):
+    rows = [{"status": "planned", "run_id": path.name[-12:]} for path in dirs]
+    rows += [{"status": "dropped", "run_id": None}, {"status": "merged", "run_id": "x"}]
+    (root / "plan.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_runs_of_no_plan_are_deleted_by_that_word_alone_and_not_retried(tmp_path, dirs):
+    write_plan_of(tmp_path, dirs[2:])
+    assert names(to_retry(tmp_path, [])) == [dirs[2]]
+    with claim(dirs[1]):
+        done = clean(tmp_path, ["unplanned"])
+    assert [line.split(": ")[1] for line in done.lines] == [str(dirs[0])]
+    assert "cancel it first" in done.problems[0]
+    clean(tmp_path, ["unplanned"])
+    assert [path.exists() for path in dirs] == [False, False, True, True]
+
+
+def test_without_a_plan_nothing_counts_as_unplanned(tmp_path, dirs):
+    with pytest.raises(SpecError, match=r"no plan\.jsonl"):
+        clean(tmp_path, ["unplanned"])
+
+
 @pytest.mark.parametrize(
     ("only", "message"), [([], "only what is named"), (["x"], "names nothing")]
 )

@@ -6,6 +6,7 @@ from itertools import islice
 
 from rich.console import Console
 
+from sweeps.directory.disk import Room
 from sweeps.manage import status
 from sweeps.manage.status import read_sweep, show_status, status_json, status_table
 from sweeps.plan.plan import duration
@@ -57,6 +58,37 @@ def test_watching_ends_when_all_is_done(tmp_path, capsys):
     make_sweep(tmp_path, n_done=4)
     show_status(tmp_path, Console(), as_json=True, watch=True)
     assert json.loads(capsys.readouterr().out)["n_done"] == 4
+
+
+def test_runs_of_no_plan_are_shown_as_such_and_do_not_count(tmp_path, capsys):
+    """A grid edited under one name leaves the former grid's runs behind."""
+    dirs = make_sweep(tmp_path, n_done=2)
+    predict(tmp_path, {path.name[-12:]: 1.0 for path in dirs[:2]})
+    state = read_sweep(tmp_path)
+    assert (state.n_done, len(state.runs), len(state.unplanned)) == (2, 2, 2)
+    shown = text(tmp_path)
+    assert "2 of 2 runs done (2 finished)" in shown
+    assert "2 more runs are in no plan (2 planned)" in shown
+    assert dirs[3].name[-12:] in json.dumps(status_json(state)["unplanned"])
+    show_status(tmp_path, Console(), as_json=True, watch=True)
+    assert json.loads(capsys.readouterr().out)["n_unplanned"] == 2
+
+
+def test_what_is_still_to_be_written_is_compared_with_what_is_free(tmp_path):
+    dirs = make_sweep(tmp_path, n_done=1)
+    rows = [
+        {"status": "planned", "run_id": path.name[-12:], "checkpoint_bytes": 2e9} for path in dirs
+    ]
+    (tmp_path / "plan.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def shown(n_bytes):
+        console = Console(width=140, file=StringIO())
+        console.print(status_table(read_sweep(tmp_path, None, Room(n_bytes, "free in /x"))))
+        return console.file.getvalue()
+
+    assert "disk: about 6 GB of checkpoints still to be written, 8 GB free in /x\n" in shown(8e9)
+    assert "5 GB free in /x: too little" in shown(5e9)
+    assert status_json(read_sweep(tmp_path))["bytes_left"] == 6e9
 
 
 def test_watching_asks_the_batch_system_less_often_than_it_looks(tmp_path, monkeypatch):
