@@ -139,9 +139,12 @@ def submit(config: SweepConfig, tasks: list, console: Console) -> int:
 def _train(config: SweepConfig, tasks: list, n_runs: int, run_dirs: list, console: Console) -> int:
     """Launch tasks, collect, list the failures; returns the exit status."""
     from sweeps.launch.launch import INTERRUPTED_EXIT, failures, print_failures, train_here
+    from train.engine.wandb_service import launch_mode
 
     if config.launcher.kind == "slurm" and tasks:
         return submit(config, tasks, console)
+    if tasks and config.tracker.kind == "wandb":
+        launch_mode(config.tracker)  # decided here once, for every worker
     uninterrupted = not tasks or train_here(tasks, config.launcher, config.root, n_runs, console)
     collect(config, [], console)
     if not uninterrupted:
@@ -195,10 +198,10 @@ def clean(config: SweepConfig, overrides: list[str], console: Console) -> int:
 
 
 def sync(config: SweepConfig, overrides: list[str], console: Console) -> int:
-    """Upload offline W&B runs."""
-    from sweeps.manage.manage import sync as upload
+    """Upload to W&B what it has not got."""
+    from sweeps.manage.sync import sync as upload
 
-    return _say(upload(config.root), "no offline W&B runs", console)
+    return _say(upload(config.root), "nothing to upload: W&B has every run", console)
 
 
 def design(config: SweepConfig, overrides: list[str], console: Console) -> int:

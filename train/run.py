@@ -163,20 +163,20 @@ def _train(run_dir: Path, job: RunJob) -> tuple[str, str]:
         if accelerator.is_main_process
         else None
     )
-    if writer is not None:
-        write_json(RunPaths(run_dir).env, environment(accelerator))
     with stop_requests() as stopping, writer or nullcontext():
+        if writer is not None:
+            write_json(RunPaths(run_dir).env, environment(accelerator))
         follower = follower_hooks(stopping, model, optimizer)
         hooks = writer.hooks(stopping) if writer else follower
         outcome = train(
             spec, job.runtime, dataset, prepared, prepared_optimizer, accelerator, hooks, outcome
         )
-    final = outcome.status != "preempted"
-    if writer is not None:
-        record = record_of(job, outcome, dataset, accelerator.device) if final else None
-        writer.finish(outcome, record)
-    elif final:
-        checkpoint.give_weights(model)
+        final = outcome.status != "preempted"
+        if writer is not None:
+            record = record_of(job, outcome, dataset, accelerator.device) if final else None
+            writer.finish(outcome, record)
+        elif final:
+            checkpoint.give_weights(model)
     return outcome.status, outcome.message
 
 

@@ -1,12 +1,9 @@
-"""What is done to a sweep after its launch: retry, cancel, clean, and syncing offline W&B runs."""
+"""What is done to a sweep after its launch: retry, cancel and clean."""
 
 import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -145,32 +142,3 @@ def _named(root: Path, states: list[RunState], name: str) -> list[Path]:
         if state.status == "running":
             raise IsoflopError(f"{state.name} is running ({state.holder}); cancel it first")
     return [state.run_dir for state in runs]
-
-
-def sync(root: Path, upload: Callable[[Path], str | None] | None = None) -> Done:
-    """Upload every offline W&B run of a sweep; those that fail are listed and stay as they are."""
-    done = Done()
-    for run_dir in run_dirs(root):
-        for offline in sorted((run_dir / "wandb").glob("offline-run-*")):
-            if list(offline.glob("*.wandb.synced")):
-                continue
-            reason = (upload or _wandb_sync)(offline)
-            if reason is None:
-                done.lines.append(f"synced {offline}")
-            else:
-                done.problems.append(f"{offline}: {reason}")
-    return done
-
-
-def _wandb_sync(directory: Path) -> str | None:
-    """Run `wandb sync` on one directory; the reason where it failed."""
-    answer = subprocess.run(
-        [sys.executable, "-m", "wandb", "sync", str(directory)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if answer.returncode == 0:
-        return None
-    lines = (answer.stderr or answer.stdout).strip().splitlines()
-    return lines[-1] if lines else f"wandb sync exited with status {answer.returncode}"

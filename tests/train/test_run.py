@@ -21,6 +21,7 @@ from tests.support.runs import free_port, metrics, start, wait_for_state, weight
 from train import run as run_module
 from train.config.run_config import RunJob, TrackerSpec
 from train.engine.loop import evaluate
+from train.engine.trackers import read_mirror
 from train.run import train_run
 from train.rundir.atomic import read_jsonl
 from train.rundir.record import RunPaths, last_status, read_record, write_job
@@ -159,7 +160,7 @@ def test_wandb_offline_mirrors_the_run(tmp_path: Path, tiny_job: RunJob):
     assert train_run(tmp_path / "run") == "finished"
     offline = list((tmp_path / "run" / "wandb").glob("offline-run-*"))
     assert len(offline) == 1
-    assert tiny_job.run_id in offline[0].name
+    assert read_mirror(tmp_path / "run").id in offline[0].name
 
 
 @pytest.mark.slow

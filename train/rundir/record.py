@@ -61,6 +61,10 @@ class RunPaths:
         return self.run_dir / "status.jsonl"
 
     @property
+    def wandb(self) -> Path:
+        return self.run_dir / "wandb.json"
+
+    @property
     def log(self) -> Path:
         return self.run_dir / "train.log"
 

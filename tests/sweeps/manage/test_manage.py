@@ -1,4 +1,4 @@
-"""Retry, cancel, clean, sync."""
+"""Retry, cancel, clean."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.manage.manage import cancel_local, clean, clear_the_way, retry_tasks, sync, to_retry
+from sweeps.manage.manage import cancel_local, clean, clear_the_way, retry_tasks, to_retry
 from tests.support.sweep_fixtures import make_sweep
 from train.config.spec import IsoflopError, SpecError
 from train.rundir.lock import Holder, claim
@@ -125,20 +125,3 @@ def test_clean_deletes_a_run_by_name_unless_it_is_running(tmp_path, dirs):
 def test_clean_refuses_to_guess(tmp_path, dirs, only, message):
     with pytest.raises(SpecError, match=message):
         clean(tmp_path, only)
-
-
-def test_sync_uploads_each_offline_run_once_and_lists_what_fails(tmp_path, dirs):
-    for number, path in enumerate(dirs[:3]):
-        offline = path / "wandb" / f"offline-run-{number}"
-        offline.mkdir(parents=True)
-    (dirs[2] / "wandb" / "offline-run-2" / "run.wandb.synced").write_text("")
-    seen = []
-
-    def upload(directory):
-        seen.append(directory.name)
-        return "no network" if directory.name.endswith("1") else None
-
-    done = sync(tmp_path, upload)
-    assert seen == ["offline-run-0", "offline-run-1"]
-    assert len(done.lines) == 1
-    assert "no network" in done.problems[0]
