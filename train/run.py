@@ -153,9 +153,12 @@ def _train(run_dir: Path, job: RunJob) -> tuple[str, str]:
     if compiles(job.runtime, accelerator.device.type, run_flops):
         trained = compiled(trained)
     prepared, prepared_optimizer = accelerator.prepare(trained, optimizer)
-    restored = checkpoint.load_state(RunPaths(run_dir).state, job.run_id, model, optimizer)
+    paths = RunPaths(run_dir)
+    restored = checkpoint.load_state(
+        paths.state, job.run_id, model, optimizer, metrics=paths.metrics
+    )
     restored = restored or take_trunk(run_dir, job, model, optimizer, accelerator)
-    outcome = Outcome(**restored.progress) if restored else Outcome()
+    outcome = _progress(restored) if restored else Outcome()
     if restored is not None:
         log.info("continuing at step %d of %s", outcome.step, spec.n_steps)
     writer = (
@@ -165,7 +168,7 @@ def _train(run_dir: Path, job: RunJob) -> tuple[str, str]:
     )
     with stop_requests() as stopping, writer or nullcontext():
         if writer is not None:
-            write_json(RunPaths(run_dir).env, environment(accelerator))
+            write_json(paths.env, environment(accelerator))
         follower = follower_hooks(stopping, model, optimizer)
         hooks = writer.hooks(stopping) if writer else follower
         outcome = train(
@@ -178,6 +181,15 @@ def _train(run_dir: Path, job: RunJob) -> tuple[str, str]:
         elif final:
             checkpoint.give_weights(model)
     return outcome.status, outcome.message
+
+
+def _progress(restored: checkpoint.TrainerState) -> Outcome:
+    try:
+        return Outcome(**restored.progress)
+    except TypeError as error:
+        raise checkpoint.CheckpointError(
+            f"the saved state can't be continued ({error}): {checkpoint.ANOTHER_RELEASE}"
+        ) from error
 
 
 def environment(accelerator: Accelerator) -> dict[str, Any]:
