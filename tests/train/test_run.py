@@ -56,6 +56,17 @@ def test_the_checkpoint_loads_in_transformers_and_has_the_recorded_loss(finished
     assert losses["text"] == pytest.approx(read_record(finished).loss, rel=1e-6)
 
 
+def test_checkpoints_carry_checksums_that_standard_tools_read(finished: Path):
+    directory = RunPaths(finished).checkpoint
+    answer = subprocess.run(
+        ["sha256sum", "--strict", "--check", "SHA256SUMS"], cwd=directory, check=True, text=True,
+        capture_output=True,
+    )  # fmt: skip
+    assert "model.safetensors: OK" in answer.stdout
+    listed = {line.split("  ")[1] for line in (directory / "SHA256SUMS").read_text().splitlines()}
+    assert listed == {path.name for path in directory.iterdir()} - {"SHA256SUMS"}
+
+
 def test_a_done_run_is_not_touched_again(finished: Path):
     before = {p: p.stat().st_mtime_ns for p in finished.rglob("*")}
     assert train_run(finished) == "finished"

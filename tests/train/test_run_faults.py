@@ -123,7 +123,7 @@ def test_a_state_of_another_release_fails_with_advice(
             (content if file == "trainer" else content["progress"])["later"] = 1
             path.write_text(json.dumps(content))
         manifest = directory / "manifest.json"
-        sums = json.loads(manifest.read_text()) | {path.name: checkpoint._sha256(path)}
+        sums = json.loads(manifest.read_text()) | {path.name: checkpoint.sha256_of(path)}
         manifest.write_text(json.dumps(sums))
     assert train_run(tmp_path) == "failed"
     assert "by another release" in last_status(tmp_path)["message"]

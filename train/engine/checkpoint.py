@@ -1,10 +1,9 @@
 """Model directories in Hugging Face format, and the trainer's state for an exact resume.
 
-Both appear by rename, whole or not at all. A trainer state carries a checksum of every file; one
-that fails is passed over for the one before it. Nothing here unpickles.
+Both appear by rename, whole or not at all, with a checksum of every file. A trainer state that
+fails its own is passed over for the one before it. Nothing here unpickles.
 """
 
-import hashlib
 import logging
 import os
 import shutil
@@ -25,6 +24,7 @@ from train.config.spec import IsoflopError
 from train.data.tokenizer import TextCodec, save_tokenizer
 from train.model.fsdp import cut_like, is_sharded, moments, parameters
 from train.rundir.atomic import RecordError, read_json, write_atomic, write_json
+from train.rundir.checksums import sha256_of, write_checksums
 from train.rundir.metrics_file import shortened
 
 KEPT_STATES = 2
@@ -78,6 +78,7 @@ def save_model(
         model.save_pretrained(building, state_dict=weights)
         save_tokenizer(codec, building, max_length)
         write_json(building / "isoflop.json", facts)
+        write_checksums(building)
 
     _write_directory(directory, fill)
 
@@ -109,7 +110,7 @@ def save_state(
         write_json(building / "trainer.json", state.__dict__)
         for name, content in (files or {}).items():
             write_atomic(building / name, content)
-        checksums = {path.name: _sha256(path) for path in sorted(building.iterdir())}
+        checksums = {path.name: sha256_of(path) for path in sorted(building.iterdir())}
         write_json(building / "manifest.json", checksums)
 
     _write_directory(step_dir(root, state.progress["step"]), fill)
@@ -226,7 +227,7 @@ def _verified(directory: Path) -> TrainerState:
     try:
         checksums = read_json(directory / "manifest.json")
         for name, expected in checksums.items():
-            if _sha256(directory / name) != expected:
+            if sha256_of(directory / name) != expected:
                 raise DamagedState(f"{directory} is damaged (checksum of {name} differs)")
         content = read_json(directory / "trainer.json")
     except (RecordError, OSError, AttributeError) as error:
@@ -274,8 +275,3 @@ def _fsync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
