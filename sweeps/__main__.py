@@ -5,6 +5,7 @@ import sys
 
 from rich.console import Console
 
+from sweeps.manage.console import DataConsole
 from sweeps.spec.config import SweepConfig
 from train.config.cli import config_as_yaml, config_text, front_door
 
@@ -13,7 +14,7 @@ FAILED_EXIT = 1
 
 def main(config: SweepConfig, overrides: list[str]) -> int:
     """Carry out one action; returns the exit status."""
-    console = Console(width=None if sys.stdout.isatty() else 140, soft_wrap=False)
+    console = DataConsole(width=None if sys.stdout.isatty() else 140, soft_wrap=False)
     config = config.settled()
     if config.validates and config.action in ("plan", "launch"):
         from sweeps.design.validate import from_fit

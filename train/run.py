@@ -26,6 +26,7 @@ from accelerate import Accelerator
 from train.config.flops import flops_per_token
 from train.config.run_config import RunJob
 from train.config.spec import IsoflopError, known
+from train.config.terminal import visible
 from train.data.dataset import Dataset
 from train.engine import checkpoint, device
 from train.engine.branch_states import take_trunk
@@ -265,7 +266,7 @@ def main(argv: list[str] | None = None) -> int:
     except Stopped:
         return PREEMPTED_EXIT
     except IsoflopError as error:
-        print(f"train.run: {error}", file=sys.stderr)
+        print(visible(f"train.run: {error}"), file=sys.stderr)
         return 2
     print(json.dumps({"run_dir": arguments[0], "status": status}))
     return {"finished": 0, "diverged": 0, "preempted": PREEMPTED_EXIT}.get(status, 1)

@@ -12,7 +12,6 @@ from typing import Any
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
-from rich.text import Text
 
 from sweeps.directory.layout import SweepPaths, run_dirs
 from sweeps.directory.run_state import Jobs, RunState, read_state
@@ -89,7 +88,10 @@ def seconds_left(runs: list[RunState], predicted: dict[str, float]) -> float | N
 
 
 def status_table(state: SweepState) -> Group:
-    """What people see: totals, then the runs that need a look, or all of a small sweep."""
+    """What people see: totals, then the runs that need a look, or all of a small sweep.
+
+    To be printed by a `DataConsole`: names and notes are data.
+    """
     table = Table()
     for heading in ("run", "status", "progress", "loss", "tok/s", "note"):
         table.add_column(
@@ -98,9 +100,9 @@ def status_table(state: SweepState) -> Group:
     shown = _shown(state.runs)
     for run in shown:
         table.add_row(*_row(run), style=_COLOURS.get(run.status, "red"))
-    parts: list[Any] = [Text(_totals(state)), table] if shown else [Text(_totals(state))]
+    parts: list[Any] = [_totals(state), table] if shown else [_totals(state)]
     if len(shown) < len(state.runs):
-        parts.append(Text(f"{len(state.runs) - len(shown)} more runs; format=json lists all"))
+        parts.append(f"{len(state.runs) - len(shown)} more runs; format=json lists all")
     return Group(*parts)
 
 
