@@ -19,4 +19,5 @@ class DataConsole(Console):
         super().__init__(markup=False, emoji=False, **settings)
 
     def render_str(self, text: str, **settings: Any) -> Text:
-        return super().render_str(visible(text), **settings | {"markup": False, "emoji": False})
+        settings |= {"markup": False, "emoji": False}
+        return super().render_str(visible(text), **settings)

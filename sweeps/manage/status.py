@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from sweeps.directory.layout import SweepPaths, run_dirs
-from sweeps.directory.run_state import Jobs, RunState, read_state
+from sweeps.directory.run_state import Jobs, RunState, finite_number, read_state
 from sweeps.plan.plan import duration
 from train.rundir.atomic import iter_jsonl
 from train.rundir.record import DONE, STATUSES
@@ -61,9 +61,9 @@ def read_sweep(root: Path, jobs: Jobs | None = None) -> SweepState:
 def predictions(root: Path) -> dict[str, float]:
     """run_id -> seconds that the plan predicted, where it did."""
     return {
-        str(row["run_id"]): float(row["predicted_seconds"])
+        str(row["run_id"]): seconds
         for row in iter_jsonl(SweepPaths(root).plan)
-        if row.get("predicted_seconds") and "run_id" in row
+        if "run_id" in row and (seconds := finite_number(row.get("predicted_seconds")))
     }
 
 

@@ -3,11 +3,11 @@
 import unicodedata
 
 _HIDDEN = ("Cc", "Cf", "Cs")
-"""Control characters, invisible ones that reorder text, and halves of pairs that can't be encoded."""
+"""Control characters, invisible ones that reorder text, and halves of surrogate pairs."""
 
 
 def visible(text: object) -> str:
-    """The text with everything but line breaks and tabs that is not seen as its escape: \\x1b, \\u202e.
+    """The text with what is not seen written as its escape, \\x1b or \\u202e; lines and tabs stay.
 
     Names, error texts and labels come from run directories that anybody may have written.
     """

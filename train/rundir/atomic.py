@@ -11,6 +11,9 @@ from typing import Any
 
 from train.config.spec import IsoflopError
 
+BAD_JSON = (ValueError, RecursionError)
+"""What text that is no JSON raises, by being malformed or nested a thousand deep."""
+
 
 class RecordError(IsoflopError):
     """A file of a run directory that can't be read or written."""
@@ -51,7 +54,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise RecordError(f"{path} is missing") from error
-    except (OSError, ValueError) as error:
+    except (OSError, *BAD_JSON) as error:
         raise RecordError(
             f"{path} can't be read as JSON ({error}); delete it to redo it"
         ) from error
@@ -103,7 +106,7 @@ def iter_jsonl(path: Path) -> Iterator[dict[str, Any]]:
         for line in file:
             try:
                 row = json.loads(line)
-            except ValueError:
+            except BAD_JSON:
                 continue
             if isinstance(row, dict):
                 yield row

@@ -76,6 +76,21 @@ def test_watching_asks_the_batch_system_less_often_than_it_looks(tmp_path, monke
     assert asked == [0.0, 20.0]
 
 
+@pytest.mark.parametrize("odd", ["soon", [1], {"a": 1}, 10**400, float("nan"), True, None])
+def test_odd_rows_of_the_plan_and_of_metrics_do_not_end_status(tmp_path, odd):
+    dirs = make_sweep(tmp_path, n_done=1)
+    predict(tmp_path, {path.name[-12:]: odd if path is dirs[1] else 6.0 for path in dirs})
+    with (tmp_path / "plan.jsonl").open("a") as file:
+        file.write('[1]\n"x"\n' + "[" * 100_000 + "\n" + '{"predicted_seconds": 1}\n')
+    with claim(dirs[1]):
+        row = dict.fromkeys(("n_tokens", "loss", "tokens_per_second"), odd)
+        (dirs[1] / "metrics.jsonl").write_text(json.dumps(row) + "\n")
+        state = read_sweep(tmp_path)
+        assert state.seconds_left == 2 * 6.0 * (3.0 / 6.0) / 1
+        assert "running" in text(tmp_path)
+        json.dumps(status_json(state), allow_nan=False)
+
+
 NASTY = (
     "[/root/gloo/pair.cc:589] timed out [bold]",
     "[/]",
