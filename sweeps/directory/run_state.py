@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from train.rundir.atomic import BAD_JSON
-from train.rundir.lock import Holder, holder, is_alive
+from train.rundir.lock import Holder, holder, is_alive, is_fresh
 from train.rundir.record import DONE, RunPaths, last_status
 
 LARGEST = 1e300
@@ -100,9 +100,13 @@ def read_state(run_dir: Path, jobs: Jobs | None = None) -> RunState:
 
 
 def is_lost(run_dir: Path, held: Holder, jobs: Jobs | None = None) -> bool:
-    """Whether a lock's holder is known to be gone: its process, its Slurm job, or its heartbeat."""
+    """Whether a lock's holder is known to be gone: its process, its Slurm job, or its heartbeat.
+
+    A job that the queue does not list may be another user's or cluster's: a fresh heartbeat is the
+    better evidence.
+    """
     if held.job is not None and jobs is not None and jobs.alive(held.job) is False:
-        return True
+        return not is_fresh(run_dir) or not is_alive(run_dir, held)
     return not is_alive(run_dir, held)
 
 

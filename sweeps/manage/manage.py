@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from sweeps.directory.run_state import Jobs, RunState, is_lost, read_state
 from sweeps.launch.launch import launchers_of
 from sweeps.launch.scheduler import Task, task_of
 from train.config.spec import IsoflopError, SpecError
-from train.rundir.lock import holder, is_alive
+from train.rundir.lock import holder, is_alive, is_visible
 from train.rundir.record import DONE, STATUSES, RunPaths, read_job
 
 RETRIED = ("failed", "oom", "timeout", "preempted")
@@ -77,9 +76,8 @@ def clear_the_way(states: list[RunState], jobs: Jobs | None = None) -> None:
 def cancel_local(root: Path) -> Done:
     """Ask every launch on this host, and every run outside one, to save and stop (SIGTERM)."""
     done = Done()
-    here = socket.gethostname()
     for path, launcher in launchers_of(root).items():
-        if launcher.host != here:
+        if not is_visible(launcher):
             done.problems.append(f"a launch runs on {launcher.host}; run action=cancel there")
         elif is_alive(path.parent, launcher):
             os.kill(launcher.pid, signal.SIGTERM)
@@ -88,7 +86,7 @@ def cancel_local(root: Path) -> Done:
             path.unlink(missing_ok=True)
     for run_dir in run_dirs(root):
         held = holder(run_dir)
-        if held is None or held.job is not None or held.host != here:
+        if held is None or held.job is not None or not is_visible(held):
             continue
         if is_alive(run_dir, held):
             os.kill(held.pid, signal.SIGTERM)

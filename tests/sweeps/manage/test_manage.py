@@ -13,7 +13,7 @@ import pytest
 from sweeps.manage.manage import cancel_local, clean, clear_the_way, retry_tasks, to_retry
 from tests.support.sweep_fixtures import make_sweep
 from train.config.spec import IsoflopError, SpecError
-from train.rundir.lock import Holder, claim
+from train.rundir.lock import Holder, claim, this_process
 from train.rundir.record import append_status
 
 
@@ -99,6 +99,20 @@ def test_cancel_asks_live_launches_of_this_host_and_names_the_others(tmp_path, d
     assert len(done.lines) == 1
     assert "another-host" in done.problems[0]
     assert not (tmp_path / "launchers" / "dead.json").exists()
+
+
+def test_cancel_signals_no_process_that_has_the_pid_of_one_in_another_container(
+    tmp_path, dirs, monkeypatch
+):
+    signalled = []
+    monkeypatch.setattr(os, "kill", lambda *given: signalled.append(given))
+    other = asdict(this_process("t")) | {"namespace": "pid:[1]"}
+    (dirs[1] / "lock").write_text(json.dumps(other))
+    (tmp_path / "launchers").mkdir()
+    (tmp_path / "launchers" / "other.json").write_text(json.dumps(other))
+    done = cancel_local(tmp_path)
+    assert signalled == []
+    assert "run action=cancel there" in done.problems[0]
 
 
 def test_clean_deletes_only_what_is_named_and_only_of_runs_that_are_done(tmp_path, dirs):
