@@ -5,6 +5,7 @@ import sys
 
 from rich.console import Console
 
+from sweeps.manage.console import DataConsole
 from sweeps.spec.config import SweepConfig
 from train.config.cli import config_as_yaml, config_text, front_door
 from train.config.spec import IsoflopError
@@ -14,7 +15,7 @@ FAILED_EXIT = 1
 
 def main(config: SweepConfig, overrides: list[str]) -> int:
     """Carry out one action; returns the exit status."""
-    console = Console(width=None if sys.stdout.isatty() else 140, soft_wrap=False)
+    console = DataConsole(width=None if sys.stdout.isatty() else 140, soft_wrap=False)
     config = config.settled()
     if config.validates and config.action in ("plan", "launch"):
         from sweeps.design.validate import from_fit
@@ -150,9 +151,12 @@ def _train(config: SweepConfig, tasks: list, n_runs: int, run_dirs: list, consol
     from sweeps.launch.failures import GaveUpError
     from sweeps.launch.launch import INTERRUPTED_EXIT, failures, print_failures, train_here
     from sweeps.launch.on_end import run_on_end
+    from train.engine.wandb_service import launch_mode
 
     if config.launcher.kind == "slurm" and tasks:
         return submit(config, tasks, console)
+    if tasks and config.tracker.kind == "wandb":
+        launch_mode(config.tracker)  # decided here once, for every worker
     uninterrupted, why = True, ""
     try:
         if tasks:
@@ -222,10 +226,10 @@ def clean(config: SweepConfig, overrides: list[str], console: Console) -> int:
 
 
 def sync(config: SweepConfig, overrides: list[str], console: Console) -> int:
-    """Upload offline W&B runs."""
-    from sweeps.manage.manage import sync as upload
+    """Upload to W&B what it has not got."""
+    from sweeps.manage.sync import sync as upload
 
-    return _say(upload(config.root), "no offline W&B runs", console)
+    return _say(upload(config.root), "nothing to upload: W&B has every run", console)
 
 
 def design(config: SweepConfig, overrides: list[str], console: Console) -> int:

@@ -26,6 +26,7 @@ from accelerate import Accelerator
 from train.config.flops import flops_per_token
 from train.config.run_config import RunJob
 from train.config.spec import IsoflopError, known
+from train.config.terminal import visible
 from train.data.dataset import Dataset
 from train.engine import checkpoint, device
 from train.engine.branch_states import take_trunk
@@ -153,9 +154,12 @@ def _train(run_dir: Path, job: RunJob) -> tuple[str, str]:
     if compiles(job.runtime, accelerator.device.type, run_flops):
         trained = compiled(trained)
     prepared, prepared_optimizer = accelerator.prepare(trained, optimizer)
-    restored = checkpoint.load_state(RunPaths(run_dir).state, job.run_id, model, optimizer)
+    paths = RunPaths(run_dir)
+    restored = checkpoint.load_state(
+        paths.state, job.run_id, model, optimizer, metrics=paths.metrics
+    )
     restored = restored or take_trunk(run_dir, job, model, optimizer, accelerator)
-    outcome = Outcome(**restored.progress) if restored else Outcome()
+    outcome = _progress(restored) if restored else Outcome()
     if restored is not None:
         log.info("continuing at step %d of %s", outcome.step, spec.n_steps)
     writer = (
@@ -163,21 +167,30 @@ def _train(run_dir: Path, job: RunJob) -> tuple[str, str]:
         if accelerator.is_main_process
         else None
     )
-    if writer is not None:
-        write_json(RunPaths(run_dir).env, environment(accelerator))
     with stop_requests() as stopping, writer or nullcontext():
+        if writer is not None:
+            write_json(paths.env, environment(accelerator))
         follower = follower_hooks(stopping, model, optimizer)
         hooks = writer.hooks(stopping) if writer else follower
         outcome = train(
             spec, job.runtime, dataset, prepared, prepared_optimizer, accelerator, hooks, outcome
         )
-    final = outcome.status != "preempted"
-    if writer is not None:
-        record = record_of(job, outcome, dataset, accelerator.device) if final else None
-        writer.finish(outcome, record)
-    elif final:
-        checkpoint.give_weights(model)
+        final = outcome.status != "preempted"
+        if writer is not None:
+            record = record_of(job, outcome, dataset, accelerator.device) if final else None
+            writer.finish(outcome, record)
+        elif final:
+            checkpoint.give_weights(model)
     return outcome.status, outcome.message
+
+
+def _progress(restored: checkpoint.TrainerState) -> Outcome:
+    try:
+        return Outcome(**restored.progress)
+    except TypeError as error:
+        raise checkpoint.CheckpointError(
+            f"the saved state can't be continued ({error}): {checkpoint.ANOTHER_RELEASE}"
+        ) from error
 
 
 def environment(accelerator: Accelerator) -> dict[str, Any]:
@@ -253,7 +266,7 @@ def main(argv: list[str] | None = None) -> int:
     except Stopped:
         return PREEMPTED_EXIT
     except IsoflopError as error:
-        print(f"train.run: {error}", file=sys.stderr)
+        print(visible(f"train.run: {error}"), file=sys.stderr)
         return 2
     print(json.dumps({"run_dir": arguments[0], "status": status}))
     return {"finished": 0, "diverged": 0, "preempted": PREEMPTED_EXIT}.get(status, 1)

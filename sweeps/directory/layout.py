@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from train.config.spec import IsoflopError
-from train.rundir.atomic import iter_jsonl
+from train.rundir.atomic import BAD_JSON, iter_jsonl
 from train.rundir.record import RunPaths
 
 FLAT_LIMIT = 1000
@@ -107,7 +107,7 @@ def run_id_of(run_dir: Path) -> str | None:
 def json_or_none(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, *BAD_JSON):
         return None
 
 

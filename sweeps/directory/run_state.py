@@ -1,25 +1,18 @@
 """The state of a run, from its directory: what is recorded, who holds it, how far it is."""
 
 import json
-import math
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from train.rundir.lock import (
-    HEARTBEAT_SECONDS,
-    Holder,
-    heartbeat_age,
-    holder,
-    is_alive,
-    owner_of,
-)
+from train.rundir.atomic import BAD_JSON
+from train.rundir.lock import Holder, holder, is_alive, is_fresh, owner_of
 from train.rundir.record import DONE, RunPaths, last_status
 
-FRESH_SECONDS = 4 * HEARTBEAT_SECONDS
-"""A lock that was touched within this time is held: four beats, for file systems that lag."""
+LARGEST = 1e300
+"""No count or loss comes near; products and quotients of smaller numbers are still floats."""
 
 
 class Jobs(Protocol):
@@ -99,8 +92,8 @@ def read_state(run_dir: Path, jobs: Jobs | None = None) -> RunState:
         note=note,
         n_tokens=_whole(newest.get("n_tokens")),
         target_tokens=_target_tokens(spec["spec"]),
-        loss=_number(newest.get("loss")),
-        tokens_per_second=_number(newest.get("tokens_per_second")),
+        loss=finite_number(newest.get("loss")),
+        tokens_per_second=finite_number(newest.get("tokens_per_second")),
         silent_seconds=silence(run_dir) if status == "running" else None,
         holder=held.describe() if held and status == "running" else "",
     )
@@ -113,7 +106,7 @@ def is_lost(run_dir: Path, held: Holder, jobs: Jobs | None = None) -> bool:
     """
     if not is_alive(run_dir, held):
         return True
-    if held.job is None or jobs is None or heartbeat_age(run_dir) < FRESH_SECONDS:
+    if held.job is None or jobs is None or is_fresh(run_dir):
         return False
     user = held.user or owner_of(RunPaths(run_dir).lock)
     return jobs.alive(held.job, user, held.cluster) is False
@@ -195,9 +188,9 @@ def _from_record(run_dir: Path, record: dict[str, Any]) -> RunState:
         note=str(record.get("message") or ""),
         n_tokens=n_tokens,
         target_tokens=n_tokens,
-        loss=_number(record.get("loss")),
-        tokens_per_second=_number(record.get("tokens_per_second")),
-        wall_seconds=_number(record.get("wall_seconds")),
+        loss=finite_number(record.get("loss")),
+        tokens_per_second=finite_number(record.get("tokens_per_second")),
+        wall_seconds=finite_number(record.get("wall_seconds")),
     )
 
 
@@ -207,14 +200,16 @@ def _target_tokens(spec: dict[str, Any]) -> int:
     return _whole(spec.get("n_steps")) * _whole(batch)
 
 
-def _number(value: Any) -> float | None:
+def finite_number(value: Any) -> float | None:
     """A finite number from a file that may hold anything, or None."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if number and math.isfinite(value) else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    # Compared, not converted: an integer may be beyond any float.
+    return value if -LARGEST < value < LARGEST else None
 
 
 def _whole(value: Any) -> int:
-    return int(_number(value) or 0)
+    return int(finite_number(value) or 0)
 
 
 def _newest_metrics(path: Path) -> dict[str, Any]:
@@ -223,7 +218,7 @@ def _newest_metrics(path: Path) -> dict[str, Any]:
     for line in tail(path).splitlines():
         try:
             row = json.loads(line)
-        except ValueError:
+        except BAD_JSON:
             continue
         if isinstance(row, dict):
             newest.update({key: value for key, value in row.items() if value is not None})
@@ -233,7 +228,7 @@ def _newest_metrics(path: Path) -> dict[str, Any]:
 def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, *BAD_JSON):
         return None
 
 

@@ -1,13 +1,12 @@
 """Launch: write the plan, hand what is not done to the chosen launcher, and gather the results."""
 
 import json
-import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from rich.console import Console
 
@@ -27,7 +26,7 @@ from sweeps.spec.config import SweepConfig
 from sweeps.spec.launcher import LauncherSpec
 from train.config.spec import IsoflopError
 from train.rundir.atomic import write_atomic
-from train.rundir.lock import Holder, holder, is_alive
+from train.rundir.lock import Holder, holder, is_alive, this_process
 from train.rundir.record import DONE, RunPaths, last_status
 
 POLL_SECONDS = 2.0
@@ -180,10 +179,9 @@ def launchers_of(root: Path) -> dict[Path, Holder]:
 @contextmanager
 def _announced(root: Path) -> Iterator[None]:
     """Leave a note of this launch for `action=cancel`, and take it away at the end."""
-    from train.rundir.lock import _process_start
-
-    me = Holder(socket.gethostname(), os.getpid(), _process_start(os.getpid()), None, "launcher")
-    path = root / "launchers" / f"{me.host}-{me.pid}.json"
+    me = this_process("launcher")
+    # Containers of one host name may have the same pids.
+    path = root / "launchers" / f"{me.host}-{me.pid}-{uuid4().hex[:6]}.json"
     write_atomic(path, json.dumps(vars(me)))
     try:
         yield

@@ -2,7 +2,8 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -82,8 +83,10 @@ def collect(root: Path) -> Collected:
     paths, problems = SweepPaths(root), []
     directories, notes = _wanted(root)
     rows = [row for path in directories if (row := _run_row(root, path, problems)) is not None]
-    counts = {"runs": _write(paths.table("runs"), _run_schema(rows), [rows])}
-    counts["curves"] = _write(paths.table("curves"), CURVES, _curves(directories))
+    schema = _run_schema(rows)
+    rows = _fitting(rows, schema, lambda row: f"{row['dir']}: record.json", problems)
+    counts = {"runs": _write(paths.table("runs"), schema, [rows])}
+    counts["curves"] = _write(paths.table("curves"), CURVES, _curves(directories, problems))
     counts["evals"] = _write(paths.table("evals"), EVALS, _evals(directories, problems))
     by_status: dict[str, int] = {}
     for row in rows:
@@ -170,21 +173,62 @@ def _run_schema(rows: list[dict[str, Any]]) -> pa.Schema:
     return pa.schema([*columns.items(), ("dir", pa.string())])
 
 
-def _curves(directories: list[Path]) -> Iterator[list[dict[str, Any]]]:
-    """Rows of metrics.jsonl, a few hundred runs at a time."""
+def _curves(directories: list[Path], problems: list[str]) -> Iterator[list[dict[str, Any]]]:
+    """Rows of metrics.jsonl, a few hundred runs at a time; a value that fits no column is empty."""
     batch: list[dict[str, Any]] = []
+    kinds = _kinds(CURVES)
     for number, run_dir in enumerate(directories, 1):
         run_id = run_id_of(run_dir)
+        misfits: list[str] = []
         for row in read_jsonl(RunPaths(run_dir).metrics):
-            batch.append({"run_id": run_id, **{k: _number(row.get(k)) for k in CURVES.names[1:]}})
+            kept = {"run_id": run_id, **{name: row.get(name) for name in CURVES.names[1:]}}
+            found = _misfits(kept, kinds)
+            misfits += [f"{name}={kept[name]!r:.40}" for name in found]
+            batch.append(kept | dict.fromkeys(found))
+        if misfits:
+            count = f"{len(misfits)} values fit no column and are left empty"
+            problems.append(f"{run_dir.name}: metrics.jsonl: {count}: {', '.join(misfits[:3])}")
         if number % BATCH_RUNS == 0:
             yield batch
             batch = []
     yield batch
 
 
-def _number(value: Any) -> float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+def _kinds(schema: pa.Schema) -> dict[str, type]:
+    """Column -> int, float or str."""
+    python = {arrow: kind for kind, arrow in _TYPES.items()}
+    return {field.name: python[field.type] for field in schema}
+
+
+def _misfits(row: dict[str, Any], kinds: dict[str, type]) -> list[str]:
+    """The columns of a row whose value is not of the column's kind, or beyond its range."""
+    return [name for name, value in row.items() if not _fits(value, kinds[name])]
+
+
+def _fits(value: Any, kind: type) -> bool:
+    # The usual types first: this is asked of every point of every curve.
+    if value is None or (type(value) is kind and kind is not int):
+        return True  # NaN and infinity are floats too
+    if not isinstance(value, int | float) or isinstance(value, bool) or kind is str:
+        return False
+    if kind is int:
+        return -(2**63) <= value < 2**63 and value % 1 == 0
+    return abs(value) <= sys.float_info.max
+
+
+def _fitting(
+    rows: list[dict[str, Any]], schema: pa.Schema, where: Callable[[dict], str], problems: list[str]
+) -> list[dict[str, Any]]:
+    """The rows that can stand in their table; each of the others is counted with its reason."""
+    kinds, kept = _kinds(schema), []
+    for row in rows:
+        found = _misfits(row, kinds)
+        if found:
+            values = ", ".join(f"{name}={row[name]!r:.40}" for name in found)
+            problems.append(f"{where(row)}: {values} fits no column; the row is left out")
+        else:
+            kept.append(row)
+    return kept
 
 
 def _evals(directories: list[Path], problems: list[str]) -> Iterator[list[dict[str, Any]]]:
@@ -196,7 +240,8 @@ def _evals(directories: list[Path], problems: list[str]) -> Iterator[list[dict[s
 
     for run_dir in evaluated:
         try:
-            yield rows(run_dir)
+            where = f"evaluations of {run_dir.name}"
+            yield _fitting(rows(run_dir), EVALS, lambda _, where=where: where, problems)
         except IsoflopError as error:
             problems.append(f"evaluations of {run_dir.name}: {error}")
 

@@ -1,12 +1,8 @@
-"""What is done to a sweep after its launch: retry, cancel, clean, and syncing offline W&B runs."""
+"""What is done to a sweep after its launch: retry, cancel and clean."""
 
 import os
 import shutil
 import signal
-import socket
-import subprocess
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,7 +11,7 @@ from sweeps.directory.run_state import Jobs, RunState, is_lost, read_state
 from sweeps.launch.launch import launchers_of
 from sweeps.launch.scheduler import Task, task_of
 from train.config.spec import IsoflopError, SpecError
-from train.rundir.lock import holder, is_alive
+from train.rundir.lock import holder, is_alive, is_visible
 from train.rundir.record import DONE, STATUSES, RunPaths, read_job
 
 RETRIED = ("failed", "oom", "timeout", "preempted")
@@ -83,9 +79,8 @@ def clear_the_way(states: list[RunState], jobs: Jobs | None = None) -> None:
 def cancel_local(root: Path) -> Done:
     """Ask every launch on this host, and every run outside one, to save and stop (SIGTERM)."""
     done = Done()
-    here = socket.gethostname()
     for path, launcher in launchers_of(root).items():
-        if launcher.host != here:
+        if not is_visible(launcher):
             done.problems.append(f"a launch runs on {launcher.host}; run action=cancel there")
         elif is_alive(path.parent, launcher):
             os.kill(launcher.pid, signal.SIGTERM)
@@ -94,7 +89,7 @@ def cancel_local(root: Path) -> Done:
             path.unlink(missing_ok=True)
     for run_dir in run_dirs(root):
         held = holder(run_dir)
-        if held is None or held.job is not None or held.host != here:
+        if held is None or held.job is not None or not is_visible(held):
             continue
         if is_alive(run_dir, held):
             os.kill(held.pid, signal.SIGTERM)
@@ -176,32 +171,3 @@ def _one_run(root: Path, states: list[RunState], name: str) -> RunState:
 
 def _running(run: RunState) -> str:
     return f"{run.name} is running ({run.holder}); cancel it first"
-
-
-def sync(root: Path, upload: Callable[[Path], str | None] | None = None) -> Done:
-    """Upload every offline W&B run of a sweep; those that fail are listed and stay as they are."""
-    done = Done()
-    for run_dir in run_dirs(root):
-        for offline in sorted((run_dir / "wandb").glob("offline-run-*")):
-            if list(offline.glob("*.wandb.synced")):
-                continue
-            reason = (upload or _wandb_sync)(offline)
-            if reason is None:
-                done.lines.append(f"synced {offline}")
-            else:
-                done.problems.append(f"{offline}: {reason}")
-    return done
-
-
-def _wandb_sync(directory: Path) -> str | None:
-    """Run `wandb sync` on one directory; the reason where it failed."""
-    answer = subprocess.run(
-        [sys.executable, "-m", "wandb", "sync", str(directory)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if answer.returncode == 0:
-        return None
-    lines = (answer.stderr or answer.stdout).strip().splitlines()
-    return lines[-1] if lines else f"wandb sync exited with status {answer.returncode}"

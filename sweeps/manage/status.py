@@ -16,7 +16,7 @@ from rich.text import Text
 
 from sweeps.directory.disk import Room, room
 from sweeps.directory.layout import SweepPaths, planned_ids, run_dirs
-from sweeps.directory.run_state import Jobs, RunState, read_state
+from sweeps.directory.run_state import Jobs, RunState, finite_number, read_state
 from sweeps.plan.hardware_estimate import in_bytes
 from sweeps.plan.plan import duration
 from train.rundir.atomic import iter_jsonl
@@ -80,9 +80,9 @@ def predictions(root: Path) -> dict[str, float]:
 
 def _numbers_of_plan(root: Path, name: str) -> dict[str, float]:
     return {
-        str(row["run_id"]): float(row[name])
+        str(row["run_id"]): value
         for row in iter_jsonl(SweepPaths(root).plan)
-        if row.get(name) and "run_id" in row
+        if "run_id" in row and (value := finite_number(row.get(name)))
     }
 
 
@@ -107,7 +107,10 @@ def seconds_left(runs: list[RunState], predicted: dict[str, float]) -> float | N
 
 
 def status_table(state: SweepState) -> Group:
-    """What people see: totals, then the runs that need a look, or all of a small sweep."""
+    """What people see: totals, then the runs that need a look, or all of a small sweep.
+
+    To be printed by a `DataConsole`: names and notes are data.
+    """
     table = Table()
     for heading in ("run", "status", "progress", "loss", "tok/s", "note"):
         table.add_column(
@@ -116,13 +119,13 @@ def status_table(state: SweepState) -> Group:
     shown = _shown(state.runs)
     for run in shown:
         table.add_row(*_row(run), style=_COLOURS.get(run.status, "red"))
-    parts: list[Any] = [Text(_totals(state)), table] if shown else [Text(_totals(state))]
+    parts: list[Any] = [_totals(state), table] if shown else [_totals(state)]
     if len(shown) < len(state.runs):
-        parts.append(Text(f"{len(state.runs) - len(shown)} more runs; format=json lists all"))
+        parts.append(f"{len(state.runs) - len(shown)} more runs; format=json lists all")
     if (line := disk_line(state)) is not None:
         parts.append(line)
     if state.unplanned:
-        parts.append(Text(unplanned_line(state)))
+        parts.append(unplanned_line(state))
     return Group(*parts)
 
 

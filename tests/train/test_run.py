@@ -21,6 +21,7 @@ from tests.support.runs import free_port, metrics, start, wait_for_state, weight
 from train import run as run_module
 from train.config.run_config import RunJob, TrackerSpec
 from train.engine.loop import evaluate
+from train.engine.trackers import read_mirror
 from train.run import train_run
 from train.rundir.atomic import read_jsonl
 from train.rundir.record import RunPaths, last_status, read_record, write_job
@@ -53,6 +54,17 @@ def test_the_checkpoint_loads_in_transformers_and_has_the_recorded_loss(finished
     dataset = Dataset.open(tiny_job.spec)
     losses = evaluate(tiny_job.spec, dataset, SummedLoss(model), Accelerator(cpu=True))
     assert losses["text"] == pytest.approx(read_record(finished).loss, rel=1e-6)
+
+
+def test_checkpoints_carry_checksums_that_standard_tools_read(finished: Path):
+    directory = RunPaths(finished).checkpoint
+    answer = subprocess.run(
+        ["sha256sum", "--strict", "--check", "SHA256SUMS"], cwd=directory, check=True, text=True,
+        capture_output=True,
+    )  # fmt: skip
+    assert "model.safetensors: OK" in answer.stdout
+    listed = {line.split("  ")[1] for line in (directory / "SHA256SUMS").read_text().splitlines()}
+    assert listed == {path.name for path in directory.iterdir()} - {"SHA256SUMS"}
 
 
 def test_a_done_run_is_not_touched_again(finished: Path):
@@ -159,7 +171,7 @@ def test_wandb_offline_mirrors_the_run(tmp_path: Path, tiny_job: RunJob):
     assert train_run(tmp_path / "run") == "finished"
     offline = list((tmp_path / "run" / "wandb").glob("offline-run-*"))
     assert len(offline) == 1
-    assert tiny_job.run_id in offline[0].name
+    assert read_mirror(tmp_path / "run").id in offline[0].name
 
 
 @pytest.mark.slow

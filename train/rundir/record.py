@@ -14,7 +14,14 @@ from typing import Any
 
 from train.config.run_config import RunJob, job_from_json, job_to_json
 from train.config.spec import SpecError
-from train.rundir.atomic import RecordError, append_jsonl, read_json, write_atomic, write_json
+from train.rundir.atomic import (
+    BAD_JSON,
+    RecordError,
+    append_jsonl,
+    read_json,
+    write_atomic,
+    write_json,
+)
 
 STATUSES = (
     "planned",
@@ -59,6 +66,10 @@ class RunPaths:
     @property
     def status(self) -> Path:
         return self.run_dir / "status.jsonl"
+
+    @property
+    def wandb(self) -> Path:
+        return self.run_dir / "wandb.json"
 
     @property
     def log(self) -> Path:
@@ -233,7 +244,7 @@ def last_status(run_dir: Path) -> dict[str, Any] | None:
     for line in reversed(lines):
         try:
             row = json.loads(line)
-        except ValueError:
+        except BAD_JSON:
             continue
         if isinstance(row, dict) and row.get("status") in STATUSES:
             return row

@@ -119,8 +119,6 @@ def test_a_directory_of_release_0_1_says_decision():
 def test_a_fit_with_an_objection_is_refused_without_force():
     bad = fits()
     bad["isoflop"]["objections"] = ["its exponent of N_opt, 1.3, lies outside (0, 1)"]
-    with pytest.raises(
-        PredictionError, match=r"does not determine an optimum: its .*force"
-    ):
+    with pytest.raises(PredictionError, match=r"does not determine an optimum: its .*force"):
         predict(bad, ValidateSpec())
     assert predict(bad, ValidateSpec(), force=True).optimum.n_params > 0

@@ -89,6 +89,8 @@ def test_a_holder_on_another_host_lives_by_its_heartbeat_or_its_slurm_job(run_di
     lock(run_dir, host="elsewhere", job="17")
     assert read_state(run_dir).status == "running"
     assert read_state(run_dir, jobs_with("17|9_0|RUNNING|None")).status == "running"
+    # A queue that lists other jobs alone may be another user's or cluster's: the heart beats.
+    assert read_state(run_dir, jobs_with("18|9_1|RUNNING|None")).status == "running"
     age_lock(run_dir, 90)
     assert read_state(run_dir, jobs_with("17|9_0|RUNNING|None")).status == "running"
     assert read_state(run_dir, jobs_with("18|9_1|RUNNING|None")).status == "failed"

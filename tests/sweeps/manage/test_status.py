@@ -4,13 +4,19 @@ import json
 from io import StringIO
 from itertools import islice
 
+import pytest
 from rich.console import Console
 
 from sweeps.directory.disk import Room
+from sweeps.launch.launch import failures, print_failures
+from sweeps.launch.progress import make_display
+from sweeps.launch.scheduler import Task
 from sweeps.manage import status
+from sweeps.manage.console import DataConsole
 from sweeps.manage.status import read_sweep, show_status, status_json, status_table
 from sweeps.plan.plan import duration
 from tests.support.sweep_fixtures import grid, make_sweep
+from train.config.terminal import visible
 from train.rundir.lock import claim
 from train.rundir.record import append_status
 
@@ -21,7 +27,7 @@ def predict(root, seconds):
 
 
 def text(root):
-    console = Console(width=120, file=StringIO())
+    console = DataConsole(width=120, file=StringIO())
     console.print(status_table(read_sweep(root)))
     return console.file.getvalue()
 
@@ -100,6 +106,57 @@ def test_watching_asks_the_batch_system_less_often_than_it_looks(tmp_path, monke
     looks = status._states(tmp_path, watch=True, jobs=lambda: asked.append(clock[0]))
     assert len(list(islice(looks, 16))) == 16
     assert asked == [0.0, 20.0]
+
+
+@pytest.mark.parametrize("odd", ["soon", [1], {"a": 1}, 10**400, float("nan"), True, None])
+def test_odd_rows_of_the_plan_and_of_metrics_do_not_end_status(tmp_path, odd):
+    dirs = make_sweep(tmp_path, n_done=1)
+    predict(tmp_path, {path.name[-12:]: odd if path is dirs[1] else 6.0 for path in dirs})
+    with (tmp_path / "plan.jsonl").open("a") as file:
+        file.write('[1]\n"x"\n' + "[" * 100_000 + "\n" + '{"predicted_seconds": 1}\n')
+    with claim(dirs[1]):
+        row = dict.fromkeys(("n_tokens", "loss", "tokens_per_second"), odd)
+        (dirs[1] / "metrics.jsonl").write_text(json.dumps(row) + "\n")
+        state = read_sweep(tmp_path)
+        assert state.seconds_left == 2 * 6.0 * (3.0 / 6.0) / 1
+        assert "running" in text(tmp_path)
+        json.dumps(status_json(state), allow_nan=False)
+
+
+NASTY = (
+    "[/root/gloo/pair.cc:589] timed out [bold]",
+    "[/]",
+    "\x1b[2J\x1b]0;owned\x07 cleared",
+    "\u202eesrever \x9b31m",
+    "half of a pair \ud800",
+    ":smile: {task.description} {0} %s",
+)
+
+
+@pytest.mark.parametrize("message", NASTY)
+@pytest.mark.parametrize("terminal", [True, False])
+def test_names_and_messages_are_shown_as_they_are_and_never_sent(tmp_path, message, terminal):
+    dirs = make_sweep(tmp_path)
+    append_status(dirs[0], "failed", message=message)
+    spec = json.loads((dirs[1] / "spec.json").read_text())
+    (dirs[1] / "spec.json").write_text(json.dumps(spec | {"name": message}))
+    (dirs[2] / "lock").write_text(
+        json.dumps({"host": message, "pid": 1, "started": "", "job": message, "token": "x"})
+    )
+    console = DataConsole(
+        width=200, file=StringIO(), force_terminal=terminal, color_system=None, legacy_windows=False
+    )
+    console.print(status_table(read_sweep(tmp_path)))
+    print_failures(failures(dirs), console)
+    display = make_display(console, 4, 0)
+    with display:
+        display.report(Task(dirs[0]), "running", "")
+        display.report(Task(dirs[0]), "failed", message)
+    shown = console.file.getvalue()
+    shown.encode()
+    assert visible(message) in " ".join(shown.split())
+    for harmful in ("\x1b[2J", "\x1b]0", "\x07", "\u202e", "\x9b"):
+        assert harmful not in shown
 
 
 def test_duration_is_said_as_people_say_it():
