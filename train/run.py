@@ -114,8 +114,7 @@ def _execute(run_dir: Path, job: RunJob) -> tuple[str, str]:
         log.warning("out of memory with %d rows at a time; trying %d", rows, rows // 2)
         rows //= 2
         gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        device.release_cached_memory()
         job = replace(job, runtime=replace(job.runtime, micro_batch=rows))
 
 

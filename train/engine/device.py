@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from accelerate import Accelerator
@@ -20,6 +21,9 @@ class DeviceError(IsoflopError):
 def make_accelerator(runtime: RuntimeSpec, precision: str) -> Accelerator:
     """An Accelerator for this run alone; a warm worker's earlier settings are forgotten.
 
+    The device is one of them: Accelerate keeps the first for the whole process. Ranks keep theirs,
+    which come with the process group.
+
     Raises:  DeviceError: the device is not available, or FSDP of the first version is asked for.
     """
     _require_device(runtime.device)
@@ -27,9 +31,9 @@ def make_accelerator(runtime: RuntimeSpec, precision: str) -> Accelerator:
     if runtime.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(runtime.deterministic)
-    AcceleratorState._reset_state()
+    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
     accelerator = Accelerator(
-        cpu=runtime.device == "cpu" or not _has_accelerator(),
+        cpu=runtime.device == "cpu" or not torch.accelerator.is_available(),
         mixed_precision="bf16" if precision == "bf16" else "no",
     )
     _require_per_parameter_shards(accelerator)
@@ -38,20 +42,30 @@ def make_accelerator(runtime: RuntimeSpec, precision: str) -> Accelerator:
 
 def peak_flops(device: torch.device, spec: RunSpec) -> float | None:
     """Peak FLOP/s of a known GPU under the run's precision; None where it is not known."""
-    if device.type != "cuda" or spec.precision != "bf16":
-        return None
-    return peak_bf16_flops(torch.cuda.get_device_name(device))
+    return peak_bf16_flops(device_name(device)) if spec.precision == "bf16" else None
 
 
 def device_name(device: torch.device) -> str:
     """What the record says: cpu, mps, or the GPU's own name."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return _module(device).get_device_name(device) if has_own_memory(device) else device.type
+
+
+def has_own_memory(device: torch.device) -> bool:
+    """Whether data is copied to the device, which computes while the host goes on (a GPU)."""
+    return device.type not in ("cpu", "mps")
+
+
+def release_cached_memory() -> None:
+    """Give freed blocks back to the accelerator, so that larger ones can be cut from them."""
+    device = torch.accelerator.current_accelerator()
+    if device is not None:
+        _module(device).empty_cache()
 
 
 def reset_peak_memory(device: torch.device) -> None:
     """Start measuring anew, so that a warm worker reports this run's peak alone."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+    if has_own_memory(device):
+        _module(device).reset_peak_memory_stats(device)
         return
     try:
         Path("/proc/self/clear_refs").write_text("5")
@@ -60,9 +74,9 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory_bytes(device: torch.device) -> int | None:
-    """Highest memory since `reset_peak_memory`: the device's on CUDA, resident memory elsewhere."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
+    """Highest memory since `reset_peak_memory`: a GPU's own, resident memory elsewhere."""
+    if has_own_memory(device):
+        return _module(device).max_memory_allocated(device)
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
@@ -71,8 +85,9 @@ def peak_memory_bytes(device: torch.device) -> int | None:
     return int(line.split()[1]) * 1024 if line else None
 
 
-def _has_accelerator() -> bool:
-    return torch.cuda.is_available() or torch.backends.mps.is_available()
+def _module(device: torch.device) -> ModuleType:
+    """`torch.cuda` or what another kind of accelerator has in its place."""
+    return torch.get_device_module(device)
 
 
 def _require_per_parameter_shards(accelerator: Accelerator) -> None:

@@ -17,6 +17,7 @@ from train.config.spec import RunSpec, known
 from train.config.wsd_branching import trunk_end
 from train.data.dataset import Dataset
 from train.data.prefetch import RankBatch, in_turn, rank_batch
+from train.engine.device import has_own_memory
 from train.engine.evaluate import evaluate
 
 
@@ -80,7 +81,7 @@ def train(
     fork = trunk_end(spec)
     token_flops = flops_per_token(spec.model)
     rank, world = accelerator.process_index, accelerator.num_processes
-    on_gpu = accelerator.device.type == "cuda"
+    on_gpu = has_own_memory(accelerator.device)
     # Accelerate's own backward, clip and step add fp16 scaling, which no run has, and look up
     # packages at every call, which costs a tiny model a tenth of its step.
     optimizer = getattr(optimizer, "optimizer", optimizer)
