@@ -172,7 +172,8 @@ def _train(run_dir: Path, job: RunJob) -> tuple[str, str]:
         )
     final = outcome.status != "preempted"
     if writer is not None:
-        record = record_of(job, outcome, dataset, accelerator.device) if final else None
+        world = accelerator.num_processes
+        record = record_of(job, outcome, dataset, accelerator.device, world) if final else None
         writer.finish(outcome, record)
     elif final:
         checkpoint.give_weights(model)
@@ -194,6 +195,7 @@ def environment(accelerator: Accelerator) -> dict[str, Any]:
         "numpy": numpy.__version__,
         "commit": _commit(),
         "device": device.device_name(accelerator.device),
+        **device.device_versions(accelerator.device),
         "threads": torch.get_num_threads(),
         "processes": accelerator.num_processes,
     }

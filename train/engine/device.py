@@ -3,15 +3,20 @@
 import os
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
+from torch.cuda.nccl import version as nccl_version
 
 from train.config.gpu_peaks import peak_bf16_flops
 from train.config.run_config import RuntimeSpec
 from train.config.spec import IsoflopError, RunSpec
+
+DRIVER_VERSION = Path("/sys/module/nvidia/version")
+"""Where Linux shows the version of NVIDIA's driver."""
 
 
 class DeviceError(IsoflopError):
@@ -48,6 +53,29 @@ def peak_flops(device: torch.device, spec: RunSpec) -> float | None:
 def device_name(device: torch.device) -> str:
     """What the record says: cpu, mps, or the GPU's own name."""
     return _module(device).get_device_name(device) if has_own_memory(device) else device.type
+
+
+def device_versions(device: torch.device) -> dict[str, Any]:
+    """Versions of what computes on a CUDA device, by the record's names; all None elsewhere."""
+    names = ("cuda_version", "cudnn_version", "nccl_version", "driver_version")
+    if device.type != "cuda":
+        return dict.fromkeys(names)
+    cudnn = torch.backends.cudnn.version()
+    nccl = nccl_version() if torch.distributed.is_nccl_available() else ()
+    found = (
+        torch.version.cuda,
+        None if cudnn is None else str(cudnn),
+        ".".join(map(str, nccl)) or None,
+        _driver_version(DRIVER_VERSION),
+    )
+    return dict(zip(names, found, strict=True))
+
+
+def _driver_version(path: Path) -> str | None:
+    try:
+        return path.read_text().strip() or None
+    except OSError:
+        return None
 
 
 def has_own_memory(device: torch.device) -> bool:
