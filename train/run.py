@@ -140,8 +140,13 @@ def _memory_advice(rows: int, error: Exception) -> str:
 
 def _train(run_dir: Path, job: RunJob) -> tuple[str, str]:
     """Train, then write the model and the record; returns the status and a message."""
+    accelerator = make_accelerator(job.runtime, job.spec.precision)
+    with device.released(accelerator):
+        return _train_on(accelerator, run_dir, job)
+
+
+def _train_on(accelerator: Accelerator, run_dir: Path, job: RunJob) -> tuple[str, str]:
     spec = job.spec
-    accelerator = make_accelerator(job.runtime, spec.precision)
     device.reset_peak_memory(accelerator.device)
     dataset = Dataset.open(spec)
     model = build_model(spec.model, spec.seed, dataset.codec.end_id).to(accelerator.device)

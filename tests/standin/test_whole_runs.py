@@ -68,6 +68,24 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(tmp_path, tiny_job):
     assert (one / "model.safetensors").read_bytes() == (two / "model.safetensors").read_bytes()
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@on_standin
+def test_a_run_leaves_nothing_on_the_device(tmp_path, tiny_job, precision):
+    """With Python's search for cycles off, so that none has to be found first."""
+    import gc
+
+    from tests.standin import device
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = device.allocated()
+        trained(tmp_path / "run", job_of(tiny_job, "llama", precision), device="auto")
+        assert device.allocated() == before
+    finally:
+        gc.enable()
+
+
 @on_standin
 def test_out_of_memory_halves_the_rows_until_they_fit(tmp_path, tiny_job):
     from tests.standin import device

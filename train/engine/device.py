@@ -1,6 +1,8 @@
 """Where a run computes: device, precision, ranks, peak speed, and how much memory it took."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,6 +12,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 from torch.cuda.nccl import version as nccl_version
+from torch.distributed.fsdp import MixedPrecisionPolicy
 
 from train.config.gpu_peaks import peak_bf16_flops
 from train.config.run_config import RuntimeSpec
@@ -42,7 +45,32 @@ def make_accelerator(runtime: RuntimeSpec, precision: str) -> Accelerator:
         mixed_precision="bf16" if precision == "bf16" else "no",
     )
     _require_per_parameter_shards(accelerator)
+    if accelerator.is_fsdp2 and precision == "bf16":
+        # Accelerate's own policy also returns and reduces in bfloat16, which rounds the loss and
+        # sums of gradients to 8 bits.
+        plugin: Any = accelerator.state.fsdp_plugin
+        plugin.mixed_precision_policy = MixedPrecisionPolicy(
+            param_dtype=torch.bfloat16, reduce_dtype=torch.float32, output_dtype=torch.float32
+        )
     return accelerator
+
+
+@contextmanager
+def released(accelerator: Accelerator) -> Iterator[None]:
+    """At the end of the block nothing holds what the Accelerator has prepared in it.
+
+    For bfloat16 Accelerate puts a bound `forward` into the module itself, a cycle of references
+    that would keep a run's weights on the device until Python happens to look for cycles.
+    """
+    try:
+        yield
+    finally:
+        for model in accelerator._models:
+            for module in model.modules():
+                if vars(module).pop("_original_forward", None) is not None:
+                    vars(module).pop("forward", None)
+        for kept in (accelerator._models, accelerator._optimizers):
+            kept.clear()
 
 
 def peak_flops(device: torch.device, spec: RunSpec) -> float | None:
