@@ -105,6 +105,22 @@ def test_out_of_memory_halves_the_rows_until_they_fit(tmp_path, tiny_job):
     assert small.loss == pytest.approx(roomy.loss, rel=1e-5)
 
 
+@on_standin
+def test_after_an_error_of_the_device_the_process_knows_that_it_can_not_go_on(tmp_path, tiny_job):
+    from tests.standin import device
+    from train.engine.device import is_usable
+    from train.run import train_run
+
+    assert is_usable()
+    write_job(tmp_path / "run", replace(tiny_job, runtime=replace(tiny_job.runtime, device="auto")))
+    with device.device_error_after(500):
+        assert train_run(tmp_path / "run") == "failed"
+        assert "device-side assert" in RunPaths(tmp_path / "run").error.read_text()
+        assert not is_usable()
+    with device.memory_limit(1):
+        assert is_usable()
+
+
 class _StopAfter:
     """A stop that is asked for at the given step."""
 

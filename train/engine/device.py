@@ -113,9 +113,25 @@ def has_own_memory(device: torch.device) -> bool:
 
 def release_cached_memory() -> None:
     """Give freed blocks back to the accelerator, so that larger ones can be cut from them."""
-    device = torch.accelerator.current_accelerator()
+    device = torch.accelerator.current_accelerator(check_available=True)
     if device is not None:
         _module(device).empty_cache()
+
+
+def is_usable() -> bool:
+    """Whether this process can compute on its accelerator; True where there is none.
+
+    After a failed kernel CUDA refuses every later call of the process, for good.
+    """
+    device = torch.accelerator.current_accelerator(check_available=True)
+    if device is None:
+        return True
+    try:
+        return bool(torch.ones(2, device=device).sum() == 2)
+    except torch.OutOfMemoryError:
+        return True
+    except RuntimeError:
+        return False
 
 
 def reset_peak_memory(device: torch.device) -> None:
