@@ -34,6 +34,7 @@ from train.engine.compile import compiled, compiles, discard_damaged_kernel
 from train.engine.cpu_allocator import freed_memory_kept
 from train.engine.device import make_accelerator
 from train.engine.loop import Outcome, train
+from train.engine.shared_memory_error import SharedMemoryError
 from train.engine.signals import Stopped, answer_at_once, stop_requests
 from train.engine.writer import RunWriter, follower_hooks
 from train.model.build import SummedLoss, build_model
@@ -96,7 +97,7 @@ def _execute(run_dir: Path, job: RunJob) -> tuple[str, str]:
     """`_train`, tried again after a damaged kernel and after a lack of memory, from saved state.
 
     The latter where the job allows it, with half the rows at a time: the same numbers up to
-    rounding.
+    rounding. Of several ranks all try again, or none: one alone would wait for the others.
     """
     rows = job.runtime.micro_batch or _rows_per_rank(job)
     while True:
@@ -109,7 +110,8 @@ def _execute(run_dir: Path, job: RunJob) -> tuple[str, str]:
                 continue
             if _status_of(error) != "oom":
                 raise
-            if rows == 1 or not job.runtime.auto_micro_batch:
+            alone = torch.distributed.is_initialized() and not isinstance(error, SharedMemoryError)
+            if rows == 1 or not job.runtime.auto_micro_batch or alone:
                 raise OutOfMemory(_memory_advice(rows, error)) from error
         log.warning("out of memory with %d rows at a time; trying %d", rows, rows // 2)
         rows //= 2
