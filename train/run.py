@@ -204,6 +204,7 @@ def environment(accelerator: Accelerator) -> dict[str, Any]:
         "device": device.device_name(accelerator.device),
         **device.device_versions(accelerator.device),
         "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
         "processes": accelerator.num_processes,
     }
 
