@@ -35,6 +35,7 @@ from train.engine.compile import compiled, compiles, discard_damaged_kernel
 from train.engine.cpu_allocator import freed_memory_kept
 from train.engine.device import make_accelerator
 from train.engine.loop import Outcome, train
+from train.engine.shared_memory_error import SharedMemoryError
 from train.engine.signals import Stopped, answer_at_once, stop_requests
 from train.engine.writer import RunWriter, follower_hooks
 from train.model.build import SummedLoss, build_model
@@ -97,7 +98,7 @@ def _execute(run_dir: Path, job: RunJob) -> tuple[str, str]:
     """`_train`, tried again after a damaged kernel and after a lack of memory, from saved state.
 
     The latter where the job allows it, with half the rows at a time: the same numbers up to
-    rounding.
+    rounding. Of several ranks all try again, or none: one alone would wait for the others.
     """
     rows = job.runtime.micro_batch or _rows_per_rank(job)
     while True:
@@ -110,13 +111,13 @@ def _execute(run_dir: Path, job: RunJob) -> tuple[str, str]:
                 continue
             if _status_of(error) != "oom":
                 raise
-            if rows == 1 or not job.runtime.auto_micro_batch:
+            alone = torch.distributed.is_initialized() and not isinstance(error, SharedMemoryError)
+            if rows == 1 or not job.runtime.auto_micro_batch or alone:
                 raise OutOfMemory(_memory_advice(rows, error)) from error
         log.warning("out of memory with %d rows at a time; trying %d", rows, rows // 2)
         rows //= 2
         gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        device.release_cached_memory()
         job = replace(job, runtime=replace(job.runtime, micro_batch=rows))
 
 
@@ -142,8 +143,13 @@ def _memory_advice(rows: int, error: Exception) -> str:
 
 def _train(run_dir: Path, job: RunJob) -> tuple[str, str]:
     """Train, then write the model and the record; returns the status and a message."""
+    accelerator = make_accelerator(job.runtime, job.spec.precision)
+    with device.released(accelerator):
+        return _train_on(accelerator, run_dir, job)
+
+
+def _train_on(accelerator: Accelerator, run_dir: Path, job: RunJob) -> tuple[str, str]:
     spec = job.spec
-    accelerator = make_accelerator(job.runtime, spec.precision)
     device.reset_peak_memory(accelerator.device)
     dataset = Dataset.open(spec)
     model = build_model(spec.model, spec.seed, dataset.codec.end_id).to(accelerator.device)
@@ -177,7 +183,8 @@ def _train(run_dir: Path, job: RunJob) -> tuple[str, str]:
         )
         final = outcome.status != "preempted"
         if writer is not None:
-            record = record_of(job, outcome, dataset, accelerator.device) if final else None
+            world = accelerator.num_processes
+            record = record_of(job, outcome, dataset, accelerator.device, world) if final else None
             writer.finish(outcome, record)
         elif final:
             checkpoint.give_weights(model)
@@ -208,7 +215,9 @@ def environment(accelerator: Accelerator) -> dict[str, Any]:
         "numpy": numpy.__version__,
         "commit": _commit(),
         "device": device.device_name(accelerator.device),
+        **device.device_versions(accelerator.device),
         "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
         "processes": accelerator.num_processes,
     }
 

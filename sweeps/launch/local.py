@@ -1,5 +1,6 @@
 """Launchers on this machine: runs one after the other in this process, or in a pool of workers."""
 
+import logging
 import signal
 from pathlib import Path
 
@@ -10,9 +11,12 @@ from sweeps.launch.interrupts import on_interrupt
 from sweeps.launch.pool import Ended, Pool, Report
 from sweeps.launch.scheduler import Task
 from sweeps.launch.worker import TrainRun, attempt
+from sweeps.plan.device_check import why_unusable
 from sweeps.plan.machine import device_memory, make_slots, usable_cores, visible_devices
 from sweeps.spec.launcher import LauncherSpec
 from train.engine.signals import stop_at_once
+
+log = logging.getLogger(__name__)
 
 MEMORY_SHARE = 0.9
 """Share of the free memory that runs in flight may be predicted to take together."""
@@ -65,7 +69,7 @@ def run_pool(
 
     Raises:  IsoflopError: workers can't start; GaveUpError: too many runs in a row failed.
     """
-    slots = make_slots(launcher, usable_cores(), visible_devices(launcher))
+    slots = make_slots(launcher, usable_cores(), working_devices(launcher))
     devices = {slot.device for slot in slots}
     pool = Pool(
         slots=slots,
@@ -79,6 +83,22 @@ def run_pool(
     with on_interrupt(lambda _: pool.stop(), lambda _: pool.kill()) as interrupted:
         pool.run(tasks)
         return not interrupted()
+
+
+def working_devices(launcher: LauncherSpec) -> list[str]:
+    """The GPUs to use; with devices=auto none where torch can't use what nvidia-smi lists.
+
+    A machine may have a card and a build of torch that knows none. Its runs train on the CPU then,
+    which is reported.
+    """
+    devices = visible_devices(launcher)
+    if launcher.devices != "auto" or not devices:
+        return devices
+    reason = why_unusable(devices[0])
+    if not reason:
+        return devices
+    log.warning("nvidia-smi lists %d GPUs and none is used: %s", len(devices), reason)
+    return []
 
 
 def memory_limits(

@@ -1,5 +1,6 @@
 """One run from its directory: it trains, resumes to the same bits, and is not done twice."""
 
+import gc
 import json
 import math
 import os
@@ -194,3 +195,25 @@ def test_a_warm_worker_compiles_run_after_run(
         assert read_record(tmp_path / name).loss == pytest.approx(read_record(finished).loss, 1e-5)
     first, second = before
     assert counters["total"] - second == second - first > 0
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_nothing_of_a_run_is_left_in_a_warm_worker(tmp_path: Path, tiny_job: RunJob, precision):
+    """Counted with Python's search for cycles off, so that none has to be found first."""
+    gc.collect()
+    gc.disable()
+    try:
+        before = n_parameters()
+        write_job(tmp_path / "run", with_precision(tiny_job, precision))
+        assert train_run(tmp_path / "run") == "finished"
+        assert n_parameters() == before
+    finally:
+        gc.enable()
+
+
+def with_precision(job: RunJob, precision: str) -> RunJob:
+    return replace(job, spec=replace(job.spec, precision=precision))
+
+
+def n_parameters() -> int:
+    return sum(type(each) is torch.nn.Parameter for each in gc.get_objects())

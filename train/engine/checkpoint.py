@@ -200,7 +200,7 @@ def _restore(directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer
                 continue
             entry = {key: cut_like(kept[f"{name}.{key}"], parameter) for key in MOMENTS}
             entry["step"] = kept[f"{name}.step"].clone()
-            if optimizer.defaults.get("fused") and parameter.is_cuda:
+            if optimizer.defaults.get("fused"):
                 entry["step"] = entry["step"].to(parameter.device)
             optimizer.state[parameter] = entry
     torch.set_rng_state(load_file(directory / "rng.safetensors")["torch"])

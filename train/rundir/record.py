@@ -105,9 +105,11 @@ class RunRecord:
 
     `flops` is what training took under the design's count, a branch's trunk included; `flops_spent`
     leaves out the steps up to `branched_from`, which another run of the same `trunk_id` had
-    trained. `wall_seconds` and speeds are of what was spent. `simulated` says what the losses were
-    drawn from where nothing was trained, and is empty for a trained run. `horizon_tokens` is the
-    length that the decay was planned for where that was not the run's own.
+    trained. `wall_seconds` and speeds are of what was spent, by all `n_devices` together; `mfu` is
+    the share of the sum of their peaks. Versions are None where nothing of the kind was used.
+    `simulated` says what the losses were drawn from where nothing was trained, and is empty for a
+    trained run. `horizon_tokens` is the length that the decay was planned for where that was not
+    the run's own.
     """
 
     run_id: str
@@ -150,6 +152,11 @@ class RunRecord:
     horizon_tokens: float | None = None
     precision: str = "fp32"
     device: str = "cpu"
+    n_devices: int = 1
+    cuda_version: str | None = None
+    cudnn_version: str | None = None
+    nccl_version: str | None = None
+    driver_version: str | None = None
     wall_seconds: float = 0.0
     tokens_per_second: float = 0.0
     flops_per_second: float = 0.0
