@@ -50,16 +50,16 @@ def caveats(study: Study) -> list[str]:
         if fit is not None and fit.status != "converged":
             notes.append(f"The {name} fit is {fit.status}: {fit.reason}")
     if study.isoflop is not None:
-        for valley in study.isoflop.valleys:
-            sizes = " and ".join(count_label(n) for n in valley.propose)
-            if not valley.bracketed:
+        for profile in study.isoflop.profiles:
+            sizes = " and ".join(count_label(n) for n in profile.propose)
+            if not profile.bracketed:
                 notes.append(
-                    f"Budget {number(valley.flops)}: {valley.reason}; runs at N = {sizes} would "
+                    f"Budget {number(profile.flops)}: {profile.reason}; runs at N = {sizes} would "
                     f"bracket the minimum"
                 )
-            elif valley.thin:
+            elif profile.thin:
                 notes.append(
-                    f"Budget {number(valley.flops)}: one size alone lies beyond the minimum; runs "
+                    f"Budget {number(profile.flops)}: one size alone lies beyond the minimum; runs "
                     f"at N = {sizes} would hold that side"
                 )
     flat = [name for name, p in study.profiles.items() if p.flat]
@@ -88,7 +88,10 @@ def provenance(study: Study) -> list[tuple[str, str]]:
     config = study.config
     return [
         *shown,
-        ("procedure", f"{config.name}, delta {number(config.delta)}, valley {config.valley}"),
+        (
+            "procedure",
+            f"{config.name}, delta {number(config.delta)}, profiles {config.curve}",
+        ),
         ("counting", study.runs.counting),
         ("resamples", f"{study.n_resamples:,} over {config.resample}, seed {config.seed}"),
     ]

@@ -85,7 +85,15 @@ def isoflop(runs: Counted, config: FitConfig) -> IsoflopFit:
     if not rows.any():
         raise FitError("no group of runs shares a compute budget; add a column flops_budget")
     used = runs.take(np.flatnonzero(rows))
-    return fit_isoflop(used.budget, used.n_params, used.n_tokens, used.loss, curve=config.valley)
+    return fit_isoflop(
+        used.budget,
+        used.n_params,
+        used.n_tokens,
+        used.loss,
+        curve=config.curve,
+        noise=config.noise,
+        weights=config.isoflop_weights,
+    )
 
 
 def parametric(table: LossTable, runs: Counted, config: FitConfig) -> ParametricFit:

@@ -93,8 +93,8 @@ def shared_budgets(first: Study, second: Study, tolerance: float = 0.02) -> list
             (one.interval, other.interval),
             (one.loss, other.loss),
         )
-        for one in first.isoflop.valleys
-        for other in second.isoflop.valleys
+        for one in first.isoflop.profiles
+        for other in second.isoflop.profiles
         if one.bracketed and other.bracketed and abs(other.flops / one.flops - 1) <= tolerance
     ]
 

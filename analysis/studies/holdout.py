@@ -81,17 +81,17 @@ def _largest(runs: Counted) -> np.ndarray:
 
 
 def _measured_optimum(runs: Counted, flops: float, curve: str) -> float | None:
-    """N at the minimum of the held-out budget's own valley, fitted among all others."""
+    """N at the minimum of the held-out budget's own profile, fitted among all others."""
     try:
-        fit = _valleys(runs, curve)
+        fit = _profiles(runs, curve)
     except FitError:
         return None
-    nearest = min(fit.valleys, key=lambda valley: abs(np.log(valley.flops / flops)))
+    nearest = min(fit.profiles, key=lambda profile: abs(np.log(profile.flops / flops)))
     close = abs(np.log(nearest.flops / flops)) < 0.1
     return nearest.n_opt if close and nearest.bracketed else None
 
 
-def _valleys(runs: Counted, curve: str) -> IsoflopFit:
+def _profiles(runs: Counted, curve: str) -> IsoflopFit:
     rows = np.isfinite(runs.budget)
     used = runs.take(np.flatnonzero(rows))
     return fit_isoflop(used.budget, used.n_params, used.n_tokens, used.loss, curve=curve)
@@ -123,7 +123,7 @@ def _of_surface(name: str, fit, large: Counted, measured: float | None) -> Predi
 
 
 def _of_isoflop(small: Counted, large: Counted, curve: str, measured: float | None) -> Prediction:
-    fit = _valleys(small, curve)
+    fit = _profiles(small, curve)
     if fit.n_law is None or measured is None:
         raise FitError(fit.reason or "the held-out budget has no bracketed minimum")
     predicted = float(fit.n_law(float(np.median(large.flops))))

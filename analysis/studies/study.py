@@ -116,7 +116,7 @@ def run_study(table: LossTable, config: FitConfig, counting: str = "exact") -> S
         kaplan=fits.get("kaplan"),
         repeated=approaches.repeated(table, runs, config, attempt),
         holdout=attempt(
-            "holdout", lambda: leave_largest_out(runs, config.valley, max(config.delta, 1e-6))
+            "holdout", lambda: leave_largest_out(runs, config.curve, max(config.delta, 1e-6))
         ),
         intervals={},
         profiles={},
