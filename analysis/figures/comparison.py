@@ -1,4 +1,4 @@
-"""Figures of two sweeps side by side: exponents by approach, valleys over each other."""
+"""Figures of two sweeps side by side: exponents by approach, profiles over each other."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -37,7 +37,7 @@ def forest(names: tuple[str, str], exponents: list[ExponentPair], narrow: bool =
 
 
 def overlay(names: tuple[str, str], studies: tuple[Study, Study], narrow: bool = False) -> Figure:
-    """Both sweeps' valleys over each other, and beside them their minima and power laws."""
+    """Both sweeps' profiles over each other, and beside them their minima and power laws."""
     with styled():
         figure, (left, right) = new_figure(2, width=10, height=4.4, narrow=narrow)
         sides = zip(names, studies, COLOURS, MARKERS, LINES, strict=True)
@@ -64,20 +64,20 @@ def _draw_side(
 ) -> None:
     (study, fit), (colour, marker, dashes) = fitted, look
     open_marks = "none" if marker == "s" else colour
-    for valley in fit.valleys:
+    for profile in fit.profiles:
         points = left.scatter(
-            valley.n_params, valley.losses, marker=marker, s=18, facecolors=open_marks,
-            edgecolors=colour, lw=1, zorder=3, rasterized=len(valley.losses) > 100,
+            profile.n_params, profile.losses, marker=marker, s=18, facecolors=open_marks,
+            edgecolors=colour, lw=1, zorder=3, rasterized=len(profile.losses) > 100,
         )  # fmt: skip
-        name_runs(points, runs_of(study, valley))
-        fine = np.geomspace(valley.n_params.min(), valley.n_params.max(), 200)
-        if valley.curve == "akima" or np.all(np.isfinite(valley.coefficients)):
-            left.plot(fine, valley.profile(fine), color=colour, ls=dashes, lw=1.3)
-    kept = [valley for valley in fit.valleys if valley.bracketed]
+        name_runs(points, runs_of(study, profile))
+        fine = np.geomspace(profile.n_params.min(), profile.n_params.max(), 200)
+        if profile.drawable:
+            left.plot(fine, profile.fitted_loss(fine), color=colour, ls=dashes, lw=1.3)
+    kept = [profile for profile in fit.profiles if profile.bracketed]
     flops, n_opt = (np.array([getattr(v, key) for v in kept]) for key in ("flops", "n_opt"))
-    losses = [valley.loss for valley in kept]
+    losses = [profile.loss for profile in kept]
     left.scatter(n_opt, losses, marker="D", s=26, color=INK, ec="white", zorder=5)
-    low, high = np.array([valley.interval for valley in kept]).reshape(-1, 2).T
+    low, high = np.array([profile.interval for profile in kept]).reshape(-1, 2).T
     bars = np.nan_to_num(np.stack([n_opt - low, high - n_opt]))
     right.errorbar(flops, n_opt, bars, fmt=marker, color=colour, mfc=open_marks, ms=6, capsize=3)
     if fit.n_law is not None:

@@ -1,4 +1,4 @@
-"""Figures of recipes side by side: their exponents with intervals, and their IsoFLOP valleys."""
+"""Figures of recipes side by side: their exponents with intervals, and their IsoFLOP profiles."""
 
 from collections.abc import Sequence
 
@@ -65,7 +65,7 @@ def forest(
         return figure
 
 
-def valleys(fits: Sequence[RecipeFit], narrow: bool = False) -> Figure:
+def profiles(fits: Sequence[RecipeFit], narrow: bool = False) -> Figure:
     """Loss against N of each recipe, one panel a recipe, all with the same axis of losses."""
     columns = 1 if narrow else min(MOST_COLUMNS, len(fits))
     rows = -(-len(fits) // columns)
@@ -74,7 +74,7 @@ def valleys(fits: Sequence[RecipeFit], narrow: bool = False) -> Figure:
         figure = Figure(size, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.08))
         panels = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
         for axes, fit in zip(panels, fits, strict=False):
-            _draw_valleys(axes, fit)
+            _draw_profiles(axes, fit)
         for number, axes in enumerate(panels):
             axes.set_visible(number < len(fits))
             if number % columns == 0:
@@ -109,7 +109,7 @@ def _limits(fits: Sequence[RecipeFit], published: Sequence[float | None]) -> tup
     return min(shown) - 0.03, max(shown) + 0.03
 
 
-def _draw_valleys(axes: Axes, fit: RecipeFit) -> None:
+def _draw_profiles(axes: Axes, fit: RecipeFit) -> None:
     runs = fit.runs
     colours = budget_colours(runs.budget[np.isfinite(runs.budget)])
     for budget, colour in colours.items():
@@ -120,13 +120,13 @@ def _draw_valleys(axes: Axes, fit: RecipeFit) -> None:
         )  # fmt: skip
         if len(fit.run_ids):
             name_runs(points, fit.run_ids[rows])
-    for valley in fit.isoflop.fit.valleys if fit.isoflop else ():
-        fine = np.geomspace(valley.n_params.min(), valley.n_params.max(), 100)
-        if valley.curve == "akima" or np.all(np.isfinite(valley.coefficients)):
-            axes.plot(fine, valley.profile(fine), color=colours[valley.flops], lw=1.2)
-        if valley.bracketed:
+    for profile in fit.isoflop.fit.profiles if fit.isoflop else ():
+        fine = np.geomspace(profile.n_params.min(), profile.n_params.max(), 100)
+        if profile.drawable:
+            axes.plot(fine, profile.fitted_loss(fine), color=colours[profile.flops], lw=1.2)
+        if profile.bracketed:
             axes.scatter(
-                [valley.n_opt], [valley.loss], marker="D", s=28, color=INK, ec="white", zorder=5
+                [profile.n_opt], [profile.loss], marker="D", s=28, color=INK, ec="white", zorder=5
             )
     exponent = fit.isoflop.a if fit.isoflop else float("nan")
     said = f"a = {exponent:.2f}" if np.isfinite(exponent) else "no exponent"

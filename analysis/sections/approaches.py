@@ -6,6 +6,7 @@ from analysis.figures import fits as figures
 from analysis.figures import surface as figures_surface
 from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.style import count_span
+from analysis.fits.isoflop_profile import IsoflopProfile
 from analysis.fits.surface import PARAMETERS
 from analysis.format import count_label, number, span
 from analysis.report.document import Section, TableSpec
@@ -53,33 +54,31 @@ def isoflop_section(study: Study) -> Section | None:
     if found is None:
         return not_fitted(study, "isoflop", title)
     fit, own = found.fit, found.intervals
+    by_errors = study.config.isoflop_weights == "errors"
+    weighted = "each minimum weighted by its own uncertainty" if by_errors else "unweighted"
     text = (
-        f"For each budget {CURVE_WORDS[fit.valleys[0].curve]} and its minimum. "
+        f"For each budget {CURVE_WORDS[fit.curve]} and its minimum. "
         f"N_opt grows as C^{number(fit.a)} ({span(own.get('a'))}), D_opt as C^{number(fit.b)} "
-        f"({span(own.get('b'))}), each minimum weighted by its own uncertainty. Runs "
+        f"({span(own.get('b'))}), {weighted}. Runs "
         f"scatter by {number(100 * fit.noise, 2)} % about their profile."
     )
-    lowest = min(fit.valleys, key=lambda valley: valley.loss)
+    lowest = min(fit.profiles, key=lambda profile: profile.loss)
     figure = FigureSpec(
         "isoflop",
-        figures.valleys(study),
-        f"Final loss against parameters for {len(fit.valleys)} budgets, each a valley; minima move "
-        f"to larger models with compute, down to a loss of {number(lowest.loss, 4)}.",
+        figures.profiles(study),
+        f"Final loss against parameters, a profile for each of {len(fit.profiles)} budgets; minima "
+        f"move to larger models with compute, down to a loss of {number(lowest.loss, 4)}.",
         "Profiles with minima (diamonds, 95 % intervals in N) and the power law through them.",
-        figures.valleys(study, narrow=True),
+        figures.profiles(study, narrow=True),
     )
     rows = [
         [
-            number(valley.flops),
-            str(len(valley.losses)),
-            count_label(valley.n_opt),
-            count_span(valley.interval),
-            count_label(valley.d_opt),
-            number(valley.d_opt / valley.n_opt),
-            number(valley.loss, 4),
-            "yes" if valley.bracketed else f"no: {valley.reason}",
+            number(profile.flops),
+            str(len(profile.losses)),
+            *(_minimum(profile) if profile.bracketed else ["–"] * 5),
+            "yes" if profile.bracketed else f"no: {profile.reason}",
         ]
-        for valley in fit.valleys
+        for profile in fit.profiles
     ]
     table = TableSpec(
         "Minima",
@@ -87,6 +86,19 @@ def isoflop_section(study: Study) -> Section | None:
         rows,
     )
     return Section(title, [text, *status_lines(fit.status, fit.reason)], [figure], [table])
+
+
+def _minimum(profile: IsoflopProfile) -> list[str]:
+    low, high = profile.open_ends
+    open_side = {(True, False): " (open below)", (False, True): " (open above)"}
+    beyond = " (open)" if low and high else open_side.get(profile.open_ends, "")
+    return [
+        count_label(profile.n_opt),
+        count_span(profile.interval) + beyond,
+        count_label(profile.d_opt),
+        number(profile.d_opt / profile.n_opt),
+        number(profile.loss, 4),
+    ]
 
 
 def parametric_section(study: Study) -> Section | None:

@@ -108,7 +108,7 @@ def parts(made: Comparison) -> list[Part]:
     """The comparison's own parts of the report."""
     fits = [_exponent_section(made)]
     if any(study.find(IsoflopApproach) is not None for study in made.studies):
-        fits.append(_valley_section(made))
+        fits.append(_profile_section(made))
     return [Part("Fits", fits), Part("Differences", [_difference_section(made)])]
 
 
@@ -167,7 +167,7 @@ def _exponent_section(made: Comparison) -> Section:
     return Section("Exponents", [text], [figure], [TableSpec("Exponents", columns, rows)])
 
 
-def _valley_section(made: Comparison) -> Section:
+def _profile_section(made: Comparison) -> Section:
     first, second = made.names
     figure = FigureSpec(
         "overlay",

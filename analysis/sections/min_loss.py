@@ -81,7 +81,7 @@ def draw_least_losses(axes: Axes, study: Study, up_to: float) -> None:
     if isoflop is not None:
         kept = isoflop.fit.bracketed
         axes.scatter(
-            [valley.flops for valley in kept], [valley.loss for valley in kept], marker="D", s=26,
+            [one.flops for one in kept], [one.loss for one in kept], marker="D", s=26,
             color=APPROACH_COLOURS["isoflop"], ec="white", zorder=4, label="minima of the profiles",
         )  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="compute C (FLOPs)", ylabel="loss (nats/token)")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from analysis.figures.figure_spec import FigureSpec
-from analysis.figures.recipes import forest, valleys
+from analysis.figures.recipes import forest, profiles
 from analysis.format import count_label, number, span
 from analysis.report.document import Section, TableSpec
 from analysis.stats.resampling import Interval
@@ -29,7 +29,7 @@ preset=kaplan_vs_chinchilla; their last one has no decay.
 
 
 def recipe_section(study: RecipeStudy) -> Section:
-    """What the recipes are, their exponents, and their valleys."""
+    """What the recipes are, their exponents, and their profiles."""
     return Section(
         TITLE,
         [verdict(study), _about(study), *_remarks(study)],
@@ -138,11 +138,11 @@ def _figures(study: RecipeStudy) -> list[FigureSpec]:
             forest(fits, published, narrow=True),
         ),
         FigureSpec(
-            "recipe_valleys",
-            valleys(fits),
+            "recipe_profiles",
+            profiles(fits),
             "IsoFLOP profiles of each recipe in panels of one scale of losses.",
             "Profiles of each recipe, minima as diamonds where runs on both sides hold them.",
-            valleys(fits, narrow=True),
+            profiles(fits, narrow=True),
         ),
     ]
 
@@ -172,16 +172,17 @@ def _minima(fit: RecipeFit) -> str:
     if fit.isoflop is None:
         return "–"
     return ", ".join(
-        count_label(valley.n_opt) if valley.bracketed else "–" for valley in fit.isoflop.fit.valleys
+        count_label(profile.n_opt) if profile.bracketed else "–"
+        for profile in fit.isoflop.fit.profiles
     )
 
 
 def _why(fit: RecipeFit) -> str:
     """Everything that keeps an exponent from being what it could be."""
     reasons = [f"{name}: {reason}" for name, reason in fit.reasons.items()]
-    for valley in fit.isoflop.fit.valleys if fit.isoflop else ():
-        if not valley.bracketed:
-            reasons.append(f"{number(valley.flops)} FLOPs: {valley.reason}")
+    for profile in fit.isoflop.fit.profiles if fit.isoflop else ():
+        if not profile.bracketed:
+            reasons.append(f"{number(profile.flops)} FLOPs: {profile.reason}")
     if fit.parametric is not None and fit.parametric.status != "converged":
         reasons.append(f"approach 3 {fit.parametric.status}: {fit.parametric.reason}")
     return "; ".join(reasons) or "–"
@@ -237,7 +238,7 @@ def _fit_json(fit: RecipeFit) -> dict[str, Any]:
             "reason": law.reason,
             "budgets": [
                 {"flops": v.flops, "n_opt": v.n_opt, "bracketed": v.bracketed, "reason": v.reason}
-                for v in law.fit.valleys
+                for v in law.fit.profiles
             ],
         },
         "parametric": surface and {

@@ -80,7 +80,7 @@ def proposals(study: Study) -> list[str]:
             f"at least 5 sizes, a factor of 2 apart, at each of 3 budgets between "
             f"{number(low)} and {number(high)} FLOPs"
         ]
-    open_ended = [p for p in isoflop.fit.valleys if not p.bracketed and len(p.propose)]
+    open_ended = [p for p in isoflop.fit.profiles if not p.bracketed and len(p.propose)]
     return [
         f"N = {' and '.join(count_label(n) for n in profile.propose)} at "
         f"{number(profile.flops)} FLOPs"
@@ -103,16 +103,16 @@ def caveats(study: Study) -> list[str]:
     notes += _quality_caveats(study)
     isoflop, parametric = study.find(IsoflopApproach), study.find(ParametricApproach)
     if isoflop is not None:
-        for valley in isoflop.fit.valleys:
-            sizes = " and ".join(count_label(n) for n in valley.propose)
-            if not valley.bracketed:
+        for profile in isoflop.fit.profiles:
+            sizes = " and ".join(count_label(n) for n in profile.propose)
+            if not profile.bracketed:
                 notes.append(
-                    f"Budget {number(valley.flops)}: {valley.reason}; runs at N = {sizes} would "
+                    f"Budget {number(profile.flops)}: {profile.reason}; runs at N = {sizes} would "
                     f"bracket the minimum"
                 )
-            elif valley.thin:
+            elif profile.thin:
                 notes.append(
-                    f"Budget {number(valley.flops)}: one size alone lies beyond the minimum; runs "
+                    f"Budget {number(profile.flops)}: one size alone lies beyond the minimum; runs "
                     f"at N = {sizes} would hold that side"
                 )
     profiles = parametric.profiles if parametric is not None else {}
@@ -174,7 +174,10 @@ def provenance(study: Study) -> list[tuple[str, str]]:
     config = study.config
     return [
         *shown,
-        ("procedure", f"{config.name}, delta {number(config.delta)}, valley {config.valley}"),
+        (
+            "procedure",
+            f"{config.name}, delta {number(config.delta)}, profiles {config.curve}",
+        ),
         ("counting", study.runs.counting),
         ("resamples", f"{study.n_resamples:,} over {config.resample}, seed {config.seed}"),
     ]

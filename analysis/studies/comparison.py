@@ -95,8 +95,8 @@ def shared_budgets(first: Study, second: Study, tolerance: float = 0.02) -> list
             (one.interval, other.interval),
             (one.loss, other.loss),
         )
-        for one in ours.fit.valleys
-        for other in theirs.fit.valleys
+        for one in ours.fit.profiles
+        for other in theirs.fit.profiles
         if one.bracketed and other.bracketed and abs(other.flops / one.flops - 1) <= tolerance
     ]
 

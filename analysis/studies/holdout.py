@@ -96,7 +96,7 @@ def _measured_optimum(fits: Mapping[str, FittedApproach], flops: float) -> float
 
 
 def _minimum_near(fit: IsoflopFit, flops: float) -> float | None:
-    nearest = min(fit.valleys, key=lambda profile: abs(np.log(profile.flops / flops)))
+    nearest = min(fit.profiles, key=lambda profile: abs(np.log(profile.flops / flops)))
     close = abs(np.log(nearest.flops / flops)) < 0.1
     return nearest.n_opt if close and nearest.bracketed else None
 

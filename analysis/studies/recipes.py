@@ -95,7 +95,7 @@ def _fit(name: str, table: LossTable, config: FitConfig, counting: str) -> Recip
 
 
 def _headless(name: str, table: LossTable, config: FitConfig) -> RecipeFit:
-    """A recipe as Kaplan et al. would have counted it: valleys at equal 6 N D without the head."""
+    """A recipe as Kaplan et al. would have counted it: profiles at equal 6 N D without the head."""
     study = run_study(table, replace(config, approaches=["parametric"]), HEADLESS)
     runs, n_beyond = _read(table, study.runs)
     attempt = FitErrors()

@@ -9,6 +9,7 @@ import numpy as np
 from analysis.data.run_arrays import FitInput
 from analysis.errors import FitError, Numbers, Status
 from analysis.fits.isoflop import IsoflopFit, fit_isoflop
+from analysis.fits.isoflop_profile import IsoflopProfile
 from analysis.fits.min_loss import isoflop_loss_draws, isoflop_loss_law
 from analysis.fits.surface import Allocation
 from analysis.stats.power_law import PowerLaw
@@ -39,8 +40,16 @@ class IsoflopApproach(FittedApproach):
         if not len(rows):
             raise FitError("no group of runs shares a compute budget; add a column flops_budget")
         used = data.runs.take(rows)
-        columns = (used.budget, used.n_params, used.n_tokens, used.loss)
-        return cls(data=data, config=config, fit=fit_isoflop(*columns, curve=config.valley))
+        fit = fit_isoflop(
+            used.budget,
+            used.n_params,
+            used.n_tokens,
+            used.loss,
+            curve=config.curve,
+            noise=config.noise,
+            weights=config.isoflop_weights,
+        )
+        return cls(data=data, config=config, fit=fit)
 
     @property
     def status(self) -> Status:
@@ -109,24 +118,30 @@ class IsoflopApproach(FittedApproach):
     def details(self) -> dict[str, Any]:
         fit = self.fit
         return {
-            "curve": fit.valleys[0].curve,
+            "curve": fit.curve,
+            "weights": self.config.isoflop_weights,
             "noise": fit.noise,
-            "budgets": [
-                {
-                    "flops": profile.flops,
-                    "n_opt": profile.n_opt,
-                    "n_opt_interval": profile.interval,
-                    "d_opt": profile.d_opt,
-                    "loss": profile.loss,
-                    "bracketed": profile.bracketed,
-                    "reason": profile.reason,
-                    "thin": profile.thin,
-                    "propose_n_params": profile.propose,
-                    "n_runs": len(profile.losses),
-                }
-                for profile in fit.valleys
-            ],
+            "seed_noise": {"sd": fit.seed_noise[0], "freedom": fit.seed_noise[1]},
+            "budgets": [_budget_json(profile) for profile in fit.profiles],
             "n_coefficient": fit.n_law.coefficient if fit.n_law else None,
             "d_coefficient": fit.d_law.coefficient if fit.d_law else None,
             "loss_law": self.min_loss.to_json(),
         }
+
+
+def _budget_json(profile: IsoflopProfile) -> dict[str, Any]:
+    return {
+        "flops": profile.flops,
+        "n_opt": profile.n_opt,
+        "n_opt_interval": profile.interval,
+        "n_opt_interval_open": profile.open_ends,
+        "d_opt": profile.d_opt,
+        "d_opt_interval": profile.d_interval,
+        "loss": profile.loss,
+        "loss_interval": profile.loss_interval,
+        "bracketed": profile.bracketed,
+        "reason": profile.reason,
+        "thin": profile.thin,
+        "propose_n_params": profile.propose,
+        "n_runs": len(profile.losses),
+    }
