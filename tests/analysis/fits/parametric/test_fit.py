@@ -1,30 +1,24 @@
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 import pytest
 
 from analysis.errors import FitError
 from analysis.fits.parametric.fit import fit_parametric, refit
 from analysis.fits.surface import Surface
 from analysis.stats.resampling import resample_counts
+from tests.support.published import hoffmann_runs
 
-PUBLISHED = Path(__file__).parents[4] / "analysis" / "published"
 NAMES = ("A", "B", "E", "alpha", "beta")
+SURFACE = Surface(1.7, 400, 410, 0.34, 0.28)
 
 
 @pytest.fixture(scope="module")
 def hoffmann():
-    frame = pd.read_csv(PUBLISHED / "hoffmann2022_figure4.csv")
-    n_params, loss = frame["n_params"].to_numpy(), frame["loss"].to_numpy()
-    return n_params, frame["flops"].to_numpy() / (6 * n_params), loss
+    return hoffmann_runs(245)
 
 
 @pytest.fixture(scope="module")
-def hoffmann240(hoffmann):
-    kept = hoffmann[2] < np.sort(hoffmann[2])[-5]
-    assert kept.sum() == 240
-    return tuple(column[kept] for column in hoffmann)
+def hoffmann240():
+    return hoffmann_runs(240)
 
 
 def made(surface, n_runs=30, noise=0.0, seed=0):
@@ -81,9 +75,10 @@ def test_noiseless_surfaces_are_recovered(surface):
     assert fit.optimal(1e21).n_params == pytest.approx(surface.optimal(1e21).n_params, rel=1e-6)
 
 
-def test_reduction_changes_the_objective_and_nothing_else(hoffmann240):
-    total, mean = (fit_parametric(*hoffmann240, reduction=r) for r in ("sum", "mean"))
-    assert mean.objective == pytest.approx(total.objective / 240)
+def test_reduction_changes_the_objective_and_nothing_else():
+    runs = made(SURFACE, n_runs=60, noise=0.01)
+    total, mean = (fit_parametric(*runs, reduction=r) for r in ("sum", "mean"))
+    assert mean.objective == pytest.approx(total.objective / 60)
     assert mean.alpha == pytest.approx(total.alpha, rel=1e-9)
 
 
@@ -156,13 +151,14 @@ def test_bad_arguments_are_refused():
         fit_parametric(*runs, fixed={"gamma": 1.0})
 
 
-def test_refits_are_the_fits_of_the_resamples(hoffmann240):
-    fit = fit_parametric(*hoffmann240)
-    counts = resample_counts(240, 20, np.random.default_rng(3))
+def test_refits_are_the_fits_of_the_resamples():
+    runs = made(SURFACE, n_runs=120, noise=0.01)
+    fit = fit_parametric(*runs)
+    counts = resample_counts(120, 20, np.random.default_rng(3))
     draws = fit.problem.surface(refit(fit, counts))
     for i in (0, 7, 19):
-        rows = np.repeat(np.arange(240), counts[i].astype(int))
-        alone = fit_parametric(*(column[rows] for column in hoffmann240))
+        rows = np.repeat(np.arange(120), counts[i].astype(int))
+        alone = fit_parametric(*(column[rows] for column in runs))
         assert draws.alpha[i] == pytest.approx(alone.alpha, rel=1e-5)
         assert draws.B[i] == pytest.approx(alone.B, rel=1e-4)
 
