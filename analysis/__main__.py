@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.config import AnalysisConfig
+from analysis.data.loss_column import with_loss
 from analysis.data.loss_table import LossTable, select
 from analysis.data.published.download import published_path, read_published
 from analysis.data.published.registry import PREFIX, find_table
@@ -93,7 +94,7 @@ def fitted(config: AnalysisConfig) -> tuple[LossTable, Study, list[Advice]]:
     """All runs that were read, the study of those that belong in one fit, and its advice."""
     everything = read(config)
     fit = config.fit
-    table = select(everything, fit.data, fit.grid, fit.where, fit.drop_highest)
+    table = select(with_loss(everything, fit.loss), fit.data, fit.grid, fit.where, fit.drop_highest)
     study = run_study(table, fit, config.counting)
     return everything, study, allocate(study, config.allocation.flops, config.allocation.n_params)
 
@@ -139,7 +140,7 @@ def print_fits(study: Study, advice: list[Advice]) -> None:
     fit = study.parametric
     if fit is not None:
         values = "  ".join(f"{p} {getattr(fit, p):.6g}" for p in ("E", "A", "B", "alpha", "beta"))
-        print(f"{'':11}{values}  objective {fit.objective:.10g}")
+        print(f"{'':11}{values}  objective {fit.objective:.10g}, {fit.problem.description}")
     if study.draws is not None:
         errors = "  ".join(f"{p} {e:.6g}" for p, e in standard_errors(study.draws).items())
         print(f"{'':11}standard errors of {study.n_resamples:,} resamples: {errors}")

@@ -46,18 +46,32 @@ def checked_weights(weights: np.ndarray | None, n_runs: int) -> np.ndarray:
     return checked
 
 
-def checked_fixed(fixed: Mapping[str, float]) -> dict[str, float]:
-    """Parameters to hold, by name; all positive, save for E, which may be held at 0."""
+def checked_fixed(fixed: Mapping[str, float], tied: bool = False) -> dict[str, float]:
+    """Parameters to hold, by name; all positive, save for E, which may be held at 0.
+
+    Where alpha and beta are tied, one of them that is fixed fixes the other.
+    """
     for name, value in fixed.items():
         if name not in PARAMETERS:
             raise FitError(f"fixed parameter {name!r} is unknown; expected one of {PARAMETERS}")
         if not (np.isfinite(value) and (value > 0 or (name == "E" and value == 0))):
             raise FitError(f"fixed {name}={value} must be positive and finite")
-    return {name: float(value) for name, value in fixed.items()}
+    held = {name: float(value) for name, value in fixed.items()}
+    exponents = {held[name] for name in ("alpha", "beta") if name in held}
+    if tied and len(exponents) > 1:
+        raise FitError(
+            f"fixed alpha={held['alpha']} and beta={held['beta']} differ; tied exponents are one: "
+            f"fix one of them"
+        )
+    return held | {name: value for value in exponents if tied for name in ("alpha", "beta")}
 
 
 def undetermined(
-    n_params: np.ndarray, n_tokens: np.ndarray, weights: np.ndarray, fixed: Mapping[str, float]
+    n_params: np.ndarray,
+    n_tokens: np.ndarray,
+    weights: np.ndarray,
+    fixed: Mapping[str, float],
+    tied: bool = False,
 ) -> str:
     """Why these runs can't determine the free parameters of a surface; empty when they can."""
     used = weights > 0

@@ -161,7 +161,9 @@ def _minimised(
     residual: Callable[[np.ndarray], np.ndarray], start: Sequence[float], delta: float
 ) -> OptimizeResult:
     scale = [1.0, 1.0, 0.3, 0.3]
-    return least_squares(residual, start, loss="huber", f_scale=delta, x_scale=scale, max_nfev=400)
+    # Huber's loss of infinite width is least squares; scipy would divide by the width.
+    loss, width = ("linear", 1.0) if np.isinf(delta) else ("huber", delta)
+    return least_squares(residual, start, loss=loss, f_scale=width, x_scale=scale, max_nfev=400)
 
 
 def _joint(

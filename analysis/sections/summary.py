@@ -89,10 +89,14 @@ def provenance(study: Study) -> list[tuple[str, str]]:
     config = study.config
     return [
         *shown,
-        ("procedure", f"{config.name}, delta {number(config.delta)}, valley {config.valley}"),
+        ("procedure", f"{config.name}, {_objective(study)}valley {config.valley}"),
         ("counting", study.runs.counting),
         ("resamples", f"{study.n_resamples:,} over {config.resample}, seed {config.seed}"),
     ]
+
+
+def _objective(study: Study) -> str:
+    return f"{study.parametric.problem.description}, " if study.parametric else ""
 
 
 def _source(source: str) -> str:

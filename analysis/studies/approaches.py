@@ -100,8 +100,9 @@ def parametric(table: LossTable, runs: Counted, config: FitConfig) -> Parametric
         weights = table.runs[config.weights].to_numpy(dtype=float)
     columns = (runs.n_params, runs.n_tokens, runs.loss)
     problem = pose(
-        *columns, weights, config.delta, config.reduction, config.above, config.fixed, runs.cost
-    )
+        *columns, weights, config.delta, config.reduction, config.above, config.fixed, runs.cost,
+        residual=config.residual, tied=config.tied,
+    )  # fmt: skip
     return fit_lbfgs(problem, [HOFFMANN])[0] if config.solver == "lbfgs" else solve(problem)
 
 

@@ -21,7 +21,7 @@ from analysis.fits.min_loss import (
 )
 from analysis.fits.min_loss_law import LossLaw
 from analysis.fits.parametric.fit import ParametricFit
-from analysis.fits.parametric.profile_likelihood import PROFILED, Profile, profile
+from analysis.fits.parametric.profile_likelihood import Profile, profile, profiled
 from analysis.fits.surface import Surface
 from analysis.stats.resampling import Interval
 from analysis.studies import approaches
@@ -170,8 +170,7 @@ def _with_intervals(study: Study, attempt: Attempts) -> Study:
         found |= {f"{name} loss": loss_law_intervals(drawn) for name, drawn in loss_draws.items()}
     profiles = {}
     if fit is not None and fit.status == "converged":
-        names = [name for name in PROFILED if name not in fit.problem.fixed]
-        profiles = {name: profile(fit, name) for name in names}
+        profiles = {name: profile(fit, name) for name in profiled(fit)}
         found["parametric"] = {name: p.interval for name, p in profiles.items()}
     study = replace(study, intervals=found, profiles=profiles, loss_draws=loss_draws)
     n_draws = intervals.n_resamples(config, len(study.runs))

@@ -155,6 +155,55 @@ def test_a_mean_loss_stops_lbfgs_where_it_starts(made_csv):
     assert stopped.objective > 1.05 * right.objective / 240
 
 
+@pytest.mark.parametrize("name", ["vpnls", "takano", "gadre"])
+def test_objectives_by_name_reach_fit_intervals_and_json(made_csv, name):
+    table = f"table={made_csv(n_runs=60, noise=0.005)}"
+    default = fits_of(table, "fit.n_resamples=100")
+    fits = fits_of(table, f"fit={name}", "fit.n_resamples=100")
+    found, usual = fits["parametric"], default["parametric"]
+    assert found["status"] == "converged"
+    assert "residuals of the loss itself" in found["objective_is"]
+    assert found["alpha"] != usual["alpha"]
+    free = "E" if name == "gadre" else "alpha"
+    for kind in ("intervals", "intervals_profile"):
+        assert found[kind][free] != usual[kind][free]
+        assert found[kind][free][0] < found[free] < found[kind][free][1]
+    assert found["standard_errors"]["E"] != usual["standard_errors"]["E"]
+    if name == "gadre":
+        assert found["alpha"] == found["beta"]
+        assert found["intervals"]["a"] == pytest.approx([0.5, 0.5], abs=0.02)
+
+
+def test_the_printed_line_says_what_was_minimised(made_csv, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        table = f"table={made_csv(n_runs=60, noise=0.005)}"
+        run_command([table, "fit=gadre", "fit.n_resamples=0", f"out={tmp_path / 'out'}"])
+    printed = capsys.readouterr().out
+    assert "least squares (sum) of residuals of the loss itself, alpha = beta" in printed
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("least squares (sum) of residuals of the loss itself") >= 2
+
+
+def test_bits_per_byte_can_be_fitted(made_csv):
+    path = made_csv(n_runs=60)
+    frame = pd.read_csv(path)
+    frame.assign(bits_per_byte=frame["loss"] / 3).to_csv(path, index=False)
+    nats, bits = (fits_of(f"table={path}", f"fit.loss={column}", "fit.n_resamples=0")
+                  for column in ("loss", "bits_per_byte"))  # fmt: skip
+    assert bits["parametric"]["E"] == pytest.approx(nats["parametric"]["E"] / 3, rel=1e-6)
+    assert bits["parametric"]["alpha"] == pytest.approx(nats["parametric"]["alpha"], rel=1e-6)
+    assert any("bits_per_byte (fit.loss)" in note for note in bits["warnings"])
+
+
+def test_cs336_has_one_exponent_under_every_approach_that_it_allows():
+    published_table("cs336")
+    fits = fits_of("published:cs336", "fit.n_resamples=200")
+    for approach in ("isoflop", "parametric"):
+        low, high = fits[approach]["intervals"]["a"]
+        assert low - 1e-6 <= 0.514286 <= high + 1e-6
+    assert "no training curves" in fits["envelope"]["reason"]
+
+
 def test_the_gemstones_procedure():
     published_table("gemstones")
     table = "published:gemstones"
@@ -251,6 +300,9 @@ def test_where_reports_go():
         (("table=made.csv", "counting=7nd"), "counting='7nd' is unknown; expected one of exact"),
         (("table=made.csv", "counting=non_embedding"), "needs n_params_non_embedding"),
         (("table=made.csv", "fit=nobody"), "fit=nobody is unknown; expected one of besiroglu"),
+        (("table=made.csv", "fit.tied=true", "fit.solver=lbfgs"), "needs fit.solver=newton"),
+        (("table=made.csv", "fit.residual=nats"), "fit.residual='nats' is unknown"),
+        (("table=made.csv", "fit.loss=bpb"), "fit.loss=bpb is no column of the runs"),
         (("table=made.csv", "fit.delta=-1"), "fit.delta=-1.0 must be >= 0"),
         (("table=made.csv", "fit.detla=1"), "detla"),
         (("table=made.csv", "table.columns={loss: Loss}"), "did you mean 'loss'?"),
