@@ -234,6 +234,21 @@ def test_degenerate_fits_are_shown_and_never_numbers(tmp_path):
     assert "degenerate" in path.read_text()
 
 
+@pytest.mark.parametrize("approaches", ["[parametric]", "[envelope,isoflop,parametric,kaplan]"])
+def test_a_table_of_nearly_one_size_is_one_line_and_no_traceback(tmp_path, capsys, approaches):
+    sizes = np.repeat([2.1506e9, 2.1552e9, 2.1562e9], 4)
+    tokens = np.tile([2e9, 4e9, 8e9, 2e10], 3)
+    loss = DRAWN.loss(sizes, tokens) * np.exp(np.random.default_rng(0).normal(0, 0.01, 12))
+    frame = pd.DataFrame({"n_params": sizes, "n_tokens": tokens, "loss": loss})
+    frame.to_csv(tmp_path / "one.csv", index=False)
+    with pytest.raises(SystemExit) as stopped:
+        run_command([f"table={tmp_path / 'one.csv'}", f"fit.approaches={approaches}",
+                     f"out={tmp_path / 'out'}", "fit.n_resamples=100"])  # fmt: skip
+    assert stopped.value.code == 0
+    printed = capsys.readouterr().out
+    assert "the model size does not vary: 2.151e+09 to 2.156e+09" in printed
+
+
 def test_fewer_runs_than_parameters_say_so(tmp_path):
     frame = pd.DataFrame({"n_params": [1e6, 1e7], "n_tokens": [1e9, 1e8], "loss": [3.0, 2.0]})
     frame.to_csv(tmp_path / "two.csv", index=False)
