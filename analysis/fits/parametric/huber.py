@@ -16,6 +16,9 @@ import numpy as np
 from analysis.data.cost_law import Cost
 from analysis.fits.surface import Surface
 
+_LARGEST_LOG = 600.0
+"""Of a term over E: what a search may try far from any fit, short of the range of floats."""
+
 _CACHED_CELLS = 60_000
 """Parameter vectors times runs worked on at once; more would leave the processor's cache."""
 
@@ -162,14 +165,16 @@ def _derivatives(
 def _terms(theta: np.ndarray, runs: LogRuns, residual: str) -> tuple[np.ndarray, ...]:
     """The residual of each run and its derivatives by the logarithms of the three terms."""
     e, a, b, alpha, beta = (theta[:, i : i + 1] for i in range(5))
-    t1, t2 = a - alpha * runs.u, b - beta * runs.v
-    top = np.maximum(np.maximum(t1, t2), e)
-    x0, x1, x2 = np.exp(e - top), np.exp(t1 - top), np.exp(t2 - top)
-    total = x0 + x1 + x2
+    # As multiples of E, whose own exponential is then 1; this is where fits spend their time.
+    size = np.exp(np.minimum(a - e - alpha * runs.u, _LARGEST_LOG))
+    data = np.exp(np.minimum(b - e - beta * runs.v, _LARGEST_LOG))
+    total = 1.0 + size + data
     if residual == "loss":
-        size = np.exp(top)
-        return size * total - runs.loss, size * x0, size * x1, size * x2
-    return top + np.log(total) - runs.y, x0 / total, x1 / total, x2 / total
+        least = np.exp(e)
+        own = np.broadcast_to(least, total.shape)
+        return least * total - runs.loss, own, least * size, least * data
+    share = 1.0 / total
+    return np.log(total) + (e - runs.y), share, size * share, data * share
 
 
 def one_sided(weights: np.ndarray, r: np.ndarray, penalty: Penalty) -> np.ndarray:
