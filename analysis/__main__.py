@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from analysis.config import AnalysisConfig
+from analysis.data.loss_column import with_loss
 from analysis.data.loss_table import LossTable, select
+from analysis.data.published.download import published_path, read_published
+from analysis.data.published.registry import PREFIX, find_table
 from analysis.data.readers import read_file, read_sweeps
 from analysis.report.report import Report
 from analysis.report.run_table import run_book
@@ -91,7 +94,7 @@ def fitted(config: AnalysisConfig) -> tuple[LossTable, Study, list[Advice]]:
     """All runs that were read, the study of those that belong in one fit, and its advice."""
     everything = read(config)
     fit = config.fit
-    table = select(everything, fit.data, fit.grid, fit.where, fit.drop_highest)
+    table = select(with_loss(everything, fit.loss), fit.data, fit.grid, fit.where, fit.drop_highest)
     study = run_study(table, fit, config.counting)
     return everything, study, allocate(study, config.allocation.flops, config.allocation.n_params)
 
@@ -102,6 +105,8 @@ def read(config: AnalysisConfig) -> LossTable:
         return read_sweeps(to_fit([Path(sweep) for sweep in config.sweeps]))
     assert config.table.path is not None  # AnalysisConfig holds exactly one of the two
     path, columns = config.table.path, config.table.columns
+    if path.startswith(PREFIX):
+        return read_published(path, columns)
     if path.startswith("wandb:"):
         from analysis.data.wandb_reader import read_wandb
 
@@ -140,9 +145,12 @@ def print_fits(study: Study, advice: list[Advice]) -> None:
 
 
 def rewritten(argument: str) -> str:
-    """sweep= and table= as the keys they stand for; both are Hydra words of another meaning
-    here.
+    """sweep=, table= and published:NAME as the keys they stand for.
+
+    The first two are Hydra words of another meaning here.
     """
+    if argument.startswith(PREFIX):
+        return f"table.path={argument}"
     key, equals, value = argument.partition("=")
     if not equals:
         return argument
@@ -154,11 +162,14 @@ def rewritten(argument: str) -> str:
 def main(config: AnalysisConfig, overrides: list[str]) -> int:
     command = shlex.join(["python", "-m", "analysis", *sys.argv[1:]])
     table = config.table
-    if table.path is not None and is_score_table(Path(table.path), table.columns):
-        directory = output_directory(config)
-        path = Path(table.path)
-        print(report_scores(path, table.columns, directory, config.title, command))
-        return 0
+    if table.path is not None:
+        if table.path.startswith(PREFIX):
+            print(find_table(table.path).description)
+        path = published_path(table.path)
+        if is_score_table(path, table.columns):
+            directory = output_directory(config)
+            print(report_scores(path, table.columns, directory, config.title, command))
+            return 0
     print((compare_sweeps if config.compare else analyse)(config, command))
     return 0
 

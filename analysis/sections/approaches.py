@@ -108,9 +108,9 @@ def parametric_section(study: Study) -> Section | None:
         return not_fitted(study, "parametric", title)
     fit, own = found.fit, found.intervals
     text = (
-        f"L(N, D) = E + A/N^alpha + B/D^beta by Huber loss (delta {number(fit.problem.delta)}, "
-        f"{fit.problem.reduction}) on log residuals: objective {number(fit.objective, 9)}, largest "
-        f"gradient {number(fit.gradient_norm, 2)}, distinct minima found {fit.n_basins}, "
+        f"L(N, D) = E + A/N^alpha + B/D^beta by {fit.problem.description}: objective "
+        f"{number(fit.objective, 9)}, largest gradient {number(fit.gradient_norm, 2)}, "
+        f"distinct minima found {fit.n_basins}, "
         f"condition {number(fit.condition, 2)}. Bootstrap over {study.config.resample}, "
         f"{study.n_resamples:,} resamples."
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.data.published.registry import PREFIX, find_table
 from analysis.figures.style import count_span
 from analysis.format import count_label, number, span
 from analysis.studies.allocation import Advice
@@ -170,21 +171,27 @@ def facts(study: Study) -> list[tuple[str, str]]:
 
 def provenance(study: Study) -> list[tuple[str, str]]:
     """Where the numbers come from: files with their digests, and how they were fitted."""
-    shown = [("read from", _source(Path(source))) for source in study.table.sources]
+    shown = [("read from", _source(source)) for source in study.table.sources]
     config = study.config
     return [
         *shown,
-        (
-            "procedure",
-            f"{config.name}, delta {number(config.delta)}, profiles {config.curve}",
-        ),
+        ("procedure", f"{config.name}, {_objective(study)}profiles {config.curve}"),
         ("counting", study.runs.counting),
         ("resamples", f"{study.n_resamples:,} over {config.resample}, seed {config.seed}"),
     ]
 
 
-def _source(path: Path) -> str:
+def _objective(study: Study) -> str:
+    found = study.find(ParametricApproach)
+    return f"{found.fit.problem.description}, " if found is not None else ""
+
+
+def _source(source: str) -> str:
     """A source and the digest of its runs, so that a report can be told from one of other data."""
+    if source.startswith(PREFIX):
+        table = find_table(source)
+        return f"{source}, {table.url} ({table.paper}), rows {table.digest[:16]}"
+    path = Path(source)
     file = path / "runs.parquet" if path.is_dir() else path
     if not file.is_file():
         return str(path)

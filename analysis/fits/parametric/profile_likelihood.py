@@ -8,15 +8,14 @@ of N or D deserves.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
 from analysis.errors import FitError
 from analysis.fits.parametric.fit import ParametricFit
-from analysis.fits.parametric.huber import LogRuns, derivatives
-from analysis.fits.parametric.problem import squared_error_hessian
+from analysis.fits.parametric.huber import LogRuns, derivatives, one_sided, residuals
 from analysis.fits.surface import PARAMETERS
 from analysis.stats.newton import minimise
 
@@ -51,6 +50,8 @@ def profile(fit: ParametricFit, name: str, level: float = 0.95) -> Profile:
     """
     if name not in profiled(fit) or not np.isfinite(fit.objective):
         raise FitError(f"{name!r} has no profile here; expected one of {PROFILED} left free")
+    if fit.problem.tied and name == "beta":
+        return replace(profile(fit, "alpha", level), name="beta")
     theta = fit.theta
     scale = _residual_scale(fit)
     direction, error = _response(fit, name, theta, scale)
@@ -58,8 +59,8 @@ def profile(fit: ParametricFit, name: str, level: float = 0.95) -> Profile:
     held = _held_at(name, theta, fit.runs) + steps
     value = _held_minima(fit, name, held, theta + steps[:, None] * direction)
     deviance = 2 * np.maximum(value - value.min(), 0) / scale
-    free = len(PARAMETERS) - len(fit.problem.fixed)
-    bound = float(stats.t.ppf(0.5 + level / 2, df=max(len(fit.runs) - free, 1))) ** 2
+    freedom = max(len(fit.runs) - fit.problem.n_free, 1)
+    bound = float(stats.t.ppf(0.5 + level / 2, df=freedom)) ** 2
     middle = len(_STEPS)
     low = _crossing(held[middle::-1], deviance[middle::-1], bound)
     high = _crossing(held[middle:], deviance[middle:], bound)
@@ -78,9 +79,17 @@ def profiled(fit: ParametricFit) -> tuple[str, ...]:
     """The quantities that the fit left free."""
     fixed = fit.problem.fixed
     free = [name for name in PROFILED if name not in fixed]
-    if {"alpha", "beta"} <= fixed.keys():
+    if fit.problem.tied or {"alpha", "beta"} <= fixed.keys():
+        # With one exponent, or with both fixed, a is known, whatever the runs say.
         free = [name for name in free if name not in _DERIVED]
     return tuple(free)
+
+
+def _weighted_residuals(fit: ParametricFit) -> tuple[np.ndarray, np.ndarray]:
+    """Residuals that the objective is of, and its one-sided weights of them, (runs,) each."""
+    problem = fit.problem
+    r = residuals(fit.theta[None], fit.runs, problem.residual)[0]
+    return r, one_sided(np.ones(len(r)), r, problem.penalty)
 
 
 def _curvature(fit: ParametricFit) -> float:
@@ -88,16 +97,22 @@ def _curvature(fit: ParametricFit) -> float:
 
     The density is read from a window about 0 that holds enough residuals.
     """
-    r, delta, n_runs = np.abs(fit.residuals), fit.problem.penalty.delta, len(fit.runs)
+    (r, weights), delta = _weighted_residuals(fit), fit.problem.penalty.delta
+    if np.isinf(delta):
+        return float(np.mean(weights))
+    r, n_runs = np.abs(r), len(r)
     window = max(delta, 1.06 * float(np.median(r)) / 0.6745 * n_runs**-0.2)
-    return max(float(np.mean(r <= window)), 1 / n_runs) * delta / window
+    if window > delta:
+        # One-sided weights meet at 0 in equal parts; in the window more runs may lie on one side.
+        weights = np.full(n_runs, (1 + fit.problem.above) / 2)
+    return max(float(np.mean(weights * (r <= window))), 1 / n_runs) * delta / window
 
 
 def _residual_scale(fit: ParametricFit) -> float:
     """E[psi^2] / E[psi'] at the fit's residuals, with n - p degrees of freedom."""
-    freedom = max(len(fit.runs) - len(PARAMETERS) + len(fit.problem.fixed), 1)
-    delta = fit.problem.penalty.delta
-    square = float(np.sum(np.clip(fit.residuals, -delta, delta) ** 2)) / freedom
+    freedom = max(len(fit.runs) - fit.problem.n_free, 1)
+    (r, weights), delta = _weighted_residuals(fit), fit.problem.penalty.delta
+    square = float(np.sum((weights * np.clip(r, -delta, delta)) ** 2)) / freedom
     return max(square, 1e-300) / _curvature(fit)
 
 
@@ -106,14 +121,13 @@ def _response(
 ) -> tuple[np.ndarray, float]:
     """How the optimum moves with the held quantity (5,), and the quantity's standard error."""
     free = ~fit.problem.held
-    squared = squared_error_hessian(fit.runs, theta, fit.problem.weights)
-    information = _curvature(fit) * squared
+    information = _curvature(fit) * fit.problem.squared_error_hessian(theta)
     covariance = np.zeros((5, 5))
     covariance[np.ix_(free, free)] = scale * np.linalg.pinv(information[free][:, free])
-    gradient = _gradient_of(name, theta, fit.runs)
+    gradient = _gradient_of(name, theta, fit.runs) @ fit.problem.tie
     along = covariance @ gradient
     variance = float(gradient @ along)
-    return along / variance, float(np.sqrt(variance))
+    return fit.problem.tie @ along / variance, float(np.sqrt(variance))
 
 
 def _held_at(name: str, theta: np.ndarray, runs: LogRuns) -> float:
@@ -183,7 +197,8 @@ def _constraint(
 def _held_minima(fit: ParametricFit, name: str, held: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """Least objective, (points,), with the quantity at each of `held`."""
     pairs = [_constraint(name, value, fit.runs, fit.problem.fixed) for value in held]
-    matrices, offsets = np.stack([m for m, _ in pairs]), np.stack([c for _, c in pairs])
+    tie = fit.problem.tie
+    matrices, offsets = np.stack([tie @ m for m, _ in pairs]), np.stack([tie @ c for _, c in pairs])
     unused = np.abs(matrices[0]).sum(axis=0) == 0
     frozen = unused | fit.problem.held
 
@@ -206,7 +221,10 @@ def _crossing(held: np.ndarray, deviance: np.ndarray, bound: float) -> float:
     outward = np.sign(held[-1] - held[0])
     if not len(beyond):
         return float(outward * np.inf)
+    if beyond[0] == 0:
+        # Without noise the fit's own deviance is rounding, and exceeds any bound.
+        return float(held[0])
     root = np.sqrt(deviance)
-    k = max(int(beyond[0]), 1)
+    k = int(beyond[0])
     share = (np.sqrt(bound) - root[k - 1]) / (root[k] - root[k - 1])
     return float(held[k - 1] + share * (held[k] - held[k - 1]))

@@ -38,6 +38,8 @@ class ParametricApproach(FittedApproach):
             config.above,
             config.fixed,
             runs.cost,
+            residual=config.residual,
+            tied=config.tied,
         )
         fit = fit_lbfgs(problem, [HOFFMANN])[0] if config.solver == "lbfgs" else solve(problem)
         return cls(data=data, config=config, fit=fit)
@@ -66,7 +68,7 @@ class ParametricApproach(FittedApproach):
 
     @property
     def n_free(self) -> int:
-        return len(PARAMETERS) - len(self.config.fixed)
+        return self.fit.problem.n_free
 
     @cached_property
     def profiles(self) -> dict[str, Profile]:
@@ -117,7 +119,7 @@ class ParametricApproach(FittedApproach):
     @property
     def printed(self) -> list[str]:
         values = "  ".join(f"{name} {getattr(self.fit, name):.6g}" for name in PARAMETERS)
-        lines = [f"{values}  objective {self.fit.objective:.10g}"]
+        lines = [f"{values}  objective {self.fit.objective:.10g}, {self.fit.problem.description}"]
         if self.quality is not None:
             within = self.quality.rms_within_budgets
             about = "" if within is None else f", {within:.3g} within budgets"
@@ -135,6 +137,9 @@ class ParametricApproach(FittedApproach):
         return {
             "objective": fit.objective,
             "gradient_norm": fit.gradient_norm,
+            "objective_is": fit.problem.description,
+            "residual": fit.problem.residual,
+            "tied": fit.problem.tied,
             "delta": fit.problem.delta,
             "reduction": fit.problem.reduction,
             "above": fit.problem.above,
