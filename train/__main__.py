@@ -1,10 +1,12 @@
-"""Front door: compose one run, create its directory, train it."""
+"""`isoflop train`: compose one run, create its directory, train it."""
 
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from train.config.cli import front_door
+from train.commands.command_line import Command, run_command, text_override
+from train.config.cli import UsageError
 from train.config.precision import realised_precision
 from train.config.resolve import resolve
 from train.config.run_config import RunJob, RuntimeSpec, TrackerSpec
@@ -88,11 +90,26 @@ def main(config: TrainConfig, overrides: list[str]) -> int:
     return 0 if status == "finished" else 1
 
 
+def paths(given: list[str], verb: str | None) -> list[str]:
+    """The run's directory as an override.
+
+    Raises:  UsageError: there are several.
+    """
+    if len(given) > 1:
+        raise UsageError(f"got {', '.join(given)}; expected one directory for the run's results")
+    return [text_override("out", path) for path in given]
+
+
+COMMAND = Command(
+    name="train",
+    module="train",
+    description="Train one model from scratch into one run directory.",
+    config_name="train",
+    config=TrainConfig,
+    run=main,
+    arguments="[DIR]",
+    paths=paths,
+)
+
 if __name__ == "__main__":
-    front_door(
-        "train",
-        "Train one model from scratch into one run directory.",
-        "train",
-        TrainConfig,
-        main,
-    )
+    run_command(COMMAND, sys.argv[1:], "python -m train")

@@ -89,7 +89,7 @@ def predict(fits: dict[str, Any], asked: ValidateSpec, force: bool = False) -> P
 def _decision(fits: dict[str, Any]) -> str:
     if "decision" not in fits:
         raise PredictionError(
-            "fits.json is of an older release (no decision in it); run python -m analysis again"
+            "fits.json is of an older release (no decision in it); run isoflop analyze again"
         )
     if fits["decision"] is None:
         raise PredictionError(
@@ -104,7 +104,7 @@ def _require_converged(approach: str, fit: dict[str, Any], force: bool) -> None:
         reason = f" ({fit['reason']})" if fit.get("reason") else ""
         raise PredictionError(
             f"the {approach} fit is {fit['status']}{reason}, and a prediction from it means "
-            f"nothing; add runs, choose another validate.approach, or insist with force=true"
+            f"nothing; add runs, choose another validate.approach, or pass force=true"
         )
 
 
@@ -112,7 +112,7 @@ def _fitted_range(fits: dict[str, Any]) -> tuple[float, float]:
     span = fits.get("fitted", {}).get("flops")
     if span is None:
         raise PredictionError(
-            "fits.json is of an older release (no range of FLOPs); run python -m analysis again"
+            "fits.json is of an older release (no range of FLOPs); run isoflop analyze again"
         )
     return float(span[0]), float(span[1])
 

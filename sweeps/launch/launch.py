@@ -155,7 +155,7 @@ def launchers_of(root: Path) -> dict[Path, Holder]:
 
 @contextmanager
 def _announced(root: Path) -> Iterator[None]:
-    """Leave a note of this launch for `action=cancel`, and take it away at the end."""
+    """Leave a note of this launch for `isoflop sweep cancel`, and take it away at the end."""
     from train.rundir.lock import _process_start
 
     me = Holder(socket.gethostname(), os.getpid(), _process_start(os.getpid()), None, "launcher")

@@ -5,7 +5,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,12 +13,13 @@ from sweeps.directory.layout import SweepPaths, run_dirs
 from sweeps.directory.run_state import Jobs, RunState, is_lost, read_state
 from sweeps.launch.launch import launchers_of
 from sweeps.launch.scheduler import Task, task_of
+from train.commands.processes import python_command
 from train.config.spec import IsoflopError, SpecError
 from train.rundir.lock import holder, is_alive
 from train.rundir.record import DONE, STATUSES, RunPaths, read_job
 
 RETRIED = ("failed", "oom", "timeout", "preempted")
-"""What `action=retry` takes unless `only` says otherwise."""
+"""What a retry takes unless `status=` says otherwise."""
 
 CLEANABLE = ("state", "checkpoints", "wandb", "trunks", "slurm", "logs", "tables")
 
@@ -41,7 +41,7 @@ def to_retry(root: Path, only: list[str], jobs: Jobs | None = None) -> list[RunS
     for status in wanted:
         if status in DONE or status not in STATUSES:
             raise SpecError(
-                f"only={status} can't be retried; expected some of "
+                f"status={status} can't be retried; expected some of "
                 f"{', '.join(s for s in STATUSES if s not in (*DONE, 'running'))}"
                 + (", since a run that is done gives the same numbers" if status in DONE else "")
             )
@@ -83,7 +83,9 @@ def cancel_local(root: Path) -> Done:
     here = socket.gethostname()
     for path, launcher in launchers_of(root).items():
         if launcher.host != here:
-            done.problems.append(f"a launch runs on {launcher.host}; run action=cancel there")
+            done.problems.append(
+                f"a launch runs on {launcher.host}; run isoflop sweep cancel there"
+            )
         elif is_alive(path.parent, launcher):
             os.kill(launcher.pid, signal.SIGTERM)
             done.lines.append(f"asked launch {launcher.describe()} to save and stop")
@@ -109,7 +111,7 @@ def clean(root: Path, only: list[str]) -> Done:
     """
     if not only:
         raise SpecError(
-            f"action=clean deletes only what is named; give only= with some of "
+            f"sweep clean deletes only what is named; give what= with some of "
             f"{', '.join(CLEANABLE)}, or the name of a run"
         )
     states = [read_state(path) for path in run_dirs(root)]
@@ -139,7 +141,7 @@ def _named(root: Path, states: list[RunState], name: str) -> list[Path]:
     runs = [s for s in states if name in (s.name, s.run_id, s.run_dir.name)]
     if not runs:
         raise SpecError(
-            f"only={name} names nothing in {root}; expected {', '.join(CLEANABLE)} or a run"
+            f"what={name} names nothing in {root}; expected {', '.join(CLEANABLE)} or a run"
         )
     for state in runs:
         if state.status == "running":
@@ -165,7 +167,7 @@ def sync(root: Path, upload: Callable[[Path], str | None] | None = None) -> Done
 def _wandb_sync(directory: Path) -> str | None:
     """Run `wandb sync` on one directory; the reason where it failed."""
     answer = subprocess.run(
-        [sys.executable, "-m", "wandb", "sync", str(directory)],
+        python_command("wandb", "sync", str(directory)),
         capture_output=True,
         text=True,
         check=False,

@@ -9,7 +9,6 @@ import fcntl
 import shlex
 import shutil
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from sweeps.slurm.resources import Batch, batches
 from sweeps.slurm.squeue import read_queue
 from sweeps.slurm.submissions import SUBMITTED, queued_runs, submissions
 from sweeps.spec.launcher import LauncherSpec, one_line
+from train.commands.processes import python_command
 from train.config.spec import IsoflopError
 from train.rundir.atomic import write_json
 
@@ -176,7 +176,7 @@ def _setup(launcher: LauncherSpec) -> list[str]:
 
 
 def _command(task_file: Path) -> str:
-    return shlex.join([sys.executable, "-u", "-m", "sweeps.slurm.job_main", str(task_file)])
+    return shlex.join(python_command("sweeps.slurm.job_main", str(task_file), unbuffered=True))
 
 
 @contextmanager

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.__main__ import analyse, fitted, output_directory, rewritten, run_command
+from analysis.__main__ import COMMAND, analyse, fitted, output_directory
 from analysis.config import AnalysisConfig
 from analysis.errors import FitError
 from analysis.sections.summary import caveats, decision
 from analysis.studies.fits_json import fits_json
+from train.commands.command_line import run_command, translate
 from train.config.cli import load_config
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +20,7 @@ HOFFMANN = "analysis/published/hoffmann2022_figure4.csv"
 
 
 def config(*overrides):
-    return load_config("analysis", [rewritten(o) for o in overrides], AnalysisConfig)
+    return load_config("analysis", translate(COMMAND, overrides).overrides, AnalysisConfig)
 
 
 def fits_of(*overrides):
@@ -31,7 +32,7 @@ def fits_of(*overrides):
 @pytest.fixture(scope="module")
 def analysed(sweep_dir, tmp_path_factory):
     out = tmp_path_factory.mktemp("analysis")
-    path = analyse(config(f"sweep={sweep_dir}", f"out={out}", "fit.n_resamples=200"), "the command")
+    path = analyse(config(str(sweep_dir), f"out={out}", "fit.n_resamples=200"), "the command")
     return path, json.loads((out / "fits.json").read_text())
 
 
@@ -90,7 +91,7 @@ def test_the_report_says_what_was_asked_of_it(analysed):
 
 @pytest.mark.parametrize("counting", ["6nd", "non_embedding", "chinchilla"])
 def test_other_conventions_fit_too(sweep_dir, counting):
-    fits = fits_of(f"sweep={sweep_dir}", f"counting={counting}", "fit.n_resamples=0")
+    fits = fits_of(str(sweep_dir), f"counting={counting}", "fit.n_resamples=0")
     assert fits["counting"] == counting
     assert fits["parametric"]["status"] == "converged"
     rows = {row["counting"]: row["a"]["parametric"] for row in fits["countings"]}
@@ -100,7 +101,7 @@ def test_other_conventions_fit_too(sweep_dir, counting):
 
 @pytest.mark.slow
 def test_published_numbers_through_the_front_door(tmp_path):
-    command = [sys.executable, "-m", "analysis", f"table={HOFFMANN}", "fit=besiroglu"]
+    command = [sys.executable, "-m", "analysis", HOFFMANN, "fit=besiroglu"]
     done = subprocess.run(
         [*command, f"out={tmp_path}"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -115,7 +116,7 @@ def test_published_numbers_through_the_front_door(tmp_path):
 
 
 def test_hoffmanns_bug_is_shown_as_such():
-    table = f"table={ROOT / HOFFMANN}"
+    table = str(ROOT / HOFFMANN)
     _, study, _ = fitted(config(table, "fit=hoffmann"))
     assert study.parametric.status == "max_iterations"
     assert "stopped after 2 iterations" in study.parametric.reason
@@ -129,7 +130,7 @@ def test_gemstones_and_porian_procedures(sweep_dir):
     assert (envelope["a"], envelope["b"]) == pytest.approx((0.499380, 0.480989), abs=5e-7)
     assert envelope["n_points"] == 21
     assert envelope["intervals"]["a"][0] < envelope["a"] < envelope["intervals"]["a"][1]
-    fits = fits_of(f"sweep={sweep_dir}", "fit=porian", "fit.n_resamples=0")
+    fits = fits_of(str(sweep_dir), "fit=porian", "fit.n_resamples=0")
     assert fits["isoflop"]["curve"] == "akima"
     assert fits["isoflop"]["intervals"]["a"][0] < fits["isoflop"]["a"]
     assert fits["envelope"] is None
@@ -141,7 +142,7 @@ def test_degenerate_fits_are_shown_and_never_numbers(tmp_path):
         {"n_params": sizes, "n_tokens": 1e17 / sizes, "loss": np.linspace(3, 2, 8)}
     )
     frame.to_csv(tmp_path / "one.csv", index=False)
-    path = analyse(config(f"table={tmp_path / 'one.csv'}", f"out={tmp_path}"), "")
+    path = analyse(config(f"{tmp_path / 'one.csv'}", f"out={tmp_path}"), "")
     fits = json.loads((tmp_path / "fits.json").read_text())
     assert fits["parametric"]["status"] == "degenerate"
     assert fits["parametric"]["alpha"] is None
@@ -152,7 +153,7 @@ def test_degenerate_fits_are_shown_and_never_numbers(tmp_path):
 def test_fewer_runs_than_parameters_say_so(tmp_path):
     frame = pd.DataFrame({"n_params": [1e6, 1e7], "n_tokens": [1e9, 1e8], "loss": [3.0, 2.0]})
     frame.to_csv(tmp_path / "two.csv", index=False)
-    _, study, advice = fitted(config(f"table={tmp_path / 'two.csv'}"))
+    _, study, advice = fitted(config(f"{tmp_path / 'two.csv'}"))
     assert "2 runs can't determine 5 parameters" in study.missing["parametric"]
     assert "do not determine" in decision(study, advice)
 
@@ -161,7 +162,7 @@ def test_losses_in_bits_are_suspected(tmp_path):
     frame = pd.read_csv(ROOT / HOFFMANN).iloc[5:]
     frame.loc[frame.index[::10], "loss"] /= np.log(2)
     frame.to_csv(tmp_path / "mixed.csv", index=False)
-    fits = fits_of(f"table={tmp_path / 'mixed.csv'}", "fit.n_resamples=0")
+    fits = fits_of(f"{tmp_path / 'mixed.csv'}", "fit.n_resamples=0")
     assert "24 runs lie a factor of 1.44" in fits["warnings"][0]
 
 
@@ -169,7 +170,7 @@ def test_losses_in_bits_are_suspected(tmp_path):
 def test_resampling_by_seeds_and_clusters(sweep_dir, resample):
     approaches = "fit.approaches=[envelope,parametric]"
     by = f"fit.resample={resample}"
-    fits = fits_of(f"sweep={sweep_dir}", by, approaches, "fit.n_resamples=100")
+    fits = fits_of(str(sweep_dir), by, approaches, "fit.n_resamples=100")
     assert fits["resample"] == resample
     assert fits["n_resamples"] == 100
     low, high = fits["parametric"]["intervals"]["alpha"]
@@ -178,19 +179,17 @@ def test_resampling_by_seeds_and_clusters(sweep_dir, resample):
 
 def test_what_cannot_be_resampled_says_so(sweep_dir, tmp_path):
     with pytest.raises(FitError, match="no column of the runs"):
-        fits_of(f"sweep={sweep_dir}", "fit.resample=nothing", "fit.n_resamples=100")
+        fits_of(str(sweep_dir), "fit.resample=nothing", "fit.n_resamples=100")
     frame = pd.read_csv(ROOT / HOFFMANN).head(60).assign(seed=0)
     frame.to_csv(tmp_path / "one_seed.csv", index=False)
-    fits = fits_of(
-        f"table={tmp_path / 'one_seed.csv'}", "fit.resample=seeds", "fit.n_resamples=100"
-    )
+    fits = fits_of(f"{tmp_path / 'one_seed.csv'}", "fit.resample=seeds", "fit.n_resamples=100")
     assert "No bootstrap: no cell ran with two seeds" in " ".join(fits["warnings"])
     assert fits["parametric"]["intervals"]["a"] == fits["parametric"]["intervals_profile"]["a"]
 
 
 def test_allocation_for_budgets_and_sizes(sweep_dir):
     asked = ("allocation.flops=[1e15]", "allocation.n_params=[1e6]", "fit.n_resamples=100")
-    rows = fits_of(f"sweep={sweep_dir}", *asked)["allocation"]
+    rows = fits_of(str(sweep_dir), *asked)["allocation"]
     parametric = [row for row in rows if row["approach"] == "parametric"]
     assert {round(row["flops"] / 1e15, 9) for row in parametric} >= {1.0}
     assert any(row["n_opt"] == pytest.approx(1e6) for row in parametric)
@@ -198,26 +197,27 @@ def test_allocation_for_budgets_and_sizes(sweep_dir):
 
 
 def test_where_reports_go():
-    assert output_directory(config("sweep=results/demo")) == Path("results/demo/analysis")
-    assert output_directory(config("table=a/b.csv")) == Path("results/analysis-b")
-    assert output_directory(config("sweep=[x/a,y/b]")) == Path("results/analysis-a+b")
-    assert output_directory(config("sweep=a", "out=z")) == Path("z")
+    assert output_directory(config("results/demo")) == Path("results/demo/analysis")
+    assert output_directory(config("a/b.csv")) == Path("results/analysis-b")
+    assert output_directory(config("x/a", "y/b")) == Path("results/analysis-a+b")
+    assert output_directory(config("a", "out=z")) == Path("z")
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ((), "exactly one of sweep=DIRECTORY, table=FILE and compare=[A,B]; got none"),
-        (("sweep=a", "table=b"), "got sweep and table"),
-        (("table=missing.csv",), "missing.csv is not a file"),
-        (("sweep=nowhere",), "nowhere is not a directory"),
-        (("table=wandb:scaling",), "expected wandb:entity/project"),
-        ((f"table={HOFFMANN}", "counting=7nd"), "counting='7nd' is unknown; expected one of exact"),
-        ((f"table={HOFFMANN}", "counting=non_embedding"), "needs n_params_non_embedding"),
-        ((f"table={HOFFMANN}", "fit=nobody"), "fit=nobody is unknown; expected one of besiroglu"),
-        ((f"table={HOFFMANN}", "fit.delta=-1"), "fit.delta=-1.0 must be >= 0"),
-        ((f"table={HOFFMANN}", "fit.detla=1"), "detla"),
-        ((f"table={HOFFMANN}", "table.columns={loss: Loss}"), "did you mean 'loss'?"),
+        ((), "exactly one of the directories of sweeps, a table, and compare=[A,B]; got none"),
+        (("a", "table.path=b"), "got sweeps and table"),
+        (("a", "b.csv"), "got a, b.csv; expected one table, or sweeps"),
+        (("missing.csv",), "missing.csv is not a file"),
+        (("nowhere",), "nowhere is not a directory"),
+        (("wandb:scaling",), "expected wandb:entity/project"),
+        ((HOFFMANN, "counting=7nd"), "counting='7nd' is unknown; expected one of exact"),
+        ((HOFFMANN, "counting=non_embedding"), "needs n_params_non_embedding"),
+        ((HOFFMANN, "fit=nobody"), "fit=nobody is unknown; expected one of besiroglu"),
+        ((HOFFMANN, "fit.delta=-1"), "fit.delta=-1.0 must be >= 0"),
+        ((HOFFMANN, "fit.detla=1"), "detla"),
+        ((HOFFMANN, "table.columns={loss: Loss}"), "did you mean 'loss'?"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_a_failing_exit(
@@ -225,7 +225,7 @@ def test_a_users_mistake_is_one_line_and_a_failing_exit(
 ):
     monkeypatch.chdir(ROOT)
     with pytest.raises(SystemExit) as stopped:
-        run_command([*overrides, f"out={tmp_path / 'out'}"])
+        run_command(COMMAND, [*overrides, f"out={tmp_path / 'out'}"], "isoflop analyze")
     assert stopped.value.code == 2
     said = capsys.readouterr()
     assert message in said.err

@@ -1,18 +1,10 @@
-"""The only user of Hydra and OmegaConf: command-line overrides in, checked dataclasses out.
+"""The only user of Hydra and OmegaConf: overrides in, checked dataclasses out."""
 
-Every front door (`python -m train | sweeps | eval | analysis`) goes through `front_door`, so that
-all of them answer --help, -m and bad input alike.
-"""
-
-import argparse
 import dataclasses
 import hashlib
 import itertools
-import logging
 import os
 import re
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -42,8 +34,7 @@ def load_config(config_name: str, overrides: list[str], cls: type[T]) -> T:
     Raises:  UsageError: unknown key, group option or type; IsoflopError: the class's own checks.
     """
     try:
-        with _hydra():
-            composed = compose(config_name=config_name, overrides=_for_hydra(overrides))
+        composed = _composed(config_name, overrides)
         merged = OmegaConf.merge(_schema(cls, composed), composed)
         return OmegaConf.to_object(merged)  # type: ignore[return-value]
     except (HydraException, OmegaConfBaseException) as error:
@@ -78,9 +69,7 @@ def as_yaml(content: dict[str, Any]) -> str:
 
 def config_text(config_name: str, overrides: list[str]) -> str:
     """The composed configuration as YAML, for --cfg."""
-    with _hydra():
-        composed = compose(config_name=config_name, overrides=_for_hydra(overrides))
-    return OmegaConf.to_yaml(composed)
+    return OmegaConf.to_yaml(_composed(config_name, overrides))
 
 
 def expand_sweep(overrides: list[str]) -> list[list[str]]:
@@ -95,65 +84,34 @@ def expand_sweep(overrides: list[str]) -> list[list[str]]:
     return [list(combination) for combination in itertools.product(*choices)]
 
 
-def front_door(
-    prog: str,
-    description: str,
-    config_name: str,
-    cls: type[T],
-    main: Callable[[T, list[str]], int | None],
-    argv: list[str] | None = None,
-) -> None:
-    """Run `main(config, overrides)` for a command line and exit with its status.
-
-    A user's mistake prints one line on standard error and exits 2; Ctrl-C exits 130.
-    """
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {prog}",
-        description=description,
-        epilog=_help_epilog(config_name),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="configuration overrides")
-    parser.add_argument("-m", "--multirun", action="store_true", help="run every a=1,2,3 choice")
-    parser.add_argument("--cfg", action="store_true", help="print the composed configuration")
-    parser.add_argument("--watch", action="store_true", help="same as watch=true, where supported")
-    parser.add_argument("-v", "--verbose", action="store_true", help="log at DEBUG level")
-    options = parser.parse_intermixed_args(argv)
-    logging.basicConfig(
-        level=logging.DEBUG if options.verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        datefmt="%H:%M:%S",
-    )
-    overrides = options.overrides + (["watch=true"] if options.watch else [])
-    try:
-        if options.cfg:
-            print(config_text(config_name, overrides), end="")
-            return
-        status = 0
-        for chosen in _choices(overrides, options.multirun):
-            status = max(status, main(load_config(config_name, chosen, cls), chosen) or 0)
-    except IsoflopError as error:
-        print(f"{prog}: {error}", file=sys.stderr)
-        sys.exit(2)
-    except (HydraException, OmegaConfBaseException) as error:
-        print(f"{prog}: {_one_line(error)}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print(f"{prog}: interrupted; run the same command again to continue", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    sys.exit(status)
-
-
 def group_options(group: str) -> list[str]:
     """Names that a config group offers, in order."""
     return sorted(path.stem for path in (CONF_DIR / group).glob("*.yaml"))
 
 
-def _choices(overrides: list[str], multirun: bool) -> list[list[str]]:
-    return expand_sweep(overrides) if multirun else [overrides]
+def _composed(config_name: str, overrides: list[str]) -> DictConfig:
+    """What Hydra makes of conf/NAME.yaml and overrides, and of the keys that it would misread.
+
+    A key such as fit= of a sweep, which is a group of conf/ though not one of this configuration,
+    would be taken as a choice of that group; its value is set after Hydra's work.
+    """
+    own = config_groups(config_name)
+    others = {path.name for path in CONF_DIR.iterdir() if path.is_dir()} - own
+    parsed = [(word, re.fullmatch(r"(\w+)=.*", word, re.DOTALL)) for word in overrides]
+    misread = [word for word, key in parsed if key and key[1] in others]
+    with _hydra():
+        rest = [word for word in overrides if word not in misread]
+        composed = compose(config_name=config_name, overrides=_for_hydra(rest))
+    OmegaConf.set_struct(composed, False)
+    for override in OverridesParser.create().parse_overrides(misread):
+        composed[override.get_key_element()] = override.value()
+    return composed
+
+
+def config_groups(config_name: str) -> set[str]:
+    """The groups of conf/ that a configuration chooses from; every one may take a horizon."""
+    text = (CONF_DIR / f"{config_name}.yaml").read_text(encoding="utf-8")
+    return set(re.findall(r"^\s*- (?:optional )?(\w+): ", text, flags=re.M))
 
 
 def _hydra() -> Any:
@@ -257,9 +215,10 @@ def _one_line(error: Exception) -> str:
     return f"{key.group(1)}: {first[0]}" if key else " ".join(first[:2])
 
 
-def _help_epilog(config_name: str) -> str:
+def help_epilog(config_name: str) -> str:
+    """The comments of conf/NAME.yaml and the options of its groups, for --help."""
     text = (CONF_DIR / f"{config_name}.yaml").read_text(encoding="utf-8")
     comments = [line[1:].removeprefix(" ") for line in text.splitlines() if line.startswith("#")]
-    groups = dict.fromkeys(re.findall(r"^\s*- (?:optional )?(\w+): ", text, flags=re.M))
+    groups = sorted(config_groups(config_name))
     lines = [f"  {group:10} {', '.join(group_options(group))}" for group in groups]
     return "\n".join([*comments, "", "groups (group=option):", *lines])
