@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from isoflop import __version__
+
 COMMANDS = {
     "train": ("train.__main__", "train one model from scratch"),
     "sweep": ("sweeps.__main__", "plan, launch, watch and collect many runs"),
@@ -37,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="\n".join(["commands:", *lines]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    made.add_argument("--version", action="version", version=f"isoflop {__version__}")
     made.add_argument("command", choices=COMMANDS, metavar="COMMAND")
     made.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return made

@@ -182,3 +182,20 @@ def test_a_warm_worker_compiles_run_after_run(
         assert read_record(tmp_path / name).loss == pytest.approx(read_record(finished).loss, 1e-5)
     first, second = before
     assert counters["total"] - second == second - first > 0
+
+
+def test_an_installed_package_records_no_commit_of_the_project_that_it_lies_in(
+    tmp_path, monkeypatch
+):
+    import train.run as run
+
+    project = tmp_path / "project"
+    git = ["git", "-C", str(project), "-c", "user.name=a", "-c", "user.email=a@b"]
+    project.mkdir()
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "theirs"], check=True)
+    (project / "site-packages").mkdir()
+    monkeypatch.setattr(run, "ROOT", project / "site-packages")
+    run._commit.cache_clear()
+    assert run._commit() is None
+    run._commit.cache_clear()

@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import os
 import re
+from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -19,7 +20,9 @@ from yaml import YAMLError
 
 from train.config.spec import IsoflopError
 
-CONF_DIR = Path(__file__).resolve().parents[2] / "conf"
+CONF_DIR = Path(str(resources.files("train"))).resolve().parent / "conf"
+"""Beside the packages, in a checkout and in a wheel alike; `files("conf")` would find a user's own
+conf/ in the working directory, which users of Hydra often have."""
 
 T = TypeVar("T")
 
