@@ -15,10 +15,7 @@ setup: .venv/ready  ## build .venv with the exact versions of constraints.txt
 	@touch $@
 
 demo: setup  ## train two small sweeps, evaluate, fit, write the report (about 6 minutes on 2 idle cores)
-	$(PIN) $(BIN)/isoflop sweep launch preset=demo
-	$(PIN) $(BIN)/isoflop eval $(DEMO)
-	$(PIN) $(BIN)/isoflop sweep collect $(DEMO)
-	$(PIN) $(BIN)/isoflop analyze $(DEMO)
+	$(PIN) $(BIN)/isoflop demo $(DEMO)
 
 test: setup  ## run the tests (slurm and gpu tests apart)
 	$(PIN) $(BIN)/pytest -n 2 --dist worksteal -m 'not slurm and not gpu'

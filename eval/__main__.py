@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from eval.evaluate import Advance, Target, examine, rescore, run_targets
 from eval.lm.responses import Settings
 from eval.tasks.eval_set import Exam, companion, generated_exam, spec_from_options
-from eval.tasks.generated import TaskError, TaskSpec
+from eval.tasks.generated import TASKS, TaskError, TaskSpec
 from eval.tasks.json_tasks import file_exam
 from train.commands.command_line import Command, run_command, text_override
 from train.config.cli import UsageError
@@ -270,6 +270,11 @@ def _old_rescore(value: str, verb: str | None) -> list[str]:
     return [f"rescore={value}"] if plain else [value, "rescore=true"]
 
 
+def task_option(name: str) -> list[str]:
+    """task=NAME of a generated task that has no file in conf/task/."""
+    return [f"task.task={name}"] if name in TASKS else []
+
+
 COMMAND = Command(
     name="eval",
     module="eval",
@@ -279,6 +284,7 @@ COMMAND = Command(
     run=main,
     arguments="PATH",
     paths=paths,
+    options={"task": task_option},
     old={
         "sweep": lambda value, verb: [value],
         "checkpoint": lambda value, verb: [value],

@@ -14,18 +14,22 @@ COMMANDS = {
     "sweep": ("sweeps.__main__", "plan, launch, watch and collect many runs"),
     "eval": ("eval.__main__", "ask checkpoints to solve tasks"),
     "analyze": ("analysis.__main__", "fit scaling laws and write the report"),
+    "demo": ("isoflop.demo", "all of these on two small sweeps, in minutes"),
 }
-"""Module whose COMMAND is run, and what it does."""
+"""The module that holds a command, as COMMAND or main, and what it does."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command and exit with its status."""
     _without_working_directory()
     options = parser().parse_args(argv)
+    module = importlib.import_module(COMMANDS[options.command][0])
+    prog = f"isoflop {options.command}"
+    if not hasattr(module, "COMMAND"):
+        sys.exit(module.main(options.arguments, prog))
     from train.commands.command_line import run_command
 
-    module = importlib.import_module(COMMANDS[options.command][0])
-    run_command(module.COMMAND, options.arguments, f"isoflop {options.command}")
+    run_command(module.COMMAND, options.arguments, prog)
 
 
 def parser() -> argparse.ArgumentParser:

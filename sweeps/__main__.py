@@ -6,6 +6,7 @@ import sys
 from rich.console import Console
 
 from sweeps.spec.config import SweepConfig, names_of
+from train.__main__ import GROUP_OPTIONS
 from train.commands.command_line import Command, Verb, run_command, text_override
 from train.config.cli import UsageError, config_as_yaml, config_text
 
@@ -280,6 +281,7 @@ COMMAND = Command(
     paths=paths,
     verbs=VERBS,
     default_verb="launch",
+    options=GROUP_OPTIONS,
     old={"only": _old_only, "sweep_fit": lambda value, verb: [f"fit={value}"]},
     texts=("status", "what", "launcher.devices"),
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from train.commands.command_line import Command, run_command, text_override
 from train.config.cli import UsageError
+from train.config.hyperparameters import RULES
 from train.config.precision import realised_precision
 from train.config.resolve import resolve
 from train.config.run_config import RunJob, RuntimeSpec, TrackerSpec
@@ -100,6 +101,20 @@ def paths(given: list[str], verb: str | None) -> list[str]:
     return [text_override("out", path) for path in given]
 
 
+def rule_option(name: str) -> list[str]:
+    """optim=NAME of a hyperparameter rule that has no file in conf/optim/."""
+    return [f"optim.rule={name}"] if name in RULES else []
+
+
+def source_option(name: str) -> list[str]:
+    """data=KIND of a source that has no file in conf/data/."""
+    from train.data.sources import KINDS
+
+    return ["data=empty", f"data.parts.{name}.kind={name}"] if name in KINDS else []
+
+
+GROUP_OPTIONS = {"optim": rule_option, "data": source_option}
+
 COMMAND = Command(
     name="train",
     module="train",
@@ -109,6 +124,7 @@ COMMAND = Command(
     run=main,
     arguments="[DIR]",
     paths=paths,
+    options=GROUP_OPTIONS,
 )
 
 if __name__ == "__main__":

@@ -16,13 +16,15 @@ from typing import Any, NoReturn
 from rapidfuzz import process
 
 from train.commands.processes import python_environment
+from train.commands.settings import settings_text
 from train.config.cli import (
     UsageError,
-    config_text,
     expand_sweep,
+    group_options,
     help_epilog,
     load_config,
 )
+from train.config.keys import has_key
 from train.config.spec import IsoflopError
 
 _OVERRIDE = re.compile(r"([+~]{0,2})([A-Za-z_][\w.@\[\]-]*)=(.*)|~[A-Za-z_][\w.@-]*", re.DOTALL)
@@ -62,6 +64,8 @@ class Command:
         paths: The overrides that its path arguments stand for, given the verb.
         verbs: By name; empty for a command without verbs.
         default_verb: Taken, with a notice, where none is given, as earlier releases did.
+        options: By group, the words that an option without a file in conf/ stands for, or none: a
+            rule, source or task works once it is written, before conf/ has a file of its name.
         old: Keys of earlier releases, and the words that replace them.
         texts: Keys whose value may hold commas; elsewhere they separate the choices of --multirun.
     """
@@ -76,6 +80,7 @@ class Command:
     paths: Callable[[list[str], str | None], list[str]] = no_paths
     verbs: Mapping[str, Verb] = field(default_factory=dict)
     default_verb: str | None = None
+    options: Mapping[str, Callable[[str], list[str]]] = field(default_factory=dict)
     old: Mapping[str, Old] = field(default_factory=dict)
     texts: tuple[str, ...] = ()
 
@@ -102,9 +107,14 @@ def translate(command: Command, words: Sequence[str]) -> Translated:
             if new != [word]:
                 notices.append(f"{key}= is deprecated; write {' '.join(new)}")
             current += new
+        elif key is not None and key in command.options and value not in group_options(key):
+            current += command.options[key](value) or [word]
         else:
             current.append(word)
     paths = [word for word in current if not is_override(word)]
+    for word in paths:
+        if "." in word and has_key(command.config, word) and not os.path.exists(word):
+            raise UsageError(f"{word} is a setting; write {word}=VALUE, or ./{word} for a path")
     chosen = {key_and_value(word)[0] for word in current}
     implied = command.verbs[verb].overrides if verb else ()
     overrides = [word for word in implied if key_and_value(word)[0] not in chosen]
@@ -139,7 +149,7 @@ def run_command(command: Command, argv: Sequence[str], prog: str) -> NoReturn:
     """
     parser = command_parser(command, prog)
     options = parser.parse_intermixed_args(list(argv))
-    if command.verbs and not options.words:
+    if command.verbs and not options.words and not options.cfg:
         parser.print_help(sys.stderr)
         sys.exit(2)
     logging.basicConfig(
@@ -169,7 +179,7 @@ def _run(command: Command, options: argparse.Namespace, prog: str) -> int:
         print(f"{prog}: {notice}", file=sys.stderr)
     overrides = translated.overrides + (["watch=true"] if options.watch else [])
     if options.cfg:
-        print(config_text(command.config_name, overrides), end="")
+        print(settings_text(command.config_name, command.config, overrides), end="")
         return 0
     status = 0
     for chosen in expand_sweep(overrides) if options.multirun else [overrides]:
@@ -191,7 +201,9 @@ def command_parser(command: Command, prog: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("words", nargs="*", metavar=command.arguments or "KEY=VALUE")
     parser.add_argument("-m", "--multirun", action="store_true", help="run every a=1,2,3 choice")
-    parser.add_argument("--cfg", action="store_true", help="print the composed configuration")
+    parser.add_argument(
+        "--cfg", action="store_true", help="print every setting: value, type, default"
+    )
     watched = "same as watch=true" if command.verbs else argparse.SUPPRESS
     parser.add_argument("--watch", action="store_true", help=watched)
     parser.add_argument("-v", "--verbose", action="store_true", help="log at DEBUG level")
@@ -217,7 +229,7 @@ def _verb(command: Command, words: list[str]) -> tuple[str | None, list[str], li
     notices = [] if not actions else [f"{actions[0]} is deprecated; write {_shown(command, asked)}"]
     if not asked and command.default_verb is not None:
         asked = [command.default_verb]
-        notices = [f"no verb was given and is deprecated; write {_shown(command, asked)}"]
+        notices = [f"a call without a verb is deprecated; write {_shown(command, asked)}"]
     for verb in asked:
         if verb not in command.verbs:
             raise UsageError(f"action={verb} is unknown; {_expected(verb, command.verbs)}")

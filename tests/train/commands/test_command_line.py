@@ -73,6 +73,7 @@ def test_earlier_spellings_mean_the_same_and_are_told_once_each(command, old, ne
         (EVAL, "a b", "expected one sweep or checkpoint"),
         (ANALYZE, "a.csv b", "expected one table"),
         (TRAIN, "a b", "expected one directory"),
+        (TRAIN, "model.d_model 64", "model.d_model is a setting; write model.d_model=VALUE"),
     ],
 )
 def test_what_cannot_be_meant_is_an_error(command, words, message):
