@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 import torch
 from accelerate import Accelerator
 
+from train.commands.processes import ROOT
 from train.config.flops import flops_per_token
 from train.config.run_config import RunJob
 from train.config.spec import IsoflopError, known
@@ -224,10 +225,15 @@ def environment(accelerator: Accelerator) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _commit() -> str | None:
-    """The code's commit; asked once a process, which goes on with the code that it started with."""
+    """The code's commit; asked once a process, which goes on with the code that it started with.
+
+    None for an installed package, whose folder may lie in the repository of another project.
+    """
+    if not (ROOT / ".git").exists():
+        return None
     described = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-        cwd=Path(__file__).parent,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
