@@ -140,7 +140,7 @@ def print_fits(study: Study, advice: list[Advice]) -> None:
     fit = study.parametric
     if fit is not None:
         values = "  ".join(f"{p} {getattr(fit, p):.6g}" for p in ("E", "A", "B", "alpha", "beta"))
-        print(f"{'':11}{values}  objective {fit.objective:.10g}, {fit.problem.description}")
+        print(f"{'':11}{values}  objective {fit.objective:.10g}  {fit.problem.description}")
     if study.draws is not None:
         errors = "  ".join(f"{p} {e:.6g}" for p, e in standard_errors(study.draws).items())
         print(f"{'':11}standard errors of {study.n_resamples:,} resamples: {errors}")
