@@ -22,7 +22,7 @@ from analysis.sections.contents import Material, parts
 from analysis.sections.score_table import is_score_table, report_scores
 from analysis.sections.summary import caveats, decision, facts, provenance
 from analysis.studies.allocation import Advice, allocate
-from analysis.studies.fits_json import fits_json, plain, standard_errors
+from analysis.studies.fits_json import fits_json, plain
 from analysis.studies.study import Study, run_study
 from analysis.studies.validation_runs import to_fit
 from train.config.cli import front_door
@@ -129,21 +129,16 @@ def output_directory(config: AnalysisConfig) -> Path:
 def print_fits(study: Study, advice: list[Advice]) -> None:
     """The main numbers as plain lines."""
     print(f"{len(study.runs)} runs fitted, {len(study.table.excluded)} excluded")
-    for name in ("envelope", "isoflop", "parametric"):
-        fit = getattr(study, name)
-        if fit is None:
-            print(f"{name:11}{study.missing.get(name, 'not asked for')}")
+    for name in study.config.approaches:
+        if name not in study.fits:
+            print(f"{name:11}{study.missing.get(name, '')}")
             continue
-        low, high = study.intervals.get(name, {}).get("a", (float("nan"), float("nan")))
+        fit = study.fits[name]
+        low, high = fit.intervals.get("a", (float("nan"), float("nan")))
         exponents = f"a {fit.a:.6g} [{low:.4g}, {high:.4g}]  b {fit.b:.6g}"
-        print(f"{name:11}{exponents}  {fit.status} {fit.reason}")
-    fit = study.parametric
-    if fit is not None:
-        values = "  ".join(f"{p} {getattr(fit, p):.6g}" for p in ("E", "A", "B", "alpha", "beta"))
-        print(f"{'':11}{values}  objective {fit.objective:.10g}  {fit.problem.description}")
-    if study.draws is not None:
-        errors = "  ".join(f"{p} {e:.6g}" for p, e in standard_errors(study.draws).items())
-        print(f"{'':11}standard errors of {study.n_resamples:,} resamples: {errors}")
+        print(f"{name:11}{exponents}  {fit.status} {fit.reason}".rstrip())
+        for line in fit.printed:
+            print(f"{'':11}{line}")
     for note in caveats(study):
         print(f"note: {note}")
     print(decision(study, advice))

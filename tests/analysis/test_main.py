@@ -139,9 +139,10 @@ def test_published_numbers_through_the_front_door(tmp_path):
 def test_hoffmanns_bug_is_shown_as_such():
     published_table("hoffmann2022")
     _, study, _ = fitted(config(HOFFMANN, "fit=hoffmann"))
-    assert study.parametric.status == "max_iterations"
-    assert "stopped after 2 iterations" in study.parametric.reason
-    assert pytest.approx(406.4, rel=1e-3) == study.parametric.A
+    parametric = study.fits["parametric"]
+    assert parametric.status == "max_iterations"
+    assert "stopped after 2 iterations" in parametric.reason
+    assert parametric.parameters["A"] == pytest.approx(406.4, rel=1e-3)
     assert any("max_iterations" in note for note in caveats(study))
 
 
@@ -149,8 +150,8 @@ def test_a_mean_loss_stops_lbfgs_where_it_starts(made_csv):
     """Hoffmann et al.'s error, on a surface whose truth is known."""
     truth = Surface(1.817, 482.0, 2085.0, 0.348, 0.366)
     table = f"table={made_csv(n_runs=240, noise=0.01, surface=truth)}"
-    stopped = fitted(config(table, "fit=hoffmann", "fit.drop_highest=0"))[1].parametric
-    right = fitted(config(table, "fit.n_resamples=0"))[1].parametric
+    stopped = fitted(config(table, "fit=hoffmann", "fit.drop_highest=0"))[1].fits["parametric"].fit
+    right = fitted(config(table, "fit.n_resamples=0"))[1].fits["parametric"].fit
     assert stopped.status == "max_iterations"
     assert stopped.objective > 1.05 * right.objective / 240
 

@@ -7,6 +7,7 @@ the percentiles of a bootstrap, the interval may reach to infinity, which is wha
 of N or D deserves.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +20,8 @@ from analysis.fits.surface import PARAMETERS
 from analysis.stats.newton import minimise
 
 PROFILED = (*PARAMETERS, "a", "b")
+_DERIVED = ("a", "b")
+"""Functions of alpha/beta, and so fixed where both of these are."""
 _STEPS = np.concatenate([np.linspace(0.25, 4, 16), np.geomspace(4.5, 30, 14)])
 _SIDE = 200.0
 """Half the side of the box in which held fits search; far beyond any logarithm of interest."""
@@ -74,10 +77,11 @@ def profile(fit: ParametricFit, name: str, level: float = 0.95) -> Profile:
 
 def profiled(fit: ParametricFit) -> tuple[str, ...]:
     """The quantities that the fit left free."""
-    free = [name for name in PROFILED if name not in fit.problem.fixed]
-    if fit.problem.tied:
+    fixed = fit.problem.fixed
+    free = [name for name in PROFILED if name not in fixed]
+    if fit.problem.tied or {"alpha", "beta"} <= fixed.keys():
         # With one exponent a is 1 / (1 + gamma), whatever the runs say.
-        free = [name for name in free if name not in ("a", "b")]
+        free = [name for name in free if name not in _DERIVED]
     return tuple(free)
 
 
@@ -165,17 +169,23 @@ def _read(name: str, held: float, gamma: float) -> float:
     return 1 - gamma / (value + gamma) if name == "b" else value
 
 
-def _constraint(name: str, held: float, runs: LogRuns) -> tuple[np.ndarray, np.ndarray]:
+def _constraint(
+    name: str, held: float, runs: LogRuns, fixed: Mapping[str, float]
+) -> tuple[np.ndarray, np.ndarray]:
     """theta = M phi + c for the parameter vectors with the quantity held: M (5, 5) and c (5,).
 
     One coordinate follows from the others, so one column of M is zero.
     """
     matrix, offset = np.eye(5), np.zeros(5)
-    own = {"E": 0, "A": 1, "B": 2, "alpha": 3, "beta": 4, "a": 3, "b": 3}[name]
-    matrix[own] = 0
-    if name in ("a", "b"):
-        matrix[3, 4] = np.exp(held)
+    if name in _DERIVED:
+        # alpha/beta is held by moving the exponent that is free: with alpha fixed beta follows it,
+        # or the profile would be of another problem than the fit.
+        own, other = (4, 3) if "alpha" in fixed else (3, 4)
+        matrix[own] = 0
+        matrix[own, other] = np.exp(held if own == 3 else -held)
         return matrix, offset
+    own = {"E": 0, "A": 1, "B": 2, "alpha": 3, "beta": 4}[name]
+    matrix[own] = 0
     offset[own] = held
     if name == "A":
         matrix[1, 3] = -runs.u_mean
@@ -186,7 +196,7 @@ def _constraint(name: str, held: float, runs: LogRuns) -> tuple[np.ndarray, np.n
 
 def _held_minima(fit: ParametricFit, name: str, held: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """Least objective, (points,), with the quantity at each of `held`."""
-    pairs = [_constraint(name, value, fit.runs) for value in held]
+    pairs = [_constraint(name, value, fit.runs, fit.problem.fixed) for value in held]
     tie = fit.problem.tie
     matrices, offsets = np.stack([tie @ m for m, _ in pairs]), np.stack([tie @ c for _, c in pairs])
     unused = np.abs(matrices[0]).sum(axis=0) == 0
