@@ -168,13 +168,15 @@ def test_a_cancelled_job_saves_and_does_not_come_back(tmp_path):
 
 
 PREEMPTS = (
-    AGREES + "[ $1 = show ] && echo 'JobId=7 JobState=RUNNING PreemptEligibleTime=1 "
+    AGREES + "[ $1 = show ] && echo 'JobId=7 JobState=RUNNING StartTime=2026-01-01T00:00:00 "
     "PreemptTime={time} SuspendTime=None'; true\n"
 )
 
 
 @pytest.mark.parametrize(
-    ("time_of_it", "asked"), [("2026-01-01T00:00:00", ["requeue 7_0"]), ("None", [])]
+    ("time_of_it", "asked"),
+    [("2026-01-01T00:09:00", ["requeue 7_0"]), ("2025-12-31T00:00:00", []), ("None", [])],
+    ids=["preempted", "preempted in a former life", "cancelled"],
 )
 def test_a_job_preempted_by_cancelling_comes_back_and_a_cancelled_one_does_not(
     tmp_path, time_of_it, asked
