@@ -387,3 +387,18 @@ def test_a_script_submitted_under_the_old_name_still_trains(tmp_path):
     assert ends[0].returncode == ends[1].returncode != 0
     assert ends[0].stderr == ends[1].stderr
     assert "absent.json" in ends[0].stderr
+
+
+def test_a_job_submitted_by_an_earlier_release_trains(tmp_path):
+    """Its list knows no launch and none of the newer settings, its script sets what submitit set."""
+    job = Job(tmp_path)
+    behave(job.dirs[0], "")
+    path = tmp_path / "tasks.json"
+    content = json.loads(path.read_text())
+    for name in ("python", "max_restarts", "max_failures", "on_end"):
+        del content["launcher"][name]
+    assert "launch" not in content
+    write_json(path, content)
+    code, said = ended(job.start(SUBMITIT_EXECUTOR="slurm"))
+    assert code == 0, said
+    assert statuses(job.dirs) == ["finished"]
