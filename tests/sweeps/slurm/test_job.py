@@ -390,7 +390,7 @@ def test_a_script_submitted_under_the_old_name_still_trains(tmp_path):
 
 
 def test_a_job_submitted_by_an_earlier_release_trains(tmp_path):
-    """Its list knows no launch and none of the newer settings, its script sets what submitit set."""
+    """Its list knows no launch and none of the newer settings; its script set what submitit set."""
     job = Job(tmp_path)
     behave(job.dirs[0], "")
     path = tmp_path / "tasks.json"
