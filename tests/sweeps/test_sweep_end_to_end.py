@@ -152,6 +152,17 @@ def test_a_failing_run_is_listed_with_its_reason_and_retried(tmp_path):
     assert read_sweep(root).counts == {"finished": 4}
 
 
+def test_a_launch_whose_runs_all_fail_gives_up_and_tells_its_end(tmp_path):
+    told = tmp_path / "told"
+    broken = ("runtime.device=cuda", "launcher.devices=none", "launcher.workers=1")
+    on_end = f"launcher.on_end='sh -c \"echo $ISOFLOP_STATUS $ISOFLOP_N_FAILED > {told}\"'"
+    said = sweeps(tmp_path / "s", *SWEEP, *broken, "launcher.max_failures=2", on_end, code=1)
+    assert "the last 2 runs failed (launcher.max_failures=2), all with runtime.device=cuda" in said
+    assert read_sweep(tmp_path / "s").counts == {"planned": 2, "failed": 2}
+    assert "planned: grid" not in said
+    assert told.read_text() == "stopped 2\n"
+
+
 @pytest.mark.parametrize("server", ["refusing", "silent"])
 def test_wandb_that_is_down_or_slow_stops_no_run_and_its_key_is_nowhere(tmp_path, server):
     """A port that refuses, and one that accepts and never answers."""

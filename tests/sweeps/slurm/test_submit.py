@@ -170,6 +170,17 @@ def test_commands_that_fail_for_a_moment_are_tried_again(tmp_path, slurm, tasks)
     assert len(slurm.asked("sbatch")) == 3 + 4
 
 
+def test_jobs_that_squeue_has_forgotten_are_asked_about_in_one_question(tmp_path, slurm, tasks):
+    root = tmp_path / "sweep"
+    for _ in range(3):
+        submit(tasks, spec(), root, "mine")
+    before = len(slurm.asked("squeue"))
+    submit(tasks, spec(), root, "mine")
+    by_id = [line for line in slurm.asked("squeue")[before:] if "--jobs=" in line]
+    assert len(by_id) == 1
+    assert "--jobs=41,42,43 " in by_id[0]
+
+
 def test_jobs_of_another_cluster_are_not_submitted_twice_unless_forced(tmp_path, slurm, tasks):
     """A sweep on a disk that two clusters share, or copied from one to the other."""
     root = tmp_path / "sweep"
