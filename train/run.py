@@ -13,8 +13,7 @@ import platform
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -43,6 +42,7 @@ from train.model.build import SummedLoss, build_model
 from train.model.optimizer import build_optimizer, transfer_initial_weights
 from train.rundir.atomic import write_atomic, write_json
 from train.rundir.lock import Claimed, claim
+from train.rundir.log_file import log_file
 from train.rundir.record import RunPaths, append_status, read_job, read_record
 
 PREEMPTED_EXIT = 75
@@ -63,7 +63,7 @@ def train_run(run_dir: Path) -> str:
     if not _leads():
         return _execute(run_dir, job)[0]
     try:
-        with claim(run_dir), _log_file(RunPaths(run_dir).log):
+        with claim(run_dir), log_file(RunPaths(run_dir).log):
             done = read_record(run_dir)
             return done.status if done is not None else _attempt(run_dir, job)
     except Claimed as error:
@@ -252,20 +252,6 @@ def _try_write(path: Path, text: str) -> None:
         write_atomic(path, text)
     except IsoflopError as error:
         log.error("%s", error)
-
-
-@contextmanager
-def _log_file(path: Path) -> Iterator[None]:
-    """Everything logged during the block also goes to train.log."""
-    handler = logging.FileHandler(path, delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger()
-    root.addHandler(handler)
-    try:
-        yield
-    finally:
-        root.removeHandler(handler)
-        handler.close()
 
 
 def main(argv: list[str] | None = None) -> int:
