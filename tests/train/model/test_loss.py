@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from train.model.loss import IGNORED, chunked_loss
 
-N, WIDTH, VOCABULARY = 50, 16, 37
+N, WIDTH, VOCABULARY, PADDED = 50, 16, 37, 64
 
 
 def batch(masked: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -29,7 +29,7 @@ def whole(hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor) -> t
 def test_loss_and_gradients_are_those_of_all_logits_at_once(masked, positions):
     hidden, weight, labels = batch(masked)
     expected = whole(hidden, weight, labels)
-    got = chunked_loss(hidden, weight, labels, positions * VOCABULARY)
+    got = chunked_loss(hidden, weight, labels, positions * PADDED)
     torch.testing.assert_close(got, expected, rtol=1e-6, atol=0)
     for ours, theirs in zip(
         torch.autograd.grad(3 * got, (hidden, weight)),
@@ -51,10 +51,21 @@ def test_under_autocast_products_are_in_bfloat16_and_the_loss_in_float32():
         assert (one - other).norm() < 1e-2 * other.norm()
 
 
+@pytest.mark.parametrize("vocabulary", [37, 64])
+def test_columns_of_logits_are_a_multiple_of_64_and_gradients_have_the_weights_shape(vocabulary):
+    hidden, weight, labels = batch(masked=False)
+    weight = torch.randn(vocabulary, WIDTH).requires_grad_()
+    with Largest() as sizes:
+        chunked_loss(hidden, weight, labels % 37).backward()
+    assert sizes.values == N * 64
+    assert weight.grad is not None
+    assert weight.grad.shape == weight.shape
+
+
 def test_without_gradients_none_are_computed():
     hidden, weight, labels = batch(masked=False)
     with torch.no_grad(), Largest() as sizes:
-        loss = chunked_loss(hidden, weight, labels, 5 * VOCABULARY)
+        loss = chunked_loss(hidden, weight, labels, 5 * PADDED)
     assert not loss.requires_grad
     assert sum("mm" in name for name in sizes.names) == 10  # a product a chunk, no gradient's
 
@@ -77,8 +88,8 @@ class Largest(TorchDispatchMode):
 def test_no_more_logits_lie_in_memory_than_are_allowed():
     hidden, weight, labels = batch(masked=False)
     with Largest() as sizes:
-        chunked_loss(hidden, weight, labels, 25 * VOCABULARY).backward()
-    assert sizes.values == 25 * VOCABULARY  # also more than the weights' and the hidden states'
+        chunked_loss(hidden, weight, labels, 25 * PADDED).backward()
+    assert sizes.values == 25 * PADDED  # also more than the weights' and the hidden states'
     with Largest() as sizes:
         whole(hidden, weight, labels).backward()
     assert sizes.values == N * VOCABULARY
