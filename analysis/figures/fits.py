@@ -37,13 +37,13 @@ MOST_LABELS = 10
 """Budgets that a legend names at most."""
 
 
-def loss_curves(study: Study, narrow: bool = False) -> Figure:
+def loss_curves(study: Study) -> Figure:
     """Loss along training of every run, coloured by size, and the envelope with its optima."""
     curves = study.table.training_curves(study.runs)
     fit = study.envelope
     curves = _some(curves)
     with styled():
-        figure, (left, right) = new_figure(2, width=10, height=4.2, narrow=narrow)
+        figure, (left, right) = new_figure(2, width=10, height=4.2)
         _draw_curves(left, curves, study.table.texts("run_id"), figure)
         if fit is not None:
             left.plot(fit.flops, fit.loss, color=INK, lw=1.2, label="lower envelope")
@@ -56,13 +56,13 @@ def loss_curves(study: Study, narrow: bool = False) -> Figure:
         return figure
 
 
-def valleys(study: Study, narrow: bool = False) -> Figure:
+def valleys(study: Study) -> Figure:
     """Loss against N for each budget with the fitted profile and its minimum."""
     fit = study.isoflop
     assert fit is not None  # drawn only where approach 2 was fitted
     colours = budget_colours(np.array([valley.flops for valley in fit.valleys]))
     with styled():
-        figure, (axes, right) = new_figure(2, width=10, height=4.4, narrow=narrow)
+        figure, (axes, right) = new_figure(2, width=10, height=4.4)
         step = -(-len(fit.valleys) // MOST_LABELS)
         for i, valley in enumerate(reversed(fit.valleys)):
             label = _budget_label(valley.flops) if i % step == 0 else ""
@@ -70,7 +70,7 @@ def valleys(study: Study, narrow: bool = False) -> Figure:
         axes.set(xscale="log", xlabel="parameters N", ylabel="final validation loss (nats/token)")
         axes.set_title("IsoFLOP profiles and their minima")
         log_ticks(axes, "x")
-        columns = min(len(fit.valleys), 3 if narrow else 5)
+        columns = min(len(fit.valleys), 5)
         handles, labels = axes.get_legend_handles_labels()
         axes.legend(
             handles[::-1], labels[::-1], title="budget (FLOPs)", ncols=columns, columnspacing=1.2,
@@ -80,10 +80,10 @@ def valleys(study: Study, narrow: bool = False) -> Figure:
         return figure
 
 
-def optimum(study: Study, narrow: bool = False) -> Figure:
+def optimum(study: Study) -> Figure:
     """N_opt and D_opt against C under every approach, with Kaplan et al.'s published line."""
     with styled():
-        figure, (left, right) = new_figure(2, width=10, height=4.4, narrow=narrow)
+        figure, (left, right) = new_figure(2, width=10, height=4.4)
         flops = _flops_range(study)
         for approach, (n_opt, d_opt) in _optima(study, flops).items():
             colour, dashes = APPROACH_COLOURS[approach], APPROACH_MARKS[approach]

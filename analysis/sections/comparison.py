@@ -157,7 +157,6 @@ def _exponent_section(made: Comparison) -> Section:
         forest(made.names, made.exponents),
         f"Exponents a by approach with 95 % intervals, those of {first} above those of {second}.",
         "N_opt grows as C^a. Points are the exponents by each approach, bars their 95 % intervals.",
-        forest(made.names, made.exponents, narrow=True),
     )
     text = (
         "Intervals of differences follow from the two intervals, as of independent estimates "
@@ -174,7 +173,6 @@ def _valley_section(made: Comparison) -> Section:
         f"Loss against parameters at each budget, {first} as filled points and solid lines, "
         f"{second} as open squares and dashed lines; beside it the minima against compute.",
         f"IsoFLOP profiles of both sweeps: {first} solid, {second} dashed; diamonds are minima.",
-        overlay(made.names, made.studies, narrow=True),
     )
     rows = [
         [

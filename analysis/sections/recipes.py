@@ -135,14 +135,12 @@ def _figures(study: RecipeStudy) -> list[FigureSpec]:
             forest(fits, published),
             f"Exponents of N_opt by approach 2, from top to bottom: {shown}.",
             "Exponents with 95 % intervals, in the order of the plan.",
-            forest(fits, published, narrow=True),
         ),
         FigureSpec(
             "recipe_valleys",
             valleys(fits),
             "IsoFLOP profiles of each recipe in panels of one scale of losses.",
             "Profiles of each recipe, minima as diamonds where runs on both sides hold them.",
-            valleys(fits, narrow=True),
         ),
     ]
 
