@@ -15,7 +15,7 @@ from analysis.report.run_table import run_book
 from analysis.report.wandb import mirror
 from analysis.report.write import write_report
 from analysis.sections import comparison as comparison_report
-from analysis.sections.contents import Material, parts
+from analysis.sections.contents import Material, contents
 from analysis.sections.score_table import is_score_table, report_scores
 from analysis.sections.summary import caveats, decision, facts, provenance
 from analysis.studies.allocation import Advice, allocate
@@ -35,14 +35,18 @@ def analyse(config: AnalysisConfig, command: str) -> Path:
     book = run_book(everything, set(study.table.texts("run_id")))
     numbers = fits_json(study, advice)
     print_fits(study, advice)
-    write_json(directory / "fits.json", numbers)
+    made = contents(Material(config, everything, study, advice, book))
+    for name, content in {"fits.json": numbers, **made.files}.items():
+        write_json(directory / name, content)
+    for line in made.lines:
+        print(line)
     report = Report(
         title=config.title
         or f"Scaling laws of {', '.join(Path(s).stem for s in everything.sources)}",
         decision=decision(study, advice),
         caveats=caveats(study),
         facts=facts(study),
-        parts=parts(Material(config, everything, study, advice, directory, book)),
+        parts=made.parts,
         command=command,
         book=book,
         provenance=provenance(study),

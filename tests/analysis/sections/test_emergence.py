@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from analysis.emergence.abilities import EmergenceError, abilities, read_scores, scores_from_frame
-from analysis.emergence.study import length_deviation, study_ability
-from analysis.sections.emergence import emergence_results, emergence_section
+from analysis.emergence.study import AbilityStudy, length_deviation, study_ability, study_all
+from analysis.sections.emergence import emergence_json, emergence_section
 from analysis.sections.score_table import is_score_table, report_scores
 
 SIZES = np.geomspace(1e3, 1e5, 8)
@@ -60,6 +60,10 @@ def _rows(p: float) -> list[dict[str, Any]]:
     return rows
 
 
+def studied(evals: pd.DataFrame, runs: pd.DataFrame) -> list[AbilityStudy]:
+    return study_all(abilities(evals, runs))
+
+
 @pytest.fixture(scope="module")
 def tables() -> tuple[pd.DataFrame, pd.DataFrame]:
     return simulated()
@@ -81,7 +85,7 @@ def test_independent_tokens_satisfy_all_three_predictions(tables) -> None:
 
 
 def test_the_section_holds_figures_text_and_tables(tables) -> None:
-    section = emergence_section(*tables)
+    section = emergence_section(studied(*tables))
     names = [spec.name.removeprefix("emergence-addition-3-plain-") for spec in section.figures]
     assert names == ["metrics", "resolution", "length", "loss", "flops", "model"]
     text = "\n".join(section.paragraphs)
@@ -97,7 +101,7 @@ def test_the_section_holds_figures_text_and_tables(tables) -> None:
 
 
 def test_results_are_json_without_nan(tables) -> None:
-    results = emergence_results(*tables)
+    results = emergence_json(studied(*tables))
     text = json.dumps(results, allow_nan=False)
     (ability,) = json.loads(text)["abilities"]
     metric = ability["metrics"][0]
@@ -111,7 +115,7 @@ def test_a_companion_gives_lengths_and_nothing_else(tables) -> None:
     evals, runs = tables
     other = evals.assign(task="addition-3-uniform_length", value=evals["value"] / 2)
     both = pd.concat([evals, other])
-    (ability,) = emergence_results(both, runs)["abilities"]
+    (ability,) = emergence_json(studied(both, runs))["abilities"]
     assert ability["task"] == "addition-3"
     assert ability["length"]["items_of"] == "addition-3-uniform_length, plain"
     assert ability["length"]["mean_absolute_deviation"]["geometric"] > 0.01
@@ -134,10 +138,10 @@ def test_only_final_checkpoints_enter_the_scale(tables) -> None:
 
 
 def test_too_few_scales_are_named_not_drawn() -> None:
-    section = emergence_section(*simulated(SIZES[:2], seeds=1))
+    section = emergence_section(studied(*simulated(SIZES[:2], seeds=1)))
     assert section.figures == []
     assert "measured at 2 scales; a shape needs 3" in section.paragraphs[-1]
-    assert "python -m eval" in emergence_section(pd.DataFrame(), pd.DataFrame()).paragraphs[0]
+    assert "python -m eval" in emergence_section([]).paragraphs[0]
 
 
 def foreign() -> pd.DataFrame:
@@ -161,7 +165,7 @@ def test_foreign_scores_go_through_the_same_analysis(tmp_path: Path) -> None:
     assert is_score_table(path, columns)
     rows = read_scores(path, columns)
     assert rows.attrs["n_unusable"] == 1
-    (ability,) = emergence_results(rows, pd.DataFrame())["abilities"]
+    (ability,) = emergence_json(studied(rows, pd.DataFrame()))["abilities"]
     scores = {metric["metric"]: metric["score"] for metric in ability["metrics"]}
     assert scores["log_likelihood"] == pytest.approx(4)
     assert scores["exact_str_match"] > 60
