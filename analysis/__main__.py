@@ -24,6 +24,7 @@ from analysis.studies.study import Study, run_study
 from analysis.studies.validation_runs import to_fit
 from train.config.cli import front_door
 from train.rundir.atomic import write_json
+from train.rundir.sweep_layout import SweepPaths
 
 DESCRIPTION = "Fit scaling laws to the runs of a sweep, or of any table, and write one report."
 
@@ -119,7 +120,7 @@ def output_directory(config: AnalysisConfig) -> Path:
     if config.out:
         return Path(config.out)
     if len(config.sweeps) == 1:
-        return Path(config.sweeps[0]) / "analysis"
+        return SweepPaths(Path(config.sweeps[0])).analysis
     names = config.sweeps or config.compare or [str(config.table.path)]
     stem = "+".join(re.sub(r"[^\w.-]+", "-", Path(name).stem) for name in names)
     return Path("results") / f"{'compare' if config.compare else 'analysis'}-{stem}"

@@ -106,7 +106,7 @@ def _resolutions(study: AbilityStudy) -> Figure:
         smallest = np.inf
         for resolution, colour in zip(study.resolutions, colours, strict=False):
             n = resolution.n_items
-            points = ability.points(f"exact_match@{n}")
+            points = ability.points("exact_match", n_first=n)
             x, y = points.column(ability.scale), points.values
             axes.axhline(1 / n, color=colour, linestyle=":", linewidth=1)
             mean_x, mean_y = mean_by(x, y)

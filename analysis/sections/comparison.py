@@ -24,6 +24,7 @@ from analysis.studies.comparison import (
     spec_differences,
 )
 from analysis.studies.study import Study
+from train.rundir.sweep_layout import SweepPaths
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def comparison_json(made: Comparison) -> dict[str, Any]:
 
 
 def _settings(directory: Path) -> dict[str, Any]:
-    path = directory / "sweep.yaml"
+    path = SweepPaths(directory).config
     return yaml.safe_load(path.read_text()) or {} if path.is_file() else {}
 
 

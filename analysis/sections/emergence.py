@@ -60,6 +60,7 @@ def _results(study: AbilityStudy) -> dict[str, Any]:
     model = study.model
     return {
         "task": ability.task,
+        "operands": ability.operands,
         "format": ability.format,
         "n_shots": ability.n_shots,
         "scale": ability.scale,

@@ -11,6 +11,7 @@ from analysis.figures.style import count_span
 from analysis.format import count_label, number, span
 from analysis.studies.allocation import Advice, preferred
 from analysis.studies.study import Study
+from train.rundir.sweep_layout import SweepPaths
 
 
 def decision(study: Study, advice: list[Advice]) -> str:
@@ -96,7 +97,7 @@ def provenance(study: Study) -> list[tuple[str, str]]:
 
 def _source(path: Path) -> str:
     """A source and the digest of its runs, so that a report can be told from one of other data."""
-    file = path / "runs.parquet" if path.is_dir() else path
+    file = SweepPaths(path).table("runs") if path.is_dir() else path
     if not file.is_file():
         return str(path)
     return f"{file}, sha256 {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sweeps.directory.layout import SweepPaths, prepare
 from sweeps.directory.record_check import checked_record
 from sweeps.directory.run_state import RunState, read_state
 from sweeps.launch.local import run_inline, run_pool
@@ -26,6 +25,7 @@ from train.config.spec import IsoflopError
 from train.rundir.atomic import write_atomic
 from train.rundir.lock import Holder, holder, is_alive
 from train.rundir.record import RunPaths, last_status
+from train.rundir.sweep_layout import SweepPaths, prepare
 
 POLL_SECONDS = 2.0
 """How often runs in another process's hands are looked at."""

@@ -1,25 +1,23 @@
 """Run directories to runs.parquet, curves.parquet and evals.parquet, rebuilt whole every time."""
 
-import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
-from uuid import uuid4
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from sweeps.directory.layout import SweepPaths, run_dirs, run_id_of
+from eval.evals_table import write_evals
 from sweeps.directory.record_check import checked_record
 from sweeps.directory.run_state import read_state
-from train.config.flops import count_params, flops_per_token
 from train.config.run_config import RunJob
 from train.config.spec import IsoflopError
-from train.config.wsd_branching import trunk_id
 from train.rundir.atomic import read_jsonl
 from train.rundir.record import RunPaths, RunRecord, read_job
+from train.rundir.record_fields import job_columns
+from train.rundir.sweep_layout import SweepPaths, run_dirs, run_id_of
+from train.rundir.tables import write_table
 
 BATCH_RUNS = 200
 """Runs whose curves are in memory at once."""
@@ -35,27 +33,6 @@ CURVES = pa.schema(
         ("train_loss", pa.float64()),
         ("loss", pa.float64()),
         ("lr", pa.float64()),
-    ]
-)
-
-EVALS = pa.schema(
-    [
-        ("run_id", pa.string()),
-        ("step", pa.int64()),
-        ("n_params", pa.int64()),
-        ("n_tokens", pa.int64()),
-        ("flops", pa.float64()),
-        ("loss", pa.float64()),
-        ("task", pa.string()),
-        ("format", pa.string()),
-        ("n_shots", pa.int64()),
-        ("split", pa.string()),
-        ("target_length", pa.int64()),
-        ("metric", pa.string()),
-        ("value", pa.float64()),
-        ("ci_low", pa.float64()),
-        ("ci_high", pa.float64()),
-        ("n_items", pa.int64()),
     ]
 )
 
@@ -77,9 +54,9 @@ def collect(root: Path) -> Collected:
     paths, directories = SweepPaths(root), run_dirs(root)
     problems: list[str] = []
     rows = [row for path in directories if (row := _run_row(root, path, problems)) is not None]
-    counts = {"runs": _write(paths.table("runs"), _run_schema(rows), [rows])}
-    counts["curves"] = _write(paths.table("curves"), CURVES, _curves(directories))
-    counts["evals"] = _write(paths.table("evals"), EVALS, _evals(directories, problems))
+    counts = {"runs": write_table(paths.table("runs"), _run_schema(rows), [rows])}
+    counts["curves"] = write_table(paths.table("curves"), CURVES, _curves(directories))
+    counts["evals"] = write_evals(paths.table("evals"), directories, problems)
     by_status: dict[str, int] = {}
     for row in rows:
         by_status[row["status"]] = by_status.get(row["status"], 0) + 1
@@ -101,40 +78,12 @@ def _run_row(root: Path, run_dir: Path, problems: list[str]) -> dict[str, Any] |
 
 
 def _unfinished(run_dir: Path, job: RunJob) -> dict[str, Any]:
-    state, spec = read_state(run_dir), job.spec
-    counts, model = count_params(spec.model), spec.model
-    batch, steps = spec.optim.batch_tokens or 0, spec.n_steps or 0
-    known = {
-        "run_id": job.run_id,
-        "name": job.name,
-        "sweep": job.sweep,
-        "grid": job.grid,
-        "status": state.status,
-        "message": state.note,
-        "data": "+".join(sorted(spec.data.parts)),
-        "data_fingerprint": spec.data.fingerprint,
-        "seed": spec.seed,
-        **{name: getattr(model, name) for name in ("family", "d_model", "n_layers", "n_heads")},
-        **{name: getattr(model, name) for name in ("d_ff", "vocab_size", "seq_len")},
-        **{
-            name: getattr(counts, name)
-            for name in ("n_params", "n_params_total", "n_params_non_embedding")
-        },
-        "n_tokens": batch * steps,
-        "tokens_per_param": batch * steps / counts.n_params,
-        "n_steps": steps,
-        "batch_tokens": batch,
-        "lr_peak": spec.optim.lr_peak,
-        "flops": float(batch * steps * flops_per_token(model)),
-        "flops_budget": job.flops_budget,
-        "schedule": spec.schedule.name,
-        "trunk_id": trunk_id(spec),
-        "precision": spec.precision,
-        "losses": {},
-        "epochs": {},
-        "checkpoint": "checkpoint",
-    }
-    return {**dict.fromkeys(f.name for f in dataclasses.fields(RunRecord)), **known}
+    """What is known of a run before its record: its job's columns, its status, and no results."""
+    state = read_state(run_dir)
+    known = job_columns(job, job.spec.n_steps or 0)
+    known |= {"status": state.status, "message": state.note, "losses": {}, "epochs": {}}
+    absent = dict.fromkeys(f.name for f in dataclasses.fields(RunRecord))
+    return {**absent, **known, "checkpoint": "checkpoint"}
 
 
 def _run_schema(rows: list[dict[str, Any]]) -> pa.Schema:
@@ -165,35 +114,3 @@ def _curves(directories: list[Path]) -> Iterator[list[dict[str, Any]]]:
 
 def _number(value: Any) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _evals(directories: list[Path], problems: list[str]) -> Iterator[list[dict[str, Any]]]:
-    """The evaluation rows of every run that has been evaluated, as `eval` wrote them."""
-    evaluated = [run_dir for run_dir in directories if RunPaths(run_dir).evals.is_dir()]
-    if not evaluated:
-        return
-    from eval.evaluate import rows
-
-    for run_dir in evaluated:
-        try:
-            yield rows(run_dir)
-        except IsoflopError as error:
-            problems.append(f"evaluations of {run_dir.name}: {error}")
-
-
-def _write(path: Path, schema: pa.Schema, batches: Iterable[list[dict[str, Any]]]) -> int:
-    """Write row batches as one parquet file that replaces the old one whole; returns the rows."""
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
-    n_rows = 0
-    try:
-        with pq.ParquetWriter(temporary, schema) as writer:
-            for batch in batches:
-                if batch:
-                    writer.write_table(pa.Table.from_pylist(batch, schema=schema))
-                    n_rows += len(batch)
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise IsoflopError(f"can't write {path}: {error.strerror or error}") from error
-    return n_rows

@@ -14,11 +14,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.directory.layout import SweepPaths, run_dirs
 from sweeps.directory.run_state import Jobs, RunState, read_state
 from sweeps.plan.plan import duration
 from train.rundir.atomic import iter_jsonl
 from train.rundir.record import DONE, STATUSES
+from train.rundir.sweep_layout import SweepPaths, run_dirs
 
 SHOWN_RUNS = 40
 WATCH_SECONDS = 2.0

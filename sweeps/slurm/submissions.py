@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sweeps.directory.layout import SweepPaths
 from sweeps.directory.run_state import tail
 from sweeps.slurm.squeue import Queue, read_past, read_queue
+from train.rundir.sweep_layout import SweepPaths
 
 SUBMITTED = "submitted.json"
 

@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sweeps.directory.layout import SweepPaths
 from sweeps.launch.scheduler import Task
 from sweeps.slurm.resources import Batch, batches
 from sweeps.slurm.squeue import read_queue
@@ -26,6 +25,7 @@ from sweeps.slurm.submissions import SUBMITTED, queued_runs, submissions
 from sweeps.spec.launcher import LauncherSpec, one_line
 from train.config.spec import IsoflopError
 from train.rundir.atomic import write_json
+from train.rundir.sweep_layout import SweepPaths
 
 ARRAY_LIMIT = 1000
 """Jobs an array; Slurm's default MaxArraySize is 1001."""

@@ -27,18 +27,21 @@ def simulated(sizes: np.ndarray = SIZES, seeds: int = 2) -> tuple[pd.DataFrame, 
             p = math.exp(-8e3 * (1 + 0.02 * seed) / n)
             common = {
                 "run_id": run_id, "step": 100, "n_params": n, "n_tokens": 1e6, "flops": n * 6e6,
-                "loss": -math.log(p), "task": "addition-3", "format": "plain", "n_shots": 0,
-                "split": "heldout",
+                "loss": -math.log(p), "task": "addition-3", "operands": "uniform_value",
+                "format": "plain", "n_shots": 0, "split": "heldout",
             }  # fmt: skip
             rows += [common | row for row in _rows(p)]
     return pd.DataFrame(rows), pd.DataFrame(runs)
 
 
 def _rows(p: float) -> list[dict[str, Any]]:
-    def row(metric: str, value: float, length: int | None = None, n: int = 1000) -> dict[str, Any]:
+    def row(
+        metric: str, value: float, length: int | None = None, n: int = 1000, **part: int
+    ) -> dict[str, Any]:
         return {
             "metric": metric, "value": value, "ci_low": max(0.0, value - 0.01),
-            "ci_high": value + 0.01, "n_items": n, "target_length": length,
+            "ci_high": value + 0.01, "n_items": n, "target_length": length, "position": None,
+            "n_first": None, **part,
         }  # fmt: skip
 
     rows = []
@@ -54,8 +57,11 @@ def _rows(p: float) -> list[dict[str, Any]]:
             row("token_nll", -math.log(p), length, n),
             row("answer_probability", match, length, n),
         ]
-        rows += [row(f"token_accuracy_{i}", p, length, n) for i in range(1, (length or 0) + 1)]
-    rows.append(row("exact_match@100", round(100 * (0.4 * p**3 + 0.6 * p**4)) / 100, n=100))
+        rows += [
+            row("token_accuracy", p, length, n, position=i) for i in range(1, (length or 0) + 1)
+        ]
+    few = round(100 * (0.4 * p**3 + 0.6 * p**4)) / 100
+    rows.append(row("exact_match", few, n=100, n_first=100))
     rows.append(row("exact_match", 0.5, n=50) | {"split": "seen"})
     return rows
 
@@ -113,11 +119,11 @@ def test_results_are_json_without_nan(tables) -> None:
 
 def test_a_companion_gives_lengths_and_nothing_else(tables) -> None:
     evals, runs = tables
-    other = evals.assign(task="addition-3-uniform_length", value=evals["value"] / 2)
+    other = evals.assign(operands="uniform_length", value=evals["value"] / 2)
     both = pd.concat([evals, other])
     (ability,) = emergence_json(studied(both, runs))["abilities"]
     assert ability["task"] == "addition-3"
-    assert ability["length"]["items_of"] == "addition-3-uniform_length, plain"
+    assert ability["length"]["items_of"] == "addition-3, uniform_length, plain"
     assert ability["length"]["mean_absolute_deviation"]["geometric"] > 0.01
 
 
