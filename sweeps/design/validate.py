@@ -16,8 +16,8 @@ from sweeps.design.predict import Prediction, PredictionError, predict
 from sweeps.plan.plan import Plan, make_plan
 from sweeps.spec.config import SweepConfig
 from sweeps.spec.grids import BASE_PARTS, GridSpec
-from sweeps.spec.overlay import merged
 from sweeps.spec.stored import stored_config
+from train.config.decode import merged
 from train.config.spec import IsoflopError, RunSpec
 from train.rundir.atomic import read_json, write_json
 from train.rundir.record import RunPaths

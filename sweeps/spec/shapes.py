@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from sweeps.spec.grids import GridSpec, SweepSpec
-from sweeps.spec.overlay import merged
+from train.config.decode import merged
 from train.config.shapes import complete_shape, nearest_shape
 from train.config.spec import ModelSpec
 
