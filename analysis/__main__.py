@@ -18,7 +18,7 @@ from analysis.report.run_table import run_book
 from analysis.report.wandb import mirror
 from analysis.report.write import write_report
 from analysis.sections import comparison as comparison_report
-from analysis.sections.contents import Material, parts
+from analysis.sections.contents import Material, contents
 from analysis.sections.score_table import is_score_table, report_scores
 from analysis.sections.summary import caveats, decision, facts, provenance
 from analysis.studies.allocation import Advice, allocate
@@ -28,6 +28,7 @@ from analysis.studies.validation_runs import to_fit
 from train.commands.command_line import Command, run_command, text_override
 from train.config.cli import UsageError
 from train.rundir.atomic import write_json
+from train.rundir.sweep_layout import SweepPaths
 
 DESCRIPTION = "Fit scaling laws to the runs of a sweep, or of any table, and write one report."
 
@@ -39,14 +40,18 @@ def analyse(config: AnalysisConfig, command: str) -> Path:
     book = run_book(everything, set(study.table.texts("run_id")))
     numbers = fits_json(study, advice)
     print_fits(study, advice)
-    write_json(directory / "fits.json", numbers)
+    made = contents(Material(config, everything, study, advice, book))
+    for name, content in {"fits.json": numbers, **made.files}.items():
+        write_json(directory / name, content)
+    for line in made.lines:
+        print(line)
     report = Report(
         title=config.title
         or f"Scaling laws of {', '.join(Path(s).stem for s in everything.sources)}",
         decision=decision(study, advice),
         caveats=caveats(study),
         facts=facts(study),
-        parts=parts(Material(config, everything, study, advice, directory, book)),
+        parts=made.parts,
         command=command,
         book=book,
         provenance=provenance(study),
@@ -121,7 +126,7 @@ def output_directory(config: AnalysisConfig) -> Path:
     if config.out:
         return Path(config.out)
     if len(config.sweeps) == 1:
-        return Path(config.sweeps[0]) / "analysis"
+        return SweepPaths(Path(config.sweeps[0])).analysis
     names = config.sweeps or config.compare or [str(config.table.path)]
     stem = "+".join(re.sub(r"[^\w.-]+", "-", Path(name).stem) for name in names)
     return Path("results") / f"{'compare' if config.compare else 'analysis'}-{stem}"

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from sweeps.directory.layout import SweepPaths
+from train.rundir.sweep_layout import SweepPaths
 
 N_RUNS, N_POINTS = 10_000, 50
 OTHERS = ("plan", "status", "collect")

@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
+from eval.evals_table import write_evals
 from eval.evaluate import Advance, Target, examine, rescore, run_targets
 from eval.lm.responses import Settings
+from eval.score_table import scores, sweep_scores
 from eval.tasks.eval_set import Exam, companion, generated_exam, spec_from_options
 from eval.tasks.generated import TASKS, TaskError, TaskSpec
 from eval.tasks.json_tasks import file_exam
@@ -19,7 +23,9 @@ from train.commands.command_line import Command, run_command, text_override
 from train.config.cli import UsageError
 from train.config.spec import IsoflopError
 from train.config.terminal import visible
-from train.rundir.record import read_job, read_record
+from train.rundir.atomic import read_json
+from train.rundir.record import RunPaths, read_job, read_record
+from train.rundir.sweep_layout import SweepPaths, run_dirs
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,7 @@ def _one_checkpoint(config: EvalConfig, checkpoint: str) -> int:
     exams = _exams(config, None)
     with _progress(_n_items(exams), checkpoint) as advance:
         paths = examine(target, exams, config.settings, config.device, config.overwrite, advance)
+    _print(scores(row for path in paths for row in read_json(path)["rows"]))
     for path in paths:
         print(path)
     return 0
@@ -117,14 +124,12 @@ def _one_checkpoint(config: EvalConfig, checkpoint: str) -> int:
 
 def _sweep(config: EvalConfig, sweep: Path) -> int:
     """Every finished run of a sweep; runs that are passed over are listed with their reason."""
-    # Sweeps of over a thousand runs spread them over folders of two hex digits.
-    specs = [*sweep.glob("runs/*/spec.json"), *sweep.glob("runs/??/*/spec.json")]
-    run_dirs = sorted(path.parent for path in specs)
-    if not run_dirs:
+    found = sorted(path for path in run_dirs(sweep) if RunPaths(path).spec.exists())
+    if not found:
         raise TaskError(f"{sweep} has no runs; expected a directory with runs/*/spec.json")
     planned: list[tuple[Target, list[Exam]]] = []
     skipped: dict[str, list[str]] = {}
-    for run_dir in run_dirs:
+    for run_dir in found:
         try:
             exams = _run_exams(config, run_dir)
             planned += [(target, exams) for target in run_targets(run_dir)]
@@ -135,7 +140,14 @@ def _sweep(config: EvalConfig, sweep: Path) -> int:
         raise TaskError(f"no run under {sweep} can be examined; the reasons stand above")
     failed = _examine_all(config, planned)
     _report("failed", failed)
-    print(f"{len(planned) - sum(map(len, failed.values()))} checkpoints examined: {sweep / 'runs'}")
+    n_examined = len(planned) - sum(map(len, failed.values()))
+    print(f"{n_examined} checkpoints examined: {SweepPaths(sweep).runs}")
+    table, problems = SweepPaths(sweep).table("evals"), []
+    write_evals(table, found, problems)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    _print(sweep_scores(table))
+    print(table)
     return 1 if failed else 0
 
 
@@ -224,6 +236,11 @@ def _report(what: str, by_reason: dict[str, list[str]]) -> None:
         print(visible(f"{what}: {len(names)} ({shown}): {reason}"), file=sys.stderr)
 
 
+def _print(table: Table) -> None:
+    # A file's lines need no folding.
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
 def _n_items(exams: list[Exam]) -> int:
     return sum(len(items) for exam in exams for items in exam.splits.values())
 
@@ -232,8 +249,6 @@ def _n_items(exams: list[Exam]) -> int:
 def _progress(total: int, what: str) -> Iterator[Advance]:
     """A bar on a terminal, a line every tenth elsewhere."""
     if sys.stderr.isatty():
-        from rich.console import Console
-
         label = TextColumn("{task.description}", markup=False)
         columns = (label, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True)) as bar:

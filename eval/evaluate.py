@@ -1,4 +1,4 @@
-"""Checkpoint x exam: a summary, one row per item, and the rows that evals.parquet is made of.
+"""Checkpoint x exam: a summary with the rows that evals.parquet is made of, one row per item.
 
 A run directory holds `evals/<label>.json` and `evals/<label>.parquet` for its final checkpoint, and
 the same under `evals/step-N/` for intermediate ones. The summary is written last, so its presence
@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from eval.evals_table import structured
 from eval.lm.load import fingerprint, load_checkpoint
 from eval.lm.responses import Settings, answer_items
-from eval.metrics.aggregate import Measurement, measure
+from eval.metrics.aggregate import measure
 from eval.metrics.per_item import Outcome
 from eval.samples import read_outcomes, write_outcomes
 from eval.tasks.eval_set import Exam
-from train.rundir.atomic import RecordError, read_json, read_jsonl, write_json
+from train.rundir.atomic import RecordError, read_json, write_json
 from train.rundir.record import RunPaths, read_record
 
 Advance = Callable[[int], None]
@@ -103,48 +104,6 @@ def rescore(summary: Path) -> Path:
     return summary
 
 
-def rows(run_dir: Path) -> list[dict[str, Any]]:
-    """The rows of evals.parquet that one run directory gives, with the run's own columns.
-
-    Each has run_id, step, n_params, n_tokens, flops, loss, task, format, n_shots, split,
-    target_length, metric, value, ci_low, ci_high, n_items. For an intermediate checkpoint n_tokens
-    and flops are those of its step, and loss is None unless validation ran at that very step.
-    Raises:  RecordError: an unreadable record or summary.
-    """
-    record = read_record(run_dir)
-    evals = RunPaths(run_dir).evals
-    if record is None or not evals.is_dir():
-        return []
-    logged = read_jsonl(RunPaths(run_dir).metrics)
-    curve = {row["step"]: row for row in logged if isinstance(row.get("step"), int)}
-    found = []
-    for path in [*sorted(evals.glob("*.json")), *sorted(evals.glob("step-*/*.json"))]:
-        content = read_json(path)
-        if not _is_summary(content):
-            raise RecordError(f"{path} is no summary of an evaluation; evaluate with again=true")
-        step = content.get("step") or record.n_steps
-        final = step == record.n_steps
-        share = step / record.n_steps
-        facts = {
-            "run_id": record.run_id,
-            "step": step,
-            "n_params": record.n_params,
-            "n_tokens": record.n_tokens if final else round(record.n_tokens * share),
-            "flops": record.flops if final else record.flops * share,
-            "loss": record.loss if final else curve.get(step, {}).get("loss"),
-        }
-        found += [facts | row for row in content.get("rows", [])]
-    return found
-
-
-def _is_summary(content: Any) -> bool:
-    """Whether a file holds what `_write` puts there, as far as its rows need it."""
-    if not isinstance(content, dict) or not isinstance(content.get("rows", []), list):
-        return False
-    whole = isinstance(content.get("step") or 0, int)
-    return whole and all(isinstance(row, dict) for row in content.get("rows", []))
-
-
 def _is_done(target: Target, exam: Exam, settings: Settings) -> bool:
     path = summary_path(target, exam)
     if not path.exists() or not path.with_suffix(".parquet").exists():
@@ -182,6 +141,7 @@ def _write(
     write_outcomes(path.with_suffix(".parquet"), outcomes)
     content = {
         "task": exam.task,
+        "operands": exam.operands,
         "format": exam.format,
         "n_shots": exam.n_shots,
         "layout": exam.layout,
@@ -217,18 +177,17 @@ def _counts(outcomes: dict[str, list[Outcome]]) -> dict[str, dict[str, int]]:
 
 def _rows(content: dict[str, Any], split: str, given: list[Outcome]) -> Iterator[dict[str, Any]]:
     for found in measure(given):
-        yield {
+        row = {
             "task": content["task"],
+            "operands": content.get("operands"),
             "format": content["format"],
             "n_shots": content["n_shots"],
             "split": split,
-            **_columns(found),
+            **dataclasses.asdict(found),
         }
-
-
-def _columns(found: Measurement) -> dict[str, Any]:
-    columns = dataclasses.asdict(found)
-    return {"target_length": columns.pop("target_length"), **columns}
+        if row["operands"] is None:  # a summary of an earlier release, which is scored again
+            row |= {key: structured(row["task"], "")[key] for key in ("task", "operands")}
+        yield row
 
 
 def _step_of(directory: Path) -> int:

@@ -102,7 +102,7 @@ def evaluate(target: str | Path, *settings: str) -> pd.DataFrame:
         (True, 20)
     """
     from eval.__main__ import COMMAND
-    from eval.evaluate import rows
+    from eval.evals_table import rows
     from train.rundir.atomic import read_json
 
     overrides = [*_overrides(COMMAND, settings), text_override("target", str(target))]

@@ -90,11 +90,11 @@ def simulate(config: SweepConfig, overrides: list[str], console: Console) -> int
 
 def retry(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Train again what went wrong, chosen by status."""
-    from sweeps.directory.layout import planned_run_dirs
     from sweeps.manage.manage import clear_the_way, retry_tasks, to_retry
     from sweeps.manage.status import predictions
     from sweeps.simulate.simulate import require_trained
     from sweeps.slurm.submissions import jobs_of
+    from train.rundir.sweep_layout import planned_run_dirs
 
     require_trained(config.root)
 

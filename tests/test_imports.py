@@ -15,9 +15,10 @@ MOST_LINES = 300
 PURE = (
     "train/config/spec", "train/config/run_config", "train/config/flops",
     "train/config/gpu_peaks", "train/config/shapes", "train/config/hyperparameters",
-    "train/config/lr_schedule", "train/config/resolve", "train/config/wsd_branching",
+    "train/config/lr_schedule", "train/config/resolve", "train/config/decode",
+    "train/config/wsd_branching",
     "train/data/sampler", "train/rundir/record_fields",
-    "sweeps/spec/grids", "sweeps/spec/overlay", "sweeps/spec/design", "sweeps/plan/expand",
+    "sweeps/spec/grids", "sweeps/spec/design", "sweeps/plan/expand",
     "sweeps/plan/cell", "sweeps/plan/cost_model", "sweeps/plan/branching",
     "sweeps/plan/hardware_estimate", "sweeps/design/predict", "sweeps/design/candidates",
     "sweeps/design/search", "sweeps/design/next_runs", "sweeps/simulate/simulated_runs",

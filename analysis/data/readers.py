@@ -17,6 +17,8 @@ from analysis.data.loss_table import (
     clean,
     only_finished,
 )
+from eval.evals_table import upgraded_frame
+from train.rundir.sweep_layout import SweepPaths
 
 _QUANTITIES = ("n_params", "n_tokens", "flops")
 
@@ -85,23 +87,24 @@ def _joined(parts: Sequence[LossTable]) -> pd.DataFrame:
 def _read_sweep(directory: Path) -> LossTable:
     if not directory.is_dir():
         raise TableError(f"{directory} is not a directory; expected a sweep's results")
-    path = directory / "runs.parquet"
+    paths = SweepPaths(directory)
+    path = paths.table("runs")
     collect = f"run: isoflop sweep collect {directory}"
     if not path.exists():
         raise TableError(f"{path} is missing; {collect}")
     runs = _read_frame(path)
     if len(runs) == 0:
         raise TableError(f"{path} has no rows; train the sweep first, then {collect}")
-    records = (directory / "runs").glob("**/record.json")
+    records = paths.runs.glob("**/record.json")
     newest = max((record.stat().st_mtime for record in records), default=0.0)
     stale = newest > path.stat().st_mtime + 1
-    curves_path, evals_path = directory / "curves.parquet", directory / "evals.parquet"
+    curves_path, evals_path = paths.table("curves"), paths.table("evals")
     empty = pd.DataFrame({name: [] for name in CURVE_COLUMNS})
     return LossTable(
         runs=runs,
         curves=_read_curves(curves_path) if curves_path.exists() else empty,
         warnings=(f"{path} is older than some of the sweep's runs; {collect}",) if stale else (),
-        evals=_read_frame(evals_path) if evals_path.exists() else pd.DataFrame(),
+        evals=upgraded_frame(_read_frame(evals_path)) if evals_path.exists() else pd.DataFrame(),
     )
 
 

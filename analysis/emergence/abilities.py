@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.emergence.metric_names import task_title
+from eval.evals_table import DEFAULT_OPERANDS, upgraded_frame
 from train.config.spec import IsoflopError
 
 Floats = NDArray[np.float64]
@@ -33,10 +35,13 @@ class EvalRow(NamedTuple):
     flops: float
     loss: float
     task: str
+    operands: str
     format: str
     n_shots: int
     split: str
     target_length: int | None
+    position: int | None
+    n_first: int | None
     metric: str
     value: float
     ci_low: float
@@ -83,6 +88,7 @@ class Ability:
     """
 
     task: str
+    operands: str
     format: str
     n_shots: int
     scale: str
@@ -93,28 +99,42 @@ class Ability:
     @property
     def title(self) -> str:
         shots = f", {self.n_shots} shots" if self.n_shots else ""
-        return self.task + (f", {self.format}" if self.format else "") + shots
+        form = f", {self.format}" if self.format else ""
+        return task_title(self.task, self.operands) + form + shots
 
     @property
     def slug(self) -> str:
-        parts = [self.task, self.format, f"{self.n_shots}shot" if self.n_shots else ""]
+        operands = "" if self.operands == DEFAULT_OPERANDS else self.operands
+        parts = [self.task, operands, self.format, f"{self.n_shots}shot" if self.n_shots else ""]
         joined = "-".join(part for part in parts if part)
         return "".join(c if c.isalnum() or c in "-_" else "_" for c in joined)
 
     @property
     def metrics(self) -> list[str]:
-        """Metrics measured over all target lengths on the main split, in stored order."""
-        found = (r.metric for r in self.rows if r.target_length is None and r.split == self.split)
+        """Metrics measured over every item on the main split, in stored order."""
+        found = (r.metric for r in self.rows if _is_whole(r) and r.split == self.split)
         return list(dict.fromkeys(found))
 
-    def points(self, metric: str, split: str | None = None, along_training: bool = False) -> Points:
-        """A metric over all target lengths: one point a run, or one a checkpoint."""
+    @property
+    def resolutions(self) -> list[int]:
+        """Numbers of items of which exact match was also stored, ascending."""
+        rows = (r for r in self.rows if r.metric == "exact_match" and r.split == self.split)
+        return sorted({row.n_first for row in rows if row.n_first is not None})
+
+    def points(
+        self,
+        metric: str,
+        split: str | None = None,
+        along_training: bool = False,
+        n_first: int | None = None,
+    ) -> Points:
+        """A metric over every item, or the first n: one point a run, or one a checkpoint."""
         split = split or self.split
         rows = self.all_rows if along_training else self.rows
         chosen = [
             row
             for row in rows
-            if row.metric == metric and row.split == split and row.target_length is None
+            if row.metric == metric and row.split == split and _is_whole(row, n_first)
         ]
         return Points(tuple(sorted(chosen, key=lambda r: (getattr(r, self.scale), r.seed, r.step))))
 
@@ -125,21 +145,25 @@ class Ability:
 
 
 def abilities(evals: pd.DataFrame, runs: pd.DataFrame) -> list[Ability]:
-    """One Ability for each task, format and number of shots, in order of first occurrence."""
+    """One Ability for each task, operands, format and shots, in order of first occurrence."""
     rows = _rows(evals, runs)
     last: dict[str, float] = {}
     for row in rows:
         last[row.run_id] = max(last.get(row.run_id, -math.inf), row.step)
     found = []
-    for (task, form, n_shots), group in grouped(
-        rows, lambda row: (row.task, row.format, row.n_shots)
+    for (task, operands, form, n_shots), group in grouped(
+        rows, lambda row: (row.task, row.operands, row.format, row.n_shots)
     ).items():
         final = tuple(r for r in group if not r.step < last[r.run_id])
         splits = list(dict.fromkeys(row.split for row in final))
         split = HELDOUT if HELDOUT in splits else splits[0]
         scale = _scale_of(final)
-        found.append(Ability(task, form, n_shots, scale, final, tuple(group), split))
+        found.append(Ability(task, operands, form, n_shots, scale, final, tuple(group), split))
     return found
+
+
+def _is_whole(row: EvalRow, n_first: int | None = None) -> bool:
+    return row.target_length is None and row.position is None and row.n_first == n_first
 
 
 def grouped(rows: Sequence[EvalRow], key: Callable[[EvalRow], Any]) -> dict[Any, list[EvalRow]]:
@@ -200,7 +224,7 @@ def scores_from_frame(
     usable = [r for r in records if r["n_params"] > 0 and math.isfinite(r["value"])]
     if not usable:
         raise EmergenceError(f"{source} has no row with a positive scale and a numeric value")
-    rows = pd.DataFrame(usable)
+    rows = upgraded_frame(pd.DataFrame(usable))
     rows.attrs["n_unusable"] = len(records) - len(usable)
     return rows
 
@@ -218,16 +242,18 @@ def _rows(evals: pd.DataFrame, runs: pd.DataFrame) -> list[EvalRow]:
     found = []
     for record in evals.to_dict("records"):
         seed = _number(seeds.get(record["run_id"], record.get("seed")))
-        length = _number(record["target_length"])
         found.append(
             EvalRow(
                 run_id=str(record["run_id"]),
                 seed=int(seed) if math.isfinite(seed) else 0,
                 task=str(record["task"]),
+                operands=str(record["operands"]),
                 format=str(record["format"]),
                 n_shots=int(record["n_shots"]),
                 split=str(record["split"]),
-                target_length=int(length) if math.isfinite(length) else None,
+                target_length=_integer(record["target_length"]),
+                position=_integer(record["position"]),
+                n_first=_integer(record["n_first"]),
                 metric=str(record["metric"]),
                 **{name: _number(record.get(name)) for name in _NUMERIC},
             )
@@ -253,6 +279,10 @@ def _number(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         return math.nan
+
+
+def _integer(value: Any) -> int | None:
+    return int(value) if math.isfinite(_number(value)) else None
 
 
 def _scale_of(rows: Sequence[EvalRow]) -> str:

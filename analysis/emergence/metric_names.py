@@ -1,5 +1,7 @@
 """What metrics and scales are called in figures and sentences."""
 
+from eval.evals_table import DEFAULT_OPERANDS
+
 NAMES = {
     "exact_match": "exact match",
     "token_edit_distance": "token edit distance",
@@ -20,6 +22,11 @@ AXES = {
     "flops": "training FLOPs C",
     "loss": "validation loss (nats/token)",
 }
+
+
+def task_title(task: str, operands: str) -> str:
+    """A task in words: how its operands are drawn is said where it is not the usual way."""
+    return task if operands in ("", DEFAULT_OPERANDS) else f"{task}, {operands}"
 
 
 def name_of(metric: str) -> str:

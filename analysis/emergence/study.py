@@ -46,8 +46,8 @@ SHARP_TO_SMOOTH = (
 """Order of the table, nonlinear or discontinuous metrics first; others follow as stored."""
 
 TRANSITION_METRICS = ("exact_match", "answer_probability", "token_accuracy", "token_edit_distance")
-COMPANION = "-uniform_length"
-"""Ends the task name of an ability's companion."""
+COMPANION = "uniform_length"
+"""Operands of an ability's companion."""
 
 MIN_ITEMS = 100
 """Fewer items of a target length than these say too little about it."""
@@ -120,8 +120,11 @@ def study_all(everything: Sequence[Ability]) -> list[AbilityStudy]:
     the companion exam of the same checkpoints asks for all lengths alike (see
     `eval.tasks.eval_set`).
     """
-    by_key = {(a.task, a.format, a.n_shots): a for a in everything}
-    pairs = {key: by_key.get((key[0] + COMPANION, *key[1:])) for key in by_key}
+    by_key = {(a.task, a.operands, a.format, a.n_shots): a for a in everything}
+    pairs = {
+        key: by_key.get((key[0], COMPANION, *key[2:])) if key[1] != COMPANION else None
+        for key in by_key
+    }
     companions = [ability for ability in pairs.values() if ability is not None]
     return [
         study_ability(ability, companion=pairs[key])
@@ -136,7 +139,7 @@ def study_ability(
     """Scores, nulls, transitions, resolution, lengths and the token model of an ability."""
     rng = np.random.default_rng(seed)
     missing: dict[str, str] = {}
-    measured = [name for name in ability.metrics if "match@" not in name]
+    measured = ability.metrics
     names = [name for name in SHARP_TO_SMOOTH if name in measured]
     names += [name for name in measured if name not in names]
     metrics = []
@@ -168,11 +171,12 @@ def length_cells(ability: Ability) -> list[LengthCell]:
     """Measured and predicted values of each final checkpoint at each target length with items."""
     cells = []
     for (_, length), rows in ability.by_length().items():
-        values = {row.metric: row.value for row in rows}
+        values = {row.metric: row.value for row in rows if row.position is None}
+        by_position = {row.position: row.value for row in rows if row.position is not None}
         n_items = int(max(row.n_items for row in rows))
-        positions = [f"token_accuracy_{i}" for i in range(1, length + 1)]
-        needed = ("exact_match", "token_edit_distance", "token_accuracy", "stop_accuracy")
-        if n_items < MIN_ITEMS or any(name not in values for name in (*needed, *positions)):
+        needed = {"exact_match", "token_edit_distance", "token_accuracy", "stop_accuracy"}
+        positions = range(1, length + 1)
+        if n_items < MIN_ITEMS or needed - values.keys() or set(positions) - by_position.keys():
             continue
         cells.append(
             LengthCell(
@@ -182,7 +186,7 @@ def length_cells(ability: Ability) -> list[LengthCell]:
                 accuracy=values["exact_match"],
                 distance=values["token_edit_distance"],
                 token_accuracy=values["token_accuracy"],
-                position_accuracies=tuple(values[name] for name in positions),
+                position_accuracies=tuple(by_position[i] for i in positions),
                 stop_accuracy=values["stop_accuracy"],
             )
         )
@@ -219,10 +223,8 @@ def _study_metric(
 
 def _resolutions(ability: Ability) -> list[Resolution]:
     found = []
-    stored = [name for name in ability.metrics if name.startswith("exact_match@")]
-    for name in sorted(stored, key=lambda name: int(name.partition("@")[2])):
-        points = ability.points(name)
-        n_items = int(name.partition("@")[2])
+    for n_items in ability.resolutions:
+        points = ability.points("exact_match", n_first=n_items)
         x, y = mean_by(points.column(ability.scale), points.values)
         if len(x) >= MIN_POINTS:
             found.append(

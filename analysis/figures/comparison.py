@@ -16,12 +16,12 @@ COLOURS, MARKERS, LINES = (BLUE, VERMILION), ("o", "s"), ("-", "--")
 """How the first sweep and the second are told apart, also in print."""
 
 
-def forest(names: tuple[str, str], exponents: list[ExponentPair], narrow: bool = False) -> Figure:
+def forest(names: tuple[str, str], exponents: list[ExponentPair]) -> Figure:
     """Exponents a by approach with their intervals, the first sweep's above the second's."""
     shown = [pair for pair in exponents if pair.name == "a"]
     with styled():
         height = 0.9 + 0.55 * len(shown)
-        figure, (axes,) = new_figure(1, width=4.4 if narrow else 7.2, height=height)
+        figure, (axes,) = new_figure(1, width=7.2, height=height)
         for side, (name, colour, marker) in enumerate(zip(names, COLOURS, MARKERS, strict=True)):
             rows = np.arange(len(shown)) + (side - 0.5) * 0.3
             values = np.array([pair.values[side] for pair in shown])
@@ -36,10 +36,10 @@ def forest(names: tuple[str, str], exponents: list[ExponentPair], narrow: bool =
         return figure
 
 
-def overlay(names: tuple[str, str], studies: tuple[Study, Study], narrow: bool = False) -> Figure:
+def overlay(names: tuple[str, str], studies: tuple[Study, Study]) -> Figure:
     """Both sweeps' profiles over each other, and beside them their minima and power laws."""
     with styled():
-        figure, (left, right) = new_figure(2, width=10, height=4.4, narrow=narrow)
+        figure, (left, right) = new_figure(2, width=10, height=4.4)
         sides = zip(names, studies, COLOURS, MARKERS, LINES, strict=True)
         for name, study, colour, marker, dashes in sides:
             found = study.find(IsoflopApproach)

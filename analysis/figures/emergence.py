@@ -25,8 +25,7 @@ def metrics_figure(study: AbilityStudy, sharp: str, smooth: str) -> FigureSpec:
     ability = study.ability
     return FigureSpec(
         name=f"emergence-{ability.slug}-metrics",
-        figure=_metrics(ability, (sharp, smooth), narrow=False),
-        narrow=_metrics(ability, (sharp, smooth), narrow=True),
+        figure=_metrics(ability, (sharp, smooth)),
         alt=f"{name_of(sharp)} and {name_of(smooth)} of {ability.title} against "
         f"{AXES[ability.scale]}, on linear and logarithmic scales.",
         caption=f"{ability.title}: {name_of(sharp)} and {name_of(smooth)} read off the same stored "
@@ -36,20 +35,16 @@ def metrics_figure(study: AbilityStudy, sharp: str, smooth: str) -> FigureSpec:
     )
 
 
-def _metrics(ability: Ability, metrics: tuple[str, str], narrow: bool) -> Figure:
+def _metrics(ability: Ability, metrics: tuple[str, str]) -> Figure:
     with style.styled():
-        if narrow:
-            figure, panels = style.new_figure(4, narrow=True)
-            grid = np.array(panels).reshape(2, 2).T
-        else:
-            figure = Figure(figsize=(9.0, 6.4), layout="constrained")
-            grid = figure.subplots(2, 2, sharex=True)
+        figure = Figure(figsize=(9.0, 6.4), layout="constrained")
+        grid = figure.subplots(2, 2, sharex=True)
         for column, metric in enumerate(metrics):
             for row, log_y in enumerate((False, True)):
                 axes = grid[row, column]
                 _draw_metric(axes, ability, metric, ability.scale, log_y)
                 axes.set_ylabel(name_of(metric) + (" (log)" if log_y else ""))
-                _log_axis(axes, AXES[ability.scale] if row or narrow else "")
+                _log_axis(axes, AXES[ability.scale] if row else "")
             grid[0, column].set_title(name_of(metric))
         grid[0, 0].legend(loc="best")
         return figure
@@ -63,17 +58,16 @@ def axis_figure(study: AbilityStudy, axis: str, sharp: str, smooth: str) -> Figu
         return None
     return FigureSpec(
         name=f"emergence-{ability.slug}-{axis}",
-        figure=_over_axis(drawn, axis, narrow=False),
-        narrow=_over_axis(drawn, axis, narrow=True),
+        figure=_over_axis(drawn, axis),
         alt=f"{name_of(sharp)} and {name_of(smooth)} of {ability.title} against {AXES[axis]}.",
         caption=f"{ability.title} against {AXES[axis]}: one point a checkpoint"
         + (", better models to the right." if axis == "loss" else "."),
     )
 
 
-def _over_axis(drawn: dict[str, Points], axis: str, narrow: bool) -> Figure:
+def _over_axis(drawn: dict[str, Points], axis: str) -> Figure:
     with style.styled():
-        figure, panels = style.new_figure(2, height=3.6, narrow=narrow)
+        figure, panels = style.new_figure(2, height=3.6)
         for axes, (metric, points) in zip(panels, drawn.items(), strict=True):
             colours = np.log10(points.column("n_params"))
             dots = axes.scatter(points.column(axis), points.values, c=colours, s=26,
@@ -96,8 +90,7 @@ def resolution_figure(study: AbilityStudy) -> FigureSpec:
     ability = study.ability
     return FigureSpec(
         name=f"emergence-{ability.slug}-resolution",
-        figure=_resolutions(study, narrow=False),
-        narrow=_resolutions(study, narrow=True),
+        figure=_resolutions(study),
         alt=f"Accuracy of {ability.title} measured with different numbers of items, log scale.",
         caption=f"{ability.title}: the same models measured with few and many items. Open "
         f"triangles scored exactly zero and stand at 1/n. The exact probability of a fully "
@@ -105,15 +98,15 @@ def resolution_figure(study: AbilityStudy) -> FigureSpec:
     )
 
 
-def _resolutions(study: AbilityStudy, narrow: bool) -> Figure:
+def _resolutions(study: AbilityStudy) -> Figure:
     ability = study.ability
     colours = [style.GREY, style.ORANGE, style.VERMILION, style.PURPLE]
     with style.styled():
-        figure, (axes,) = style.new_figure(1, width=7.2, height=4.2, narrow=narrow)
+        figure, (axes,) = style.new_figure(1, width=7.2, height=4.2)
         smallest = np.inf
         for resolution, colour in zip(study.resolutions, colours, strict=False):
             n = resolution.n_items
-            points = ability.points(f"exact_match@{n}")
+            points = ability.points("exact_match", n_first=n)
             x, y = points.column(ability.scale), points.values
             axes.axhline(1 / n, color=colour, linestyle=":", linewidth=1)
             mean_x, mean_y = mean_by(x, y)
@@ -133,7 +126,7 @@ def _resolutions(study: AbilityStudy, narrow: bool) -> Figure:
         axes.set_ylim(smallest / 3, 1.5)
         axes.set_ylabel("fraction or probability correct (log)")
         _log_axis(axes, AXES[ability.scale])
-        axes.legend(loc="best", fontsize=7.5 if narrow else None)
+        axes.legend(loc="best")
         return figure
 
 
@@ -142,8 +135,7 @@ def length_figure(study: AbilityStudy) -> FigureSpec:
     ability = study.ability
     return FigureSpec(
         name=f"emergence-{ability.slug}-length",
-        figure=_by_length(study.lengths, narrow=False),
-        narrow=_by_length(study.lengths, narrow=True),
+        figure=_by_length(study.lengths),
         alt=f"Exact match and edit distance of {ability.title} by target length, with predictions.",
         caption=f"{study.length_source}: measured values (points, mean over seeds) by target "
         f"length. "
@@ -152,11 +144,11 @@ def length_figure(study: AbilityStudy) -> FigureSpec:
     )
 
 
-def _by_length(cells: list[LengthCell], narrow: bool) -> Figure:
+def _by_length(cells: list[LengthCell]) -> Figure:
     sizes = sorted({cell.n_params for cell in cells})
     norm = LogNorm(min(sizes), max(sizes) * 1.0001)
     with style.styled():
-        figure, (left, right) = style.new_figure(2, height=4.0, narrow=narrow)
+        figure, (left, right) = style.new_figure(2, height=4.0)
         for size in sizes:
             own = [cell for cell in cells if cell.n_params == size]
             colour = style.SCALE(norm(size))
@@ -173,8 +165,7 @@ def _by_length(cells: list[LengthCell], narrow: bool) -> Figure:
             axes.set_xticks(sorted({cell.length for cell in cells}))
         for style_name, text in (("--", "p^L or L(1-p)"), (":", "product of positions")):
             left.plot([], [], linestyle=style_name, color=style.GREY, label=text)
-        columns = 2 if narrow else 5
-        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
+        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=5)
         return figure
 
 
@@ -183,8 +174,7 @@ def model_figure(study: AbilityStudy, model: TokenModel) -> FigureSpec:
     ability, law = study.ability, model.law
     return FigureSpec(
         name=f"emergence-{ability.slug}-model",
-        figure=_law_panels(ability, model, narrow=False),
-        narrow=_law_panels(ability, model, narrow=True),
+        figure=_law_panels(ability, model),
         alt=f"Token loss of {ability.title} with a power law, and predicted metrics.",
         caption=f"{ability.title}: the law p = exp(-(N/c)^alpha) with alpha = {law.alpha:.3g} "
         f"fitted to the token loss (first panel), and the exact match and edit distance that it "
@@ -192,10 +182,10 @@ def model_figure(study: AbilityStudy, model: TokenModel) -> FigureSpec:
     )
 
 
-def _law_panels(ability: Ability, model: TokenModel, narrow: bool) -> Figure:
+def _law_panels(ability: Ability, model: TokenModel) -> Figure:
     law = model.law
     with style.styled():
-        figure, panels = style.new_figure(3, width=11.0, height=3.6, narrow=narrow)
+        figure, panels = style.new_figure(3, width=11.0, height=3.6)
         metrics = ("token_nll", "exact_match", "token_edit_distance")
         n = ability.points("token_nll").column("n_params")
         grid = np.geomspace(n.min() / 1.5, n.max() * 1.5, 200)

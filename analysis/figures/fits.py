@@ -40,13 +40,13 @@ MOST_LABELS = 10
 """Budgets that a legend names at most."""
 
 
-def loss_curves(study: Study, narrow: bool = False) -> Figure:
+def loss_curves(study: Study) -> Figure:
     """Loss along training of every run, coloured by size, and the envelope with its optima."""
     curves = study.table.training_curves(study.runs)
     found = study.find(EnvelopeApproach)
     curves = _some(curves)
     with styled():
-        figure, (left, right) = new_figure(2, width=10, height=4.2, narrow=narrow)
+        figure, (left, right) = new_figure(2, width=10, height=4.2)
         _draw_curves(left, curves, study.table.texts("run_id"), figure)
         if found is not None:
             fit = found.fit
@@ -60,14 +60,14 @@ def loss_curves(study: Study, narrow: bool = False) -> Figure:
         return figure
 
 
-def profiles(study: Study, narrow: bool = False) -> Figure:
+def profiles(study: Study) -> Figure:
     """Loss against N for each budget with the fitted profile and its minimum."""
     found = study.find(IsoflopApproach)
     assert found is not None  # drawn only where approach 2 was fitted
     fit = found.fit
     colours = budget_colours(np.array([profile.flops for profile in fit.profiles]))
     with styled():
-        figure, (axes, right) = new_figure(2, width=10, height=4.4, narrow=narrow)
+        figure, (axes, right) = new_figure(2, width=10, height=4.4)
         step = -(-len(fit.profiles) // MOST_LABELS)
         for i, profile in enumerate(reversed(fit.profiles)):
             label = _budget_label(profile.flops) if i % step == 0 else ""
@@ -75,7 +75,7 @@ def profiles(study: Study, narrow: bool = False) -> Figure:
         axes.set(xscale="log", xlabel="parameters N", ylabel="final validation loss (nats/token)")
         axes.set_title("IsoFLOP profiles and their minima")
         log_ticks(axes, "x")
-        columns = min(len(fit.profiles), 3 if narrow else 5)
+        columns = min(len(fit.profiles), 5)
         handles, labels = axes.get_legend_handles_labels()
         axes.legend(
             handles[::-1], labels[::-1], title="budget (FLOPs)", ncols=columns, columnspacing=1.2,
@@ -85,10 +85,10 @@ def profiles(study: Study, narrow: bool = False) -> Figure:
         return figure
 
 
-def optimum(study: Study, narrow: bool = False) -> Figure:
+def optimum(study: Study) -> Figure:
     """N_opt and D_opt against C under every approach, with Kaplan et al.'s published line."""
     with styled():
-        figure, (left, right) = new_figure(2, width=10, height=4.4, narrow=narrow)
+        figure, (left, right) = new_figure(2, width=10, height=4.4)
         flops = _flops_range(study)
         for approach, (n_opt, d_opt) in _optima(study, flops).items():
             colour, dashes = APPROACH_COLOURS[approach], APPROACH_MARKS[approach]

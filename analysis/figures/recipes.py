@@ -12,8 +12,6 @@ from analysis.figures.style import (
     APPROACH_COLOURS,
     GREY,
     INK,
-    NARROW_HEIGHT,
-    NARROW_WIDTH,
     budget_colours,
     log_ticks,
     new_figure,
@@ -27,16 +25,13 @@ from analysis.studies.recipes import RecipeFit
 MOST_COLUMNS = 3
 
 
-def forest(
-    fits: Sequence[RecipeFit], published: Sequence[float | None], narrow: bool = False
-) -> Figure:
+def forest(fits: Sequence[RecipeFit], published: Sequence[float | None]) -> Figure:
     """The exponent a of each recipe, first at the top, by approaches 2 and 3 with 95 % intervals.
 
     `published` are others' exponents for the same step, drawn as crosses, None where there is none.
     """
     with styled():
-        width, height = (NARROW_WIDTH, 1.6) if narrow else (8.0, 1.4)
-        figure, (axes,) = new_figure(1, width, height + 0.55 * len(fits))
+        figure, (axes,) = new_figure(1, 8.0, 1.4 + 0.55 * len(fits))
         for row, (fit, known) in enumerate(zip(fits, published, strict=True)):
             if fit.isoflop is not None:
                 _place(axes, row - 0.12, fit.isoflop.a, _interval(fit.isoflop), "isoflop")
@@ -60,18 +55,17 @@ def forest(
         if named:
             axes.legend(
                 named.values(), named.keys(), loc="upper center", bbox_to_anchor=(0.4, -0.18),
-                ncols=1 if narrow else 3,
+                ncols=3,
             )  # fmt: skip
         return figure
 
 
-def profiles(fits: Sequence[RecipeFit], narrow: bool = False) -> Figure:
+def profiles(fits: Sequence[RecipeFit]) -> Figure:
     """Loss against N of each recipe, one panel a recipe, all with the same axis of losses."""
-    columns = 1 if narrow else min(MOST_COLUMNS, len(fits))
+    columns = min(MOST_COLUMNS, len(fits))
     rows = -(-len(fits) // columns)
     with styled():
-        size = (NARROW_WIDTH, NARROW_HEIGHT * rows) if narrow else (10.0, 3.4 * rows)
-        figure = Figure(size, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.08))
+        figure = Figure((10.0, 3.4 * rows), layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.08))
         panels = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
         for axes, fit in zip(panels, fits, strict=False):
             _draw_profiles(axes, fit)

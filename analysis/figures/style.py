@@ -81,21 +81,10 @@ def styled() -> Iterator[None]:
         yield
 
 
-NARROW_WIDTH, NARROW_HEIGHT = 4.4, 3.7
-"""Inches of a panel on a phone, whose letters are then as large as the page's own."""
-
-
 def new_figure(
-    columns: int = 1, width: float = 9.0, height: float = 4.0, narrow: bool = False
+    columns: int = 1, width: float = 9.0, height: float = 4.0
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with one row of axes, or with one column of them where the page is narrow.
-
-    Never registered with pyplot, so nothing must be closed.
-    """
-    if narrow:
-        layout = ConstrainedLayoutEngine(h_pad=0.1)
-        figure = Figure((NARROW_WIDTH, NARROW_HEIGHT * columns), layout=layout)
-        return figure, list(figure.subplots(columns, 1, squeeze=False)[:, 0])
+    """A figure with one row of axes, never registered with pyplot, so nothing must be closed."""
     figure = Figure((width, height), layout=ConstrainedLayoutEngine(w_pad=0.08))
     axes = figure.subplots(1, columns, squeeze=False)[0]
     return figure, list(axes)

@@ -27,14 +27,14 @@ MOST_POINTS, MOST_MARKS = 2000, 500
 """Draws shown at most; marks drawn as vectors at most, more are embedded as pixels."""
 
 
-def contours(study: Study, narrow: bool = False) -> Figure:
+def contours(study: Study) -> Figure:
     """Iso-loss contours over compute and size with the efficient frontier; IsoFLOP slices
     beside.
     """
     fit = _fit(study)
     runs = study.runs
     with styled():
-        figure, (left, right) = new_figure(2, width=10, height=4.4, narrow=narrow)
+        figure, (left, right) = new_figure(2, width=10, height=4.4)
         flops = np.geomspace(runs.flops.min() / 1.5, runs.flops.max() * 4, 160)
         sizes = np.geomspace(runs.n_params.min() / 1.5, runs.n_params.max() * 2.5, 160)
         grid_c, grid_n = np.meshgrid(flops, sizes)
@@ -58,12 +58,12 @@ def contours(study: Study, narrow: bool = False) -> Figure:
         return figure
 
 
-def residuals(study: Study, narrow: bool = False) -> Figure:
+def residuals(study: Study) -> Figure:
     """Residuals of log loss against size, tokens, and as a histogram beside a normal curve."""
     fit = _fit(study)
     r = fit.residuals
     with styled():
-        figure, (left, middle, right) = new_figure(3, width=10, height=3.2, narrow=narrow)
+        figure, (left, middle, right) = new_figure(3, width=10, height=3.2)
         for axes, x, label in (
             (left, study.runs.n_params, "parameters N"),
             (middle, study.runs.n_tokens, "tokens D"),
@@ -77,20 +77,18 @@ def residuals(study: Study, narrow: bool = False) -> Figure:
             axes.yaxis.set_major_formatter(PercentFormatter(1.0))
             log_ticks(axes, "x")
         left.set_ylabel("observed over fitted loss")
-        if narrow:
-            middle.set_ylabel("observed over fitted loss")
         _histogram(right, r)
         return figure
 
 
-def clouds(study: Study, narrow: bool = False) -> Figure:
+def clouds(study: Study) -> Figure:
     """The bootstrap's draws, two parameters at a time, about the fit."""
     found = study.find(ParametricApproach)
     assert found is not None and found.surface_draws is not None  # drawn only with a bootstrap
     draws, fit = found.surface_draws, found.fit
     pairs = (("alpha", "beta"), ("E", "a"), ("A", "B"))
     with styled():
-        figure, panels = new_figure(3, width=10, height=3.3, narrow=narrow)
+        figure, panels = new_figure(3, width=10, height=3.3)
         for axes, (x, y) in zip(panels, pairs, strict=True):
             xs = np.atleast_1d(np.asarray(getattr(draws, x)))[:MOST_POINTS]
             ys = np.atleast_1d(np.asarray(getattr(draws, y)))[:MOST_POINTS]

@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.hover import link
 from analysis.report.document import TableSpec
 from analysis.report.report import Report, versions
@@ -20,14 +18,6 @@ PAGE_ROWS = 50
 """Rows of a sortable table that are shown at a time, and without the script."""
 
 _TEMPLATES = resources.files("analysis.report")
-
-
-@dataclass(frozen=True)
-class Drawings:
-    """A figure for wide pages and, where there is one, for narrow ones."""
-
-    wide: Drawing
-    narrow: Drawing | None
 
 
 def render(report: Report) -> str:
@@ -51,9 +41,11 @@ def render(report: Report) -> str:
         run_anchor=_run_anchor,
     )
     drawings = {
-        spec.name: _drawings(spec) for section in report.sections for spec in section.figures
+        spec.name: drawing(spec.figure, spec.name, spec.alt)
+        for section in report.sections
+        for spec in section.figures
     }
-    drawn = [d for pair in drawings.values() for d in (pair.wide, pair.narrow) if d is not None]
+    drawn = drawings.values()
     colours = frozenset[str]().union(*(d.colours for d in drawn))
     return environment.get_template("report.html.j2").render(
         report=report,
@@ -82,12 +74,7 @@ def _run_anchor(run_id: str) -> str:
     return link(run_id).removeprefix("#")
 
 
-def _drawings(spec: FigureSpec) -> Drawings:
-    narrow = spec.narrow and drawing(spec.narrow, f"{spec.name}-narrow", spec.alt)
-    return Drawings(drawing(spec.figure, spec.name, spec.alt), narrow)
-
-
-def _data(report: Report, drawings: dict[str, Drawings], tables: dict[int, str]) -> dict[str, Any]:
+def _data(report: Report, drawings: dict[str, Drawing], tables: dict[int, str]) -> dict[str, Any]:
     """What the page's script reads: runs with their curves, points of figures, rows of tables."""
     book = report.book
     row_of = {run_id: row for row, run_id in enumerate(book.run_ids)} if book else {}
@@ -99,13 +86,7 @@ def _data(report: Report, drawings: dict[str, Drawings], tables: dict[int, str])
             "cells": book.cells if book else [],
             "curves": book.curves if book else {},
         },
-        "figures": {
-            name: {
-                "wide": _points(pair.wide, row_of),
-                "narrow": _points(pair.narrow, row_of) if pair.narrow else [],
-            }
-            for name, pair in drawings.items()
-        },
+        "figures": {name: _points(drawn, row_of) for name, drawn in drawings.items()},
         "tables": dict(_rows(report, tables)),
     }
 

@@ -70,7 +70,7 @@
 
   function prepare(plot) {
     const svg = plot.querySelector("svg");
-    const own = data.figures[plot.dataset.figure]?.[plot.dataset.layout];
+    const own = data.figures[plot.dataset.figure];
     if (!svg || !own || !own.length) return;
     const points = own.map(([row, x, y]) => ({ row, x, y })).sort((a, b) => a.x - b.x || a.y - b.y);
     plot.tabIndex = 0;
@@ -87,7 +87,7 @@
       plot.style.cursor = "";
     }
 
-    function show(index, touch = false) {
+    function show(index, touch = false, walked = false) {
       const point = points[index];
       at = index;
       ring.setAttribute("cx", point.x);
@@ -95,6 +95,7 @@
       ring.setAttribute("visibility", "visible");
       fillTip(point.row, touch);
       tip.hidden = false;
+      if (walked) ring.scrollIntoView({ block: "nearest", inline: "nearest" });
       const spot = new DOMPoint(point.x, point.y).matrixTransform(svg.getScreenCTM());
       const box = tip.getBoundingClientRect();
       const width = document.documentElement.clientWidth;
@@ -137,7 +138,7 @@
       const steps = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: points.length - 1 };
       if (event.key in steps) {
         event.preventDefault();
-        show(Math.min(Math.max(steps[event.key], 0), points.length - 1));
+        show(Math.min(Math.max(steps[event.key], 0), points.length - 1), false, true);
         const row = points[at].row;
         const facts = SHORT.map(([label, column]) => `${label} ${fact(row, column)}`).join(", ");
         live.textContent = `${fact(row, "run")}: ${facts}`;

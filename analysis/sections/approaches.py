@@ -43,7 +43,6 @@ def envelope_section(study: Study) -> Section | None:
         f"Loss against training compute for {len(study.runs)} runs with their lower envelope; "
         f"beside it the size of the best run against compute, rising as C^{number(fit.a)}.",
         "Training curves, coloured by size, and the size of the run on the envelope.",
-        figures.loss_curves(study, narrow=True),
     )
     return Section(title, [text, *status_lines(fit.status, fit.reason)], [figure])
 
@@ -69,7 +68,6 @@ def isoflop_section(study: Study) -> Section | None:
         f"Final loss against parameters, a profile for each of {len(fit.profiles)} budgets; minima "
         f"move to larger models with compute, down to a loss of {number(lowest.loss, 4)}.",
         "Profiles with minima (diamonds, 95 % intervals in N) and the power law through them.",
-        figures.profiles(study, narrow=True),
     )
     rows = [
         [
@@ -146,7 +144,6 @@ def _surface_figures(study: Study, found: ParametricApproach) -> list[FigureSpec
             f"Iso-loss contours over compute and parameters; the efficient frontier rises as "
             f"C^{number(fit.a)}. Beside them the surface cut at each budget, through the runs.",
             "The fitted surface: contours with the efficient frontier, and its IsoFLOP slices.",
-            figures_surface.contours(study, narrow=True),
         ),
         FigureSpec(
             "residuals",
@@ -155,7 +152,6 @@ def _surface_figures(study: Study, found: ParametricApproach) -> list[FigureSpec
             f"{spread:.2g} percent of the surface.",
             f"Residuals, coloured by compute; half are within {spread:.2g} %. A trend would mean "
             f"that the form does not fit.",
-            figures_surface.residuals(study, narrow=True),
         ),
     ]
     if found.surface_draws is not None:
@@ -165,7 +161,6 @@ def _surface_figures(study: Study, found: ParametricApproach) -> list[FigureSpec
                 figures_surface.clouds(study),
                 "Clouds of bootstrap draws of the parameters, two at a time, about the fit.",
                 "Bootstrap draws. Long ridges are parameters that the runs tell apart badly.",
-                figures_surface.clouds(study, narrow=True),
             )
         )
     return specs

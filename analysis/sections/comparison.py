@@ -25,6 +25,7 @@ from analysis.studies.comparison import (
     spec_differences,
 )
 from analysis.studies.study import Study
+from train.rundir.sweep_layout import SweepPaths
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def comparison_json(made: Comparison) -> dict[str, Any]:
 
 
 def _settings(directory: Path) -> dict[str, Any]:
-    path = directory / "sweep.yaml"
+    path = SweepPaths(directory).config
     return yaml.safe_load(path.read_text()) or {} if path.is_file() else {}
 
 
@@ -158,7 +159,6 @@ def _exponent_section(made: Comparison) -> Section:
         forest(made.names, made.exponents),
         f"Exponents a by approach with 95 % intervals, those of {first} above those of {second}.",
         "N_opt grows as C^a. Points are the exponents by each approach, bars their 95 % intervals.",
-        forest(made.names, made.exponents, narrow=True),
     )
     text = (
         "Intervals of differences follow from the two intervals, as of independent estimates "
@@ -175,7 +175,6 @@ def _profile_section(made: Comparison) -> Section:
         f"Loss against parameters at each budget, {first} as filled points and solid lines, "
         f"{second} as open squares and dashed lines; beside it the minima against compute.",
         f"IsoFLOP profiles of both sweeps: {first} solid, {second} dashed; diamonds are minima.",
-        overlay(made.names, made.studies, narrow=True),
     )
     rows = [
         [

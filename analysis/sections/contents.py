@@ -1,149 +1,163 @@
 """What stands in the report, in which order: the one list to which a new section is added.
 
-A builder takes the `Material` of an analysis and returns the sections that it has to show, none
-where there is nothing to say. It lives in a module of its own and is named once, below.
+A builder takes the `Material` of an analysis, studies it once and returns a `Chapter`: sections,
+JSON and printed lines of one result. Nothing here, and no section, writes or prints. A section
+lives in a module of its own and its builder is named once, below.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from analysis.config import AnalysisConfig
 from analysis.data.loss_table import LossTable
+from analysis.emergence.abilities import abilities
+from analysis.emergence.study import study_all
 from analysis.errors import FitError
 from analysis.report.document import Part, Section
 from analysis.report.run_table import RunBook
-from analysis.sections import appendix
+from analysis.sections import appendix, emergence, irreducible_loss, recipes, recovery, validation
 from analysis.sections import fits as sections
 from analysis.sections.min_loss import least_loss_section
 from analysis.studies.allocation import Advice
 from analysis.studies.fits_json import plain
+from analysis.studies.irreducible_loss import study_floors
+from analysis.studies.recipes import study_recipes
 from analysis.studies.study import Study
-from train.rundir.atomic import write_json
 
 
 @dataclass(frozen=True)
 class Material:
-    """All that a section may draw on: what was asked for, every run read, the fits, the advice.
+    """All that a builder may draw on: what was asked for, every run read, the fits, the advice.
 
-    `everything` holds the runs before the fit's own selection, `book` what the page tells of each;
-    `directory` is where the report goes, for builders that leave a JSON file there.
+    `everything` holds the runs before the fit's own selection, `book` what the page tells of each.
     """
 
     config: AnalysisConfig
     everything: LossTable
     study: Study
     advice: list[Advice]
-    directory: Path
     book: RunBook
 
 
-Builder = Callable[[Material], Sequence[Section]]
+@dataclass(frozen=True)
+class Chapter:
+    """What one result gives: sections, JSON content by file name, and lines for the terminal."""
+
+    sections: Sequence[Section] = ()
+    files: Mapping[str, Any] = field(default_factory=dict)
+    lines: Sequence[str] = ()
 
 
-def parts(material: Material) -> list[Part]:
-    """The report's parts with their sections, in order; parts without any are left out."""
-    made = [
-        Part(title, [section for build in builders for section in build(material)])
-        for title, builders in PARTS
+@dataclass(frozen=True)
+class Contents:
+    """All chapters of a report: its parts, the files that lie beside it, the printed lines."""
+
+    parts: list[Part]
+    files: dict[str, Any]
+    lines: list[str]
+
+
+Builder = Callable[[Material], Chapter]
+
+
+def contents(material: Material) -> Contents:
+    """Every builder's chapter, in order; parts without a section are left out."""
+    made = {title: [build(material) for build in builders] for title, builders in PARTS}
+    parts = [
+        Part(title, [section for chapter in chapters for section in chapter.sections])
+        for title, chapters in made.items()
     ]
-    return [part for part in made if part.sections]
-
-
-def _fits(material: Material) -> Sequence[Section]:
-    return sections.study_sections(material.study, material.advice)
-
-
-def _least_loss(material: Material) -> Sequence[Section]:
-    section = least_loss_section(material.study)
-    return [section] if section is not None else []
-
-
-def _emergence(material: Material) -> Sequence[Section]:
-    """The section on emergence, and emergence.json, where checkpoints were evaluated."""
-    table = material.everything
-    if not len(table.evals):
-        return []
-    from analysis.sections.emergence import emergence_results, emergence_section
-
-    results = plain(emergence_results(table.evals, table.runs))
-    write_json(material.directory / "emergence.json", results)
-    return [emergence_section(table.evals, table.runs)]
-
-
-def _tested(material: Material) -> Sequence[Section]:
-    """Predictions that were put to the test, and validation.json, where any were."""
-    from analysis.sections.validation import (
-        printed,
-        validation_json,
-        validation_section,
-        validations,
+    chapters = [chapter for found in made.values() for chapter in found]
+    return Contents(
+        [part for part in parts if part.sections],
+        {name: plain(held) for chapter in chapters for name, held in chapter.files.items()},
+        [line for chapter in chapters for line in chapter.lines],
     )
 
-    made = validations(material.study, material.config.sweeps, material.config.counting)
-    if made:
-        write_json(material.directory / "validation.json", plain(validation_json(made)))
-    for test in made:
-        print("\n".join(printed(test)))
-    return [validation_section(material.study, test, index) for index, test in enumerate(made)]
+
+def _fits(material: Material) -> Chapter:
+    return Chapter(sections.study_sections(material.study, material.advice))
 
 
-def _ground_truth(material: Material) -> Sequence[Section]:
-    """Fitted floors against the entropy, and entropy.json, where the data's entropy is known."""
-    from analysis.sections.irreducible_loss import TITLE, entropy_json, entropy_section, verdict
-    from analysis.studies.irreducible_loss import study_floors
+def _least_loss(material: Material) -> Chapter:
+    section = least_loss_section(material.study)
+    return Chapter([section] if section is not None else [])
 
+
+def _emergence(material: Material) -> Chapter:
+    """Abilities over scale, where checkpoints were evaluated."""
+    table = material.everything
+    if not len(table.evals):
+        return Chapter()
+    studies = study_all(abilities(table.evals, table.runs))
+    return Chapter(
+        [emergence.emergence_section(studies)],
+        {"emergence.json": emergence.emergence_json(studies)},
+    )
+
+
+def _tested(material: Material) -> Chapter:
+    """Predictions that were put to the test, where any were."""
+    study, config = material.study, material.config
+    made = validation.validations(study, config.sweeps, config.counting)
+    if not made:
+        return Chapter()
+    return Chapter(
+        [validation.validation_section(study, test, index) for index, test in enumerate(made)],
+        {"validation.json": validation.validation_json(made)},
+        [line for test in made for line in validation.printed(test)],
+    )
+
+
+def _ground_truth(material: Material) -> Chapter:
+    """Fitted floors against the entropy, where the data's entropy is known."""
     study = material.study
     try:
         made = study_floors(study.table, study.config, study.runs.counting)
     except FitError as error:
-        return [Section(TITLE, [f"Not compared: {error}."])]
+        return Chapter([Section(irreducible_loss.TITLE, [f"Not compared: {error}."])])
     if made is None:
-        return []
-    write_json(material.directory / "entropy.json", plain(entropy_json(made)))
-    print(verdict(study, made))
-    return [entropy_section(study, made)]
+        return Chapter()
+    return Chapter(
+        [irreducible_loss.entropy_section(study, made)],
+        {"entropy.json": irreducible_loss.entropy_json(made)},
+        [irreducible_loss.verdict(study, made)],
+    )
 
 
-def _recovered(material: Material) -> Sequence[Section]:
-    """Estimates against the truth, and recovery.json, where the runs are simulated."""
-    from analysis.sections.recovery import recoveries, recovery_json, recovery_section
-
-    found = recoveries(material.study)
+def _recovered(material: Material) -> Chapter:
+    """Estimates against the truth, where the runs are simulated."""
+    found = recovery.recoveries(material.study)
     if found is None:
-        return []
+        return Chapter()
     rows, said = found
-    write_json(material.directory / "recovery.json", plain(recovery_json(rows)))
-    print(said)
-    return [recovery_section(rows, said)]
+    files = {"recovery.json": recovery.recovery_json(rows)}
+    return Chapter([recovery.recovery_section(rows, said)], files, [said])
 
 
-def _recipes(material: Material) -> Sequence[Section]:
-    """Recipes side by side, and recipes.json, where grids train the same cells in other ways."""
-    from analysis.sections.recipes import planned_order, printed, recipe_section, recipes_json
-    from analysis.studies.recipes import study_recipes
-
+def _recipes(material: Material) -> Chapter:
+    """Recipes side by side, where grids train the same cells in other ways."""
     config = material.config
-    order = planned_order(material.everything.sources)
+    order = recipes.planned_order(material.everything.sources)
     made = study_recipes(material.everything, config.fit, config.counting, order)
     if made is None:
-        return []
-    write_json(material.directory / "recipes.json", plain(recipes_json(made)))
-    print("\n".join(printed(made)))
-    return [recipe_section(made)]
+        return Chapter()
+    files = {"recipes.json": recipes.recipes_json(made)}
+    return Chapter([recipes.recipe_section(made)], files, recipes.printed(made))
 
 
-def _left_out(material: Material) -> Sequence[Section]:
+def _left_out(material: Material) -> Chapter:
     section = sections.holdout_section(material.study)
-    return [section] if section is not None else []
+    return Chapter([section] if section is not None else [])
 
 
-def _runs(material: Material) -> Sequence[Section]:
-    return [sections.runs_section(material.study), appendix.runs(material.book)]
+def _runs(material: Material) -> Chapter:
+    return Chapter([sections.runs_section(material.study), appendix.runs(material.book)])
 
 
-def _exclusions(material: Material) -> Sequence[Section]:
-    return [appendix.exclusions(material.study)]
+def _exclusions(material: Material) -> Chapter:
+    return Chapter([appendix.exclusions(material.study)])
 
 
 PARTS: tuple[tuple[str, tuple[Builder, ...]], ...] = (

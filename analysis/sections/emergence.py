@@ -2,20 +2,17 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from analysis.emergence.abilities import abilities
 from analysis.emergence.metric_names import name_of
 from analysis.emergence.study import (
     AbilityStudy,
     MetricStudy,
     TokenModel,
     length_deviation,
-    study_all,
 )
 from analysis.figures.emergence import (
     axis_figure,
@@ -32,12 +29,8 @@ from analysis.sections.emergence_text import metric_pair, paragraphs, reasons, s
 TITLE = "Emergence: ability or metric?"
 
 
-def emergence_section(evals: pd.DataFrame, runs: pd.DataFrame) -> Section:
-    """Figures, paragraphs and tables on every ability that was measured at three scales or more.
-
-    Args:    evals: rows of evals.parquet; runs: rows of runs.parquet (for seeds), may be empty.
-    """
-    studies = study_all(abilities(evals, runs))
+def emergence_section(studies: Sequence[AbilityStudy]) -> Section:
+    """Figures, paragraphs and tables on every ability that was measured at three scales or more."""
     if not studies:
         return Section(TITLE, ["No checkpoint was evaluated: run isoflop eval on the sweep first."])
     text, figures = [], []
@@ -55,9 +48,8 @@ def emergence_section(evals: pd.DataFrame, runs: pd.DataFrame) -> Section:
     return Section(TITLE, text, figures, tables)
 
 
-def emergence_results(evals: pd.DataFrame, runs: pd.DataFrame) -> dict[str, Any]:
+def emergence_json(studies: Sequence[AbilityStudy]) -> dict[str, Any]:
     """All numbers of the section as JSON content; infinities and NaN are written as strings."""
-    studies = study_all(abilities(evals, runs))
     return {"abilities": [_json(_results(study)) for study in studies]}
 
 
@@ -66,6 +58,7 @@ def _results(study: AbilityStudy) -> dict[str, Any]:
     model = study.model
     return {
         "task": ability.task,
+        "operands": ability.operands,
         "format": ability.format,
         "n_shots": ability.n_shots,
         "scale": ability.scale,

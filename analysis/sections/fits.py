@@ -65,7 +65,6 @@ def overlay_section(study: Study, advice: list[Advice]) -> Section | None:
         "Optimal parameters and optimal tokens against compute, one line for each approach, with "
         "the measured minima of the profiles.",
         "N_opt and D_opt against compute. The shaded part lies beyond any run.",
-        figures.optimum(study, narrow=True),
     )
     budgets = [number(row.flops) + (" *" if row.extrapolated else "") for row in advice]
     rows = [

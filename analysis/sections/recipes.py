@@ -13,6 +13,7 @@ from analysis.report.document import Section, TableSpec
 from analysis.stats.resampling import Interval
 from analysis.studies.recipes import HEADLESS, RecipeFit, RecipeStudy
 from train.rundir.atomic import read_jsonl
+from train.rundir.sweep_layout import SweepPaths
 
 TITLE = "Recipes side by side"
 
@@ -69,7 +70,7 @@ def _ends(first: RecipeFit, last: RecipeFit) -> str:
 
 def planned_order(sources: Sequence[str]) -> list[str]:
     """Grids in the order of the sweeps' plans, each once; none for tables that have no plan."""
-    plans = [path for source in sources if (path := Path(source) / "plan.jsonl").is_file()]
+    plans = [plan for source in sources if (plan := SweepPaths(Path(source)).plan).is_file()]
     grids = [str(row.get("grid")) for path in plans for row in read_jsonl(path)]
     return list(dict.fromkeys(grids))
 
@@ -135,14 +136,12 @@ def _figures(study: RecipeStudy) -> list[FigureSpec]:
             forest(fits, published),
             f"Exponents of N_opt by approach 2, from top to bottom: {shown}.",
             "Exponents with 95 % intervals, in the order of the plan.",
-            forest(fits, published, narrow=True),
         ),
         FigureSpec(
             "recipe_profiles",
             profiles(fits),
             "IsoFLOP profiles of each recipe in panels of one scale of losses.",
             "Profiles of each recipe, minima as diamonds where runs on both sides hold them.",
-            profiles(fits, narrow=True),
         ),
     ]
 

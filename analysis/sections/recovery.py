@@ -11,14 +11,13 @@ from analysis.studies.known_surfaces import truth_of_json
 from analysis.studies.recovery import Recovered, recovered, verdict
 from analysis.studies.study import Study
 from train.rundir.atomic import read_json
-
-SIMULATION = "simulation.json"
-"""What `isoflop sweep launch launcher=simulate` leaves beside a sweep's sweep.yaml."""
+from train.rundir.sweep_layout import SweepPaths
 
 
 def simulated_by(sources: Sequence[str]) -> dict[str, Any] | None:
     """The simulation that the runs are of; None where they were trained, or are of several."""
-    found = [read_json(path) for source in sources if (path := Path(source) / SIMULATION).is_file()]
+    paths = [SweepPaths(Path(source)).simulation for source in sources]
+    found = [read_json(path) for path in paths if path.is_file()]
     alike = len(found) == len(sources) and all(content == found[0] for content in found)
     return found[0] if found and alike else None
 

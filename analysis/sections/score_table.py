@@ -6,11 +6,12 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
-from analysis.emergence.abilities import looks_like_scores, read_scores
+from analysis.emergence.abilities import abilities, looks_like_scores, read_scores
+from analysis.emergence.study import study_all
 from analysis.report.document import Part
 from analysis.report.report import Report
 from analysis.report.write import write_report
-from analysis.sections.emergence import emergence_results, emergence_section
+from analysis.sections.emergence import emergence_json, emergence_section
 from train.rundir.atomic import write_json
 
 
@@ -37,9 +38,8 @@ def report_scores(
     """
     scores = read_scores(path, columns)
     n_unusable = scores.attrs["n_unusable"]
-    runs = pd.DataFrame()
-    section = emergence_section(scores, runs)
-    write_json(directory / "emergence.json", emergence_results(scores, runs))
+    studies = study_all(abilities(scores, pd.DataFrame()))
+    write_json(directory / "emergence.json", emergence_json(studies))
     n_models = scores["run_id"].nunique()
     left_out = f"{n_unusable} rows had no positive scale or no numeric value and were left out."
     report = Report(
@@ -48,7 +48,7 @@ def report_scores(
         f"{scores['metric'].nunique()} metrics: the score table below says which show emergence.",
         caveats=[left_out] if n_unusable else [],
         facts=[("models", str(n_models)), ("scores", str(len(scores)))],
-        parts=[Part("Emergence", [section])],
+        parts=[Part("Emergence", [emergence_section(studies)])],
         command=command,
         provenance=[("scores", str(path))],
     )

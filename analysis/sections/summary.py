@@ -16,6 +16,7 @@ from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.approaches.parametric import ParametricApproach
 from analysis.studies.fit_config import APPROACHES
 from analysis.studies.study import Study
+from train.rundir.sweep_layout import SweepPaths
 
 
 def decision(study: Study, advice: list[Advice]) -> str:
@@ -192,7 +193,7 @@ def _source(source: str) -> str:
         table = find_table(source)
         return f"{source}, {table.url} ({table.paper}), rows {table.digest[:16]}"
     path = Path(source)
-    file = path / "runs.parquet" if path.is_dir() else path
+    file = SweepPaths(path).table("runs") if path.is_dir() else path
     if not file.is_file():
         return str(path)
     return f"{file}, sha256 {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"

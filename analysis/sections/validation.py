@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from analysis.emergence.metric_names import task_title
 from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.style import APPROACH_COLOURS, INK, VERMILION, log_ticks, new_figure, styled
 from analysis.fits.surface import Surface
@@ -207,7 +208,7 @@ def _forecast_table(made: Validation) -> TableSpec:
 def _score_table(made: Validation) -> TableSpec:
     rows = [
         [
-            s.task,
+            task_title(s.task, s.operands),
             s.format + (f", {s.n_shots} shots" if s.n_shots else ""),
             s.split,
             s.metric,

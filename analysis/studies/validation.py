@@ -15,9 +15,10 @@ from analysis.stats.resampling import Interval, percentile_interval
 from analysis.studies.allocation import allocate
 from analysis.studies.approaches.fitted_approach import NO_INTERVAL, FittedApproach
 from analysis.studies.study import Study
-from eval.metrics.per_item import LOWER_IS_BETTER, POSITION_METRICS
+from eval.evals_table import PARTS
+from eval.metrics.per_item import LOWER_IS_BETTER
 
-EVAL_KEYS = ("task", "format", "n_shots", "split", "metric")
+EVAL_KEYS = ("task", "operands", "format", "n_shots", "split", "metric")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +83,7 @@ class Score:
     """One metric of one evaluation: its mean over the seeds of either allocation."""
 
     task: str
+    operands: str
     format: str
     n_shots: int
     split: str
@@ -154,26 +156,22 @@ def difference(optimum: np.ndarray, rival: np.ndarray) -> Difference:
 
 
 def scores(evals: pd.DataFrame, cells: tuple[Cell, Cell]) -> tuple[Score, ...]:
-    """Every evaluation that both allocations have, but for accuracies by position.
+    """Every evaluation that both allocations have.
 
-    Args:    evals: rows of evals.parquet; those by target length and of fewer items (exact_match@n)
+    Args:    evals: rows of evals.parquet; those by target length, by position and of fewer items
              are left to the part on emergence.
     """
     if not len(evals):
         return ()
-    metric = evals["metric"]
-    parts = metric.isin(list(POSITION_METRICS)) | metric.str.startswith("exact_match@")
-    whole = evals.loc[evals["target_length"].isna() & ~parts]
+    whole = evals.loc[evals[list(PARTS)].isna().all(axis=1)]
     found = []
     for _, rows in whole.groupby(list(EVAL_KEYS), sort=True):
         optimum, rival = (_values(rows, cell) for cell in cells)
         if len(optimum) and len(rival):
             means = float(optimum.mean()), float(rival.mean())
-            task, form, shots, split, name = (rows[key].iloc[0] for key in EVAL_KEYS)
-            found.append(
-                Score(str(task), str(form), int(shots), str(split), str(name), *means,
-                      difference(optimum, rival))
-            )  # fmt: skip
+            task, operands, form, shots, split, name = (rows[key].iloc[0] for key in EVAL_KEYS)
+            named = str(task), str(operands), str(form), int(shots), str(split), str(name)
+            found.append(Score(*named, *means, difference(optimum, rival)))
     return tuple(found)
 
 

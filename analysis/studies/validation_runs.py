@@ -12,9 +12,7 @@ from analysis.data.loss_table import TableError
 from analysis.data.readers import read_sweeps
 from analysis.studies.validation import Cell
 from train.rundir.atomic import read_json
-
-RECORD = "validation.json"
-"""Written by `isoflop sweep validate` before it trains."""
+from train.rundir.sweep_layout import SweepPaths
 
 SAME_BUDGET, SAME_SIZE = 1.05, 1.5
 """Factors in FLOPs and N within which a run belongs to an allocation; shapes come in steps."""
@@ -33,10 +31,10 @@ class Trial:
 
 def to_fit(directories: Sequence[Path]) -> list[Path]:
     """The sweeps whose runs are fitted: those that test no fit, or else what the tests name."""
-    plain = [d for d in directories if not (d / RECORD).is_file()]
+    plain = [d for d in directories if not SweepPaths(d).prediction.is_file()]
     if plain:
         return plain
-    named = [Path(s) for d in directories for s in read_json(d / RECORD)["sweeps"]]
+    named = [Path(s) for d in directories for s in read_json(SweepPaths(d).prediction)["sweeps"]]
     return list(dict.fromkeys(named))
 
 
@@ -45,11 +43,11 @@ def trials(directories: Sequence[Path], counting: str) -> list[Trial]:
 
     Raises:  TableError: a test of which one allocation has no finished run.
     """
-    return [_trial(d, counting) for d in directories if (d / RECORD).is_file()]
+    return [_trial(d, counting) for d in directories if SweepPaths(d).prediction.is_file()]
 
 
 def _trial(directory: Path, counting: str) -> Trial:
-    foretold = read_json(directory / RECORD)
+    foretold = read_json(SweepPaths(directory).prediction)
     table = read_sweeps([directory])
     counted = table.counted(counting)
     names = table.texts("run_id")

@@ -9,11 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from eval.metrics.per_item import (
     ITEM_METRICS,
-    POSITION_METRICS,
+    MAX_POSITIONS,
     Z_95,
     ItemMetric,
     Outcome,
     exact_match,
+    token_accuracy_at,
 )
 from eval.metrics.wilson import wilson
 
@@ -28,7 +29,11 @@ _N_RESAMPLES = 200
 
 @dataclass(frozen=True)
 class Measurement:
-    """A metric over items: its value and 95 % interval. `target_length` None means every length."""
+    """A metric over items: its value and 95 % interval.
+
+    None in `target_length` means every length, in `position` the whole answer (else that token of
+    it, from 1), in `n_first` every item (else the first n of the draw).
+    """
 
     metric: str
     value: float
@@ -36,26 +41,31 @@ class Measurement:
     ci_high: float
     n_items: int
     target_length: int | None = None
+    position: int | None = None
+    n_first: int | None = None
 
 
 def measure(outcomes: Sequence[Outcome]) -> list[Measurement]:
-    """Every metric that applies: over all items, by target length, and exact match at n items.
+    """Every metric that applies: over all items, by target length, and exact match of n items.
 
     `n_items` counts the items that a metric applies to; one that applies to none is left out.
     """
     overall = _columns(outcomes, ITEM_METRICS)
-    measurements = list(_means(overall, None))
+    measurements = list(_means(overall))
     measurements += _calibration(outcomes)
-    first = {
-        f"exact_match@{n}": overall["exact_match"][:n] for n in RESOLUTIONS if n <= len(outcomes)
-    }
-    measurements += _means(first, None)
+    for n in RESOLUTIONS:
+        if n <= len(outcomes):
+            measurements += _means({"exact_match": overall["exact_match"][:n]}, n_first=n)
     lengths = np.array([len(one.target_tokens) - one.n_leading for one in outcomes])
     if len(distinct := np.unique(lengths)) <= MAX_LENGTHS:
-        columns = overall | _columns(outcomes, POSITION_METRICS)
+        hits = {
+            i: _columns(outcomes, {"token_accuracy": token_accuracy_at(i)})
+            for i in range(1, MAX_POSITIONS + 1)
+        }
         for length in distinct.tolist():
-            chosen = {name: column[lengths == length] for name, column in columns.items()}
-            measurements += _means(chosen, length)
+            for position, columns in [(None, overall), *hits.items()]:
+                chosen = {name: column[lengths == length] for name, column in columns.items()}
+                measurements += _means(chosen, target_length=length, position=position)
     return measurements
 
 
@@ -91,12 +101,12 @@ def _columns(
     }
 
 
-def _means(columns: Mapping[str, NDArray[np.float64]], length: int | None) -> Iterator[Measurement]:
+def _means(columns: Mapping[str, NDArray[np.float64]], **part: int | None) -> Iterator[Measurement]:
     for name, column in columns.items():
         values = column[~np.isnan(column)]
         if len(values):
             low, high = interval(values)
-            yield Measurement(name, float(values.mean()), low, high, len(values), length)
+            yield Measurement(name, float(values.mean()), low, high, len(values), **part)
 
 
 def _calibration(outcomes: Sequence[Outcome]) -> Iterator[Measurement]:

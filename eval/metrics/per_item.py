@@ -256,9 +256,6 @@ ITEM_METRICS: dict[str, ItemMetric] = {
     "majority_match": majority_match,
     **{f"pass@{k}": pass_at(k) for k in (1, 2, 4, 8, 16, 32, 64)},
 }
-POSITION_METRICS: dict[str, ItemMetric] = {
-    f"token_accuracy_{i}": token_accuracy_at(i) for i in range(1, MAX_POSITIONS + 1)
-}
 LOWER_IS_BETTER = frozenset(
     {
         "token_edit_distance",

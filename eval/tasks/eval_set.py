@@ -15,7 +15,7 @@ HELDOUT_SEED = 1
 
 @dataclass(frozen=True)
 class Exam:
-    """Items to ask. `task`, `format` and `n_shots` are columns of results, `label` names files.
+    """Items to ask; `label` names files; `task`, `operands`, `format` and `n_shots` are columns.
 
     `layout` tells `formats.graded_part` where outputs hold their answer; `decode` is False where
     choices are only scored; `excluded` counts what the source holds and the exam leaves out.
@@ -30,6 +30,7 @@ class Exam:
     identity: dict[str, Any]
     decode: bool = True
     layout: str = "plain"
+    operands: str = ""
     excluded: dict[str, int] = field(default_factory=dict)
 
 
@@ -47,6 +48,7 @@ def generated_exam(
     return Exam(
         label=spec.label,
         task=spec.name,
+        operands=spec.operands if spec.task in OPERATIONS else "",
         format=spec.format,
         n_shots=spec.shots,
         layout=spec.format,

@@ -79,21 +79,21 @@ class TaskSpec:
 
     @property
     def name(self) -> str:
-        """What is asked, without format and shots: addition-3."""
-        if self.task in words.TASKS:
-            extent = self.letters if self.task in words.LETTERED else self.side
-            return f"{self.task}-{extent}" if self.task in _SIZED else self.task
-        parts = [self.task, str(self.digits)]
-        if self.operands != "uniform_value":
-            parts.append(self.operands)
-        if self.task == "modular":
-            parts.append(f"mod{self.modulus}")
-        return "-".join(parts)
+        """What is asked, without operands, format and shots: addition-3."""
+        return self._named("")
 
     @property
     def label(self) -> str:
-        """Name of result files: addition-3-reversed, addition-3-plain-2shot."""
-        return f"{self.name}-{self.format}" + (f"-{self.shots}shot" if self.shots else "")
+        """Name of result files: addition-3-reversed, addition-3-uniform_length-plain-2shot."""
+        named = self._named("" if self.operands == "uniform_value" else f"-{self.operands}")
+        return f"{named}-{self.format}" + (f"-{self.shots}shot" if self.shots else "")
+
+    def _named(self, operands: str) -> str:
+        if self.task in words.TASKS:
+            extent = self.letters if self.task in words.LETTERED else self.side
+            return f"{self.task}-{extent}" if self.task in _SIZED else self.task
+        modulus = f"-mod{self.modulus}" if self.task == "modular" else ""
+        return f"{self.task}-{self.digits}{operands}{modulus}"
 
 
 def training_items(spec: TaskSpec, n_items: int, seed: int) -> list[Item]:

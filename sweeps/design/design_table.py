@@ -11,12 +11,12 @@ from rich.table import Table
 
 from sweeps.design.design import Designed, Tried, design_name, designed
 from sweeps.design.search import Candidate, tightest, varied
-from sweeps.directory.layout import relative_to_cwd
 from sweeps.plan.expand import short_number
 from sweeps.spec.config import SweepConfig
 from sweeps.spec.design import DesignSpec
 from sweeps.spec.preset import preset_text
 from train.rundir.atomic import write_atomic
+from train.rundir.sweep_layout import relative_to_cwd
 
 SHOWN = 12
 """Unlike candidates in the table."""

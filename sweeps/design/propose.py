@@ -17,7 +17,6 @@ from rich.table import Table
 from sweeps.design.candidates import Ladder, Limits
 from sweeps.design.next_runs import FittedRuns, Proposal, Proposals, propose
 from sweeps.design.validate import FitFile, FittedBase, fitted_base, read_fit
-from sweeps.directory.layout import SweepPaths, relative_to_cwd
 from sweeps.plan.data_info import FactsOnHand
 from sweeps.plan.expand import short_number
 from sweeps.plan.plan import Plan, make_plan
@@ -27,6 +26,7 @@ from sweeps.spec.preset import preset_text
 from sweeps.spec.stored import stored_config
 from train.config.spec import IsoflopError
 from train.rundir.atomic import write_atomic
+from train.rundir.sweep_layout import SweepPaths, relative_to_cwd
 
 SHARE = 0.5
 """Without budget=, a proposal costs at most this share of what the fitted runs cost."""

@@ -13,19 +13,15 @@ from typing import Any
 from rich.console import Console
 
 from sweeps.design.predict import Prediction, PredictionError, predict
-from sweeps.directory.layout import SweepPaths, prepare, run_dirs
 from sweeps.plan.plan import Plan, make_plan
-from sweeps.simulate.simulate import MARK
 from sweeps.spec.config import SweepConfig
 from sweeps.spec.grids import BASE_PARTS, GridSpec
-from sweeps.spec.overlay import merged
 from sweeps.spec.stored import stored_config
 from train.config.spec import IsoflopError, RunSpec
+from train.config.stored_spec import merged
 from train.rundir.atomic import read_json, write_json
 from train.rundir.record import RunPaths
-
-RECORD = "validation.json"
-"""Beside a sweep's sweep.yaml: marks it as the test of a fit, and says what was foretold."""
+from train.rundir.sweep_layout import SweepPaths, fits_file, prepare, run_dirs
 
 
 @dataclass(frozen=True)
@@ -88,8 +84,7 @@ def read_fit(place: Path) -> FitFile:
 
     Raises:  PredictionError: none of the three.
     """
-    paths = (place / "analysis" / "fits.json", place / "fits.json", place)
-    path = next((path for path in paths if path.is_file()), None)
+    path = fits_file(place)
     if path is None:
         raise PredictionError(
             f"{place} has no analysis/fits.json; fit it first: isoflop analyze {place}"
@@ -239,7 +234,7 @@ def write_trial(root: Path, tried: Trial) -> None:
         **asdict(tried.prediction),
         "interpolates": tried.prediction.interpolates,
     }
-    write_json(root / RECORD, content)
+    write_json(SweepPaths(root).prediction, content)
 
 
 def _require_same_world(config: SweepConfig, fit: FitFile) -> None:
@@ -247,7 +242,7 @@ def _require_same_world(config: SweepConfig, fit: FitFile) -> None:
 
     Raises:  PredictionError: training is asked of a simulated sweep's fit.
     """
-    drawn = [str(root) for root in fit.sweeps if (root / MARK).exists()]
+    drawn = [str(root) for root in fit.sweeps if SweepPaths(root).simulation.exists()]
     if drawn and config.launcher.kind != "simulate":
         raise PredictionError(
             f"{', '.join(drawn)} was simulated, and training would test its surface, not a fit; "
@@ -260,9 +255,9 @@ def _require_unanswered(root: Path, prediction: Prediction) -> None:
 
     Raises:  PredictionError: a directory that tests another prediction and has finished runs.
     """
-    if not (root / RECORD).exists() or not SweepPaths(root).runs.is_dir():
+    if not SweepPaths(root).prediction.exists() or not SweepPaths(root).runs.is_dir():
         return
-    before = read_json(root / RECORD)
+    before = read_json(SweepPaths(root).prediction)
     then, now = before["optimum"]["n_params"], prediction.optimum.n_params
     same = before["flops"] == prediction.flops and abs(then / now - 1) < 1e-6
     if not same and any(RunPaths(run_dir).record.exists() for run_dir in run_dirs(root)):

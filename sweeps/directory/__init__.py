@@ -1,1 +1,1 @@
-"""The files of one sweep and the status of its runs. Imports no other room."""
+"""The status of a sweep's runs and their records, checked. Imports no other room."""

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import get_args, get_type_hints
 
-from sweeps.directory.layout import run_id_of
 from train.rundir.atomic import RecordError
 from train.rundir.record import DONE, RunPaths, RunRecord, read_record
+from train.rundir.sweep_layout import run_id_of
 
 _NUMBERS = {float: (int, float), int: (int,), str: (str,), type(None): (type(None),)}
 

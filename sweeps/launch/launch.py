@@ -11,7 +11,6 @@ from uuid import uuid4
 from rich.console import Console
 
 from sweeps.directory.disk import room
-from sweeps.directory.layout import StoreError, SweepPaths, prepare
 from sweeps.directory.record_check import checked_record
 from sweeps.directory.run_state import RunState, read_state
 from sweeps.launch.failures import Streak
@@ -28,6 +27,7 @@ from train.config.spec import IsoflopError
 from train.rundir.atomic import write_atomic
 from train.rundir.lock import Holder, holder, is_alive, this_process
 from train.rundir.record import DONE, RunPaths, last_status
+from train.rundir.sweep_layout import StoreError, SweepPaths, prepare
 
 POLL_SECONDS = 2.0
 """How often runs in another process's hands are looked at."""

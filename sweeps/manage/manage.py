@@ -6,13 +6,13 @@ import signal
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sweeps.directory.layout import SweepPaths, planned_ids, planned_run_dirs, run_dirs
 from sweeps.directory.run_state import Jobs, RunState, is_lost, read_state
 from sweeps.launch.launch import launchers_of
 from sweeps.launch.scheduler import Task, task_of
 from train.config.spec import IsoflopError, SpecError
 from train.rundir.lock import holder, is_alive, is_visible
 from train.rundir.record import DONE, STATUSES, RunPaths, read_job
+from train.rundir.sweep_layout import SweepPaths, planned_ids, planned_run_dirs, run_dirs
 
 RETRIED = ("failed", "oom", "timeout", "preempted")
 """What a retry takes unless `status=` says otherwise."""

@@ -15,12 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.directory.disk import Room, room
-from sweeps.directory.layout import SweepPaths, planned_ids, run_dirs
 from sweeps.directory.run_state import Jobs, RunState, finite_number, read_state
 from sweeps.plan.hardware_estimate import in_bytes
 from sweeps.plan.plan import duration
 from train.rundir.atomic import iter_jsonl
 from train.rundir.record import DONE, STATUSES
+from train.rundir.sweep_layout import SweepPaths, planned_ids, run_dirs
 
 SHOWN_RUNS = 40
 WATCH_SECONDS = 2.0

@@ -4,7 +4,6 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from sweeps.directory.layout import run_dirs
 from sweeps.manage.manage import Done
 from train.commands.processes import python_command
 from train.config.spec import IsoflopError
@@ -12,6 +11,7 @@ from train.engine.trackers import Wandb, read_mirror
 from train.engine.wandb_service import base_url, service_problem
 from train.rundir.lock import holder, is_alive
 from train.rundir.record import last_status, read_job, read_record
+from train.rundir.sweep_layout import run_dirs
 
 Upload = Callable[[Path], str | None]
 """Uploads one directory; the reason where it failed."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from sweeps.plan.branching import first_steps, in_trunks
 from sweeps.plan.cell import Cell, cost, resolved
 from sweeps.spec.grids import Bounds, GridSpec, SweepSpec
-from sweeps.spec.overlay import merged
 from sweeps.spec.shapes import labelled, shapes_of
 from train.config.resolve import DataFacts
 from train.config.run_config import RunJob, RuntimeSpec, TrackerSpec
 from train.config.spec import DataSpec, HorizonSpec, RunSpec, SpecError, known, require
+from train.config.stored_spec import merged
 from train.config.wsd_branching import trunk_id
 
 FactsLookup = Callable[[DataSpec, int], DataFacts]

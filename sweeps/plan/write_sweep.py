@@ -5,12 +5,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sweeps.directory.layout import FLAT_LIMIT, SweepPaths, json_or_none, run_dirs, run_id_of
 from sweeps.plan.expand import Expansion, LeftOut, PlannedRun
 from sweeps.plan.hardware_estimate import checkpoint_bytes
 from train.config.run_config import job_to_json
 from train.rundir.atomic import write_atomic, write_json
 from train.rundir.record import RunPaths, write_job
+from train.rundir.sweep_layout import FLAT_LIMIT, SweepPaths, json_or_none, run_dirs, run_id_of
 
 
 def placed(root: Path, runs: list[PlannedRun]) -> dict[str, Path]:

@@ -13,7 +13,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from analysis.studies.known_surfaces import SEED_NOISE, TRUTHS, Truth, fitted_surface, truth_json
-from sweeps.directory.layout import SweepPaths, prepare, run_dirs
 from sweeps.plan.expand import PlannedRun
 from sweeps.plan.plan import Plan
 from sweeps.plan.write_sweep import write_plan
@@ -23,9 +22,7 @@ from train.config.run_config import job_to_json
 from train.config.spec import IsoflopError
 from train.rundir.atomic import read_json, write_atomic, write_json
 from train.rundir.record import RunPaths, write_record
-
-MARK = "simulation.json"
-"""Beside a sweep's sweep.yaml: nothing here was trained, and what the losses were drawn from."""
+from train.rundir.sweep_layout import SweepPaths, fits_file, prepare, run_dirs
 
 DEFAULT_SURFACE = "besiroglu"
 
@@ -45,7 +42,7 @@ def simulate(plan: Plan, config: SweepConfig, composed: str) -> tuple[int, str]:
     simulation = simulation_of(config, plan)
     require_simulated(root, simulation)
     prepare(root)
-    write_json(root / MARK, described(simulation))
+    write_json(SweepPaths(root).simulation, described(simulation))
     write_atomic(SweepPaths(root).config, composed)
     write_plan(root, plan.expansion, plan.places, [0.0] * len(plan.runs))
     missing = [r for r in plan.runs if not RunPaths(plan.places[r.run_id]).record.exists()]
@@ -87,10 +84,7 @@ def named_truth(surface: str) -> tuple[Truth, float]:
     if surface in TRUTHS:
         return TRUTHS[surface], SEED_NOISE
     place = Path(surface)
-    found = next(
-        (p for p in (place / "analysis" / "fits.json", place / "fits.json", place) if p.is_file()),
-        None,
-    )
+    found = fits_file(place)
     if found is None:
         raise SimulationError(
             f"sweep.surface={surface} is unknown; expected one of {', '.join(TRUTHS)}, or the path "
@@ -149,13 +143,14 @@ def require_trained(root: Path, surface: str | None = None) -> None:
         )
     if _mark(root) is not None:
         raise SimulationError(
-            f"{root} holds simulated runs ({MARK}), which would count as done; "
+            f"{root} holds simulated runs ({SweepPaths(root).simulation.name}), which would "
+            f"count as done; "
             f"choose another out=DIR, or launcher=simulate to go on with it"
         )
 
 
 def _mark(root: Path) -> Mapping[str, Any] | None:
-    path = root / MARK
+    path = SweepPaths(root).simulation
     return read_json(path) if path.exists() else None
 
 

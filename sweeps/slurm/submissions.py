@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sweeps.directory.layout import SweepPaths
 from sweeps.directory.run_state import tail
 from sweeps.slurm.cluster import cluster_name
 from sweeps.slurm.sbatch import find
@@ -17,6 +16,7 @@ from train.config.spec import IsoflopError
 from train.rundir.atomic import write_json
 from train.rundir.lock import owner_of, user_name
 from train.rundir.record import RunPaths
+from train.rundir.sweep_layout import SweepPaths
 
 ASKED, SUBMITTED = "asked.json", "submitted.json"
 """What sbatch was asked for, written ahead of it, and the same with the job's id after it."""

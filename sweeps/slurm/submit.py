@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from sweeps.directory.layout import SweepPaths
 from sweeps.launch.scheduler import Task
 from sweeps.slurm.cluster import array_limit
 from sweeps.slurm.commands import SlurmError, persuade
@@ -36,6 +35,7 @@ from sweeps.spec.launcher import LauncherSpec
 from train.rundir.atomic import write_atomic, write_json
 from train.rundir.lock import user_name
 from train.rundir.mutex import exclusive
+from train.rundir.sweep_layout import SweepPaths
 
 TASKS, SCRIPT = "tasks.json", "script.sh"
 

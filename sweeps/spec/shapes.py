@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from sweeps.spec.grids import GridSpec, SweepSpec
-from sweeps.spec.overlay import merged
 from train.config.shapes import complete_shape, nearest_shape
 from train.config.spec import ModelSpec
+from train.config.stored_spec import merged
 
 ANY_VOCABULARY = 1024
 """Stands in for a vocabulary not known yet where only a width is asked for."""

@@ -8,6 +8,7 @@ import yaml
 from sweeps.spec.config import SweepConfig
 from train.config.cli import as_yaml, config_from_yaml
 from train.config.spec import IsoflopError
+from train.rundir.sweep_layout import SweepPaths
 
 NOT_TAKEN = ("launcher", "tracker")
 """What a results directory does not decide on the machine of whoever reads it: commands, the
@@ -28,7 +29,7 @@ def stored_config(root: Path) -> SweepConfig:
     Raises:  StoredConfigError: it can't be read, or holds an interpolation (`${...}`), which would
              be resolved with the environment and files of this machine.
     """
-    path = root / "sweep.yaml"
+    path = SweepPaths(root).config
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:

@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from eval import evaluate as run
 from eval.__main__ import EvalConfig, main
-from eval.evaluate import Target, examine, rescore, rows, run_targets
+from eval.evals_table import SCHEMA, rows
+from eval.evaluate import Target, examine, rescore, run_targets
 from eval.lm.responses import Settings
 from eval.metrics.per_item import Outcome
 from eval.samples import read_outcomes, write_outcomes
@@ -16,11 +18,8 @@ from eval.tasks.generated import TaskError, TaskSpec, training_items
 from tests.support.tiny_checkpoint import save_checkpoint, save_run
 from train.rundir.atomic import RecordError
 from train.rundir.checksums import write_checksums
+from train.rundir.sweep_layout import StoreError
 
-COLUMNS = [
-    "run_id", "step", "n_params", "n_tokens", "flops", "loss", "task", "format", "n_shots", "split",
-    "metric", "value", "ci_low", "ci_high", "n_items", "target_length",
-]  # fmt: skip
 OPTIONS = {"task": "addition", "digits": 2, "format": "plain", "seed": 3, "n_items": 1000}
 
 
@@ -40,7 +39,12 @@ def test_a_sweep_scores_what_it_can_and_says_why_not(sweep: Path, capsys) -> Non
     printed = capsys.readouterr()
     assert "not examined: 1 (b): was trained on no generated task" in printed.err
     assert "not examined: 1 (c): is diverged" in printed.err
-    assert printed.out.endswith(f"{sweep / 'runs'}\n")
+    scores, table = printed.out.splitlines()[1:-1], sweep / "evals.parquet"
+    assert printed.out.endswith(f"{table}\n")
+    assert scores[0].split()[:5] == ["task", "split", "N", "checkpoints", "exact_match"]
+    asked = [line.split("  ")[0].strip() for line in scores[1:]]
+    assert asked == ["addition-2, plain, uniform_length", "addition-2, plain", "addition-2, plain"]
+    assert pq.read_table(table).to_pylist() == rows(sweep / "runs" / "a")
     label = "addition-2-plain"
     made = {str(p.relative_to(sweep / "runs")) for p in sweep.rglob("evals/**/*") if p.is_file()}
     labels = (label, "addition-2-uniform_length-plain")
@@ -50,7 +54,7 @@ def test_a_sweep_scores_what_it_can_and_says_why_not(sweep: Path, capsys) -> Non
 
 def test_rows_are_complete_rows_of_evals_parquet(sweep: Path) -> None:
     found = rows(sweep / "runs" / "a")
-    assert all(sorted(row) == sorted(COLUMNS) for row in found)
+    assert all(sorted(row) == sorted(SCHEMA.names) for row in found)
     assert {row["split"] for row in found} == {"heldout", "seen"}
     final = [row for row in found if row["step"] == 100]
     middle = [row for row in found if row["step"] == 40]
@@ -58,10 +62,10 @@ def test_rows_are_complete_rows_of_evals_parquet(sweep: Path) -> None:
     assert {(row["n_tokens"], row["loss"]) for row in middle} == {(25600, 42.0)}
     assert middle[0]["flops"] == pytest.approx(0.4 * final[0]["flops"])
     whole = [r for r in final if r["metric"] == "exact_match" and r["target_length"] is None]
-    assert {(row["task"], row["split"], row["n_items"]) for row in whole} == {
-        ("addition-2", "heldout", 60),
-        ("addition-2", "seen", 30),
-        ("addition-2-uniform_length", "heldout", 20),
+    assert {(row["task"], row["operands"], row["split"], row["n_items"]) for row in whole} == {
+        ("addition-2", "uniform_value", "heldout", 60),
+        ("addition-2", "uniform_value", "seen", 30),
+        ("addition-2", "uniform_length", "heldout", 20),
     }
     assert rows(sweep / "runs" / "b") == []
 
@@ -129,7 +133,10 @@ def test_a_checkpoint_by_name_and_a_file(tmp_path: Path, capsys) -> None:
         target=str(checkpoint), task={"task": "file"}, path=str(path), out=str(tmp_path / "out")
     )
     assert main(config, []) == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'out' / 'qa.json'}\n"
+    heading, line, where = capsys.readouterr().out.splitlines()
+    assert heading.split()[:5] == ["task", "split", "N", "checkpoints", "exact_match"]
+    assert line.split()[:6] == ["qa,", "file", "test", "-", "1", "0"]
+    assert where == str(tmp_path / "out" / "qa.json")
     content = json.loads((tmp_path / "out" / "qa.json").read_text())
     assert content["counts"]["test"]["n_items"] == 1
     assert content["run_id"] is None
@@ -151,13 +158,13 @@ def test_a_task_that_a_run_was_not_trained_on_needs_consent(sweep: Path, capsys)
         ({"target": "b"}, "needs a task"),
         ({"target": "a", "path": "x.json"}, "go together"),
         ({"target": "a", "n_items": 0}, "n_items=0"),
-        ({"target": "/nowhere"}, "has no runs"),
+        ({"target": "/nowhere"}, "holds no sweep"),
         ({"target": "/nowhere", "rescore": True}, "no stored answers"),
         ({"target": "b", "task": {"task": "addition", "dig": 2}}, "dig"),
     ],
 )
 def test_bad_requests_are_one_clear_line(fields: dict, message: str) -> None:
-    with pytest.raises(TaskError, match=message) as caught:
+    with pytest.raises((TaskError, StoreError), match=message) as caught:
         main(EvalConfig(**fields), [])
     assert "\n" not in str(caught.value)
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.directory.layout import run_dirs
 from sweeps.manage.status import SweepState, read_sweep
 from sweeps.slurm.squeue import read_queue
 from sweeps.slurm.submissions import submissions
 from train.rundir.atomic import read_jsonl
 from train.rundir.record import read_record
+from train.rundir.sweep_layout import run_dirs
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
 

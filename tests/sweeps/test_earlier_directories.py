@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.directory.layout import run_dirs
 from sweeps.directory.run_state import read_state
 from train.rundir.record import read_job
+from train.rundir.sweep_layout import run_dirs
 
 ARCHIVE = Path(__file__).parents[3] / "shared" / "cases" / "sweep_at_2a71ce8.tgz"
 GOLDEN = {"89c7a508152c", "1f0340f52dc0", "e9bd491fe648", "7ee24001659d"}

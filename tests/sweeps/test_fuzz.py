@@ -17,11 +17,11 @@ from sweeps.slurm.submissions import SlurmJobs, submissions
 from sweeps.spec.config import SweepConfig
 from sweeps.spec.grids import Bounds, GridSpec, SweepSpec
 from sweeps.spec.launcher import LauncherSpec
-from sweeps.spec.overlay import merged
 from tests.support.sweep_fixtures import base, expansion, facts, finish, grid, make_sweep
 from train.config.cli import load_config
 from train.config.run_config import job_from_json, job_to_json
 from train.config.spec import IsoflopError, SpecError
+from train.config.stored_spec import merged
 from train.rundir.record import read_job
 
 FAST = settings(

@@ -11,12 +11,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sweeps.directory.layout import run_dirs
 from sweeps.launch.distributed import Ranks
 from sweeps.launch.scheduler import Task
 from sweeps.manage.status import read_sweep
 from sweeps.spec.launcher import LauncherSpec
 from train.rundir.record import read_record
+from train.rundir.sweep_layout import run_dirs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

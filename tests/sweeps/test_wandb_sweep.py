@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.directory.layout import run_dirs
 from sweeps.manage.status import read_sweep
 from tests.support.wandb_server import WandbServer
 from train.engine.trackers import read_mirror
+from train.rundir.sweep_layout import run_dirs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -2,24 +2,10 @@
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
-from train.config.spec import (
-    SCHEMA_VERSION,
-    DataSpec,
-    HorizonSpec,
-    ModelSpec,
-    OptimSpec,
-    RunSpec,
-    ScheduleSpec,
-    SourceSpec,
-    SpecError,
-    TokenizerSpec,
-    one_of,
-    require,
-)
-
-T = TypeVar("T")
+from train.config.spec import SCHEMA_VERSION, RunSpec, SpecError, one_of, require
+from train.config.stored_spec import decoded
 
 
 @dataclass(frozen=True)
@@ -122,9 +108,10 @@ def job_from_json(content: dict[str, Any]) -> RunJob:
         f"spec has schema version {got}; this version reads {SCHEMA_VERSION}; "
         f"train it again, or use the release that wrote it",
     )
+    fields = {key: value for key, value in content.items() if key not in ("schema", "run_id")}
     try:
-        job = _build(RunJob, {k: v for k, v in content.items() if k not in ("schema", "run_id")})
-    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        job = decoded(RunJob, fields, "job")
+    except SpecError as error:
         raise SpecError(f"spec can't be read: {error}; restore the file or launch again") from error
     require(
         job.run_id == content.get("run_id"),
@@ -132,26 +119,3 @@ def job_from_json(content: dict[str, Any]) -> RunJob:
         f"restore it, or launch the changed spec as a new run",
     )
     return job
-
-
-_NESTED: dict[type, dict[str, type]] = {
-    RunJob: {"spec": RunSpec, "runtime": RuntimeSpec, "tracker": TrackerSpec},
-    RunSpec: {
-        "model": ModelSpec,
-        "data": DataSpec,
-        "optim": OptimSpec,
-        "schedule": ScheduleSpec,
-        "horizon": HorizonSpec,
-    },
-    DataSpec: {"tokenizer": TokenizerSpec},
-}
-
-
-def _build(cls: type[T], content: dict[str, Any]) -> T:
-    """An instance of a spec class from plain JSON values, nested classes included."""
-    values = dict(content)
-    for name, nested in _NESTED.get(cls, {}).items():
-        values[name] = _build(nested, values[name])
-    if cls is DataSpec:
-        values["parts"] = {k: SourceSpec(**v) for k, v in values["parts"].items()}
-    return cls(**values)

@@ -1,1 +1,1 @@
-"""The files of one run: layout, record, lock, atomic writes. May import config."""
+"""A run directory and a sweep's: layout, record, lock, atomic writes. May import config."""

@@ -93,9 +93,3 @@ def test_variables_have_a_light_and_a_dark_value():
     assert colour_variables(colours, dark=False) == "--c0072b2: #0072b2; --c009e73: #009e73;"
     dark = colour_variables(colours, dark=True)
     assert dark.startswith("--c0072b2: #") and "#0072b2" not in dark
-
-
-def test_a_narrow_figure_stacks_its_panels():
-    figure, panels = new_figure(3, narrow=True)
-    assert figure.get_figheight() > 2 * figure.get_figwidth()
-    assert len(panels) == 3

@@ -62,12 +62,13 @@ def browser(shared, page):
 
 
 POINT = """(() => {
-  const plot = document.querySelector(".plot.%s[data-figure=isoflop]");
+  const plot = document.querySelector(".plot[data-figure=isoflop]");
   plot.scrollIntoView({block: "center"});
   const data = JSON.parse(document.getElementById("data").textContent);
-  const [row, x, y] = data.figures.isoflop.%s.find(([row]) => data.runs.cells[row][0] === %r);
-  const spot = new DOMPoint(x, y).matrixTransform(plot.querySelector("svg").getScreenCTM());
-  return [spot.x, spot.y];
+  const [row, x, y] = data.figures.isoflop.find(([row]) => data.runs.cells[row][0] === %r);
+  const place = () => new DOMPoint(x, y).matrixTransform(plot.querySelector("svg").getScreenCTM());
+  plot.scrollLeft += place().x - innerWidth / 2;
+  return [place().x, place().y];
 })()"""
 
 
@@ -104,7 +105,7 @@ def test_it_renders_and_is_silent(browser):
     assert browser.run("document.title") == NASTY
     heads = browser.run("[...document.querySelectorAll('main > h2')].map(h => h.textContent)")
     assert heads == ["Fits", "Validation", "Runs", "Exclusions", "Provenance"]
-    drawn = browser.run("""[...document.querySelectorAll(".plot.wide svg")].map(svg =>
+    drawn = browser.run("""[...document.querySelectorAll(".plot svg")].map(svg =>
       [svg.getBoundingClientRect().width, svg.querySelectorAll("use, path").length])""")
     assert len(drawn) >= 5
     assert all(width > 300 and shapes > 20 for width, shapes in drawn)
@@ -126,7 +127,7 @@ def test_names_of_runs_are_never_scripts(browser):
     assert browser.run("document.scripts.length") == 2
     assert "rows 1 to 3 of 3" in type_filter(browser, "script")
     assert set(rows(browser, 0, "run")) == {NASTY, ENDS, ENDS + "+"}
-    browser.move(*browser.run(POINT % ("wide", "wide", NASTY)))
+    browser.move(*browser.run(POINT % NASTY))
     assert browser.run("document.querySelector('.tip strong').textContent") == NASTY
     browser.run("document.querySelector('.tip a').click()")
     assert browser.run("document.querySelector('dialog h2').textContent") == NASTY
@@ -143,7 +144,7 @@ def test_a_link_to_a_run_of_any_name_opens_it(browser, page):
 
 
 def test_hovering_a_point_names_its_run(browser):
-    at = browser.run(POINT % ("wide", "wide", "c8e+11-d24-s1"))
+    at = browser.run(POINT % "c8e+11-d24-s1")
     browser.move(*at)
     said = browser.run("document.querySelector('.tip').textContent")
     assert said.startswith("c8e+11-d24-s1")
@@ -154,7 +155,7 @@ def test_hovering_a_point_names_its_run(browser):
 
 
 def test_a_click_shows_the_runs_curve_and_escape_closes_it(browser):
-    at = browser.run(POINT % ("wide", "wide", "c8e+11-d24-s1"))
+    at = browser.run(POINT % "c8e+11-d24-s1")
     browser.move(*at)
     browser.click(*at)
     points, others = browser.run("""(() => {
@@ -169,7 +170,7 @@ def test_a_click_shows_the_runs_curve_and_escape_closes_it(browser):
 
 
 def test_the_keyboard_walks_through_the_points(browser):
-    browser.run("document.querySelector('.plot.wide[data-figure=isoflop]').focus()")
+    browser.run("document.querySelector('.plot[data-figure=isoflop]').focus()")
     browser.press("ArrowRight")
     first = browser.run("document.querySelector('.tip strong').textContent")
     browser.press("End")
@@ -239,14 +240,15 @@ def test_letters_stand_out_in_light_and_dark(browser, dark):
     assert worst[0] >= 4.5, worst
 
 
-def test_a_phone_sees_the_narrow_figures_and_taps_their_points(browser, page):
+def test_a_phone_scrolls_a_wide_figure_and_taps_its_points(browser, page):
     browser.view(390, 844, touch=True)
     browser.open(page)
     assert browser.run("document.documentElement.scrollWidth") <= 390
-    visible = browser.run("""[...document.querySelectorAll(".plot[data-figure=isoflop]")]
-      .map(plot => [plot.dataset.layout, plot.getBoundingClientRect().width > 0])""")
-    assert dict(visible) == {"wide": False, "narrow": True}
-    browser.tap(*browser.run(POINT % ("narrow", "narrow", "c8e+11-d24-s1")))
+    inner, outer = browser.run("""(() => {
+      const plot = document.querySelector(".plot[data-figure=isoflop]");
+      return [plot.scrollWidth, plot.clientWidth]; })()""")
+    assert outer <= 390 and inner > 600  # letters keep their size
+    browser.tap(*browser.run(POINT % "c8e+11-d24-s1"))
     assert browser.run("document.querySelector('.tip strong').textContent") == "c8e+11-d24-s1"
     box = browser.run("""(() => { const b = document.querySelector(".tip").getBoundingClientRect();
       return [b.left, b.right]; })()""")

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from analysis.emergence.abilities import EmergenceError, abilities, read_scores, scores_from_frame
-from analysis.emergence.study import length_deviation, study_ability
-from analysis.sections.emergence import emergence_results, emergence_section
+from analysis.emergence.study import AbilityStudy, length_deviation, study_ability, study_all
+from analysis.sections.emergence import emergence_json, emergence_section
 from analysis.sections.score_table import is_score_table, report_scores
 
 SIZES = np.geomspace(1e3, 1e5, 8)
@@ -27,18 +27,21 @@ def simulated(sizes: np.ndarray = SIZES, seeds: int = 2) -> tuple[pd.DataFrame, 
             p = math.exp(-8e3 * (1 + 0.02 * seed) / n)
             common = {
                 "run_id": run_id, "step": 100, "n_params": n, "n_tokens": 1e6, "flops": n * 6e6,
-                "loss": -math.log(p), "task": "addition-3", "format": "plain", "n_shots": 0,
-                "split": "heldout",
+                "loss": -math.log(p), "task": "addition-3", "operands": "uniform_value",
+                "format": "plain", "n_shots": 0, "split": "heldout",
             }  # fmt: skip
             rows += [common | row for row in _rows(p)]
     return pd.DataFrame(rows), pd.DataFrame(runs)
 
 
 def _rows(p: float) -> list[dict[str, Any]]:
-    def row(metric: str, value: float, length: int | None = None, n: int = 1000) -> dict[str, Any]:
+    def row(
+        metric: str, value: float, length: int | None = None, n: int = 1000, **part: int
+    ) -> dict[str, Any]:
         return {
             "metric": metric, "value": value, "ci_low": max(0.0, value - 0.01),
-            "ci_high": value + 0.01, "n_items": n, "target_length": length,
+            "ci_high": value + 0.01, "n_items": n, "target_length": length, "position": None,
+            "n_first": None, **part,
         }  # fmt: skip
 
     rows = []
@@ -54,10 +57,17 @@ def _rows(p: float) -> list[dict[str, Any]]:
             row("token_nll", -math.log(p), length, n),
             row("answer_probability", match, length, n),
         ]
-        rows += [row(f"token_accuracy_{i}", p, length, n) for i in range(1, (length or 0) + 1)]
-    rows.append(row("exact_match@100", round(100 * (0.4 * p**3 + 0.6 * p**4)) / 100, n=100))
+        rows += [
+            row("token_accuracy", p, length, n, position=i) for i in range(1, (length or 0) + 1)
+        ]
+    few = round(100 * (0.4 * p**3 + 0.6 * p**4)) / 100
+    rows.append(row("exact_match", few, n=100, n_first=100))
     rows.append(row("exact_match", 0.5, n=50) | {"split": "seen"})
     return rows
+
+
+def studied(evals: pd.DataFrame, runs: pd.DataFrame) -> list[AbilityStudy]:
+    return study_all(abilities(evals, runs))
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +91,7 @@ def test_independent_tokens_satisfy_all_three_predictions(tables) -> None:
 
 
 def test_the_section_holds_figures_text_and_tables(tables) -> None:
-    section = emergence_section(*tables)
+    section = emergence_section(studied(*tables))
     names = [spec.name.removeprefix("emergence-addition-3-plain-") for spec in section.figures]
     assert names == ["metrics", "resolution", "length", "loss", "flops", "model"]
     text = "\n".join(section.paragraphs)
@@ -97,7 +107,7 @@ def test_the_section_holds_figures_text_and_tables(tables) -> None:
 
 
 def test_results_are_json_without_nan(tables) -> None:
-    results = emergence_results(*tables)
+    results = emergence_json(studied(*tables))
     text = json.dumps(results, allow_nan=False)
     (ability,) = json.loads(text)["abilities"]
     metric = ability["metrics"][0]
@@ -109,11 +119,11 @@ def test_results_are_json_without_nan(tables) -> None:
 
 def test_a_companion_gives_lengths_and_nothing_else(tables) -> None:
     evals, runs = tables
-    other = evals.assign(task="addition-3-uniform_length", value=evals["value"] / 2)
+    other = evals.assign(operands="uniform_length", value=evals["value"] / 2)
     both = pd.concat([evals, other])
-    (ability,) = emergence_results(both, runs)["abilities"]
+    (ability,) = emergence_json(studied(both, runs))["abilities"]
     assert ability["task"] == "addition-3"
-    assert ability["length"]["items_of"] == "addition-3-uniform_length, plain"
+    assert ability["length"]["items_of"] == "addition-3, uniform_length, plain"
     assert ability["length"]["mean_absolute_deviation"]["geometric"] > 0.01
 
 
@@ -134,10 +144,10 @@ def test_only_final_checkpoints_enter_the_scale(tables) -> None:
 
 
 def test_too_few_scales_are_named_not_drawn() -> None:
-    section = emergence_section(*simulated(SIZES[:2], seeds=1))
+    section = emergence_section(studied(*simulated(SIZES[:2], seeds=1)))
     assert section.figures == []
     assert "measured at 2 scales; a shape needs 3" in section.paragraphs[-1]
-    assert "python -m eval" in emergence_section(pd.DataFrame(), pd.DataFrame()).paragraphs[0]
+    assert "python -m eval" in emergence_section([]).paragraphs[0]
 
 
 def foreign() -> pd.DataFrame:
@@ -161,7 +171,7 @@ def test_foreign_scores_go_through_the_same_analysis(tmp_path: Path) -> None:
     assert is_score_table(path, columns)
     rows = read_scores(path, columns)
     assert rows.attrs["n_unusable"] == 1
-    (ability,) = emergence_results(rows, pd.DataFrame())["abilities"]
+    (ability,) = emergence_json(studied(rows, pd.DataFrame()))["abilities"]
     scores = {metric["metric"]: metric["score"] for metric in ability["metrics"]}
     assert scores["log_likelihood"] == pytest.approx(4)
     assert scores["exact_str_match"] > 60

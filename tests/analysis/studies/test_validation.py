@@ -15,6 +15,7 @@ from analysis.data.loss_table import TableError
 from analysis.sections.validation import printed, validations, verdict
 from analysis.studies.validation import Cell, difference, scores
 from analysis.studies.validation_runs import to_fit, trials
+from eval.evals_table import upgraded_frame
 from tests.support.synthetic_sweep import NOISE, TRUTH, record, shape
 from train.commands.command_line import translate
 from train.config.cli import load_config
@@ -159,7 +160,9 @@ def test_each_metric_is_judged_in_its_own_direction():
     ]  # fmt: skip
     for row in rows:
         row["value"] += 5 * (row["step"] == 10)  # an earlier checkpoint does not count
-    found = scores(pd.DataFrame(rows), (cell("optimum", "o1", "o2"), cell("rival", "r1", "r2")))
+    found = scores(
+        upgraded_frame(pd.DataFrame(rows)), (cell("optimum", "o1", "o2"), cell("rival", "r1", "r2"))
+    )
     assert [(s.metric, s.winner) for s in found] == [
         ("exact_match", "optimum"),
         ("token_edit_distance", "optimum"),

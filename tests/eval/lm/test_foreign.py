@@ -87,8 +87,8 @@ def test_a_space_of_its_own_is_no_answer_position(loaded) -> None:
     assert (one.n_leading, len(one.target_tokens), len(one.answer_hits)) == (1, 3, 2)
     first = Outcome("p", " 46", (0, 4, 6), target_hits=(True, False, True, True), n_leading=1)
     assert token_accuracy(first) == 0.5
-    found = {(m.metric, m.target_length): m.value for m in measure([first])}
-    assert found["token_accuracy_1", 2] == 0
+    found = {(m.metric, m.target_length, m.position): m.value for m in measure([first])}
+    assert found["token_accuracy", 2, 1] == 0
 
 
 def test_one_item_that_is_too_long_does_not_end_a_file(loaded, caplog) -> None:

@@ -131,15 +131,18 @@ def test_calibration_error_by_hand() -> None:
 def test_measure_breaks_down_by_length_and_resolution() -> None:
     right = [outcome() for _ in range(150)]
     wrong = [outcome(target="123", target_tokens=(1, 2, 3), output="1") for _ in range(50)]
-    found = {(m.metric, m.target_length): m for m in measure(right + wrong)}
+    every = measure(right + wrong)
+    found = {(m.metric, m.target_length): m for m in every if m.position is m.n_first is None}
     assert found["exact_match", None].value == 0.75
     assert found["exact_match", None].n_items == 200
     assert found["exact_match", 2].value == 1
     assert found["exact_match", 3].value == 0
     assert found["exact_match", 3].ci_high == pytest.approx(wilson(0, 50)[1])
-    assert found["exact_match@100", None].value == 1
-    assert ("exact_match@1000", None) not in found
-    assert found["token_accuracy_2", 2].value == 0
+    (first,) = [m for m in every if m.n_first is not None]
+    assert (first.metric, first.n_first, first.n_items, first.value) == ("exact_match", 100, 100, 1)
+    at = {(m.target_length, m.position): m for m in every if m.position is not None}
+    assert {m.metric for m in at.values()} == {"token_accuracy"}
+    assert at[2, 2].value == 0
     assert ("multiple_choice_grade", None) not in found
     mean = found["token_edit_distance", None]
     assert mean.ci_low < mean.value < mean.ci_high

@@ -14,11 +14,11 @@ from analysis.studies.fit_config import FitConfig
 from analysis.studies.fits_json import fits_json
 from sweeps.__main__ import main
 from sweeps.design.propose import ProposalError, next_runs
-from sweeps.directory.layout import run_dirs
 from sweeps.spec.config import SweepConfig
 from train.config.cli import load_config
 from train.config.spec import IsoflopError
 from train.rundir.atomic import read_json, write_json
+from train.rundir.sweep_layout import run_dirs
 
 
 def run(*overrides: str) -> int:

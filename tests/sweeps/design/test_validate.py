@@ -12,7 +12,6 @@ from analysis.config import AnalysisConfig
 from sweeps.__main__ import main
 from sweeps.design.predict import PredictionError
 from sweeps.design.validate import from_fit, read_fit
-from sweeps.directory.layout import run_dirs
 from sweeps.launch.launch import write_sweep
 from sweeps.plan.plan import make_plan
 from sweeps.spec.config import SweepConfig
@@ -23,6 +22,7 @@ from train.config.run_config import job_to_json
 from train.config.spec import IsoflopError
 from train.rundir.atomic import write_json
 from train.rundir.record import read_job
+from train.rundir.sweep_layout import run_dirs
 
 FITTED = [
     "sweep=isoflop",

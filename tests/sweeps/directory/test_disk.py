@@ -6,10 +6,10 @@ import shutil
 import pytest
 
 from sweeps.directory.disk import room
-from sweeps.directory.layout import StoreError
 from sweeps.launch.launch import require_room
 from sweeps.plan.plan import Plan
 from tests.support.sweep_fixtures import expansion, grid
+from train.rundir.sweep_layout import StoreError
 
 QUOTA = """Disk quotas for user me (uid 1000):
      Filesystem  blocks   quota   limit   grace   files   quota   limit   grace

@@ -5,11 +5,12 @@ import json
 import pandas as pd
 import pytest
 
-from sweeps.directory.layout import StoreError
+from eval.evals_table import SCHEMA
 from sweeps.manage.collect import collect
 from tests.support.sweep_fixtures import finish, grid, make_sweep
 from train.rundir.atomic import write_json
 from train.rundir.record import RunRecord, append_status, read_job
+from train.rundir.sweep_layout import StoreError
 
 
 def test_every_run_is_a_row_whatever_became_of_it(tmp_path):
@@ -24,6 +25,9 @@ def test_every_run_is_a_row_whatever_became_of_it(tmp_path):
     assert unfinished.loss.isna().all()
     assert (unfinished.n_params > 0).all()
     assert (unfinished.n_tokens > 0).all()
+    of_jobs = ["flops_6nd", "flops_chinchilla", "recipe", "precision", "schedule"]
+    assert not unfinished[of_jobs].isna().to_numpy().any()
+    assert (unfinished.flops_6nd == 6 * unfinished.n_params_total * unfinished.n_tokens).all()
     assert list(unfinished.message.sort_values()) == ["", "out of memory"]
 
 
@@ -102,6 +106,7 @@ def test_evaluations_are_gathered_with_their_runs_columns(tmp_path):
     assert len(evals) == 1
     assert evals.iloc[0].run_id == read_job(run_dir).run_id
     assert evals.iloc[0].value == 0.5
+    assert list(evals.columns) == SCHEMA.names
 
 
 def test_collecting_again_replaces_the_tables_and_leaves_nothing_else(tmp_path):

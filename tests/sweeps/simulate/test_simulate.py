@@ -17,7 +17,6 @@ from analysis.studies.fit_config import FitConfig
 from analysis.studies.known_surfaces import BESIROGLU, SEED_NOISE, TRUTHS
 from analysis.studies.study import run_study
 from sweeps.__main__ import main
-from sweeps.directory.layout import run_dirs
 from sweeps.directory.record_check import checked_record
 from sweeps.simulate.simulate import SimulationError, named_truth
 from sweeps.simulate.simulated_runs import UNANNEALED, Simulation, curve, deviations, losses
@@ -28,6 +27,7 @@ from train.config.resolve import DataFacts
 from train.config.spec import SpecError
 from train.rundir.atomic import read_jsonl
 from train.rundir.record import read_job
+from train.rundir.sweep_layout import run_dirs
 
 SIMULATION = Simulation("besiroglu", BESIROGLU, noise=0.01)
 

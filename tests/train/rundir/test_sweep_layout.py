@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from sweeps.directory.layout import FLAT_LIMIT, StoreError, prepare, run_dirs
 from sweeps.plan.expand import Expansion
 from sweeps.plan.write_sweep import create_run, placed, write_plan
 from tests.support.sweep_fixtures import expansion, grid, make_sweep
 from train.rundir.atomic import read_jsonl
 from train.rundir.record import read_job
+from train.rundir.sweep_layout import FLAT_LIMIT, StoreError, prepare, run_dirs
 
 
 def test_runs_are_found_by_identity_whatever_their_directory_is_called(tmp_path):

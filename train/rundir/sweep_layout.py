@@ -1,4 +1,7 @@
-"""A sweep's directory: where its files lie, which runs it has, and writing a plan into it."""
+"""A sweep's directory: where its files lie and which runs it has; nothing else names them.
+
+It stands here since whoever reads a sweep, planner, evaluation or analysis, needs it.
+"""
 
 import json
 import re
@@ -35,6 +38,20 @@ class SweepPaths:
         return self.root / "plan.jsonl"
 
     @property
+    def simulation(self) -> Path:
+        """Present where nothing was trained: what the losses were drawn from."""
+        return self.root / "simulation.json"
+
+    @property
+    def prediction(self) -> Path:
+        """Present where the sweep tests a fit: what was predicted before it was trained."""
+        return self.root / "validation.json"
+
+    @property
+    def analysis(self) -> Path:
+        return self.root / "analysis"
+
+    @property
     def runs(self) -> Path:
         return self.root / "runs"
 
@@ -52,6 +69,12 @@ class SweepPaths:
 
     def table(self, name: str) -> Path:
         return self.root / f"{name}.parquet"
+
+
+def fits_file(place: Path) -> Path | None:
+    """The fits.json of a sweep's directory, of an analysis' own one, or the file itself."""
+    paths = (SweepPaths(place).analysis / "fits.json", place / "fits.json", place)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def run_dirs(root: Path) -> list[Path]:

@@ -1,10 +1,13 @@
-"""Partial specs over complete ones."""
+"""Mappings to dataclasses: partial specs over complete ones, and whole jobs."""
+
+import dataclasses
 
 import pytest
 
-from sweeps.spec.overlay import merged
 from tests.support.sweep_fixtures import base
+from train.config.run_config import RunJob, job_from_json
 from train.config.spec import SpecError, TokenizerSpec
+from train.config.stored_spec import merged
 
 
 def test_nested_keys_change_alone():
@@ -47,3 +50,32 @@ def test_whole_floats_become_ints_and_none_stays_allowed():
 def test_a_mistake_is_named_by_its_path(changes, message):
     with pytest.raises(SpecError, match=message):
         merged(base(), changes)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (
+            ("spec", "model", "d_model"),
+            "64",
+            r"spec.model.d_model='64' has type str",
+        ),
+        (("spec", "optim", "speed"), 1, r"job.spec.optim.speed is unknown; expected one of rule"),
+        (("spec", "data", "parts", "text", "weight"), None, r"parts.text.weight=None has type"),
+        (("spec", "horizon"), [], r"job.spec.horizon=\[\] must be a group of keys"),
+        (("runtime", "keep_checkpoints"), 0.5, r"job.runtime.keep_checkpoints=0.5 has type float"),
+    ],
+)
+def test_a_stored_job_is_checked_to_its_last_key(path, value, message):
+    content = {"schema": 1, "run_id": "x", **dataclasses.asdict(RunJob(spec=base()))}
+    place = content
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    with pytest.raises(SpecError, match=f"spec can't be read: .*{message}"):
+        job_from_json(content)
+
+
+def test_a_job_without_its_spec_says_what_is_missing():
+    with pytest.raises(SpecError, match="job lacks spec"):
+        job_from_json({"schema": 1, "run_id": "x", "name": "n"})
