@@ -101,13 +101,14 @@ def read(config: AnalysisConfig) -> LossTable:
     if config.sweeps:
         return read_sweeps(to_fit([Path(sweep) for sweep in config.sweeps]))
     assert config.table.path is not None  # AnalysisConfig holds exactly one of the two
-    path, columns = config.table.path, config.table.columns
+    path = config.table.path
     if path.startswith("wandb:"):
         from analysis.data.wandb_reader import read_wandb
 
         project = path.removeprefix("wandb:")
-        return read_wandb(project, columns, config.table.filters, Path(config.table.cache))
-    return read_file(Path(path), columns)
+        options = config.table.options
+        return read_wandb(project, options, config.table.filters, Path(config.table.cache))
+    return read_file(Path(path), config.table.options)
 
 
 def output_directory(config: AnalysisConfig) -> Path:
@@ -122,7 +123,9 @@ def output_directory(config: AnalysisConfig) -> Path:
 
 
 def print_fits(study: Study, advice: list[Advice]) -> None:
-    """The main numbers as plain lines."""
+    """What was read and the main numbers as plain lines."""
+    for line in study.table.understood:
+        print(line)
     print(f"{len(study.runs)} runs fitted, {len(study.table.excluded)} excluded")
     for name in ("envelope", "isoflop", "parametric"):
         fit = getattr(study, name)

@@ -38,7 +38,7 @@ class LossTable:
 
     `runs` has at least run_id, n_params, n_tokens, flops, flops_budget (NaN for none) and loss;
     `curves` has run_id, n_tokens, flops and loss along training; `evals` is evals.parquet's
-    content.
+    content; `understood` are lines on what was taken from which column of a file.
     """
 
     runs: pd.DataFrame
@@ -47,6 +47,7 @@ class LossTable:
     warnings: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     evals: pd.DataFrame = field(default_factory=pd.DataFrame)
+    understood: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.runs)

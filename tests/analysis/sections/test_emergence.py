@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.data.table_error import TableError
 from analysis.emergence.abilities import EmergenceError, abilities, read_scores, scores_from_frame
 from analysis.emergence.study import length_deviation, study_ability
 from analysis.sections.emergence import emergence_results, emergence_section
@@ -182,9 +183,9 @@ def test_the_command_line_takes_a_table_of_scores(tmp_path: Path, capsys) -> Non
 
 
 def test_scores_that_can_t_be_read(tmp_path: Path) -> None:
-    with pytest.raises(EmergenceError, match=r"no column model, scale; it has Model"):
+    with pytest.raises(EmergenceError, match=r"no column scale; it has model"):
         scores_from_frame(foreign(), "x.csv")
-    with pytest.raises(EmergenceError, match="does not exist"):
+    with pytest.raises(TableError, match="is not a file"):
         read_scores(tmp_path / "none.csv")
     empty = foreign().assign(value="n/a")
     with pytest.raises(EmergenceError, match="no row with a positive scale"):

@@ -1,0 +1,59 @@
+"""Tables as their authors published them are read as what they are, without any setting."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.data.loss_table import TableError
+from analysis.data.readers import read_file
+
+PUBLISHED = Path(
+    os.environ.get("ISOFLOP_PUBLISHED", Path(__file__).parents[4] / "shared/published")
+)
+
+
+def published(name: str) -> Path:
+    path = PUBLISHED / name
+    if not path.exists():
+        pytest.skip(f"{path} is absent; set ISOFLOP_PUBLISHED to the folder of published tables")
+    return path
+
+
+RUNS = {
+    "cs336_isoflops_curves.json": (72, 0, 9),
+    "datablations.csv": (296, 0, 0),
+    "gemstones_hot.csv": (22, 1100, 0),
+    "hoffmann2022_figure4.csv": (245, 0, 0),
+    "marin_202603_isoflops.csv": (258, 0, 8),
+    "olmo_ladder_final.csv": (32, 0, 0),
+    "porian2024_refinedweb_0.csv": (107, 0, 11),
+    "porian2024_refinedweb_1.csv": (131, 0, 12),
+    "porian2024_refinedweb_2.csv": (132, 0, 12),
+    "porian2024_refinedweb_3.csv": (88, 0, 12),
+    "porian2024_refinedweb_4.csv": (121, 0, 12),
+    "steplaw_dense_lr_bs_loss.csv": (1910, 0, 0),
+}
+"""Runs, points of training curves and budgets of each file."""
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_runs_curves_and_budgets(name):
+    n_runs, n_points, n_budgets = RUNS[name]
+    table = read_file(published(name))
+    budget = table.numbers("flops_budget")
+    assert (len(table), len(table.curves)) == (n_runs, n_points)
+    assert len(np.unique(budget[np.isfinite(budget)])) == n_budgets
+    assert table.warnings == ()
+    assert table.understood[0].startswith(f"read {n_runs} runs")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["obsscaling_benchmarks.csv", "obsscaling_emergent_capability.csv",
+     "pythia_zero_shot_final.csv", "multipowerlaw_csv_100/cosine_24000.csv"],
+)  # fmt: skip
+def test_tables_of_other_things_are_refused_by_what_they_lack(name):
+    with pytest.raises(TableError, match=r"has no column .*; it has: "):
+        read_file(published(name))
