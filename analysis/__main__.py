@@ -91,7 +91,10 @@ def fitted(config: AnalysisConfig) -> tuple[LossTable, Study, list[Advice]]:
     """All runs that were read, the study of those that belong in one fit, and its advice."""
     everything = read(config)
     fit = config.fit
-    table = select(everything, fit.data, fit.grid, fit.where, fit.drop_highest)
+    table = select(
+        everything, fit.data, fit.grid, fit.where, fit.drop_highest,
+        best_of=fit.best_of, max_epochs=fit.max_epochs,
+    )  # fmt: skip
     study = run_study(table, fit, config.counting)
     return everything, study, allocate(study, config.allocation.flops, config.allocation.n_params)
 

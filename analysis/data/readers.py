@@ -11,14 +11,8 @@ import pyarrow.parquet as pq
 
 from analysis.data.budgets import recurring_flops
 from analysis.data.checkpoints import join_rows, naming_column, unfinished
-from analysis.data.loss_table import (
-    CURVE_COLUMNS,
-    LossTable,
-    TableError,
-    as_numbers,
-    clean,
-    only_finished,
-)
+from analysis.data.clean import clean, only_finished
+from analysis.data.loss_table import CURVE_COLUMNS, LossTable, TableError, as_numbers
 from analysis.data.reading.formats import Cells, read_cells
 from analysis.data.reading.summary import what_was_read
 from analysis.data.reading.understand import AS_IT_SAYS, TableOptions, few, understand
@@ -81,7 +75,7 @@ def from_cells(
         raise TableError(f"{source} has no rows; expected one row a run")
     read = understand(cells, source, options)
     given = [name for name in (*_QUANTITIES, "loss") if name in read.frame]
-    frame, notes = _completed(read.frame, source), list(read.notes)
+    frame, notes = _completed(read.frame, read.headers, source), list(read.notes)
     name = "run_id" if "run_id" in frame else naming_column(list(map(str, frame)), frame)
     joined = join_rows(frame, name, "run_id" in frame)
     frame = frame.assign(run_id=joined.run)
@@ -115,7 +109,7 @@ def _without_unreadable(table: LossTable, given: Sequence[str]) -> LossTable:
     for name in given:
         values = table.runs[name].tolist()
         bad = np.array([isinstance(value, str) for value in values], dtype=bool)
-        table = table.without(bad, [f"{name}={value!r} is no number" for value in values])
+        table = table.without(bad, [f"{name}={str(value)[:40]!r} is no number" for value in values])
     return table
 
 
@@ -197,19 +191,21 @@ def _read_curves(path: Path) -> pd.DataFrame:
     return points.to_pandas(split_blocks=True, self_destruct=True)
 
 
-def _completed(frame: pd.DataFrame, source: str) -> pd.DataFrame:
+def _completed(frame: pd.DataFrame, headers: Sequence[str], source: str) -> pd.DataFrame:
     """The frame with all of n_params, n_tokens and flops, the missing one from 6 N D.
 
-    A budget stands in for FLOPs that are not given.
+    A budget is what was planned, not what ran: it stands in for FLOPs only where those of N and D
+    can't.
     """
-    if "flops" not in frame and "flops_budget" in frame:
+    lacking = "n_params" not in frame or "n_tokens" not in frame
+    if "flops" not in frame and "flops_budget" in frame and lacking:
         frame = frame.assign(flops=frame["flops_budget"])
     given = [name for name in _QUANTITIES if name in frame]
     if len(given) < 2 or "loss" not in frame:
         missing = [name for name in ("n_params", "n_tokens", "loss") if name not in frame]
         raise TableError(
             f"{source} has no column {', '.join(missing)}; it has: "
-            f"{few(list(map(str, frame.columns)))}. Name it: "
+            f"{few(headers)}. Name it: "
             f'table.columns={{{missing[0]}: "their name"}}'
         )
     n, d, c = (as_numbers(frame, name) for name in _QUANTITIES)

@@ -56,6 +56,10 @@ def checked_fixed(fixed: Mapping[str, float]) -> dict[str, float]:
     return {name: float(value) for name, value in fixed.items()}
 
 
+LEAST_RANGE = 1.05
+"""Range of N or D below which its power law is a straight line, whose exponent can be anything."""
+
+
 def undetermined(
     n_params: np.ndarray, n_tokens: np.ndarray, weights: np.ndarray, fixed: Mapping[str, float]
 ) -> str:
@@ -69,6 +73,12 @@ def undetermined(
         needed = 1 + len(own - fixed.keys())
         if distinct < needed:
             return f"only {distinct} distinct {name}; the fit needs at least {needed}"
+        if needed > 1 and np.ptp(np.log(values)) < np.log(LEAST_RANGE):
+            low, high = float(values.min()), float(values.max())
+            return (
+                f"{name} does not vary: it is {low:.4g} to {high:.4g} in all runs; the fit needs "
+                f"a range of at least {100 * (LEAST_RANGE - 1):.0f} %"
+            )
     spread = float(np.ptp(np.log(n_params[used] * n_tokens[used])))
     if spread < np.log(1.2):
         return "all runs have one compute budget, where N and D can't be told apart; add another"

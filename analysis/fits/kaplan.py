@@ -54,8 +54,10 @@ class KaplanJoint:
         """Loss-optimal N and D: where d/dN of (N_c/N)^p + D_c k N^gamma / C vanishes."""
         p, gamma, k = self.alpha_N / self.alpha_D, self.cost.gamma, self.cost.k
         flops = np.asarray(flops, dtype=float)
-        power = p * self.N_c**p * flops / (gamma * k * self.D_c)
-        n_params = power ** (1 / (p + gamma))
+        # In logarithms: on runs of nearly one size p is in the hundreds, and N_c^p beyond floats.
+        power = np.log(p) + p * np.log(self.N_c) + np.log(flops) - np.log(gamma * k * self.D_c)
+        with np.errstate(over="ignore"):
+            n_params = np.exp(power / (p + gamma))
         n_tokens = self.cost.n_tokens(n_params, flops)
         return Allocation(flops, n_params, n_tokens, self.loss(n_params, n_tokens))
 

@@ -52,7 +52,8 @@ def repeated(
     table: LossTable, runs: Counted, config: FitConfig, attempt: Attempts
 ) -> RepeatedFit | None:
     """The data-constrained law, where runs saw some of their tokens more than once."""
-    epochs = table.epochs()
+    table = table.with_repeating()
+    epochs, runs = table.epochs(), with_cost(table.counted(runs.counting), config)
     if not (epochs > 1.01).any():
         return None
     columns = (runs.n_params, runs.n_tokens, epochs, runs.loss)
@@ -93,11 +94,7 @@ def parametric(table: LossTable, runs: Counted, config: FitConfig) -> Parametric
 
     Raises:  FitError: too few runs, or no such column of weights.
     """
-    weights = None
-    if config.weights is not None:
-        if config.weights not in table.runs:
-            raise FitError(f"fit.weights={config.weights} is no column of the runs")
-        weights = table.runs[config.weights].to_numpy(dtype=float)
+    weights = None if config.weights is None else table.weights(config.weights)
     columns = (runs.n_params, runs.n_tokens, runs.loss)
     problem = pose(
         *columns, weights, config.delta, config.reduction, config.above, config.fixed, runs.cost

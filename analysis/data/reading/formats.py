@@ -122,7 +122,9 @@ def _unpacked(content: bytes, source: str) -> bytes:
 
 def _parquet(content: bytes, source: str) -> pd.DataFrame:
     try:
-        return _distinct(pq.read_table(io.BytesIO(content)).to_pandas())
+        # Without pandas' own notes in the file, which may be damaged where the columns are not; an
+        # index that it stored is a column like others.
+        return _distinct(pq.read_table(io.BytesIO(content)).to_pandas(ignore_metadata=True))
     except (OSError, ValueError, OverflowError, MemoryError, pa.ArrowException) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise TableError(f"{source} can't be read as parquet ({reason}); write it again") from error

@@ -24,8 +24,9 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "flops_budget", "budget", "compute_budget", "flop_budget", "training_budget",
     ),
     "loss": (
-        "loss", "final_loss", "val_loss", "validation_loss", "final_val_loss", "eval_loss",
-        "test_loss", "heldout_loss", "smooth_loss", "c4_loss", "nll", "cross_entropy",
+        "smooth_loss", "smoothed_loss", "loss_smooth", "loss", "final_loss", "val_loss",
+        "validation_loss", "final_val_loss", "eval_loss", "test_loss", "heldout_loss",
+        "c4_loss", "nll", "cross_entropy",
         "lm_loss", "train_loss", "training_loss", "bits_per_byte", "bpb", "perplexity", "ppl",
         "val_perplexity", "val_ppl", "eval_perplexity",
     ),
@@ -124,7 +125,8 @@ def _candidates(field: str, aliases: Sequence[str], headers: Sequence[str]) -> l
             match = name if name in aliases else bare if bare in aliases else None
             if match is not None and not (depth and len(path) == 1):
                 training = any(part in ("train", "training") for part in path[:-1])
-                exact = header == field
+                # A smoothed loss is the same quantity as the loss beside it, with less noise.
+                exact = header == field or (match.startswith("smooth") and not depth)
                 rank = (not exact, depth, training, aliases.index(match), place)
                 ranked.append((tuple(map(int, rank)), header))
                 break

@@ -33,7 +33,7 @@ def what_was_read(table: Runs, read: Understood, n_rows: int) -> str:
         if column is not None:
             unit = f" in {column.unit}" if column.unit else ""
             parts.append(f"{name} from {column.header!r}{unit} ({_range(table, name)})")
-        elif name == "flops" and "flops_budget" in read.columns:
+        elif name == "flops" and len({"n_params", "n_tokens"} & set(read.columns)) < 2:
             parts.append("flops = flops_budget")
         elif name in DERIVED:
             parts.append(f"{DERIVED[name]} ({_range(table, name)})")

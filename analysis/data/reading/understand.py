@@ -46,9 +46,10 @@ AS_IT_SAYS = TableOptions()
 
 @dataclass(frozen=True)
 class Understood:
-    """A frame with the design's columns, and where each of them came from."""
+    """A frame with the design's columns, the file's own headers, and which became which."""
 
     frame: pd.DataFrame
+    headers: tuple[str, ...]
     columns: dict[str, Column]
     notes: tuple[str, ...]
 
@@ -76,6 +77,7 @@ def understand(cells: Cells, source: str, options: TableOptions) -> Understood:
     if wide is not None:
         series = {str(name): column for name, column in wide.frame.items()}
         found |= {name: Column(name, name) for name in (wide.header_field, "loss")}
+    found = {**_by_name_alone(headers, options, found), **found}
     found = {name: _with_asked_unit(column, options.units) for name, column in found.items()}
     needed = {column.header for name, column in found.items() if name in NUMERIC}
     marks = decimal_marks(pd.DataFrame(series), cells.separator, options.decimal, needed, source)
@@ -91,7 +93,10 @@ def understand(cells: Cells, source: str, options: TableOptions) -> Understood:
     if "run_id" in found:
         made["run_id"] = series[found["run_id"].header]
     return Understood(
-        pd.DataFrame(made), found, (*_choices(found), *([wide.note] if wide is not None else []))
+        pd.DataFrame(made),
+        tuple(headers),
+        found,
+        (*_choices(found), *([wide.note] if wide is not None else [])),
     )
 
 
@@ -115,6 +120,17 @@ def _check_given(headers: list[str], options: TableOptions, source: str) -> None
             raise TableError(
                 f"table.units: {name} has no unit; expected one of {', '.join((*COUNTS, 'loss'))}"
             )
+
+
+def _by_name_alone(
+    headers: Sequence[str], options: TableOptions, found: Mapping[str, Column]
+) -> dict[str, Column]:
+    """Columns that have an alias of what is lacking but hold texts: those are then quoted."""
+    lacking = [] if "loss" in found else ["loss"]
+    if len({"n_params", "n_tokens", "flops"} & set(found)) < 2:
+        lacking += [name for name in ("n_params", "n_tokens", "flops") if name not in found]
+    named = find_columns(headers, options.columns, lambda f, h: True)
+    return {name: named[name] for name in lacking if name in named}
 
 
 def _fits(column: pd.Series, name: str) -> bool:

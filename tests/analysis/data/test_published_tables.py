@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.data.loss_table import TableError
+from analysis.data.loss_table import TableError, select
 from analysis.data.readers import read_file
+from analysis.fits.parametric.fit import fit_parametric
 
 PUBLISHED = Path(
     os.environ.get("ISOFLOP_PUBLISHED", Path(__file__).parents[4] / "shared/published")
@@ -33,7 +34,7 @@ RUNS = {
     "porian2024_refinedweb_2.csv": (132, 0, 12),
     "porian2024_refinedweb_3.csv": (88, 0, 12),
     "porian2024_refinedweb_4.csv": (121, 0, 12),
-    "steplaw_dense_lr_bs_loss.csv": (1910, 0, 0),
+    "steplaw_dense_lr_bs_loss.csv": (1911, 0, 0),
 }
 """Runs, points of training curves and budgets of each file."""
 
@@ -57,3 +58,37 @@ def test_runs_curves_and_budgets(name):
 def test_tables_of_other_things_are_refused_by_what_they_lack(name):
     with pytest.raises(TableError, match=r"has no column .*; it has: "):
         read_file(published(name))
+
+
+def test_step_law_is_seventeen_tuned_cells():
+    table = select(read_file(published("steplaw_dense_lr_bs_loss.csv")))
+    assert len(table) == 17
+    assert "swept over lr, bs (47 to 120 runs each)" in table.warnings[0]
+    n, d, loss = (table.numbers(name) for name in ("n_params", "n_tokens", "loss"))
+    fit = fit_parametric(n, d, loss)
+    assert fit.a == pytest.approx(0.689, abs=5e-4)
+    assert pytest.approx(0.91, abs=5e-3) == fit.E
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in RUNS if not name.startswith(("steplaw", "datablations"))]
+)
+def test_no_other_table_is_taken_for_a_sweep_or_for_repeated_data(name):
+    table = read_file(published(name))
+    chosen = select(table, max_epochs=4)
+    assert all("trained on" in row.reason for row in chosen.excluded)
+
+
+def test_datablations_decides_by_data_that_was_not_worn_out():
+    """Counted as new, all 296 runs give a = .68 and 1.4 tokens per parameter."""
+    table = select(read_file(published("datablations.csv")), max_epochs=4)
+    assert (len(table), len(table.repeating)) == (97, 199)
+    n, d, loss = (table.numbers(name) for name in ("n_params", "n_tokens", "loss"))
+    assert fit_parametric(n, d, loss).a == pytest.approx(0.53, abs=0.02)
+
+
+@pytest.mark.parametrize(("data", "a"), [("comma", 0.345), ("dclm", 0.371), ("nemotron", 0.385)])
+def test_each_corpus_of_marin_is_fitted_alone(data, a):
+    table = select(read_file(published("marin_202603_isoflops.csv")), data=data)
+    n, d, loss = (table.numbers(name) for name in ("n_params", "n_tokens", "loss"))
+    assert fit_parametric(n, d, loss).a == pytest.approx(a, abs=2e-3)

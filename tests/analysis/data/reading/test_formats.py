@@ -158,11 +158,12 @@ def test_of_two_columns_for_one_field_the_choice_is_said(tmp_path):
     path = tmp_path / "runs.csv"
     FRAME.assign(**{"smooth loss": LOSS + 0.1, "val_loss": LOSS + 0.2}).to_csv(path, index=False)
     table = read_file(path)
-    assert "loss was taken from 'loss'; 'val_loss' and 'smooth loss' could be it too" in str(
+    assert "loss was taken from 'smooth loss'; 'loss' and 'val_loss' could be it too" in str(
         table.understood
     )
-    other = read_file(path, TableOptions({"loss": "smooth loss"}))
-    assert other.numbers("loss") == pytest.approx(LOSS + 0.1)
+    assert table.numbers("loss") == pytest.approx(LOSS + 0.1)
+    other = read_file(path, TableOptions({"loss": "val_loss"}))
+    assert other.numbers("loss") == pytest.approx(LOSS + 0.2)
 
 
 def test_the_files_own_columns_stay_for_conditions(tmp_path):
