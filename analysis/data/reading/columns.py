@@ -119,6 +119,17 @@ def share_of_numbers(column: pd.Series) -> float:
     return sum(numbers) / len(numbers) if numbers else 0.0
 
 
+def label_columns(frame: pd.DataFrame, most: int = 20) -> dict[str, list[str]]:
+    """Columns of texts with 2 to `most` distinct values, (rows,) each; "" for what is missing."""
+    found = {}
+    for name, column in frame.items():
+        if _holds_texts(column):
+            texts = ["" if is_missing(cell) else str(cell) for cell in column.tolist()]
+            if 2 <= len(set(texts)) <= most:
+                found[str(name)] = texts
+    return found
+
+
 def _plain_floats(column: pd.Series, decimal: str) -> np.ndarray | None:
     """Floats of cells that Python reads as such; None where one is none or the mark is a comma."""
     cells = ["nan" if is_missing(cell) else cell for cell in column.tolist()]

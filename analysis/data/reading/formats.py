@@ -139,20 +139,34 @@ def _xlsx(content: bytes, source: str) -> pd.DataFrame:
             f"sheet as csv"
         ) from error
     try:
-        # `calculated` values, never formulas: pandas opens the workbook with data_only.
+        # Calculated values, never formulas: pandas opens the workbook with data_only.
         sheets = pd.read_excel(
-            io.BytesIO(content), sheet_name=None, engine="openpyxl", dtype=object
+            io.BytesIO(content), sheet_name=None, engine="openpyxl", dtype=object, header=None
         )
     except Exception as error:  # the reader raises any class on a damaged archive or its XML
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise TableError(f"{source} can't be read as xlsx ({reason}); save it again") from error
-    filled = {name: sheet for name, sheet in sheets.items() if len(sheet) and sheet.shape[1] > 1}
+    named = {name: _under_header(sheet) for name, sheet in sheets.items()}
+    filled = {name: sheet for name, sheet in named.items() if len(sheet) and sheet.shape[1] > 1}
     if len(filled) != 1:
         raise TableError(
             f"{source} has {len(filled)} sheets with a table ({', '.join(list(filled)[:5])}); "
             f"expected one: save that sheet alone"
         )
     return _distinct(next(iter(filled.values())))
+
+
+def _under_header(sheet: pd.DataFrame) -> pd.DataFrame:
+    """A sheet below its first row of two texts or more; a title above has one cell alone."""
+    rows = sheet.to_numpy(dtype=object).tolist()
+    for number, row in enumerate(rows):
+        texts = [cell for cell in row if isinstance(cell, str) and cell.strip()]
+        if len(texts) >= 2:
+            used = [i for i, cell in enumerate(row) if not pd.isna(cell)]
+            body = pd.DataFrame(rows[number + 1 :], dtype=object)
+            body = body.iloc[:, used].dropna(how="all") if len(body) else body
+            return body.set_axis([row[i] for i in used], axis=1) if len(body) else body
+    return sheet.iloc[:0]
 
 
 def _distinct(frame: pd.DataFrame) -> pd.DataFrame:

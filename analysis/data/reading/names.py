@@ -103,7 +103,11 @@ def find_columns(
                 found[field] = Column(field, given[field], _unit(field, given[field]))
             continue
         candidates = _candidates(field, aliases, free)
-        fitting = [header for header in candidates if header == field or fits(field, header)]
+        fitting = [
+            header
+            for header in candidates
+            if (header == field and field in NUMERIC) or fits(field, header)
+        ]
         if fitting:
             first, *others = fitting
             found[field] = Column(field, first, _unit(field, first), tuple(others))

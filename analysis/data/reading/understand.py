@@ -82,6 +82,10 @@ def understand(cells: Cells, source: str, options: TableOptions) -> Understood:
     needed = {column.header for name, column in found.items() if name in NUMERIC}
     marks = decimal_marks(pd.DataFrame(series), cells.separator, options.decimal, needed, source)
     made = {name: as_plain(column, marks.get(name, ".")) for name, column in series.items()}
+    for name in ALIASES:
+        # A column of a field's name that is not the field must not be taken for it further on.
+        if name in made and name not in found:
+            made[f"{name} (as read)"] = made.pop(name)
     for name, column in found.items():
         raw = series[column.header]
         if name in NUMERIC:
@@ -90,6 +94,9 @@ def understand(cells: Cells, source: str, options: TableOptions) -> Understood:
             made[name] = _states(raw)
         elif name != "run_id":
             made[name] = raw
+    for name, theirs in options.columns.items():
+        if theirs and name not in ALIASES:
+            made[name] = as_plain(series[theirs], marks.get(theirs, "."))
     if "run_id" in found:
         made["run_id"] = series[found["run_id"].header]
     return Understood(
@@ -115,6 +122,9 @@ def _check_given(headers: list[str], options: TableOptions, source: str) -> None
                 f"{source} has no column {theirs!r}, asked for as {name}{hint} "
                 f"it has: {few(headers)}"
             )
+        near = difflib.get_close_matches(name, ALIASES, n=1, cutoff=0.8)
+        if name not in ALIASES and near:
+            raise TableError(f"table.columns: {name} is no field; did you mean {near[0]}?")
     for name in options.units:
         if name != "loss" and name not in COUNTS:
             raise TableError(

@@ -8,7 +8,9 @@ import pytest
 
 from analysis.data.loss_table import TableError, select
 from analysis.data.readers import read_file
+from analysis.data.reading.columns import label_columns
 from analysis.fits.parametric.fit import fit_parametric
+from analysis.stats.explained import explaining_column
 
 PUBLISHED = Path(
     os.environ.get("ISOFLOP_PUBLISHED", Path(__file__).parents[4] / "shared/published")
@@ -92,3 +94,17 @@ def test_each_corpus_of_marin_is_fitted_alone(data, a):
     table = select(read_file(published("marin_202603_isoflops.csv")), data=data)
     n, d, loss = (table.numbers(name) for name in ("n_params", "n_tokens", "loss"))
     assert fit_parametric(n, d, loss).a == pytest.approx(a, abs=2e-3)
+
+
+def test_the_corpora_of_marin_explain_what_one_law_leaves():
+    table = read_file(published("marin_202603_isoflops.csv"))
+    n, d, loss = (table.numbers(name) for name in ("n_params", "n_tokens", "loss"))
+    residuals = np.log(loss / fit_parametric(n, d, loss).surface.loss(n, d))
+    found = explaining_column(label_columns(table.runs), residuals)
+    assert found is not None
+    assert found.column == "dataset"
+    assert found.share > 0.8
+    alone = select(table, data="comma")
+    n, d, loss = (alone.numbers(name) for name in ("n_params", "n_tokens", "loss"))
+    residuals = np.log(loss / fit_parametric(n, d, loss).surface.loss(n, d))
+    assert explaining_column(label_columns(alone.runs), residuals) is None

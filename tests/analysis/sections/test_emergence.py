@@ -171,6 +171,16 @@ def test_foreign_scores_go_through_the_same_analysis(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "emergence.json").exists()
 
 
+def test_scores_are_read_by_the_one_reader_of_tables(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    rows = ["Model;Scale;Task;Metric;Value", "a;1,3B;t;acc;0,25", "b;7B;t;acc;0,5"]
+    path.write_bytes("\n".join(rows).encode("utf-16"))
+    assert is_score_table(path, {})
+    scores = read_scores(path)
+    assert scores["n_params"].tolist() == [1.3e9, 7e9]
+    assert scores["value"].tolist() == [0.25, 0.5]
+
+
 def test_the_command_line_takes_a_table_of_scores(tmp_path: Path, capsys) -> None:
     from analysis.__main__ import main
     from analysis.config import AnalysisConfig, TableConfig

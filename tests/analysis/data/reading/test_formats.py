@@ -118,6 +118,10 @@ def test_excel(tmp_path):
         pd.DataFrame().to_excel(book, index=False, sheet_name="empty")
     check(read_file(path))
     with pd.ExcelWriter(path) as book:
+        FRAME.to_excel(book, index=False, startrow=3, startcol=2)
+        book.book.active["A1"] = "Our runs"
+    check(read_file(path))
+    with pd.ExcelWriter(path) as book:
         for sheet in ("one", "two"):
             FRAME.to_excel(book, index=False, sheet_name=sheet)
     with pytest.raises(TableError, match=r"2 sheets with a table \(one, two\)"):
