@@ -15,13 +15,11 @@ from analysis.data.reading.units import COUNTS, in_base_units
 from analysis.data.reading.wide import lengthened
 from analysis.data.table_error import TableError
 
-STATES = {
-    "finished": "finished", "completed": "finished", "complete": "finished", "done": "finished",
-    "success": "finished", "succeeded": "finished", "running": "running", "crashed": "crashed",
-    "failed": "failed", "killed": "killed", "preempted": "preempted", "preempting": "preempted",
-    "diverged": "diverged", "pending": "pending", "stopped": "stopped", "cancelled": "cancelled",
-    "canceled": "cancelled", "timeout": "timeout", "oom": "oom", "error": "error",
-}  # fmt: skip
+FINISHED = frozenset(("finished", "completed", "complete", "done", "success", "succeeded"))
+STATES = dict.fromkeys(FINISHED, "finished") | {name: name for name in (
+    "running", "crashed", "failed", "killed", "preempting", "preempted", "diverged", "pending",
+    "planned", "queued", "stopped", "cancelled", "canceled", "timeout", "oom", "error",
+)}  # fmt: skip
 """What a column of states may say of a run, in lower case; only finished runs are fitted."""
 
 
