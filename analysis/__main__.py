@@ -1,4 +1,4 @@
-"""Front door: fit a sweep's runs or any table of runs, write fits.json, figures and the report."""
+"""`isoflop analyze PATH`: fit a sweep's runs or any table of them, and write the report."""
 
 import re
 import shlex
@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from analysis.config import AnalysisConfig
+from analysis.data.loss_column import with_loss
 from analysis.data.loss_table import LossTable, select
+from analysis.data.published.download import published_path, read_published
+from analysis.data.published.registry import PREFIX, find_table
 from analysis.data.readers import read_file, read_sweeps
 from analysis.report.report import Report
 from analysis.report.run_table import run_book
@@ -19,10 +22,11 @@ from analysis.sections.contents import Material, parts
 from analysis.sections.score_table import is_score_table, report_scores
 from analysis.sections.summary import caveats, decision, facts, provenance
 from analysis.studies.allocation import Advice, allocate
-from analysis.studies.fits_json import fits_json, plain, standard_errors
+from analysis.studies.fits_json import fits_json, plain
 from analysis.studies.study import Study, run_study
 from analysis.studies.validation_runs import to_fit
-from train.config.cli import front_door
+from train.commands.command_line import Command, run_command, text_override
+from train.config.cli import UsageError
 from train.rundir.atomic import write_json
 
 DESCRIPTION = "Fit scaling laws to the runs of a sweep, or of any table, and write one report."
@@ -92,7 +96,7 @@ def fitted(config: AnalysisConfig) -> tuple[LossTable, Study, list[Advice]]:
     everything = read(config)
     fit = config.fit
     table = select(
-        everything, fit.data, fit.grid, fit.where, fit.drop_highest,
+        with_loss(everything, fit.loss), fit.data, fit.grid, fit.where, fit.drop_highest,
         best_of=fit.best_of, max_epochs=fit.max_epochs,
     )  # fmt: skip
     study = run_study(table, fit, config.counting)
@@ -105,6 +109,8 @@ def read(config: AnalysisConfig) -> LossTable:
         return read_sweeps(to_fit([Path(sweep) for sweep in config.sweeps]))
     assert config.table.path is not None  # AnalysisConfig holds exactly one of the two
     path = config.table.path
+    if path.startswith(PREFIX):
+        return read_published(path, config.table.options)
     if path.startswith("wandb:"):
         from analysis.data.wandb_reader import read_wandb
 
@@ -130,55 +136,78 @@ def print_fits(study: Study, advice: list[Advice]) -> None:
     for line in study.table.understood:
         print(line)
     print(f"{len(study.runs)} runs fitted, {len(study.table.excluded)} excluded")
-    for name in ("envelope", "isoflop", "parametric"):
-        fit = getattr(study, name)
-        if fit is None:
-            print(f"{name:11}{study.missing.get(name, 'not asked for')}")
+    for name in study.config.approaches:
+        if name not in study.fits:
+            print(f"{name:11}{study.missing.get(name, '')}")
             continue
-        low, high = study.intervals.get(name, {}).get("a", (float("nan"), float("nan")))
+        fit = study.fits[name]
+        low, high = fit.intervals.get("a", (float("nan"), float("nan")))
         exponents = f"a {fit.a:.6g} [{low:.4g}, {high:.4g}]  b {fit.b:.6g}"
-        print(f"{name:11}{exponents}  {fit.status} {fit.reason}")
-    fit = study.parametric
-    if fit is not None:
-        values = "  ".join(f"{p} {getattr(fit, p):.6g}" for p in ("E", "A", "B", "alpha", "beta"))
-        print(f"{'':11}{values}  objective {fit.objective:.10g}")
-    if study.draws is not None:
-        errors = "  ".join(f"{p} {e:.6g}" for p, e in standard_errors(study.draws).items())
-        print(f"{'':11}standard errors of {study.n_resamples:,} resamples: {errors}")
+        print(f"{name:11}{exponents}  {fit.status} {fit.reason}".rstrip())
+        for line in fit.printed:
+            print(f"{'':11}{line}")
     for note in caveats(study):
         print(f"note: {note}")
     print(decision(study, advice))
 
 
-def rewritten(argument: str) -> str:
-    """sweep= and table= as the keys they stand for; both are Hydra words of another meaning
-    here.
-    """
-    key, equals, value = argument.partition("=")
-    if not equals:
-        return argument
-    if key == "sweep":
-        return f"sweeps={value}" if value.startswith("[") else f"sweeps=[{value}]"
-    return f"table.path={value}" if key == "table" else argument
-
-
 def main(config: AnalysisConfig, overrides: list[str]) -> int:
-    command = shlex.join(["python", "-m", "analysis", *sys.argv[1:]])
+    """Make the report that a configuration asks for and print its path."""
+    command = shlex.join(["isoflop", "analyze", *overrides])
     table = config.table
-    if table.path is not None and is_score_table(Path(table.path), table.columns):
-        directory = output_directory(config)
-        path = Path(table.path)
-        print(report_scores(path, table.columns, directory, config.title, command))
-        return 0
+    if table.path is not None:
+        if table.path.startswith(PREFIX):
+            print(find_table(table.path).description)
+        path = published_path(table.path)
+        if is_score_table(path, table.columns):
+            directory = output_directory(config)
+            print(report_scores(path, table.columns, directory, config.title, command))
+            return 0
     print((compare_sweeps if config.compare else analyse)(config, command))
     return 0
 
 
-def run_command(arguments: list[str]) -> None:
-    """The command line; exits with its status."""
-    keys = [rewritten(argument) for argument in arguments]
-    front_door("analysis", DESCRIPTION, "analysis", AnalysisConfig, main, keys)
+def paths(given: list[str], verb: str | None) -> list[str]:
+    """Sweeps or one table as overrides.
 
+    Raises:  UsageError: several tables, or tables beside sweeps.
+    """
+    if not any(_is_table(path) for path in given):
+        return [f"sweeps=[{','.join(_quoted(path) for path in given)}]"] if given else []
+    if len(given) > 1:
+        raise UsageError(f"got {', '.join(given)}; expected one table, or sweeps")
+    return [text_override("table.path", given[0])]
+
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".parquet", ".gz")
+"""Names of tables that need not be there for the reader to say that they are missing."""
+
+
+def _is_table(path: str) -> bool:
+    remote = path.startswith(("wandb:", "published:"))
+    return remote or Path(path).suffix in TABLE_SUFFIXES or Path(path).is_file()
+
+
+def _quoted(path: str) -> str:
+    return text_override("", path).removeprefix("=")
+
+
+def _old_sweep(value: str, verb: str | None) -> list[str]:
+    """sweep=DIR and sweep=[A,B] of earlier releases as directories."""
+    return [path.strip(" '\"") for path in value.strip("[]").split(",")]
+
+
+COMMAND = Command(
+    name="analyze",
+    module="analysis",
+    description=DESCRIPTION,
+    config_name="analysis",
+    config=AnalysisConfig,
+    run=main,
+    arguments="PATH...",
+    paths=paths,
+    old={"sweep": _old_sweep, "table": lambda value, verb: [value]},
+)
 
 if __name__ == "__main__":
-    run_command(sys.argv[1:])
+    run_command(COMMAND, sys.argv[1:], "python -m analysis")

@@ -1,10 +1,12 @@
 """How often 95 % intervals hold the truth: simulated sweeps on known surfaces, many times over.
 
     python -m benchmarks.coverage [n_replicates] [envelope | isoflop | least_loss | ...]
+    python -m benchmarks.coverage [n_replicates] profiles [quick]
 
 Each replicate draws seed noise on a grid of runs, fits it, and asks of every interval whether the
 true value lies inside. docs/method.md states the outcome and the defaults that it led to. Laws of
-Kaplan et al. are judged on designs whose losses follow their own joint law too.
+Kaplan et al. are judged on designs whose losses follow their own joint law too; `profiles` judges
+approach 2 on surfaces of another form as well (benchmarks/coverage_profiles.py).
 """
 
 import sys
@@ -17,7 +19,7 @@ from analysis.data.run_arrays import Counted, Curves
 from analysis.errors import FitError
 from analysis.fits.envelope import fit_envelope
 from analysis.fits.isoflop import fit_isoflop
-from analysis.fits.isoflop_shapes import minima
+from analysis.fits.isoflop_polynomials import minima
 from analysis.fits.kaplan import KaplanJoint, fit_frontier, fit_joint
 from analysis.fits.min_loss import envelope_loss_law, isoflop_loss_draws, isoflop_loss_law
 from analysis.fits.min_loss_law import LossLaw, refit_loss_law
@@ -31,6 +33,7 @@ from analysis.studies.bootstrap import (
     kaplan_draws,
     kaplan_intervals,
 )
+from benchmarks import coverage_profiles
 from benchmarks.designs import DESIGNS
 
 N_RESAMPLES = 400
@@ -49,29 +52,29 @@ def isoflop_cover(
     found: dict[str, tuple[float, float]] = {}
     top = runs[0].max()
     best = float(np.log(surface.optimal(top).n_params))
-    for curve in ("skewed", "parabola", "cubic"):
+    for curve in ("softened", "skewed", "parabola", "cubic"):
         fit = fit_isoflop(*runs, curve=curve)
         if fit.n_law is None:
             continue
         name = f"isoflop {curve}"
         low, high = np.log(fit.n_law.band(np.array([top])))
         found[f"{name}, a, errors of minima"] = _judged(fit.n_law.interval(), float(surface.a))
-        if curve != "skewed":
+        if curve in ("parabola", "cubic"):
             found[f"{name}, a, pairs bootstrap"] = _judged(_pairs(fit, rng), float(surface.a))
         found[f"{name}, log N_opt, errors of minima"] = _judged((low[0], high[0]), best)
     return found
 
 
 def _pairs(fit, rng: np.random.Generator) -> tuple[float, float]:
-    kept = [valley for valley in fit.valleys if valley.bracketed]
-    log_c = np.log([valley.flops for valley in kept])
-    weight = np.array([1 / valley.sigma**2 for valley in kept])
+    kept = fit.bracketed
+    log_c = np.log([one.flops for one in kept])
+    weight = np.array([1 / one.sigma**2 for one in kept])
     positions = []
-    for valley in kept:
-        x = np.log(valley.n_params)
+    for one in kept:
+        x = np.log(one.n_params)
         counts = stratified_counts(np.zeros(len(x)), N_RESAMPLES, rng)
-        degree = 3 if valley.curve == "cubic" else 2
-        positions.append(minima(x - x.mean(), valley.losses, counts, degree)[0] + x.mean())
+        degree = 3 if one.curve == "cubic" else 2
+        positions.append(minima(x - x.mean(), one.losses, counts, degree)[0] + x.mean())
     centred = log_c - np.average(log_c, weights=weight)
     draws = (weight * centred) @ np.array(positions) / np.sum(weight * centred**2)
     return percentile_interval(draws)
@@ -248,4 +251,8 @@ def main(n_replicates: int, approaches: list[str]) -> None:
 if __name__ == "__main__":
     numbers = [argument for argument in sys.argv[1:] if argument.isdigit()]
     asked = [argument for argument in sys.argv[1:] if argument in COVERS]
-    main(int(numbers[0]) if numbers else 300, asked or list(COVERS))
+    if "profiles" in sys.argv:
+        quick = "quick" in sys.argv
+        coverage_profiles.main(int(numbers[0]) if numbers else (20 if quick else 100), quick)
+    else:
+        main(int(numbers[0]) if numbers else 300, asked or list(COVERS))

@@ -13,8 +13,7 @@ import platform
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -23,9 +22,11 @@ from typing import Any, NoReturn
 import torch
 from accelerate import Accelerator
 
+from train.commands.processes import ROOT
 from train.config.flops import flops_per_token
 from train.config.run_config import RunJob
 from train.config.spec import IsoflopError, known
+from train.config.terminal import visible
 from train.data.dataset import Dataset
 from train.engine import checkpoint, device
 from train.engine.branch_states import take_trunk
@@ -34,12 +35,14 @@ from train.engine.compile import compiled, compiles, discard_damaged_kernel
 from train.engine.cpu_allocator import freed_memory_kept
 from train.engine.device import make_accelerator
 from train.engine.loop import Outcome, train
+from train.engine.shared_memory_error import SharedMemoryError
 from train.engine.signals import Stopped, answer_at_once, stop_requests
 from train.engine.writer import RunWriter, follower_hooks
 from train.model.build import SummedLoss, build_model
 from train.model.optimizer import build_optimizer, transfer_initial_weights
 from train.rundir.atomic import write_atomic, write_json
 from train.rundir.lock import Claimed, claim
+from train.rundir.log_file import log_file
 from train.rundir.record import RunPaths, append_status, read_job, read_record
 
 PREEMPTED_EXIT = 75
@@ -60,7 +63,7 @@ def train_run(run_dir: Path) -> str:
     if not _leads():
         return _execute(run_dir, job)[0]
     try:
-        with claim(run_dir), _log_file(RunPaths(run_dir).log):
+        with claim(run_dir), log_file(RunPaths(run_dir).log):
             done = read_record(run_dir)
             return done.status if done is not None else _attempt(run_dir, job)
     except Claimed as error:
@@ -96,7 +99,7 @@ def _execute(run_dir: Path, job: RunJob) -> tuple[str, str]:
     """`_train`, tried again after a damaged kernel and after a lack of memory, from saved state.
 
     The latter where the job allows it, with half the rows at a time: the same numbers up to
-    rounding.
+    rounding. Of several ranks all try again, or none: one alone would wait for the others.
     """
     rows = job.runtime.micro_batch or _rows_per_rank(job)
     while True:
@@ -109,13 +112,13 @@ def _execute(run_dir: Path, job: RunJob) -> tuple[str, str]:
                 continue
             if _status_of(error) != "oom":
                 raise
-            if rows == 1 or not job.runtime.auto_micro_batch:
+            alone = torch.distributed.is_initialized() and not isinstance(error, SharedMemoryError)
+            if rows == 1 or not job.runtime.auto_micro_batch or alone:
                 raise OutOfMemory(_memory_advice(rows, error)) from error
         log.warning("out of memory with %d rows at a time; trying %d", rows, rows // 2)
         rows //= 2
         gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        device.release_cached_memory()
         job = replace(job, runtime=replace(job.runtime, micro_batch=rows))
 
 
@@ -141,8 +144,13 @@ def _memory_advice(rows: int, error: Exception) -> str:
 
 def _train(run_dir: Path, job: RunJob) -> tuple[str, str]:
     """Train, then write the model and the record; returns the status and a message."""
+    accelerator = make_accelerator(job.runtime, job.spec.precision)
+    with device.released(accelerator):
+        return _train_on(accelerator, run_dir, job)
+
+
+def _train_on(accelerator: Accelerator, run_dir: Path, job: RunJob) -> tuple[str, str]:
     spec = job.spec
-    accelerator = make_accelerator(job.runtime, spec.precision)
     device.reset_peak_memory(accelerator.device)
     dataset = Dataset.open(spec)
     model = build_model(spec.model, spec.seed, dataset.codec.end_id).to(accelerator.device)
@@ -153,9 +161,12 @@ def _train(run_dir: Path, job: RunJob) -> tuple[str, str]:
     if compiles(job.runtime, accelerator.device.type, run_flops):
         trained = compiled(trained)
     prepared, prepared_optimizer = accelerator.prepare(trained, optimizer)
-    restored = checkpoint.load_state(RunPaths(run_dir).state, job.run_id, model, optimizer)
+    paths = RunPaths(run_dir)
+    restored = checkpoint.load_state(
+        paths.state, job.run_id, model, optimizer, metrics=paths.metrics
+    )
     restored = restored or take_trunk(run_dir, job, model, optimizer, accelerator)
-    outcome = Outcome(**restored.progress) if restored else Outcome()
+    outcome = _progress(restored) if restored else Outcome()
     if restored is not None:
         log.info("continuing at step %d of %s", outcome.step, spec.n_steps)
     writer = (
@@ -163,21 +174,31 @@ def _train(run_dir: Path, job: RunJob) -> tuple[str, str]:
         if accelerator.is_main_process
         else None
     )
-    if writer is not None:
-        write_json(RunPaths(run_dir).env, environment(accelerator))
     with stop_requests() as stopping, writer or nullcontext():
+        if writer is not None:
+            write_json(paths.env, environment(accelerator))
         follower = follower_hooks(stopping, model, optimizer)
         hooks = writer.hooks(stopping) if writer else follower
         outcome = train(
             spec, job.runtime, dataset, prepared, prepared_optimizer, accelerator, hooks, outcome
         )
-    final = outcome.status != "preempted"
-    if writer is not None:
-        record = record_of(job, outcome, dataset, accelerator.device) if final else None
-        writer.finish(outcome, record)
-    elif final:
-        checkpoint.give_weights(model)
+        final = outcome.status != "preempted"
+        if writer is not None:
+            world = accelerator.num_processes
+            record = record_of(job, outcome, dataset, accelerator.device, world) if final else None
+            writer.finish(outcome, record)
+        elif final:
+            checkpoint.give_weights(model)
     return outcome.status, outcome.message
+
+
+def _progress(restored: checkpoint.TrainerState) -> Outcome:
+    try:
+        return Outcome(**restored.progress)
+    except TypeError as error:
+        raise checkpoint.CheckpointError(
+            f"the saved state can't be continued ({error}): {checkpoint.ANOTHER_RELEASE}"
+        ) from error
 
 
 def environment(accelerator: Accelerator) -> dict[str, Any]:
@@ -195,17 +216,24 @@ def environment(accelerator: Accelerator) -> dict[str, Any]:
         "numpy": numpy.__version__,
         "commit": _commit(),
         "device": device.device_name(accelerator.device),
+        **device.device_versions(accelerator.device),
         "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
         "processes": accelerator.num_processes,
     }
 
 
 @lru_cache(maxsize=1)
 def _commit() -> str | None:
-    """The code's commit; asked once a process, which goes on with the code that it started with."""
+    """The code's commit; asked once a process, which goes on with the code that it started with.
+
+    None for an installed package, whose folder may lie in the repository of another project.
+    """
+    if not (ROOT / ".git").exists():
+        return None
     described = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-        cwd=Path(__file__).parent,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
@@ -226,20 +254,6 @@ def _try_write(path: Path, text: str) -> None:
         log.error("%s", error)
 
 
-@contextmanager
-def _log_file(path: Path) -> Iterator[None]:
-    """Everything logged during the block also goes to train.log."""
-    handler = logging.FileHandler(path, delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger()
-    root.addHandler(handler)
-    try:
-        yield
-    finally:
-        root.removeHandler(handler)
-        handler.close()
-
-
 def main(argv: list[str] | None = None) -> int:
     """Command line of one run directory."""
     arguments = sys.argv[1:] if argv is None else argv
@@ -253,7 +267,7 @@ def main(argv: list[str] | None = None) -> int:
     except Stopped:
         return PREEMPTED_EXIT
     except IsoflopError as error:
-        print(f"train.run: {error}", file=sys.stderr)
+        print(visible(f"train.run: {error}"), file=sys.stderr)
         return 2
     print(json.dumps({"run_dir": arguments[0], "status": status}))
     return {"finished": 0, "diverged": 0, "preempted": PREEMPTED_EXIT}.get(status, 1)

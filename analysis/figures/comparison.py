@@ -1,4 +1,4 @@
-"""Figures of two sweeps side by side: exponents by approach, valleys over each other."""
+"""Figures of two sweeps side by side: exponents by approach, profiles over each other."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -7,6 +7,8 @@ from matplotlib.figure import Figure
 from analysis.figures.fits import runs_of
 from analysis.figures.hover import name_runs
 from analysis.figures.style import BLUE, INK, VERMILION, log_ticks, new_figure, styled
+from analysis.fits.isoflop import IsoflopFit
+from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.comparison import ExponentPair
 from analysis.studies.study import Study
 
@@ -35,13 +37,14 @@ def forest(names: tuple[str, str], exponents: list[ExponentPair], narrow: bool =
 
 
 def overlay(names: tuple[str, str], studies: tuple[Study, Study], narrow: bool = False) -> Figure:
-    """Both sweeps' valleys over each other, and beside them their minima and power laws."""
+    """Both sweeps' profiles over each other, and beside them their minima and power laws."""
     with styled():
         figure, (left, right) = new_figure(2, width=10, height=4.4, narrow=narrow)
         sides = zip(names, studies, COLOURS, MARKERS, LINES, strict=True)
         for name, study, colour, marker, dashes in sides:
-            if study.isoflop is not None:
-                _draw_side(left, right, study, name, (colour, marker, dashes))
+            found = study.find(IsoflopApproach)
+            if found is not None:
+                _draw_side(left, right, (study, found.fit), name, (colour, marker, dashes))
         left.set(xscale="log", xlabel="parameters N", ylabel="final validation loss (nats/token)")
         left.set_title("IsoFLOP profiles")
         right.set(xscale="log", yscale="log", xlabel="compute C (FLOPs)")
@@ -53,25 +56,28 @@ def overlay(names: tuple[str, str], studies: tuple[Study, Study], narrow: bool =
 
 
 def _draw_side(
-    left: Axes, right: Axes, study: Study, name: str, look: tuple[str, str, str]
+    left: Axes,
+    right: Axes,
+    fitted: tuple[Study, IsoflopFit],
+    name: str,
+    look: tuple[str, str, str],
 ) -> None:
-    fit, (colour, marker, dashes) = study.isoflop, look
-    assert fit is not None  # checked by the caller
+    (study, fit), (colour, marker, dashes) = fitted, look
     open_marks = "none" if marker == "s" else colour
-    for valley in fit.valleys:
+    for profile in fit.profiles:
         points = left.scatter(
-            valley.n_params, valley.losses, marker=marker, s=18, facecolors=open_marks,
-            edgecolors=colour, lw=1, zorder=3, rasterized=len(valley.losses) > 100,
+            profile.n_params, profile.losses, marker=marker, s=18, facecolors=open_marks,
+            edgecolors=colour, lw=1, zorder=3, rasterized=len(profile.losses) > 100,
         )  # fmt: skip
-        name_runs(points, runs_of(study, valley))
-        fine = np.geomspace(valley.n_params.min(), valley.n_params.max(), 200)
-        if valley.curve == "akima" or np.all(np.isfinite(valley.coefficients)):
-            left.plot(fine, valley.profile(fine), color=colour, ls=dashes, lw=1.3)
-    kept = [valley for valley in fit.valleys if valley.bracketed]
+        name_runs(points, runs_of(study, profile))
+        fine = np.geomspace(profile.n_params.min(), profile.n_params.max(), 200)
+        if profile.drawable:
+            left.plot(fine, profile.fitted_loss(fine), color=colour, ls=dashes, lw=1.3)
+    kept = [profile for profile in fit.profiles if profile.bracketed]
     flops, n_opt = (np.array([getattr(v, key) for v in kept]) for key in ("flops", "n_opt"))
-    losses = [valley.loss for valley in kept]
+    losses = [profile.loss for profile in kept]
     left.scatter(n_opt, losses, marker="D", s=26, color=INK, ec="white", zorder=5)
-    low, high = np.array([valley.interval for valley in kept]).reshape(-1, 2).T
+    low, high = np.array([profile.interval for profile in kept]).reshape(-1, 2).T
     bars = np.nan_to_num(np.stack([n_opt - low, high - n_opt]))
     right.errorbar(flops, n_opt, bars, fmt=marker, color=colour, mfc=open_marks, ms=6, capsize=3)
     if fit.n_law is not None:

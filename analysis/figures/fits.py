@@ -22,10 +22,13 @@ from analysis.figures.style import (
     size_norm,
     styled,
 )
+from analysis.fits.envelope import EnvelopeFit
 from analysis.fits.isoflop import IsoflopFit
-from analysis.fits.isoflop_profile import Valley
+from analysis.fits.isoflop_profile import IsoflopProfile
 from analysis.fits.kaplan import published_n_opt
 from analysis.stats.power_law import PowerLaw
+from analysis.studies.approaches.envelope import EnvelopeApproach
+from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.study import Study
 
 MOST_CURVES, MOST_POINTS, MOST_MARKS = 300, 60_000, 300
@@ -40,15 +43,16 @@ MOST_LABELS = 10
 def loss_curves(study: Study, narrow: bool = False) -> Figure:
     """Loss along training of every run, coloured by size, and the envelope with its optima."""
     curves = study.table.training_curves(study.runs)
-    fit = study.envelope
+    found = study.find(EnvelopeApproach)
     curves = _some(curves)
     with styled():
         figure, (left, right) = new_figure(2, width=10, height=4.2, narrow=narrow)
         _draw_curves(left, curves, study.table.texts("run_id"), figure)
-        if fit is not None:
+        if found is not None:
+            fit = found.fit
             left.plot(fit.flops, fit.loss, color=INK, lw=1.2, label="lower envelope")
             left.legend(loc="upper right")
-            _envelope_points(right, study)
+            _envelope_points(right, fit)
         left.set(xscale="log", yscale="log", xlabel="training compute C (FLOPs)")
         left.set(ylabel="validation loss (nats/token)", title="Training curves")
         log_ticks(left, "x")
@@ -56,21 +60,22 @@ def loss_curves(study: Study, narrow: bool = False) -> Figure:
         return figure
 
 
-def valleys(study: Study, narrow: bool = False) -> Figure:
+def profiles(study: Study, narrow: bool = False) -> Figure:
     """Loss against N for each budget with the fitted profile and its minimum."""
-    fit = study.isoflop
-    assert fit is not None  # drawn only where approach 2 was fitted
-    colours = budget_colours(np.array([valley.flops for valley in fit.valleys]))
+    found = study.find(IsoflopApproach)
+    assert found is not None  # drawn only where approach 2 was fitted
+    fit = found.fit
+    colours = budget_colours(np.array([profile.flops for profile in fit.profiles]))
     with styled():
         figure, (axes, right) = new_figure(2, width=10, height=4.4, narrow=narrow)
-        step = -(-len(fit.valleys) // MOST_LABELS)
-        for i, valley in enumerate(reversed(fit.valleys)):
-            label = _budget_label(valley.flops) if i % step == 0 else ""
-            _draw_valley(axes, valley, colours[valley.flops], runs_of(study, valley), label)
+        step = -(-len(fit.profiles) // MOST_LABELS)
+        for i, profile in enumerate(reversed(fit.profiles)):
+            label = _budget_label(profile.flops) if i % step == 0 else ""
+            _draw_profile(axes, profile, colours[profile.flops], runs_of(study, profile), label)
         axes.set(xscale="log", xlabel="parameters N", ylabel="final validation loss (nats/token)")
         axes.set_title("IsoFLOP profiles and their minima")
         log_ticks(axes, "x")
-        columns = min(len(fit.valleys), 3 if narrow else 5)
+        columns = min(len(fit.profiles), 3 if narrow else 5)
         handles, labels = axes.get_legend_handles_labels()
         axes.legend(
             handles[::-1], labels[::-1], title="budget (FLOPs)", ncols=columns, columnspacing=1.2,
@@ -96,9 +101,10 @@ def optimum(study: Study, narrow: bool = False) -> Figure:
             lw=1,
             label="Kaplan et al. 2020, as published",
         )
-        if study.isoflop is not None:
-            _mark_minima(left, study.isoflop, "n_opt")
-            _mark_minima(right, study.isoflop, "d_opt")
+        isoflop = study.find(IsoflopApproach)
+        if isoflop is not None:
+            _mark_minima(left, isoflop.fit, "n_opt")
+            _mark_minima(right, isoflop.fit, "d_opt")
         _shade_beyond(left, right, study)
         left.set(
             xscale="log", yscale="log", xlabel="compute C (FLOPs)", ylabel="optimal parameters N"
@@ -138,9 +144,7 @@ def _draw_curves(axes: Axes, curves: Curves, run_ids: np.ndarray, figure: Figure
     close_seams(bar)
 
 
-def _envelope_points(axes: Axes, study: Study) -> None:
-    fit = study.envelope
-    assert fit is not None  # checked by the caller
+def _envelope_points(axes: Axes, fit: EnvelopeFit) -> None:
     shown = slice(None, None, -(-len(fit.flops) // MOST_MARKS))
     axes.scatter(
         fit.flops[shown], fit.n_params[shown], s=7, color=APPROACH_COLOURS["envelope"], lw=0
@@ -155,61 +159,60 @@ def _envelope_points(axes: Axes, study: Study) -> None:
     log_ticks(axes)
 
 
-def runs_of(study: Study, valley: Valley) -> np.ndarray:
-    """Names of a valley's runs, in the order of its points."""
-    rows = np.flatnonzero(study.runs.budget == valley.flops)
+def runs_of(study: Study, profile: IsoflopProfile) -> np.ndarray:
+    """Names of a profile's runs, in the order of its points."""
+    rows = np.flatnonzero(study.runs.budget == profile.flops)
     rows = rows[np.argsort(study.runs.n_params[rows], kind="stable")]
     return study.table.texts("run_id")[rows]
 
 
-def _draw_valley(
+def _draw_profile(
     axes: Axes,
-    valley: Valley,
+    profile: IsoflopProfile,
     colour: tuple[float, float, float, float],
     run_ids: np.ndarray,
     label: str,
 ) -> None:
-    many = len(valley.losses) > 100
+    many = len(profile.losses) > 100
     points = axes.scatter(
-        valley.n_params, valley.losses, s=4 if many else 20, color=[colour], zorder=3,
+        profile.n_params, profile.losses, s=4 if many else 20, color=[colour], zorder=3,
         rasterized=many,
     )  # fmt: skip
     name_runs(points, run_ids)
-    fine = np.geomspace(valley.n_params.min(), valley.n_params.max(), 200)
-    if valley.curve == "akima" or np.all(np.isfinite(valley.coefficients)):
-        axes.plot(fine, valley.profile(fine), color=colour, label=label)
-    if valley.bracketed:
-        low, high = valley.interval
-        axes.plot([low, high], [valley.loss, valley.loss], color=INK, lw=1, zorder=4)
+    fine = np.geomspace(profile.n_params.min(), profile.n_params.max(), 200)
+    if profile.drawable:
+        # A dashed curve has no minimum that its runs hold on both sides.
+        dashes = "-" if profile.bracketed else "--"
+        axes.plot(fine, profile.fitted_loss(fine), color=colour, label=label, ls=dashes)
+    if profile.bracketed:
+        low, high = profile.interval
+        axes.plot([low, high], [profile.loss, profile.loss], color=INK, lw=1, zorder=4)
         axes.scatter(
-            [valley.n_opt], [valley.loss], marker="D", s=32, color=INK, ec="white", zorder=5
+            [profile.n_opt], [profile.loss], marker="D", s=32, color=INK, ec="white", zorder=5
         )
 
 
 def _draw_minima(
     axes: Axes, fit: IsoflopFit, colours: dict[float, tuple[float, float, float, float]]
 ) -> None:
-    for valley in fit.valleys:
-        low, high = valley.interval
-        filled = valley.bracketed
-        error = (
-            [[valley.n_opt - low], [high - valley.n_opt]] if filled and np.isfinite(low) else None
-        )
+    for profile in fit.bracketed:
+        low, high = profile.interval
+        error = [[profile.n_opt - low], [high - profile.n_opt]] if np.isfinite(low) else None
         axes.errorbar(
-            [valley.flops], [valley.n_opt], yerr=error, fmt="D" if filled else "x", ms=6,
-            color=colours[valley.flops], capsize=3,
+            [profile.flops], [profile.n_opt], yerr=error, fmt="D", ms=6,
+            color=colours[profile.flops], capsize=3,
         )  # fmt: skip
     if fit.n_law is not None:
-        flops = np.array([valley.flops for valley in fit.valleys])
+        flops = np.array([profile.flops for profile in fit.profiles])
         _draw_law(axes, fit.n_law, flops, APPROACH_COLOURS["isoflop"])
         axes.annotate(
             f"$N_{{opt}} \\propto C^{{{fit.n_law.exponent:.2f}}}$",
             (0.06, 0.9),
             xycoords="axes fraction",
         )
-    optima = [valley.n_opt for valley in fit.valleys]
-    budgets = [valley.flops for valley in fit.valleys]
-    if len(fit.valleys) == 1:
+    optima = [profile.n_opt for profile in fit.bracketed]
+    budgets = [profile.flops for profile in fit.bracketed]
+    if len(fit.bracketed) == 1:
         axes.set(xlim=(budgets[0] / 2, budgets[0] * 2), ylim=(optima[0] / 2, optima[0] * 2))
     axes.set(xscale="log", yscale="log", xlabel="budget C (FLOPs)", ylabel="optimal parameters N")
     axes.set_title("Minima and their power law")
@@ -226,17 +229,8 @@ def _draw_law(axes: Axes, law: PowerLaw, flops: np.ndarray, colour: str) -> None
 
 def _optima(study: Study, flops: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """N_opt and D_opt at each of `flops` for every approach that has them."""
-    found = {}
-    for name, fit in (("envelope", study.envelope), ("isoflop", study.isoflop)):
-        if fit is not None and fit.n_law is not None and fit.d_law is not None:
-            found[name] = (fit.n_law(flops), fit.d_law(flops))
-    if study.parametric is not None and study.parametric.usable:
-        best = study.parametric.optimal(flops)
-        found["parametric"] = (best.n_params, best.n_tokens)
-    if study.kaplan is not None and study.kaplan.joint.status == "converged":
-        best = study.kaplan.joint.optimal(flops)
-        found["kaplan"] = (best.n_params, best.n_tokens)
-    return found
+    best = {name: fit.optimal(flops) for name, fit in study.fits.items() if fit.usable}
+    return {name: (np.asarray(b.n_params), np.asarray(b.n_tokens)) for name, b in best.items()}
 
 
 def _flops_range(study: Study) -> np.ndarray:
@@ -245,10 +239,10 @@ def _flops_range(study: Study) -> np.ndarray:
 
 
 def _mark_minima(axes: Axes, fit: IsoflopFit, what: str) -> None:
-    kept = [valley for valley in fit.valleys if valley.bracketed]
+    kept = fit.bracketed
     axes.scatter(
-        [valley.flops for valley in kept],
-        [getattr(valley, what) for valley in kept],
+        [profile.flops for profile in kept],
+        [getattr(profile, what) for profile in kept],
         marker="D", s=26, color=APPROACH_COLOURS["isoflop"], ec="white", zorder=4,
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Figures of recipes side by side: their exponents with intervals, and their IsoFLOP valleys."""
+"""Figures of recipes side by side: their exponents with intervals, and their IsoFLOP profiles."""
 
 from collections.abc import Sequence
 
@@ -21,6 +21,7 @@ from analysis.figures.style import (
     styled,
 )
 from analysis.stats.resampling import Interval
+from analysis.studies.approaches.fitted_approach import FittedApproach
 from analysis.studies.recipes import RecipeFit
 
 MOST_COLUMNS = 3
@@ -38,9 +39,9 @@ def forest(
         figure, (axes,) = new_figure(1, width, height + 0.55 * len(fits))
         for row, (fit, known) in enumerate(zip(fits, published, strict=True)):
             if fit.isoflop is not None:
-                _place(axes, row - 0.12, fit.isoflop.a, fit.interval, "isoflop")
+                _place(axes, row - 0.12, fit.isoflop.a, _interval(fit.isoflop), "isoflop")
             if fit.parametric is not None and fit.parametric.usable:
-                _place(axes, row + 0.16, fit.parametric.a, fit.surface_interval, "parametric")
+                _place(axes, row + 0.16, fit.parametric.a, _interval(fit.parametric), "parametric")
             if fit.isoflop is None or not np.isfinite(fit.isoflop.a):
                 axes.annotate(
                     "no exponent by approach 2", (0.02, row - 0.12), fontsize=8, va="center",
@@ -64,7 +65,7 @@ def forest(
         return figure
 
 
-def valleys(fits: Sequence[RecipeFit], narrow: bool = False) -> Figure:
+def profiles(fits: Sequence[RecipeFit], narrow: bool = False) -> Figure:
     """Loss against N of each recipe, one panel a recipe, all with the same axis of losses."""
     columns = 1 if narrow else min(MOST_COLUMNS, len(fits))
     rows = -(-len(fits) // columns)
@@ -73,12 +74,16 @@ def valleys(fits: Sequence[RecipeFit], narrow: bool = False) -> Figure:
         figure = Figure(size, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.08))
         panels = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
         for axes, fit in zip(panels, fits, strict=False):
-            _draw_valleys(axes, fit)
+            _draw_profiles(axes, fit)
         for number, axes in enumerate(panels):
             axes.set_visible(number < len(fits))
             if number % columns == 0:
                 axes.set_ylabel("final loss (nats/token)")
         return figure
+
+
+def _interval(fit: FittedApproach | None) -> Interval | None:
+    return None if fit is None else fit.intervals.get("a")
 
 
 def _place(axes: Axes, y: float, value: float, interval: Interval | None, approach: str) -> None:
@@ -99,12 +104,12 @@ def _limits(fits: Sequence[RecipeFit], published: Sequence[float | None]) -> tup
     for fit in fits:
         found = [made.a for made in (fit.isoflop, fit.parametric) if made is not None]
         shown += [a for a in found if np.isfinite(a)]
-        for interval in (fit.interval, fit.surface_interval):
+        for interval in (_interval(fit.isoflop), _interval(fit.parametric)):
             shown += [float(np.clip(end, -0.5, 1.5)) for end in interval or () if np.isfinite(end)]
     return min(shown) - 0.03, max(shown) + 0.03
 
 
-def _draw_valleys(axes: Axes, fit: RecipeFit) -> None:
+def _draw_profiles(axes: Axes, fit: RecipeFit) -> None:
     runs = fit.runs
     colours = budget_colours(runs.budget[np.isfinite(runs.budget)])
     for budget, colour in colours.items():
@@ -115,13 +120,13 @@ def _draw_valleys(axes: Axes, fit: RecipeFit) -> None:
         )  # fmt: skip
         if len(fit.run_ids):
             name_runs(points, fit.run_ids[rows])
-    for valley in fit.isoflop.valleys if fit.isoflop else ():
-        fine = np.geomspace(valley.n_params.min(), valley.n_params.max(), 100)
-        if valley.curve == "akima" or np.all(np.isfinite(valley.coefficients)):
-            axes.plot(fine, valley.profile(fine), color=colours[valley.flops], lw=1.2)
-        if valley.bracketed:
+    for profile in fit.isoflop.fit.profiles if fit.isoflop else ():
+        fine = np.geomspace(profile.n_params.min(), profile.n_params.max(), 100)
+        if profile.drawable:
+            axes.plot(fine, profile.fitted_loss(fine), color=colours[profile.flops], lw=1.2)
+        if profile.bracketed:
             axes.scatter(
-                [valley.n_opt], [valley.loss], marker="D", s=28, color=INK, ec="white", zorder=5
+                [profile.n_opt], [profile.loss], marker="D", s=28, color=INK, ec="white", zorder=5
             )
     exponent = fit.isoflop.a if fit.isoflop else float("nan")
     said = f"a = {exponent:.2f}" if np.isfinite(exponent) else "no exponent"

@@ -1,4 +1,4 @@
-"""One budget's valley: its runs, the fitted profile, the minimum and how well runs hold it."""
+"""One budget's IsoFLOP profile: its runs, the fitted curve, the minimum and its interval."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,17 +6,20 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from analysis.fits.isoflop_shapes import Shape, akima
+from analysis.fits.isoflop_akima import akima
+from analysis.fits.isoflop_shapes import Shape
 
 
 @dataclass(frozen=True)
-class Valley:
-    """The loss profile of one budget and its minimum.
+class IsoflopProfile:
+    """The loss of one budget's runs against N, and its minimum.
 
-    `sigma` is the standard error of log n_opt, `interval` its 95 % interval as N; `bracketed` is
-    False where runs on a side of the minimum are missing, for the `reason` given; `thin` says that
-    a single size holds one side; `propose` names sizes that would bracket it better. Losses have
-    the unit of the input.
+    `sigma` is the standard error of log n_opt, `interval` its 95 % interval as N; `d_interval` and
+    `loss_interval` are those of d_opt and of the loss there. `open_ends` says of each end of
+    `interval` that it is only where the sizes that ran end. `bracketed` is False where runs on a
+    side of the minimum are missing, for the `reason` given; `thin` says that a single size holds
+    one side; `propose` names sizes that would bracket it better. `slope` is d log D / d log N along
+    the runs. Losses have the unit of the input.
     """
 
     flops: float
@@ -25,6 +28,9 @@ class Valley:
     loss: float
     sigma: float
     interval: tuple[float, float]
+    d_interval: tuple[float, float]
+    loss_interval: tuple[float, float]
+    open_ends: tuple[bool, bool]
     bracketed: bool
     reason: str
     thin: bool
@@ -34,41 +40,61 @@ class Valley:
     n_tokens: np.ndarray
     losses: np.ndarray
     curve: str
+    slope: float
 
-    def profile(self, n_params: np.ndarray) -> np.ndarray:
-        """The fitted loss at some model sizes."""
+    @property
+    def drawable(self) -> bool:
+        """Whether there is a curve to draw."""
+        return self.curve == "akima" or bool(np.all(np.isfinite(self.coefficients)))
+
+    def fitted_loss(self, n_params: np.ndarray) -> np.ndarray:
+        """The curve at some model sizes; NaN beyond the runs that a softened one was fitted to."""
         x = np.log(n_params)
         if self.curve == "akima":
             return akima(np.log(self.n_params), self.losses)(x)
+        at = x - np.log(self.n_params).mean()
         if self.curve == "softened":
-            # Runs beyond the window did not enter the fit, so nothing is drawn there.
-            at = x - np.log(self.n_params).mean()
             return np.interp(at, *self.coefficients, left=np.nan, right=np.nan)
-        return np.polyval(self.coefficients, x - np.log(self.n_params).mean())
+        return np.polyval(self.coefficients, at)
 
 
-def read_valley(
-    flops: float, columns: Sequence[np.ndarray], shape: Shape, curve: str, freedom: float
-) -> Valley:
+def read_profile(
+    flops: float,
+    columns: Sequence[np.ndarray],
+    shape: Shape,
+    height_sigma: float,
+    curve: str,
+    freedom: float,
+) -> IsoflopProfile:
     """What a fitted shape says of one budget.
 
     Args:    columns: n_params, n_tokens and loss, (runs,) each; shape: about the mean of log N.
-             freedom: degrees of freedom of the shape's error, for Student's t.
+             height_sigma: standard error of the log of its height. freedom: degrees of freedom of
+             these errors, for Student's t.
     """
     order = np.argsort(columns[0], kind="stable")
     n_params, n_tokens, loss = (column[order] for column in columns)
-    x = np.log(n_params)
+    x, log_d = np.log(n_params), np.log(n_tokens)
     position = shape.position + float(x.mean())
     reason = _unbracketed(x, loss, position)
     shown = position if np.isfinite(position) else float(x[loss.argmin()])
-    half = shape.sigma * float(stats.t.ppf(0.975, df=max(freedom, 1)))
-    return Valley(
+    slope = float(np.polyfit(x, log_d, 1)[0])
+    log_d_opt = float(np.interp(shown, x, log_d))
+    quantile = float(stats.t.ppf(0.975, df=max(freedom, 1)))
+    low, high, open_ends = _interval(shape, x, shown, quantile)
+    height = shape.height if np.isfinite(position) else float(loss.min())
+    lift = float(np.exp(quantile * height_sigma)) if np.isfinite(position) else float("nan")
+    d_ends = [float(np.exp(log_d_opt + slope * (end - shown))) for end in (low, high)]
+    return IsoflopProfile(
         flops=flops,
         n_opt=float(np.exp(shown)),
-        d_opt=float(np.exp(np.interp(shown, x, np.log(n_tokens)))),
-        loss=shape.height if np.isfinite(position) else float(loss.min()),
+        d_opt=float(np.exp(log_d_opt)),
+        loss=height,
         sigma=shape.sigma,
-        interval=(float(np.exp(shown - half)), float(np.exp(shown + half))),
+        interval=(float(np.exp(low)), float(np.exp(high))),
+        d_interval=(min(d_ends), max(d_ends)),
+        loss_interval=(height / lift, height * lift),
+        open_ends=open_ends,
         bracketed=not reason,
         reason=reason,
         thin=_thin(x, shown),
@@ -78,7 +104,20 @@ def read_valley(
         n_tokens=n_tokens,
         losses=loss,
         curve=curve,
+        slope=slope,
     )
+
+
+def _interval(
+    shape: Shape, x: np.ndarray, shown: float, quantile: float
+) -> tuple[float, float, tuple[bool, bool]]:
+    """The 95 % interval of log n_opt, and which of its ends are only where the runs end."""
+    if shape.interval is None:
+        half = shape.sigma * quantile
+        return shown - half, shown + half, (False, False)
+    low, high = (end + float(x.mean()) for end in shape.interval)
+    open_ends = (bool(np.isneginf(low)), bool(np.isposinf(high)))
+    return max(low, float(x[0])), min(high, float(x[-1])), open_ends
 
 
 def _unbracketed(x: np.ndarray, loss: np.ndarray, position: float) -> str:

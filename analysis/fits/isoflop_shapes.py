@@ -1,22 +1,13 @@
-"""The shapes of IsoFLOP profiles: loss as a function of log N, and where it is least.
-
-A parabola is symmetric about its minimum; the profile of L = E + A/N^alpha + B/D^beta is not. About
-its minimum the ratio of its third to its second derivative is gamma beta - alpha, whatever the
-budget, where runs cost C = k N^gamma D. So the default, "skewed", gives each budget its own
-parabola and all of them one skewness: c0 + c1 x + c2 x^2 + s c2' x^3, c2' the curvature of the
-plain parabola. It takes out most of the parabola's bias for one parameter, where a cubic a budget
-pays one each.
-
-Seeds move a loss by some share of it, so each budget's losses are fitted relative to their mean.
+"""What every kind of IsoFLOP profile is fitted to and gives back: a shape per budget, and the joint
+errors of their minima.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import Akima1DInterpolator
 
-CURVES = {"skewed": 2, "softened": 2, "parabola": 2, "cubic": 3, "akima": 2}
+CURVES = {"softened": 2, "skewed": 2, "parabola": 2, "cubic": 3, "akima": 2}
 """Profiles by name, and one less than the model sizes that each needs."""
 
 Profiles = Sequence[tuple[np.ndarray, np.ndarray]]
@@ -25,24 +16,27 @@ Profiles = Sequence[tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class Shape:
-    """One profile: c3, c2, c1, c0, the minimum (NaN without one), its error.
+    """One profile: its coefficients, its minimum (NaN without one) and the standard error of that.
 
-    Akima's has no coefficients; a softened profile's are x and the loss on a fine grid.
+    `coefficients` are c3, c2, c1, c0 of a polynomial, none of Akima's interpolation, and x and the
+    loss on a fine grid of a softened profile. `interval` is the minimum's own 95 % interval where
+    it is not symmetric, infinite on a side that the runs do not close; None: from `sigma`.
     """
 
     coefficients: np.ndarray
     position: float
     height: float
     sigma: float
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
 class Shapes:
     """All profiles, the covariances of their minima, and the noise that these are from.
 
-    `covariance` is of the minima's positions, `heights` of the logs of their losses, (budgets,
-    budgets) each; `noise` is the relative standard deviation of a loss, known to `freedom` degrees
-    of freedom.
+    `covariance` is of the minima's positions in log N, `heights` of the logs of their losses,
+    (budgets, budgets) each; `noise` is the relative standard deviation of a loss, known to
+    `freedom` degrees of freedom. `curve` is what was fitted, `note` what a reader must know of it.
     """
 
     shapes: tuple[Shape, ...]
@@ -51,156 +45,24 @@ class Shapes:
     noise: float
     freedom: float
     curve: str
+    note: str = ""
 
 
-def fit_shapes(profiles: Profiles, curve: str, noise: float | None = None) -> Shapes:
-    """Fit all profiles of a grid.
-
-    Args:    curve: one of CURVES; "skewed" becomes "parabola" where runs are too few for it.
-             noise: relative standard deviation of the loss between seeds. When None it is
-             estimated: from the scatter about all profiles, for Akima's interpolation from runs
-             that repeat a size.
-    """
+def relative_to_mean(profiles: Profiles) -> tuple[list[float], Profiles]:
+    """Each profile's mean loss, and the profiles as shares of it."""
     levels = [float(loss.mean()) for _, loss in profiles]
-    relative = [(x, loss / level) for (x, loss), level in zip(profiles, levels, strict=True)]
-    if curve == "akima":
-        fitted = _akima_shapes(relative, noise)
-    else:
-        fitted = _polynomial_shapes(relative, curve, noise)
-    rescaled = [
-        replace(shape, coefficients=shape.coefficients * level, height=shape.height * level)
-        for shape, level in zip(fitted.shapes, levels, strict=True)
-    ]
-    return replace(fitted, shapes=tuple(rescaled))
+    shares = [(x, loss / level) for (x, loss), level in zip(profiles, levels, strict=True)]
+    return levels, shares
 
 
-def _polynomial_shapes(profiles: Profiles, curve: str, noise: float | None) -> Shapes:
-    """All profiles in one least-squares fit, so that what they share is shared in their errors."""
-    n_runs = sum(len(loss) for _, loss in profiles)
-    if curve == "skewed" and n_runs <= 3 * len(profiles) + 1:
-        curve = "parabola"
-    maps = _coefficient_maps(profiles, curve)
-    design = np.concatenate([np.vander(x, 4) @ m for (x, _), m in zip(profiles, maps, strict=True)])
-    losses = np.concatenate([loss for _, loss in profiles])
-    theta, _, rank, _ = np.linalg.lstsq(design, losses, rcond=None)
-    freedom = float("inf") if noise is not None else float(n_runs - rank)
-    if noise is None:
-        scatter = float(np.sum((losses - design @ theta) ** 2))
-        noise = float(np.sqrt(scatter / freedom)) if freedom > 0 else float("nan")
-    found, jacobian = [], np.zeros((len(profiles), design.shape[1]))
-    lift = np.zeros_like(jacobian)
-    for i, ((x, _), m) in enumerate(zip(profiles, maps, strict=True)):
-        coefficients = m @ theta
-        position = _inside(float(_vertex(coefficients)), x)
-        if np.isfinite(position):
-            # The vertex moves by the change of the slope there over the curvature.
-            slope = np.array([3 * position**2, 2 * position, 1.0, 0.0])
-            curvature = float(np.polyval(np.polyder(coefficients, 2), position))
-            jacobian[i] = slope @ m / curvature
-            # The height moves by the change of the profile there: its slope is nil.
-            powers = position ** np.arange(3, -1, -1)
-            lift[i] = powers @ m / float(np.polyval(coefficients, position))
-        found.append((coefficients, position))
-    spread = noise**2 * np.linalg.pinv(design.T @ design)
-    covariance = jacobian @ spread @ jacobian.T
-    sigma = np.sqrt(np.diag(covariance))
-    shapes = tuple(
-        Shape(c, p, float(np.polyval(c, p)), float(s) if np.isfinite(p) else float("nan"))
-        for (c, p), s in zip(found, sigma, strict=True)
-    )
-    return Shapes(shapes, covariance, lift @ spread @ lift.T, noise, freedom, curve)
-
-
-def minima(
-    x: np.ndarray, y: np.ndarray, weights: np.ndarray, degree: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Minimum of a weighted polynomial, for many weightings of one profile.
-
-    Args:    x, y: (runs,); weights: (batch, runs).
-    Returns: position and height of the minimum, each (batch,), NaN where there is none inside the
-             range of x; and the coefficients (batch, degree + 1), highest power first.
+def seed_noise(profiles: Profiles) -> tuple[float, float]:
+    """Relative standard deviation of losses that repeat a budget and a size, and its degrees of
+    freedom; NaN and 0 where none does.
     """
-    design = np.vander(x, degree + 1)
-    gram = np.einsum("bi,ij,ik->bjk", weights, design, design)
-    rhs = np.einsum("bi,ij,i->bj", weights, design, y)
-    solvable = np.linalg.cond(gram) < 1e12
-    gram[~solvable] = np.eye(degree + 1)
-    coefficients = np.linalg.solve(gram, rhs[..., None])[..., 0]
-    coefficients[~solvable] = np.nan
-    position = _vertex(coefficients)
-    inside = (position >= x.min()) & (position <= x.max())
-    position = np.where(inside, position, np.nan)
-    powers = position[:, None] ** np.arange(degree, -1, -1)
-    return position, (coefficients * powers).sum(axis=1), coefficients
-
-
-def _vertex(coefficients: np.ndarray) -> np.ndarray:
-    """Where a parabola's or cubic's derivative rises through zero; NaN where it never does."""
-    *cubic, square, linear, _ = np.moveaxis(coefficients, -1, 0)
-    third = cubic[0] if cubic else np.zeros_like(square)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        root = np.sqrt(square**2 - 3 * third * linear)
-        # -l / (s + root) is the rising root of 3 t x^2 + 2 s x + l, stable as t goes to 0.
-        position = -linear / (square + root)
-        return np.where(root > 0, position, np.nan)
-
-
-def _inside(position: float, x: np.ndarray) -> float:
-    return position if x.min() <= position <= x.max() else float("nan")
-
-
-def _coefficient_maps(profiles: Profiles, curve: str) -> list[np.ndarray]:
-    """For each profile the matrix (4, p) that takes all parameters to its c3, c2, c1, c0."""
-    own = 4 if curve == "cubic" else 3
-    shared = 1 if curve == "skewed" else 0
-    maps = []
-    for i, (x, loss) in enumerate(profiles):
-        m = np.zeros((4, own * len(profiles) + shared))
-        m[4 - own :, own * i : own * (i + 1)] = np.eye(own)
-        if shared:
-            m[0, -1] = abs(float(np.polyfit(x, loss, 2)[0]))
-        maps.append(m)
-    return maps
-
-
-def akima(x: np.ndarray, loss: np.ndarray) -> Akima1DInterpolator:
-    sizes = np.unique(x)
-    means = np.array([loss[x == size].mean() for size in sizes])
-    return Akima1DInterpolator(sizes, means)
-
-
-def _akima_shapes(profiles: Profiles, noise: float | None) -> Shapes:
-    """Akima's interpolation of loss against log N (Porian et al. 2024), its minimum on a fine grid.
-
-    The error of a minimum is the spread of minima of interpolations through losses with noise.
-    """
-    noise, freedom = _seed_noise(profiles) if noise is None else (noise, float("inf"))
-    draws = np.random.default_rng(0)
-    shapes, lifts = [], []
-    for x, loss in profiles:
-        fine = np.linspace(x.min(), x.max(), 2001)
-        values = akima(x, loss)(fine)
-        best = int(values.argmin())
-        position = float(fine[best]) if 0 < best < len(fine) - 1 else float("nan")
-        sigma = lift = float("nan")
-        if np.isfinite(noise):
-            shaken = loss + noise * draws.normal(size=(200, len(x)))
-            curves = [akima(x, row)(fine) for row in shaken]
-            sigma = float(np.std([fine[curve.argmin()] for curve in curves]))
-            lift = float(np.std([curve.min() for curve in curves]))
-        shapes.append(Shape(np.array([]), position, float(values[best]), sigma))
-        lifts.append(lift / float(values[best]))
-    variances = np.array([shape.sigma**2 for shape in shapes])
-    heights = np.diag(np.square(lifts))
-    return Shapes(tuple(shapes), np.diag(variances), heights, noise, freedom, "akima")
-
-
-def _seed_noise(profiles: Profiles) -> tuple[float, float]:
-    """Standard deviation of losses that repeat a budget and a size, and its degrees of freedom."""
     squares, freedom = 0.0, 0
     for x, loss in profiles:
         for size in np.unique(x):
-            same = loss[x == size]
+            same = np.log(loss[x == size])
             squares += float(np.sum((same - same.mean()) ** 2))
             freedom += len(same) - 1
     return (float(np.sqrt(squares / freedom)) if freedom else float("nan")), float(freedom)

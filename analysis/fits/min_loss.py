@@ -67,8 +67,8 @@ def isoflop_loss_draws(
 
 def _minima(fit: IsoflopFit) -> tuple[np.ndarray, np.ndarray]:
     return (
-        np.array([valley.flops for valley in fit.bracketed]),
-        np.array([valley.loss for valley in fit.bracketed]),
+        np.array([profile.flops for profile in fit.bracketed]),
+        np.array([profile.loss for profile in fit.bracketed]),
     )
 
 

@@ -6,9 +6,13 @@ from analysis.figures import fits as figures
 from analysis.figures import surface as figures_surface
 from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.style import count_span
+from analysis.fits.isoflop_profile import IsoflopProfile
 from analysis.fits.surface import PARAMETERS
 from analysis.format import count_label, number, span
 from analysis.report.document import Section, TableSpec
+from analysis.studies.approaches.envelope import EnvelopeApproach
+from analysis.studies.approaches.isoflop import IsoflopApproach
+from analysis.studies.approaches.parametric import ParametricApproach
 from analysis.studies.study import Study
 
 CURVE_WORDS = {
@@ -21,15 +25,16 @@ CURVE_WORDS = {
 
 
 def envelope_section(study: Study) -> Section | None:
-    fit = study.envelope
+    found = study.find(EnvelopeApproach)
     title = "Approach 1: the envelope of training curves"
-    if fit is None:
+    if found is None:
         return not_fitted(study, "envelope", title)
+    fit, own = found.fit, found.intervals
     text = (
         f"At each amount of compute, the run with the least loss so far "
         f"({'1,500 log-spaced amounts' if fit.method == 'bins' else 'convex hull in log-log'}). "
-        f"N grows as C^{number(fit.a)} ({span(study.intervals.get('envelope', {}).get('a'))}), "
-        f"D as C^{number(fit.b)} ({span(study.intervals.get('envelope', {}).get('b'))}). Losses in "
+        f"N grows as C^{number(fit.a)} ({span(own.get('a'))}), "
+        f"D as C^{number(fit.b)} ({span(own.get('b'))}). Losses in "
         f"the middle of a decaying schedule lie above what a run that ends there would reach."
     )
     figure = FigureSpec(
@@ -44,38 +49,36 @@ def envelope_section(study: Study) -> Section | None:
 
 
 def isoflop_section(study: Study) -> Section | None:
-    fit = study.isoflop
+    found = study.find(IsoflopApproach)
     title = "Approach 2: IsoFLOP profiles"
-    if fit is None:
+    if found is None:
         return not_fitted(study, "isoflop", title)
-    own = study.intervals.get("isoflop", {})
+    fit, own = found.fit, found.intervals
+    by_errors = study.config.isoflop_weights == "errors"
+    weighted = "each minimum weighted by its own uncertainty" if by_errors else "unweighted"
     text = (
-        f"For each budget {CURVE_WORDS[fit.valleys[0].curve]} and its minimum. "
+        f"For each budget {CURVE_WORDS[fit.curve]} and its minimum. "
         f"N_opt grows as C^{number(fit.a)} ({span(own.get('a'))}), D_opt as C^{number(fit.b)} "
-        f"({span(own.get('b'))}), each minimum weighted by its own uncertainty. Runs "
+        f"({span(own.get('b'))}), {weighted}. Runs "
         f"scatter by {number(100 * fit.noise, 2)} % about their profile."
     )
-    lowest = min(fit.valleys, key=lambda valley: valley.loss)
+    lowest = min(fit.profiles, key=lambda profile: profile.loss)
     figure = FigureSpec(
         "isoflop",
-        figures.valleys(study),
-        f"Final loss against parameters for {len(fit.valleys)} budgets, each a valley; minima move "
-        f"to larger models with compute, down to a loss of {number(lowest.loss, 4)}.",
+        figures.profiles(study),
+        f"Final loss against parameters, a profile for each of {len(fit.profiles)} budgets; minima "
+        f"move to larger models with compute, down to a loss of {number(lowest.loss, 4)}.",
         "Profiles with minima (diamonds, 95 % intervals in N) and the power law through them.",
-        figures.valleys(study, narrow=True),
+        figures.profiles(study, narrow=True),
     )
     rows = [
         [
-            number(valley.flops),
-            str(len(valley.losses)),
-            count_label(valley.n_opt),
-            count_span(valley.interval),
-            count_label(valley.d_opt),
-            number(valley.d_opt / valley.n_opt),
-            number(valley.loss, 4),
-            "yes" if valley.bracketed else f"no: {valley.reason}",
+            number(profile.flops),
+            str(len(profile.losses)),
+            *(_minimum(profile) if profile.bracketed else ["–"] * 5),
+            "yes" if profile.bracketed else f"no: {profile.reason}",
         ]
-        for valley in fit.valleys
+        for profile in fit.profiles
     ]
     table = TableSpec(
         "Minima",
@@ -85,22 +88,35 @@ def isoflop_section(study: Study) -> Section | None:
     return Section(title, [text, *status_lines(fit.status, fit.reason)], [figure], [table])
 
 
+def _minimum(profile: IsoflopProfile) -> list[str]:
+    low, high = profile.open_ends
+    open_side = {(True, False): " (open below)", (False, True): " (open above)"}
+    beyond = " (open)" if low and high else open_side.get(profile.open_ends, "")
+    return [
+        count_label(profile.n_opt),
+        count_span(profile.interval) + beyond,
+        count_label(profile.d_opt),
+        number(profile.d_opt / profile.n_opt),
+        number(profile.loss, 4),
+    ]
+
+
 def parametric_section(study: Study) -> Section | None:
-    fit = study.parametric
+    found = study.find(ParametricApproach)
     title = "Approach 3: the parametric surface"
-    if fit is None:
+    if found is None:
         return not_fitted(study, "parametric", title)
+    fit, own = found.fit, found.intervals
     text = (
-        f"L(N, D) = E + A/N^alpha + B/D^beta by Huber loss (delta {number(fit.problem.delta)}, "
-        f"{fit.problem.reduction}) on log residuals: objective {number(fit.objective, 9)}, largest "
-        f"gradient {number(fit.gradient_norm, 2)}, distinct minima found {fit.n_basins}, "
+        f"L(N, D) = E + A/N^alpha + B/D^beta by {fit.problem.description}: objective "
+        f"{number(fit.objective, 9)}, largest gradient {number(fit.gradient_norm, 2)}, "
+        f"distinct minima found {fit.n_basins}, "
         f"condition {number(fit.condition, 2)}. Bootstrap over {study.config.resample}, "
         f"{study.n_resamples:,} resamples."
     )
-    own = study.intervals.get("parametric", {})
     rows = []
     for name in (*PARAMETERS, "a", "b"):
-        held = study.profiles.get(name)
+        held = found.profiles.get(name)
         rows.append([
             name,
             number(getattr(fit, name), 5),
@@ -111,13 +127,16 @@ def parametric_section(study: Study) -> Section | None:
         "Parameters", ["parameter", "value", "95 % bootstrap", "95 % profile likelihood"], rows
     )
     return Section(
-        title, [text, *status_lines(fit.status, fit.reason)], _surface_figures(study), [table]
+        title,
+        [text, *status_lines(fit.status, fit.reason)],
+        _surface_figures(study, found),
+        [table],
     )
 
 
-def _surface_figures(study: Study) -> list[FigureSpec]:
-    fit = study.parametric
-    if fit is None or not fit.usable:
+def _surface_figures(study: Study, found: ParametricApproach) -> list[FigureSpec]:
+    fit = found.fit
+    if not fit.usable:
         return []
     spread = 100 * float(np.median(np.abs(fit.residuals)))
     specs = [
@@ -139,7 +158,7 @@ def _surface_figures(study: Study) -> list[FigureSpec]:
             figures_surface.residuals(study, narrow=True),
         ),
     ]
-    if study.draws is not None:
+    if found.surface_draws is not None:
         specs.append(
             FigureSpec(
                 "bootstrap",

@@ -1,4 +1,4 @@
-"""The report on two sweeps side by side: python -m analysis compare=[A,B]."""
+"""The report on two sweeps side by side: isoflop analyze compare=[A,B]."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +15,7 @@ from analysis.format import count_label, number, span
 from analysis.report.document import Part, Section, TableSpec
 from analysis.report.run_table import RunBook
 from analysis.sections import appendix
+from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.comparison import (
     BudgetPair,
     ExponentPair,
@@ -106,8 +107,8 @@ def facts(made: Comparison) -> list[tuple[str, str]]:
 def parts(made: Comparison) -> list[Part]:
     """The comparison's own parts of the report."""
     fits = [_exponent_section(made)]
-    if any(study.isoflop is not None for study in made.studies):
-        fits.append(_valley_section(made))
+    if any(study.find(IsoflopApproach) is not None for study in made.studies):
+        fits.append(_profile_section(made))
     return [Part("Fits", fits), Part("Differences", [_difference_section(made)])]
 
 
@@ -166,7 +167,7 @@ def _exponent_section(made: Comparison) -> Section:
     return Section("Exponents", [text], [figure], [TableSpec("Exponents", columns, rows)])
 
 
-def _valley_section(made: Comparison) -> Section:
+def _profile_section(made: Comparison) -> Section:
     first, second = made.names
     figure = FigureSpec(
         "overlay",

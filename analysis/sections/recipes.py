@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from analysis.figures.figure_spec import FigureSpec
-from analysis.figures.recipes import forest, valleys
+from analysis.figures.recipes import forest, profiles
 from analysis.format import count_label, number, span
 from analysis.report.document import Section, TableSpec
 from analysis.stats.resampling import Interval
@@ -29,7 +29,7 @@ preset=kaplan_vs_chinchilla; their last one has no decay.
 
 
 def recipe_section(study: RecipeStudy) -> Section:
-    """What the recipes are, their exponents, and their valleys."""
+    """What the recipes are, their exponents, and their profiles."""
     return Section(
         TITLE,
         [verdict(study), _about(study), *_remarks(study)],
@@ -42,7 +42,7 @@ def verdict(study: RecipeStudy) -> str:
     """The first and the last recipe's exponents under the report's convention, in words."""
     counted = [fit for fit in study.fits if fit.counting != HEADLESS] or list(study.fits)
     without = [
-        f"{fit.label} {number(_exponent(fit)[0])} ({span(fit.interval)})"
+        f"{fit.label} {number(_exponent(fit)[0])} ({span(_exponent(fit)[1])})"
         for fit in study.fits
         if fit not in counted
     ]
@@ -82,7 +82,7 @@ def printed(study: RecipeStudy) -> list[str]:
         surface = fit.parametric.a if fit.parametric is not None else float("nan")
         lines.append(
             f"recipe {fit.label:28} isoflop a {number(a)} [{span(interval)}]  parametric a "
-            f"{number(surface)} [{span(fit.surface_interval)}]"
+            f"{number(surface)} [{span(_surface_interval(fit))}]"
         )
     return [*lines, verdict(study)]
 
@@ -138,11 +138,11 @@ def _figures(study: RecipeStudy) -> list[FigureSpec]:
             forest(fits, published, narrow=True),
         ),
         FigureSpec(
-            "recipe_valleys",
-            valleys(fits),
+            "recipe_profiles",
+            profiles(fits),
             "IsoFLOP profiles of each recipe in panels of one scale of losses.",
             "Profiles of each recipe, minima as diamonds where runs on both sides hold them.",
-            valleys(fits, narrow=True),
+            profiles(fits, narrow=True),
         ),
     ]
 
@@ -158,7 +158,7 @@ def _exponents(study: RecipeStudy) -> TableSpec:
             number(a),
             span(interval),
             number(surface.a) if surface is not None else "–",
-            span(fit.surface_interval),
+            span(_surface_interval(fit)),
             *([number(known) if known is not None else "–"] if any(published) else []),
             _minima(fit),
             _why(fit),
@@ -172,16 +172,17 @@ def _minima(fit: RecipeFit) -> str:
     if fit.isoflop is None:
         return "–"
     return ", ".join(
-        count_label(valley.n_opt) if valley.bracketed else "–" for valley in fit.isoflop.valleys
+        count_label(profile.n_opt) if profile.bracketed else "–"
+        for profile in fit.isoflop.fit.profiles
     )
 
 
 def _why(fit: RecipeFit) -> str:
     """Everything that keeps an exponent from being what it could be."""
     reasons = [f"{name}: {reason}" for name, reason in fit.reasons.items()]
-    for valley in fit.isoflop.valleys if fit.isoflop else ():
-        if not valley.bracketed:
-            reasons.append(f"{number(valley.flops)} FLOPs: {valley.reason}")
+    for profile in fit.isoflop.fit.profiles if fit.isoflop else ():
+        if not profile.bracketed:
+            reasons.append(f"{number(profile.flops)} FLOPs: {profile.reason}")
     if fit.parametric is not None and fit.parametric.status != "converged":
         reasons.append(f"approach 3 {fit.parametric.status}: {fit.parametric.reason}")
     return "; ".join(reasons) or "–"
@@ -210,7 +211,13 @@ def _spread(ends: tuple[float, float], written: Any) -> str:
 
 
 def _exponent(fit: RecipeFit) -> tuple[float, Interval | None]:
-    return (fit.isoflop.a if fit.isoflop is not None else float("nan")), fit.interval
+    if fit.isoflop is None:
+        return float("nan"), None
+    return fit.isoflop.a, fit.isoflop.intervals.get("a")
+
+
+def _surface_interval(fit: RecipeFit) -> Interval | None:
+    return None if fit.parametric is None else fit.parametric.intervals.get("a")
 
 
 def _published(study: RecipeStudy) -> list[float | None]:
@@ -226,17 +233,17 @@ def _fit_json(fit: RecipeFit) -> dict[str, Any]:
         "counting": fit.counting,
         "isoflop": law and {
             "a": law.a,
-            "interval": fit.interval,
+            "interval": law.intervals.get("a"),
             "status": law.status,
             "reason": law.reason,
             "budgets": [
                 {"flops": v.flops, "n_opt": v.n_opt, "bracketed": v.bracketed, "reason": v.reason}
-                for v in law.valleys
+                for v in law.fit.profiles
             ],
         },
         "parametric": surface and {
             "a": surface.a,
-            "interval": fit.surface_interval,
+            "interval": surface.intervals.get("a"),
             "status": surface.status,
             "reason": surface.reason,
         },

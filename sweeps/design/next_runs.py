@@ -120,13 +120,13 @@ def brackets(
 ) -> list[Proposal | str]:
     """The sizes that approach 2 names for budgets whose minimum no runs hold on some side."""
     found: list[Proposal | str] = []
-    for valley in _valleys(fits):
-        if not valley["propose_n_params"]:
+    for profile in _profiles(fits):
+        if not profile["propose_n_params"]:
             continue
-        budget = nominal(runs, valley["flops"])
-        reason = valley["reason"] or "a single size holds one side of the minimum"
+        budget = nominal(runs, profile["flops"])
+        reason = profile["reason"] or "a single size holds one side of the minimum"
         here = set(runs.d_model[runs.budget == budget].tolist())
-        widths = _nearest(ladder, valley["propose_n_params"])
+        widths = _nearest(ladder, profile["propose_n_params"])
         new = tuple(width for width in widths if width not in here)
         if new:
             found.append(Proposal("bracket", budget, new, seeds, reason))
@@ -138,18 +138,18 @@ def brackets(
 def more_seeds(fits: Mapping[str, Any], runs: FittedRuns, ladder: Ladder) -> list[Proposal | str]:
     """Another seed for the sizes about a minimum that noise leaves open by over a grid step."""
     found: list[Proposal | str] = []
-    for valley in _valleys(fits):
-        low, high = valley["n_opt_interval"] or (None, None)
-        if not valley["bracketed"] or not low or not high:
+    for profile in _profiles(fits):
+        low, high = profile["n_opt_interval"] or (None, None)
+        if not profile["bracketed"] or not low or not high:
             continue
-        budget = nominal(runs, valley["flops"])
+        budget = nominal(runs, profile["flops"])
         rows = runs.budget == budget
         sizes = np.unique(runs.n_params[rows])
         step = float(np.median(np.diff(np.log(sizes)))) if len(sizes) > 1 else np.inf
         half = float(np.log(high / low)) / 2
         if half <= step:
             continue
-        near = sizes[np.argsort(np.abs(np.log(sizes / valley["n_opt"])))][:NEAREST]
+        near = sizes[np.argsort(np.abs(np.log(sizes / profile["n_opt"])))][:NEAREST]
         chosen = rows & np.isin(runs.n_params, near) & np.isin(runs.n_params, ladder.n_params)
         widths = tuple(sorted({int(width) for width in runs.d_model[chosen]}))
         if not widths:
@@ -213,7 +213,7 @@ def surface_to_trust(fits: Mapping[str, Any], force: bool) -> Surface | str:
     if status != "converged" and not force:
         return (
             f"informative cells: the parametric fit is {status}"
-            f"{' (' + fit['reason'] + ')' if fit.get('reason') else ''}; insist with force=true"
+            f"{' (' + fit['reason'] + ')' if fit.get('reason') else ''}; or pass force=true"
         )
     try:
         return fitted_surface(fits)
@@ -222,14 +222,14 @@ def surface_to_trust(fits: Mapping[str, Any], force: bool) -> Surface | str:
 
 
 def nominal(runs: FittedRuns, flops: float) -> float:
-    """The budget that a grid asked for, of the valley whose runs took about these FLOPs."""
+    """The budget that a grid asked for, of the profile whose runs took about these FLOPs."""
     asked = np.unique(runs.budget[np.isfinite(runs.budget)])
     if not len(asked):
         return float(f"{flops:.3g}")
     return float(asked[np.argmin(np.abs(np.log(asked / flops)))])
 
 
-def _valleys(fits: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _profiles(fits: Mapping[str, Any]) -> list[dict[str, Any]]:
     return (fits.get("isoflop") or {}).get("budgets") or []
 
 

@@ -5,12 +5,15 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from sweeps.directory.run_state import read_state
+from sweeps.launch.failures import GaveUpError
 from sweeps.launch.scheduler import Task
 from sweeps.spec.launcher import LauncherSpec
+from train.commands.processes import python_command, python_environment
 from train.config.spec import IsoflopError
 from train.engine.signals import held
 from train.rundir.record import append_status
@@ -18,7 +21,7 @@ from train.rundir.record import append_status
 GRACE_SECONDS = 60.0
 """How long the other ranks may take to end once one has ended."""
 
-COMMAND = [sys.executable, "-m", "train.run"]
+COMMAND = python_command("train.run")
 
 log = logging.getLogger(__name__)
 
@@ -31,21 +34,33 @@ class Ranks:
     """
 
     def __init__(
-        self, launcher: LauncherSpec, log_dir: Path, command: list[str] | None = None
+        self,
+        launcher: LauncherSpec,
+        log_dir: Path,
+        command: list[str] | None = None,
+        ended: Callable[[Path, str, str], str] | None = None,
     ) -> None:
         self._launcher = launcher
         self._log_dir = log_dir
         self._command = command or COMMAND
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._ended = ended
         self._stopping = False  # set by signal handlers, which may not take an Event's lock
 
     def run(self, tasks: list[Task]) -> None:
-        """Train every task's run directory; what ends badly is recorded by the run itself."""
+        """Train every task's run directory; what ends badly is recorded by the run itself.
+
+        Raises:  GaveUpError: too many runs in a row failed.
+        """
         self._log_dir.mkdir(parents=True, exist_ok=True)
         for task in tasks:
             if self._stopping:
                 return
             self._train(task.run_dir)
+            if self._ended is not None:
+                why = self._ended(task.run_dir, read_state(task.run_dir).status, "")
+                if why and task is not tasks[-1]:
+                    raise GaveUpError(why)
 
     def stop(self) -> None:
         """Ask every rank to save and stop."""
@@ -61,7 +76,9 @@ class Ranks:
                     [*self._command, str(run_dir)],
                     stdout=stream,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, **rank_environment(self._launcher, local)},
+                    env=python_environment(
+                        {**os.environ, **rank_environment(self._launcher, local)}
+                    ),
                 )
             self._processes.append(process)
         if self._stopping:

@@ -56,17 +56,21 @@ class FactsOnHand:
 
 
 def only_planned(config: SweepConfig) -> bool:
-    """Whether nothing will be trained: a plan, a design, a proposal, or losses off a surface."""
-    return config.action in ("plan", "design", "propose") or config.launcher.kind == "simulate"
+    """Whether nothing will be trained: a plan, a design, a proposal, losses off a surface, or
+    scripts that are printed and not submitted.
+    """
+    printed = config.launcher.kind == "slurm" and config.launcher.dry_run
+    planned = config.action in ("plan", "design", "propose")
+    return planned or printed or config.launcher.kind == "simulate"
 
 
 def require_launchable(config: SweepConfig) -> None:
-    """A preset that is a plan alone is launched only by insisting.
+    """A preset that is a plan alone is launched only with force=true.
 
     Raises:  AssumedDataError: `plan_only` without `force`.
     """
     if config.plan_only is not None and not config.force and not only_planned(config):
         raise AssumedDataError(
             f"sweep {config.sweep.name} is a plan alone ({config.plan_only}); look at it with "
-            f"action=plan, or insist with force=true"
+            f"isoflop sweep plan, or pass force=true"
         )

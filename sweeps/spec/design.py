@@ -8,7 +8,7 @@ KINDS = ("isoflop", "grid")
 
 
 LEAST_SIZES = 4
-"""Sizes that a budget must keep for its valley to be read with an error."""
+"""Sizes that a budget must keep for its profile to be read with an error."""
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.__main__ import rewritten, run_command
+from analysis.__main__ import COMMAND
 from analysis.config import AnalysisConfig
+from train.commands.command_line import run_command, translate
 from train.config.cli import load_config
 
 SIZES = np.geomspace(1e7, 1e9, 6)
@@ -24,7 +25,7 @@ def table(tmp_path):
 
 def run(*overrides):
     with pytest.raises(SystemExit) as stopped:
-        run_command(list(overrides))
+        run_command(COMMAND, list(overrides), "isoflop analyze")
     return stopped.value.code
 
 
@@ -44,7 +45,7 @@ def run(*overrides):
 )
 def test_a_mistake_is_one_line_and_a_failing_exit(overrides, message, table, capsys):
     out = table.parent / "out"
-    assert run(f"table={table}", "fit.n_resamples=0", *overrides, f"out={out}") == 2
+    assert run(str(table), "fit.n_resamples=0", *overrides, f"out={out}") == 2
     said = capsys.readouterr()
     assert message in said.err
     assert len(said.err.strip().splitlines()) == 1
@@ -55,7 +56,7 @@ def test_a_mistake_is_one_line_and_a_failing_exit(overrides, message, table, cap
 def test_a_table_without_a_usable_run_fails(tmp_path, capsys):
     path = tmp_path / "runs.csv"
     FRAME.assign(**{"Val Loss": "soon"}).to_csv(path, index=False)
-    assert run(f"table={path}") == 2
+    assert run(str(path)) == 2
     assert "no usable run: 18 excluded, first reason: loss='soon' is no number" in (
         capsys.readouterr().err
     )
@@ -63,7 +64,7 @@ def test_a_table_without_a_usable_run_fails(tmp_path, capsys):
 
 def test_what_was_read_is_printed_before_the_fits(table, capsys):
     out = table.parent / "out"
-    assert run(f"table={table}", "fit.n_resamples=0", "fit.approaches=[parametric]",
+    assert run(str(table), "fit.n_resamples=0", "fit.approaches=[parametric]",
                f"out={out}") == 0  # fmt: skip
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("read 18 runs: n_params from 'Model Size' (10M to 1B), n_tokens")
@@ -71,10 +72,7 @@ def test_what_was_read_is_printed_before_the_fits(table, capsys):
 
 
 def test_units_and_marks_reach_the_reader():
-    config = load_config(
-        "analysis",
-        [rewritten("table=x.csv"), "table.units={n_params: millions}", "table.decimal=','"],
-        AnalysisConfig,
-    )
+    given = ["x.csv", "table.units={n_params: millions}", "table.decimal=','"]
+    config = load_config("analysis", translate(COMMAND, given).overrides, AnalysisConfig)
     assert config.table.options.units == {"n_params": "millions"}
     assert config.table.options.decimal == ","

@@ -53,9 +53,9 @@ def expected(tmp_path_factory) -> dict[str, float]:
     return losses(root)
 
 
-def sweeps(root: Path, *overrides: str, check: bool = True) -> str:
+def sweeps(root: Path, *overrides: str, verb: str = "launch", check: bool = True) -> str:
     """Run `python -m sweeps` and return what it printed."""
-    command = [sys.executable, "-m", "sweeps", f"out={root}", *overrides]
+    command = [sys.executable, "-m", "sweeps", verb, str(root), *overrides]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if check:
         assert answer.returncode == 0, answer.stdout + answer.stderr
@@ -74,7 +74,7 @@ def wait_until(root: Path, condition, seconds: float = 600) -> SweepState:
     end = time.monotonic() + seconds
     while not condition(state := read_sweep(root)):
         if time.monotonic() > end:
-            pytest.fail(f"timed out\n{sweeps(root, 'action=status')}\n{logs(root)}")
+            pytest.fail(f"timed out\n{sweeps(root, verb='status')}\n{logs(root)}")
         time.sleep(0.5)
     return state
 
@@ -139,9 +139,15 @@ def come_back_now() -> None:
 
 
 def test_two_shells_submit_the_same_sweep_at_once(tmp_path, expected):
-    """The second finds the runs in the queue; packed jobs train each run once."""
-    command = [sys.executable, "-m", "sweeps", f"out={tmp_path}", *SWEEP, *SLURM]
-    command.append("launcher.runs_per_job=3")
+    """The second finds the runs in the queue; packed jobs train each run once, in a Python that a
+    wrapper starts, as a container's does.
+    """
+    wrapper = tmp_path / "container"
+    wrapper.write_text(f'#!/bin/sh\necho started >> {tmp_path}/noted\nexec "$@"\n')
+    wrapper.chmod(0o755)
+    root = tmp_path / "sweep"
+    command = [sys.executable, "-m", "sweeps", "launch", str(root), *SWEEP, *SLURM]
+    command += ["launcher.runs_per_job=3", f"launcher.python={wrapper} {sys.executable}"]
     shells = [
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
@@ -149,10 +155,11 @@ def test_two_shells_submit_the_same_sweep_at_once(tmp_path, expected):
     assert [shell.returncode for shell in shells] == [0, 0]
     assert sum("submitted array" in text for text in said) == 1
     assert sum("8 runs are in the queue already" in text for text in said) == 1
-    wait_until(tmp_path, all_done)
-    assert losses(tmp_path) == expected
-    assert [len(started(path)) for path in run_dirs(tmp_path)] == [1] * 8
-    assert "8 finished" in sweeps(tmp_path, "action=collect")
+    wait_until(root, all_done)
+    assert losses(root) == expected
+    assert [len(started(path)) for path in run_dirs(root)] == [1] * 8
+    assert "8 finished" in sweeps(root, verb="collect")
+    assert (tmp_path / "noted").read_text().splitlines() == ["started"] * 3
 
 
 def test_a_cancelled_job_is_retried_and_a_requeued_one_comes_back(tmp_path, expected):
@@ -163,11 +170,11 @@ def test_a_cancelled_job_is_retried_and_a_requeued_one_comes_back(tmp_path, expe
     subprocess.run(["scontrol", "requeue", slurm_job(requeued)], check=True)
     come_back_now()
     wait_until(tmp_path, lambda s: s.n_done >= 6 and squeue_is_empty())
-    told = json.loads(sweeps(tmp_path, "action=status", "format=json").splitlines()[-1])
+    told = json.loads(sweeps(tmp_path, "format=json", verb="status").splitlines()[-1])
     stopped = [run for run in told["runs"] if run["status"] not in ("finished",)]
     assert cancelled.run_id in {run["run_id"] for run in stopped}
     assert {run["status"] for run in stopped} <= {"preempted", "failed"}
-    sweeps(tmp_path, "action=retry", *SLURM)
+    sweeps(tmp_path, *SLURM, verb="retry")
     wait_until(tmp_path, all_done)
     assert losses(tmp_path) == expected
     for run in (cancelled, requeued):
@@ -204,12 +211,12 @@ def test_a_time_limit_saves_requeues_and_continues_until_there_have_been_enough(
     assert json.loads(counted.read_text()) == {"n_requeues": 1}
     assert len(started(run.run_dir)) <= 2
     assert run.fraction < 1
-    sweeps(tmp_path, "action=cancel")
-    sweeps(tmp_path, "action=retry", "only=timeout", *SLURM, "scale_time=2")
+    sweeps(tmp_path, verb="cancel")
+    sweeps(tmp_path, "status=timeout", *SLURM, "scale_time=2", verb="retry")
     wait_until(tmp_path, lambda s: any(r.status == "running" for r in s.runs))
     limit = subprocess.run(["squeue", "-h", "-o", "%l"], capture_output=True, text=True, check=True)
     assert limit.stdout.strip() == "20:00"
-    sweeps(tmp_path, "action=cancel")
+    sweeps(tmp_path, verb="cancel")
     wait_until(tmp_path, lambda s: s.counts.get("preempted") == 1)
 
 
@@ -224,12 +231,12 @@ def test_runs_killed_for_their_memory_are_told_by_the_accounting_and_retried_wit
     while (queue := read_queue()) is None or any(queue.knows(f"{array}_{i}") for i in (0, 1)):
         assert time.monotonic() < end, f"squeue still has the jobs\n{logs(tmp_path)}"
         time.sleep(1)
-    told = json.loads(sweeps(tmp_path, "action=status", "format=json").splitlines()[-1])
+    told = json.loads(sweeps(tmp_path, "format=json", verb="status").splitlines()[-1])
     assert [run["status"] for run in told["runs"]] == ["oom", "oom"], told
     assert all("is failed (exit code" in run["note"] for run in told["runs"])
     assert all("xceeded" in run["note"] for run in told["runs"])
     more = ("launcher.mem_gb=0.3", "scale_memory=7")
-    sweeps(tmp_path, *cells, "action=retry", "only=oom", *SLURM, *more)
+    sweeps(tmp_path, *cells, "status=oom", *SLURM, *more, verb="retry")
     wait_until(tmp_path, all_done)
     assert losses(tmp_path) == {run_id: expected[run_id] for run_id in losses(tmp_path)}
 
@@ -247,6 +254,27 @@ def test_one_run_over_two_nodes_is_requeued_and_gets_the_loss_of_one_process(tmp
     assert loss == pytest.approx(expected[run_id], rel=1e-3)
     assert len(started(run.run_dir)) == 2
     assert json.loads((run.run_dir / "env.json").read_text())["processes"] == 2
+
+
+def test_a_job_preempted_by_cancelling_comes_back_and_the_last_job_tells_the_end(
+    tmp_path, expected
+):
+    """A partition of higher priority takes both nodes; this one's jobs are cancelled for it."""
+    cells = ("sweep.grids.grid.d_models=[16]", "sweep.grids.grid.n_tokens=[3e5]")
+    told = tmp_path / "told"
+    root = tmp_path / "sweep"
+    on_end = f"launcher.on_end='sh -c \"echo $ISOFLOP_STATUS > {told}\"'"
+    sweeps(root, *SWEEP, *cells, *SLURM, on_end)
+    run = wait_until(root, lambda s: any(map(has_saved, running(s)))).runs[0]
+    urgent = ["sbatch", "--partition=urgent", "--nodes=2", "--mem=7000", "--output=/dev/null"]
+    subprocess.run([*urgent, "--wrap=sleep 3"], check=True)
+    come_back_now()
+    wait_until(root, all_done)
+    [(run_id, loss)] = losses(root).items()
+    assert loss == expected[run_id]
+    assert len(started(run.run_dir)) == 2
+    wait_until(root, lambda _: told.exists(), 60)
+    assert told.read_text() == "finished\n"
 
 
 def test_a_refused_submission_is_one_clear_line(tmp_path):

@@ -15,7 +15,7 @@ from train.config.spec import ModelSpec
 from train.rundir.record import RunRecord
 
 TRUTH = Surface(E=0.9, A=25.0, B=140.0, alpha=0.35, beta=0.4, cost=Cost())
-"""Loss of the synthetic runs in nats a token; valleys lie inside the grid of `write_sweep`."""
+"""Loss of the synthetic runs in nats a token; profiles lie inside the grid of `write_sweep`."""
 
 NOISE = 0.003
 

@@ -19,7 +19,7 @@ def made(**changed):
         "parts": [
             Part("Fits", [
                 Section("Approach 2", ["N_opt grows as C^0.38"],
-                        [FigureSpec("isoflop", figure, "valleys", "Profiles")],
+                        [FigureSpec("isoflop", figure, "profiles", "Profiles")],
                         [TableSpec("Minima", ["budget", "N_opt"], [["1e11", "18.9k"]])])
             ])
         ],
@@ -36,7 +36,7 @@ def test_it_says_what_the_page_says():
         "| runs fitted |\n| --- |\n| 26 |",
         "- The approaches disagree",
         "## Fits\n\n### Approach 2\n\nN\\_opt grows as C^0.38",
-        "![valleys](figures/isoflop.png)",
+        "![profiles](figures/isoflop.png)",
         "| budget | N\\_opt |\n| --- | --- |\n| 1e11 | 18.9k |",
         "- counting: exact",
         "- made by `python -m analysis sweep=results/demo`",

@@ -30,7 +30,7 @@ def fitted_runs(noise: float = 0.005) -> FittedRuns:
     return FittedRuns(LADDER.d_model[index], n_params, n_tokens, flops, budget, seed, loss * drawn)
 
 
-def valley(flops: float, **changes) -> dict:
+def profile(flops: float, **changes) -> dict:
     """A budget's entry of fits.json, well bracketed unless told otherwise."""
     n_opt = float(LADDER.n_params[LADDER.best(BESIROGLU, flops)])
     entry = {
@@ -44,9 +44,9 @@ def valley(flops: float, **changes) -> dict:
     return {**entry, **changes}
 
 
-def fits(*valleys: dict, status: str = "converged") -> dict:
+def fits(*profiles: dict, status: str = "converged") -> dict:
     return {
-        "isoflop": {"budgets": list(valleys)},
+        "isoflop": {"budgets": list(profiles)},
         "parametric": {**SURFACE, "status": status, "reason": "why not"},
         "cost": {"k": 20.0, "gamma": 0.9},
     }
@@ -59,7 +59,7 @@ def proposals(content: dict, budget: float = 1e13, **changes):
 
 def test_an_open_minimum_gets_the_sizes_that_would_bracket_it():
     target = float(LADDER.n_params[list(LADDER.d_model).index(96)])
-    open_one = valley(
+    open_one = profile(
         0.999e11, bracketed=False, reason="the largest model has the lowest loss",
         propose_n_params=[target, 1.01 * target, LADDER.n_params[list(LADDER.d_model).index(64)]],
     )  # fmt: skip
@@ -72,7 +72,7 @@ def test_an_open_minimum_gets_the_sizes_that_would_bracket_it():
 
 
 def test_a_minimum_beyond_the_ladder_is_said_and_not_proposed():
-    beyond = valley(1e11, propose_n_params=[float(LADDER.n_params[3])])
+    beyond = profile(1e11, propose_n_params=[float(LADDER.n_params[3])])
     runs = replace(fitted_runs(), d_model=np.full(10, LADDER.d_model[3]))
     (found,) = brackets(fits(beyond), runs, LADDER, (0,))
     assert "no further size" in str(found)
@@ -80,9 +80,9 @@ def test_a_minimum_beyond_the_ladder_is_said_and_not_proposed():
 
 def test_noise_wider_than_a_grid_step_asks_for_another_seed():
     n_opt = float(LADDER.n_params[list(LADDER.d_model).index(32)])
-    noisy = valley(1e12, n_opt=n_opt, n_opt_interval=[n_opt / 4, n_opt * 4])
+    noisy = profile(1e12, n_opt=n_opt, n_opt_interval=[n_opt / 4, n_opt * 4])
     runs = fitted_runs()
-    (found,) = more_seeds(fits(noisy, valley(1e11)), runs, LADDER)
+    (found,) = more_seeds(fits(noisy, profile(1e11)), runs, LADDER)
     assert isinstance(found, Proposal)
     assert (found.budget, found.d_models, found.seeds) == (1e12, (24, 32, 48), (1,))
     assert "factor 4.00 either way" in found.reason
@@ -91,7 +91,7 @@ def test_noise_wider_than_a_grid_step_asks_for_another_seed():
 
 
 def test_telling_cells_are_new_within_the_fitted_ratios_and_the_budget():
-    found = proposals(fits(valley(1e11), valley(1e12)), budget=4e12)
+    found = proposals(fits(profile(1e11), profile(1e12)), budget=4e12)
     assert found.made
     assert {item.kind for item in found.made} == {"inform"}
     assert found.flops <= 4e12
@@ -113,8 +113,8 @@ def test_limits_of_the_data_hold_for_telling_cells():
 
 
 def test_what_the_budget_does_not_reach_is_named():
-    n_opt = valley(1e12)["n_opt"]
-    noisy = valley(1e12, n_opt_interval=[n_opt / 9, n_opt * 9])
+    n_opt = profile(1e12)["n_opt"]
+    noisy = profile(1e12, n_opt_interval=[n_opt / 9, n_opt * 9])
     found = proposals(fits(noisy), budget=1e12)
     assert all(item.kind != "seeds" for item in found.made)
     assert "seeds at 1e12: 3e+12 FLOPs are more than the 1e+12 that are left" in found.left_out[0]
@@ -122,7 +122,7 @@ def test_what_the_budget_does_not_reach_is_named():
 
 @pytest.mark.parametrize("status", ["degenerate", "max_iterations", "bound_hit"])
 def test_a_fit_that_did_not_converge_chooses_no_cells_without_force(status):
-    open_one = valley(1e11, propose_n_params=[1e6], reason="no run on this side")
+    open_one = profile(1e11, propose_n_params=[1e6], reason="no run on this side")
     found = proposals(fits(open_one, status=status))
     assert [item.kind for item in found.made] == ["bracket"]
     assert f"is {status} (why not)" in found.left_out[0]

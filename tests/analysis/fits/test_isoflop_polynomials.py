@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from analysis.fits.isoflop_shapes import fit_shapes
+from analysis.fits.isoflop_polynomials import fit_polynomials
 from analysis.fits.surface import Surface
 
 LOPSIDED = Surface(1.7, 120.0, 9000.0, 0.28, 0.45)
@@ -23,7 +23,7 @@ def profiles(budgets=(1e17, 1e18, 1e19, 1e20), noise=0.0, seed=0):
 
 def errors(curve, **options):
     made, truth = profiles(**options)
-    return np.array([shape.position for shape in fit_shapes(made, curve).shapes]) - truth
+    return np.array([shape.position for shape in fit_polynomials(made, curve).shapes]) - truth
 
 
 def test_one_shared_skewness_takes_out_most_of_the_parabolas_bias():
@@ -40,7 +40,9 @@ def test_it_costs_less_than_a_cubic_for_each_budget():
 
 @pytest.mark.parametrize("curve", ["skewed", "parabola", "cubic"])
 def test_stated_errors_are_the_spread_over_noise(curve):
-    found = [fit_shapes(profiles(noise=0.004, seed=s)[0], curve, noise=None) for s in range(300)]
+    found = [
+        fit_polynomials(profiles(noise=0.004, seed=s)[0], curve, noise=None) for s in range(300)
+    ]
     positions = np.array([[shape.position for shape in f.shapes] for f in found])
     stated = np.median([[shape.sigma for shape in f.shapes] for f in found], axis=0)
     whole = np.isfinite(positions).all(axis=1)
@@ -49,18 +51,18 @@ def test_stated_errors_are_the_spread_over_noise(curve):
 
 def test_skewness_ties_the_minima_together():
     made, _ = profiles(noise=0.004)
-    skewed, parabola = (fit_shapes(made, curve).covariance for curve in ("skewed", "parabola"))
+    skewed, parabola = (fit_polynomials(made, curve).covariance for curve in ("skewed", "parabola"))
     assert np.abs(parabola - np.diag(np.diag(parabola))).max() < 1e-12
     assert skewed[0, 1] > 0.1 * skewed[0, 0]
 
 
 def test_too_few_runs_for_a_skewness_fall_back_to_parabolas():
     made = [(x[::3], loss[::3]) for x, loss in profiles(budgets=(1e17,))[0]]
-    assert fit_shapes(made, "skewed").curve == "parabola"
+    assert fit_polynomials(made, "skewed").curve == "parabola"
 
 
 def test_noise_is_that_of_the_losses():
     made, _ = profiles(budgets=np.geomspace(1e17, 1e20, 12), noise=0.004)
-    assert fit_shapes(made, "cubic").noise == pytest.approx(0.004, rel=0.3)
-    known = fit_shapes(made, "parabola", noise=0.01)
+    assert fit_polynomials(made, "cubic").noise == pytest.approx(0.004, rel=0.3)
+    known = fit_polynomials(made, "parabola", noise=0.01)
     assert (known.noise, known.freedom) == (0.01, np.inf)
