@@ -100,7 +100,10 @@ def fitted(config: AnalysisConfig) -> tuple[LossTable, Study, list[Advice]]:
     """All runs that were read, the study of those that belong in one fit, and its advice."""
     everything = read(config)
     fit = config.fit
-    table = select(with_loss(everything, fit.loss), fit.data, fit.grid, fit.where, fit.drop_highest)
+    table = select(
+        with_loss(everything, fit.loss), fit.data, fit.grid, fit.where, fit.drop_highest,
+        best_of=fit.best_of, max_epochs=fit.max_epochs,
+    )  # fmt: skip
     study = run_study(table, fit, config.counting)
     return everything, study, allocate(study, config.allocation.flops, config.allocation.n_params)
 
@@ -110,15 +113,16 @@ def read(config: AnalysisConfig) -> LossTable:
     if config.sweeps:
         return read_sweeps(to_fit([Path(sweep) for sweep in config.sweeps]))
     assert config.table.path is not None  # AnalysisConfig holds exactly one of the two
-    path, columns = config.table.path, config.table.columns
+    path = config.table.path
     if path.startswith(PREFIX):
-        return read_published(path, columns)
+        return read_published(path, config.table.options)
     if path.startswith("wandb:"):
         from analysis.data.wandb_reader import read_wandb
 
         project = path.removeprefix("wandb:")
-        return read_wandb(project, columns, config.table.filters, Path(config.table.cache))
-    return read_file(Path(path), columns)
+        options = config.table.options
+        return read_wandb(project, options, config.table.filters, Path(config.table.cache))
+    return read_file(Path(path), config.table.options)
 
 
 def output_directory(config: AnalysisConfig) -> Path:
@@ -133,7 +137,9 @@ def output_directory(config: AnalysisConfig) -> Path:
 
 
 def print_fits(study: Study, advice: list[Advice]) -> None:
-    """The main numbers as plain lines."""
+    """What was read and the main numbers as plain lines."""
+    for line in study.table.understood:
+        print(line)
     print(f"{len(study.runs)} runs fitted, {len(study.table.excluded)} excluded")
     for name in study.config.approaches:
         if name not in study.fits:
@@ -178,9 +184,13 @@ def paths(given: list[str], verb: str | None) -> list[str]:
     return [text_override("table.path", given[0])]
 
 
+TABLE_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".parquet", ".gz")
+"""Names of tables that need not be there for the reader to say that they are missing."""
+
+
 def _is_table(path: str) -> bool:
     remote = path.startswith(("wandb:", "published:"))
-    return remote or Path(path).suffix in (".csv", ".parquet") or Path(path).is_file()
+    return remote or Path(path).suffix in TABLE_SUFFIXES or Path(path).is_file()
 
 
 def _quoted(path: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.data.counting import COUNTINGS
+from analysis.data.reading.understand import TableOptions
 from analysis.studies.fit_config import FitConfig
 from train.config.run_config import TrackerSpec
 from train.config.spec import SpecError, one_of, require
@@ -13,16 +14,24 @@ from train.config.spec import SpecError, one_of, require
 
 @dataclass(frozen=True)
 class TableConfig:
-    """A foreign table: a csv or parquet file, or wandb:entity/project.
+    """A foreign table: a file of any tabular format, or wandb:entity/project.
 
-    `columns` maps the design's names to the table's; `filters` are passed to W&B; `cache` is where
-    its downloads are kept.
+    `columns` maps the design's names to the table's ("" leaves a field alone), `units` says what
+    n_params, n_tokens, flops or loss are in, `decimal` is the mark of decimals (docs/tables.md);
+    `filters` are passed to W&B; `cache` is where its downloads are kept.
     """
 
     path: str | None = None
     columns: dict[str, str] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
+    decimal: str | None = None
     filters: dict[str, Any] = field(default_factory=dict)
     cache: str = "results/wandb-cache"
+
+    @property
+    def options(self) -> TableOptions:
+        """How its reader is to understand it."""
+        return TableOptions(self.columns, self.units, self.decimal)
 
 
 @dataclass(frozen=True)

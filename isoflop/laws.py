@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.data.loss_table import LossTable, select
 from analysis.data.readers import from_frame, read_file, read_sweeps
+from analysis.data.reading.understand import TableOptions
 from analysis.errors import FitError, Numbers
 from analysis.fits import envelope, isoflop, kaplan
 from analysis.fits.envelope import EnvelopeFit
@@ -62,7 +63,7 @@ def read_runs(source: Runs | Sequence[str | Path], columns: dict[str, str] | Non
         return from_frame(source, "data frame", columns)
     paths = [Path(source)] if isinstance(source, str | Path) else [Path(path) for path in source]
     if len(paths) == 1 and not paths[0].is_dir():
-        return read_file(paths[0], columns)
+        return read_file(paths[0], TableOptions(columns or {}))
     return select(read_sweeps(paths))
 
 

@@ -1,4 +1,4 @@
-"""Budgets of runs that name none: clusters of their FLOPs."""
+"""Budgets of runs that name none: FLOPs that recur to every digit, else clusters of them."""
 
 import numpy as np
 
@@ -15,6 +15,25 @@ def group_by_flops(flops: np.ndarray, least: int = 4) -> np.ndarray:
     """
     groupings = [_grouped(flops, gap, least) for gap in GAPS]
     return max(groupings, key=lambda budget: int(np.isfinite(budget).sum()))
+
+
+def recurring_flops(flops: np.ndarray, n_params: np.ndarray) -> np.ndarray:
+    """FLOPs that at least three sizes share to every digit, (runs,); NaN for other runs.
+
+    Nobody gets equal FLOPs by chance: they are what the runs were planned for, whatever their
+    column is called. All NaN where less than half of the runs are on such budgets.
+    """
+    # Nine digits: 6 N D of tokens that were rounded to whole ones differs in the tenth.
+    key = np.full(len(flops), np.nan)
+    known = np.isfinite(flops) & (flops > 0)
+    key[known] = [float(f"{value:.8e}") for value in flops[known]]
+    budget = np.full(len(flops), np.nan)
+    for value in np.unique(key[known]):
+        rows = key == value
+        if len(np.unique(n_params[rows])) >= 3:
+            budget[rows] = value
+    few = np.isfinite(budget).sum() < 0.5 * len(flops)
+    return np.full(len(flops), np.nan) if few else budget
 
 
 def _grouped(flops: np.ndarray, gap: float, least: int) -> np.ndarray:

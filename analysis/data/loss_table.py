@@ -7,7 +7,6 @@ and reason. `analysis.data.readers` reads such tables from sweeps, files and W&B
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,9 @@ import pandas as pd
 from analysis.data.budgets import group_by_flops
 from analysis.data.conditions import described, rows_where
 from analysis.data.counting import count
+from analysis.data.reading.cells import is_missing
 from analysis.data.recipes import Recipes, find_recipes
+from analysis.data.repeats import tuned
 from analysis.data.run_arrays import Counted, Curves
 from analysis.data.table_error import TableError
 
@@ -38,7 +39,8 @@ class LossTable:
 
     `runs` has at least run_id, n_params, n_tokens, flops, flops_budget (NaN for none) and loss;
     `curves` has run_id, n_tokens, flops and loss along training; `evals` is evals.parquet's
-    content.
+    content; `understood` are lines on what was taken from which column of a file;
+    `repeating` are runs that saw their tokens too often for the laws of new data.
     """
 
     runs: pd.DataFrame
@@ -47,6 +49,8 @@ class LossTable:
     warnings: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     evals: pd.DataFrame = field(default_factory=pd.DataFrame)
+    understood: tuple[str, ...] = ()
+    repeating: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -60,17 +64,40 @@ class LossTable:
         if name not in self.runs:
             return np.full(len(self.runs), default, dtype=object)
         values = self.runs[name].tolist()
-        return np.array([default if _absent(v) else str(v) for v in values], dtype=object)
+        return np.array([default if is_missing(v) else str(v) for v in values], dtype=object)
 
     def epochs(self) -> np.ndarray:
-        """Passes over the training data, (runs,): a column epochs, or the most of any data part's.
+        """Passes over the training data, (runs,): a column epochs, the most of any data part's, or
+        tokens over unique ones.
 
         0 where it is not known or the data has no end.
         """
         names = [c for c in map(str, self.runs.columns) if c == "epochs" or c.startswith("epochs_")]
-        if not names:
-            return np.zeros(len(self))
-        return np.nan_to_num(np.stack([self.numbers(name) for name in names])).max(axis=0)
+        if names:
+            return np.nan_to_num(np.stack([self.numbers(name) for name in names])).max(axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            passes = self.numbers("n_tokens") / self.numbers("unique_tokens")
+        return np.nan_to_num(passes, posinf=0.0)
+
+    def weights(self, name: str) -> np.ndarray:
+        """A column as weights of the runs, (runs,).
+
+        Raises:  TableError: no such column, or values that are no weights.
+        """
+        if name not in self.runs:
+            raise TableError(f"fit.weights={name} is no column of the runs")
+        found = self.numbers(name)
+        bad = np.flatnonzero(~(np.isfinite(found) & (found >= 0)))
+        if len(bad):
+            value = self.runs[name].tolist()[int(bad[0])]
+            raise TableError(f"fit.weights={name} has {value!r}; expected numbers >= 0 in all runs")
+        return found
+
+    def with_repeating(self) -> "LossTable":
+        """The table with the runs of repeated data too, for laws that count repetition."""
+        if not len(self.repeating):
+            return self
+        return replace(self, runs=pd.concat([self.runs, self.repeating], ignore_index=True))
 
     def without(self, drop: np.ndarray, reasons: str | Sequence[str]) -> "LossTable":
         """The table without the runs where `drop` (runs,) is True, each of which is an exclusion.
@@ -131,60 +158,6 @@ def as_numbers(frame: pd.DataFrame, name: str) -> np.ndarray:
     return np.asarray(pd.to_numeric(frame[name], errors="coerce"), dtype=float)
 
 
-def clean(table: LossTable) -> LossTable:
-    """Exclude rows that no law can use: numbers not positive and finite, runs that occur twice.
-
-    Raises:  TableError: nothing remains (the message says what the first reason was), or trained
-             runs among simulated ones.
-    """
-    table = _of_one_origin(table)
-    for name in NUMBERS:
-        values = table.numbers(name)
-        bad = ~(np.isfinite(values) & (values > 0))
-        shown = table.runs[name].tolist()
-        table = table.without(
-            bad, [f"{name}={value} is not positive and finite" for value in shown]
-        )
-        table = replace(table, runs=table.runs.assign(**{name: table.numbers(name)}))
-    again = np.asarray(table.runs["run_id"].duplicated())
-    table = table.without(again, "a run with this name came before")
-    twins = np.asarray(table.runs[["n_params", "n_tokens", "loss"]].duplicated())
-    table = table.without(twins, "N, D and loss equal those of an earlier run to every digit")
-    if len(table) == 0:
-        first = table.excluded[0].reason if table.excluded else "the table is empty"
-        raise TableError(
-            f"{', '.join(table.sources)} has no usable run: {len(table.excluded)} excluded, "
-            f"first reason: {first}"
-        )
-    return table
-
-
-def _of_one_origin(table: LossTable) -> LossTable:
-    """The table, with a warning where its losses are simulated; runs of two origins don't mix."""
-    origins = sorted(set(table.texts("simulated")))
-    if len(origins) > 1:
-        named = "; ".join(f"simulated on {name}" if name else "trained" for name in origins)
-        raise TableError(
-            f"{', '.join(table.sources)} mix runs of {len(origins)} origins ({named}), which no "
-            f"fit may join; analyse them apart"
-        )
-    if origins and origins[0]:
-        return table.warned(
-            f"Nothing was trained here: the losses of all {len(table)} runs are simulated "
-            f"({origins[0]})"
-        )
-    return table
-
-
-def only_finished(table: LossTable) -> LossTable:
-    """Exclude runs whose status is not finished, with their status and message."""
-    status, message = table.texts("status"), table.texts("message")
-    reasons = [
-        f"status {s}" + (f": {m}" if m else "") for s, m in zip(status, message, strict=True)
-    ]
-    return table.without(status != "finished", reasons)
-
-
 def select(
     table: LossTable,
     data: str | None = None,
@@ -193,13 +166,17 @@ def select(
     drop_highest: int = 0,
     *,
     all_recipes: bool = False,
+    best_of: Sequence[str] | None = None,
+    max_epochs: float = np.inf,
 ) -> LossTable:
     """The runs that belong in one fit: one kind of data, since losses on others don't compare.
 
     Without `data`, the data with the most distinct compute budgets is taken, then the one with most
     runs. Without `grid`, of grids that train the same cells in different ways the one with the
     least losses is taken, unless `all_recipes`. `where` holds conditions as in
-    `analysis.data.conditions`; `drop_highest` leaves out the runs of highest loss.
+    `analysis.data.conditions`; `drop_highest` leaves out the runs of highest loss. `best_of` are
+    columns of whose equal values the best run is taken, None to recognise sweeps over settings (not
+    with `all_recipes`). Runs of more than `max_epochs` become `repeating`.
 
     Raises:  TableError: no run of that data or grid, a condition that can't be evaluated.
     """
@@ -227,9 +204,44 @@ def select(
         worst = np.argsort(-table.numbers("loss"), kind="stable")[:drop_highest]
         reason = f"among the {drop_highest} highest losses (fit.drop_highest)"
         table = table.without(np.isin(np.arange(len(table)), worst), reason)
+    table = _of_new_data(table, max_epochs)
+    if best_of is not None or not all_recipes:
+        table = _best_of_cells(table, best_of)
     if len(table) == 0:
         raise TableError("no run passes the filters; loosen fit.data, fit.grid or fit.where")
     return table
+
+
+def _of_new_data(table: LossTable, max_epochs: float) -> LossTable:
+    """The table without runs that saw their tokens more than `max_epochs` times."""
+    epochs = table.epochs()
+    over = epochs > max_epochs * 1.01
+    if not over.any():
+        return table
+    kept, n_over = int((~over).sum()), int(over.sum())
+    if kept < 8:  # no surface fits fewer
+        return table.warned(
+            f"{n_over} of {len(table)} runs saw their tokens more than {max_epochs:g} times (up to "
+            f"{epochs.max():.4g}) and too few others are left to fit alone; the laws of new data "
+            f"count repeated tokens as new ones, which they are not worth"
+        )
+    repeating = table.runs.iloc[np.flatnonzero(over)].reset_index(drop=True)
+    reasons = [f"saw its tokens {e:.3g} times (fit.max_epochs={max_epochs:g})" for e in epochs]
+    return replace(table.without(over, reasons), repeating=repeating).warned(
+        f"{n_over} of {kept + n_over} runs saw their tokens more than {max_epochs:g} times (up to "
+        f"{epochs.max():.4g}); the laws of new data are fitted to the other {kept}, the "
+        f"data-constrained law to all (fit.max_epochs)"
+    )
+
+
+def _best_of_cells(table: LossTable, best_of: Sequence[str] | None) -> LossTable:
+    loss = table.numbers("loss")
+    found = tuned(table.runs, loss, best_of)
+    if found is None:
+        return table
+    said = "loss {:.5g}, its cell's best is {:.5g} (fit.best_of)"
+    reasons = [said.format(*pair) for pair in zip(loss, found.best, strict=True)]
+    return table.without(~found.keep, reasons).warned(found.note)
 
 
 def _one_data(table: LossTable, data: str | None) -> LossTable:
@@ -281,7 +293,3 @@ def _one_recipe(table: LossTable) -> LossTable:
 def _weight(table: LossTable, rows: np.ndarray) -> tuple[int, int]:
     budget = table.numbers("flops_budget")[rows]
     return len(np.unique(budget[np.isfinite(budget)])), int(rows.sum())
-
-
-def _absent(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and np.isnan(value))

@@ -1,7 +1,7 @@
-"""Where tables of runs come from: sweep directories, csv or parquet files, frames in memory."""
+"""Where tables of runs come from: sweep directories, files of any format, frames in memory."""
 
-import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +9,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.data.loss_table import (
-    CURVE_COLUMNS,
-    LossTable,
-    TableError,
-    as_numbers,
-    clean,
-    only_finished,
-)
+from analysis.data.budgets import recurring_flops
+from analysis.data.checkpoints import join_rows, naming_column, unfinished
+from analysis.data.clean import clean, only_finished
+from analysis.data.loss_table import CURVE_COLUMNS, LossTable, TableError, as_numbers
+from analysis.data.reading.formats import Cells, read_cells
+from analysis.data.reading.summary import what_was_read
+from analysis.data.reading.understand import AS_IT_SAYS, TableOptions, few, understand
+from analysis.data.reading.units import suspicion
 from eval.evals_table import upgraded_frame
 from train.rundir.sweep_layout import SweepPaths
 
@@ -40,16 +40,15 @@ def read_sweeps(directories: Sequence[Path]) -> LossTable:
     return clean(only_finished(table))
 
 
-def read_file(path: Path, columns: Mapping[str, str] | None = None) -> LossTable:
-    """Runs from a csv, tsv or parquet file; `columns` maps the design's names to the file's.
+def read_file(path: Path, options: TableOptions = AS_IT_SAYS) -> LossTable:
+    """Runs from a table file of any format that `analysis.data.reading.formats` reads.
 
-    Two of n_params, n_tokens and flops must be there, and loss; the third follows from 6 N D. A
-    file that names the same run on several rows holds training curves: each run's last row is the
-    run.
+    Two of n_params, n_tokens and flops must be there, and loss; the third follows from 6 N D.
 
-    Raises:  TableError: no such file, unreadable, missing or unknown columns, no usable row.
+    Raises:  TableError: no such file, unreadable, missing or unknown columns, suspect units, no
+             usable row.
     """
-    return from_frame(_read_frame(path), str(path), columns)
+    return from_cells(read_cells(path), str(path), options)
 
 
 def from_frame(
@@ -58,26 +57,98 @@ def from_frame(
     columns: Mapping[str, str] | None = None,
     curves: pd.DataFrame | None = None,
 ) -> LossTable:
-    """Runs from a data frame in memory; see `read_file`. `curves` holds CURVE_COLUMNS, if known."""
-    frame = _completed(_renamed(frame, columns or {}, source), source)
-    named = next((name for name in ("run_id", "run", "name") if name in frame), None)
-    rows = [f"row {i + 1}" for i in range(len(frame))]
-    frame["run_id"] = rows if named is None else frame[named].astype(str)
-    points = frame[list(CURVE_COLUMNS)].iloc[:0] if curves is None else curves
-    if _holds_curves(frame):
-        frame = frame.sort_values(["run_id", "n_tokens"], kind="stable")
-        losses = as_numbers(frame, "loss")
-        points = frame[list(CURVE_COLUMNS)].iloc[np.flatnonzero(np.isfinite(losses) & (losses > 0))]
-        frame = frame.drop_duplicates("run_id", keep="last")
-    if "flops_budget" not in frame:
-        frame["flops_budget"] = np.nan
-    table = LossTable(
-        runs=frame.reset_index(drop=True),
-        curves=points.reset_index(drop=True),
-        warnings=_disagreement(frame),
-        sources=(source,),
-    )
-    return clean(only_finished(table) if "status" in frame else table)
+    """Runs from a data frame in memory; see `read_file`. `curves` holds CURVE_COLUMNS, if known.
+
+    Whoever made the frame knows its units, so they are not suspected.
+    """
+    return from_cells(Cells(frame), source, TableOptions(columns or {}), curves, known_units=True)
+
+
+def from_cells(
+    cells: Cells,
+    source: str,
+    options: TableOptions,
+    curves: pd.DataFrame | None = None,
+    *,
+    known_units: bool = False,
+) -> LossTable:
+    """Runs from a table's cells; see `read_file`."""
+    if len(cells.frame) == 0:
+        raise TableError(f"{source} has no rows; expected one row a run")
+    read = understand(cells, source, options)
+    given = [name for name in (*_QUANTITIES, "loss") if name in read.frame]
+    frame, notes = _completed(read.frame, read.headers, source), list(read.notes)
+    name = "run_id" if "run_id" in frame else naming_column(list(map(str, frame)), frame)
+    joined = join_rows(frame, name, "run_id" in frame)
+    frame = frame.assign(run_id=joined.run)
+    table = LossTable(runs=frame, curves=frame[list(CURVE_COLUMNS)].iloc[:0], sources=(source,))
+    if "status" in frame:
+        table = only_finished(table)
+    table = _without_unreadable(table, given)
+    if joined.curves:
+        table, points = _ends_of_curves(table)
+    else:
+        points = table.curves if curves is None else curves
+    table = _without_unfinished(table)
+    table = replace(_with_budgets(table), curves=points.reset_index(drop=True))
+    table = clean(table)
+    doubt = "" if known_units else _doubt(table, given, read.with_units)
+    if doubt:
+        raise TableError(f"{source}: {doubt}")
+    notes = [*([joined.note] if joined.note else []), *notes]
+    understood = what_was_read(table, read, len(cells.frame))
+    return replace(table.warned(*_disagreement(table.runs)), understood=(understood, *notes))
+
+
+def _doubt(table: LossTable, given: Sequence[str], known: frozenset[str]) -> str:
+    """Why the units are doubtful; FLOPs count as evidence only where the table has its own."""
+    used = [name for name in (*_QUANTITIES, "loss") if name != "flops" or name in given]
+    return suspicion({name: table.numbers(name) for name in used}, known)
+
+
+def _without_unreadable(table: LossTable, given: Sequence[str]) -> LossTable:
+    """Exclude rows with a text where a number should be, which the reason quotes."""
+    for name in given:
+        values = table.runs[name].tolist()
+        bad = np.array([isinstance(value, str) for value in values], dtype=bool)
+        table = table.without(bad, [f"{name}={str(value)[:40]!r} is no number" for value in values])
+    return table
+
+
+def _ends_of_curves(table: LossTable) -> tuple[LossTable, pd.DataFrame]:
+    """Each run's last row as the run, and all rows with a usable loss as its curve."""
+    frame = table.runs
+    order = [c for c in ("n_tokens", "step", "progress") if c in frame]
+    frame = frame.assign(_row=np.arange(len(frame)))
+    frame = frame.sort_values(["run_id", *order, "_row"], kind="stable").reset_index(drop=True)
+    table = replace(table, runs=frame.drop(columns="_row"))
+    again = np.asarray(frame[["run_id", *order]].duplicated(keep="last"))
+    table = table.without(again, "a later row has the same run and tokens")
+    losses = as_numbers(table.runs, "loss")
+    points = table.runs[list(CURVE_COLUMNS)].iloc[
+        np.flatnonzero(np.isfinite(losses) & (losses > 0))
+    ]
+    last = ~np.asarray(table.runs["run_id"].duplicated(keep="last"))
+    runs = table.runs.iloc[np.flatnonzero(last)].reset_index(drop=True)
+    lost = int((~(np.isfinite(losses) & (losses > 0))).sum())
+    if lost:
+        table = table.warned(f"{lost} points of training curves have no usable loss")
+    return replace(table, runs=runs), points.astype({"n_tokens": float, "flops": float})
+
+
+def _without_unfinished(table: LossTable) -> LossTable:
+    """Exclude checkpoints: inside a decaying schedule the loss is not what the tokens buy."""
+    short = unfinished(table.runs)
+    portion = table.numbers("progress")
+    return table.without(short, [f"a checkpoint at {p:.3g} of its schedule" for p in portion])
+
+
+def _with_budgets(table: LossTable) -> LossTable:
+    """The table with the column flops_budget: its own, or FLOPs that recur to every digit."""
+    budget = table.numbers("flops_budget")
+    if not np.isfinite(budget).any():
+        budget = recurring_flops(table.numbers("flops"), table.numbers("n_params"))
+    return replace(table, runs=table.runs.assign(flops_budget=budget))
 
 
 def _joined(parts: Sequence[LossTable]) -> pd.DataFrame:
@@ -92,7 +163,7 @@ def _read_sweep(directory: Path) -> LossTable:
     collect = f"run: isoflop sweep collect {directory}"
     if not path.exists():
         raise TableError(f"{path} is missing; {collect}")
-    runs = _read_frame(path)
+    runs = read_cells(path).frame
     if len(runs) == 0:
         raise TableError(f"{path} has no rows; train the sweep first, then {collect}")
     records = paths.runs.glob("**/record.json")
@@ -104,8 +175,14 @@ def _read_sweep(directory: Path) -> LossTable:
         runs=runs,
         curves=_read_curves(curves_path) if curves_path.exists() else empty,
         warnings=(f"{path} is older than some of the sweep's runs; {collect}",) if stale else (),
-        evals=upgraded_frame(_read_frame(evals_path)) if evals_path.exists() else pd.DataFrame(),
+        evals=upgraded_frame(read_cells(evals_path).frame)
+        if evals_path.exists()
+        else pd.DataFrame(),
     )
+
+
+def _read_evals(path: Path) -> pd.DataFrame:
+    return upgraded_frame(read_cells(path).frame)
 
 
 def _read_curves(path: Path) -> pd.DataFrame:
@@ -123,60 +200,37 @@ def _read_curves(path: Path) -> pd.DataFrame:
     return points.to_pandas(split_blocks=True, self_destruct=True)
 
 
-def _read_frame(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise TableError(f"{path} is not a file; expected a csv or parquet file of runs")
-    try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
-    except (OSError, ValueError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0]
-        raise TableError(
-            f"{path} can't be read as a table ({reason}); expected csv or parquet"
-        ) from error
+def _completed(frame: pd.DataFrame, headers: Sequence[str], source: str) -> pd.DataFrame:
+    """The frame with all of n_params, n_tokens and flops, the missing one from 6 N D.
 
-
-def _renamed(frame: pd.DataFrame, columns: Mapping[str, str], source: str) -> pd.DataFrame:
-    present = [str(column) for column in frame.columns]
-    for name, theirs in columns.items():
-        if theirs not in present:
-            near = difflib.get_close_matches(theirs, present, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ";"
-            raise TableError(
-                f"{source} has no column {theirs!r}, asked for as {name}{hint} "
-                f"it has: {', '.join(present)}"
-            )
-    replaced = [name for name, theirs in columns.items() if name in present and theirs != name]
-    return frame.drop(columns=replaced).rename(columns={v: k for k, v in columns.items()})
-
-
-def _completed(frame: pd.DataFrame, source: str) -> pd.DataFrame:
-    """The frame with all of n_params, n_tokens and flops as floats, the missing one from 6 N D."""
+    A budget is what was planned, not what ran: it stands in for FLOPs only where those of N and D
+    can't.
+    """
+    lacking = "n_params" not in frame or "n_tokens" not in frame
+    if "flops" not in frame and "flops_budget" in frame and lacking:
+        frame = frame.assign(flops=frame["flops_budget"])
     given = [name for name in _QUANTITIES if name in frame]
     if len(given) < 2 or "loss" not in frame:
         missing = [name for name in ("n_params", "n_tokens", "loss") if name not in frame]
         raise TableError(
             f"{source} has no column {', '.join(missing)}; it has: "
-            f"{', '.join(map(str, frame.columns))}. Name it: "
+            f"{few(headers)}. Name it: "
             f'table.columns={{{missing[0]}: "their name"}}'
         )
-    if len(frame) == 0:
-        raise TableError(f"{source} has no rows; expected one row a run")
     n, d, c = (as_numbers(frame, name) for name in _QUANTITIES)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         full = {
             "n_params": n if "n_params" in given else c / (6 * d),
             "n_tokens": d if "n_tokens" in given else c / (6 * n),
             "flops": c if "flops" in given else 6 * n * d,
         }
-    return frame.assign(**full)
+    return frame.assign(**{name: full[name] for name in _QUANTITIES if name not in given})
 
 
 def _disagreement(frame: pd.DataFrame) -> tuple[str, ...]:
     """A warning where FLOPs and 6 N D differ by more than a factor of three."""
     n, d, c = (as_numbers(frame, name) for name in _QUANTITIES)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         ratio = c / (6 * n * d)
     off = (ratio > 3) | (ratio < 1 / 3)
     if not off.any():
@@ -185,11 +239,3 @@ def _disagreement(frame: pd.DataFrame) -> tuple[str, ...]:
         f"{int(off.sum())} of {len(frame)} runs have FLOPs more than 3 times off 6 N D (median "
         f"ratio {np.median(ratio[off]):.3g}); check the units of n_params, n_tokens and flops",
     )
-
-
-def _holds_curves(frame: pd.DataFrame) -> bool:
-    """Whether runs recur along training: most names several times, at different token counts."""
-    repeated = np.asarray(frame["run_id"].duplicated(keep=False))
-    if repeated.mean() < 0.5:
-        return False
-    return not frame[["run_id", "n_tokens"]].duplicated().any()

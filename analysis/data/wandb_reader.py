@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from analysis.data.loss_table import CURVE_COLUMNS, LossTable, TableError, as_numbers
-from analysis.data.readers import from_frame
+from analysis.data.readers import from_cells
+from analysis.data.reading.formats import Cells
+from analysis.data.reading.json_tables import flattened
+from analysis.data.reading.understand import AS_IT_SAYS, TableOptions
+from analysis.data.reading.units import in_base_units
 from train.rundir.atomic import write_atomic
 
 log = logging.getLogger(__name__)
@@ -24,27 +27,26 @@ STATES = {"finished": "finished", "running": "running", "crashed": "failed", "fa
 
 def read_wandb(
     project: str,
-    columns: Mapping[str, str] | None = None,
+    options: TableOptions = AS_IT_SAYS,
     filters: Mapping[str, Any] | None = None,
     cache: Path = Path("results/wandb-cache"),
     api: Any = None,
 ) -> LossTable:
     """The runs of `entity/project` that pass W&B's own filters, e.g. {"group": "demo"}.
 
-    Args:    columns: the design's names to keys of the summary, config (dotted) and history.
+    Args:    options: its columns are keys of the summary, config (dotted) and history.
              cache: where histories are kept. api: stands in for wandb.Api(), in tests.
     Raises:  TableError: a malformed project, no access, no runs, missing columns.
     """
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", project):
         raise TableError(f"table=wandb:{project} is malformed; expected wandb:entity/project")
-    columns = dict(columns or {})
     try:
         import wandb
 
         runs = list((api or wandb.Api()).runs(project, filters=dict(filters or {}) or None))
         rows = [_row(run) for run in runs]
         curves = [
-            _curve(run, row, columns, cache / project) for run, row in zip(runs, rows, strict=True)
+            _curve(run, row, options, cache / project) for run, row in zip(runs, rows, strict=True)
         ]
     except (ImportError, ValueError, OSError, wandb_errors()) as error:
         raise TableError(
@@ -57,7 +59,7 @@ def read_wandb(
         )
     found = [curve for curve in curves if len(curve)]
     points = pd.concat(found, ignore_index=True) if found else None
-    return from_frame(pd.DataFrame(rows), f"wandb:{project}", columns, points)
+    return from_cells(Cells(pd.DataFrame(rows)), f"wandb:{project}", options, points)
 
 
 def wandb_errors() -> type[Exception]:
@@ -78,20 +80,9 @@ def _row(run: Any) -> dict[str, Any]:
     return {**row, "run_id": run.id, "name": run.name}
 
 
-def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Scalars of nested mappings under dotted keys; lists and other objects are left out."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= flattened(value, f"{prefix}{key}.")
-        elif value is None or isinstance(value, str | int | float | bool | np.generic):
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def _curve(run: Any, row: dict[str, Any], columns: Mapping[str, str], cache: Path) -> pd.DataFrame:
+def _curve(run: Any, row: dict[str, Any], options: TableOptions, cache: Path) -> pd.DataFrame:
     """Validation losses along a finished run, from the cache if they are there."""
-    keys = [columns.get(name, name) for name in CURVE_COLUMNS[1:]]
+    keys = [options.columns.get(name) or name for name in CURVE_COLUMNS[1:]]
     if row["status"] != "finished":
         return pd.DataFrame({name: [] for name in CURVE_COLUMNS})
     path = cache / f"{run.id}.parquet"
@@ -100,6 +91,7 @@ def _curve(run: Any, row: dict[str, Any], columns: Mapping[str, str], cache: Pat
         points = pd.DataFrame(list(run.scan_history(keys=keys)), columns=pd.Index(keys))
         write_atomic(path, points.to_parquet())
     renamed = {
-        name: as_numbers(points, key) for name, key in zip(CURVE_COLUMNS[1:], keys, strict=True)
+        name: in_base_units(name, as_numbers(points, key), options.units.get(name, ""))
+        for name, key in zip(CURVE_COLUMNS[1:], keys, strict=True)
     }
     return pd.DataFrame({"run_id": run.id, **renamed})

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.data.reading.columns import as_quantity, decimal_marks
+from analysis.data.reading.formats import read_cells
 from analysis.emergence.metric_names import task_title
 from eval.evals_table import DEFAULT_OPERANDS, upgraded_frame
 from train.config.spec import IsoflopError
@@ -175,18 +177,17 @@ def grouped(rows: Sequence[EvalRow], key: Callable[[EvalRow], Any]) -> dict[Any,
 
 
 def read_scores(path: Path, columns: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Foreign scores as evals rows, from a csv or parquet file; see `scores_from_frame`.
+    """Foreign scores as evals rows, from a table file; see `scores_from_frame`.
 
-    Raises:  EmergenceError: missing or unreadable file, missing columns, no usable row.
+    Raises:  TableError: missing or unreadable file. EmergenceError: missing columns, no usable row.
     """
-    try:
-        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except FileNotFoundError as error:
-        raise EmergenceError(f"table={path} does not exist") from error
-    except (OSError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise EmergenceError(f"table={path} can't be read as csv or parquet: {reason}") from error
-    return scores_from_frame(frame, str(path), columns)
+    cells = read_cells(path)
+    theirs = score_columns(list(cells.frame), columns or {})
+    needed = [theirs[name] for name in (*_NUMERIC, "scale") if name in theirs]
+    marks = decimal_marks(cells.frame, cells.separator, None, needed, str(path))
+    series = {str(name): column for name, column in cells.frame.items()}
+    read = {name: as_quantity(series[name], marks.get(name, ".")) for name in needed}
+    return scores_from_frame(cells.frame.assign(**read), str(path), columns)
 
 
 def scores_from_frame(
@@ -198,7 +199,8 @@ def scores_from_frame(
     ci_low, ci_high, n_items and seed are used where given. Rows without a positive scale and a
     numeric value are left out and counted in `attrs["n_unusable"]`.
     """
-    frame = frame.rename(columns={theirs: ours for ours, theirs in (columns or {}).items()})
+    named = score_columns(list(frame), columns or {})
+    frame = frame.rename(columns={theirs: ours for ours, theirs in named.items()})
     missing = [name for name in _FOREIGN if name not in frame]
     if missing:
         raise EmergenceError(
@@ -229,9 +231,19 @@ def scores_from_frame(
     return rows
 
 
-def looks_like_scores(columns: Sequence[str]) -> bool:
+def score_columns(headers: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
+    """The table's column of each name that a table of scores has: as given, else in any case."""
+    free = [str(header) for header in headers if header not in given.values()]
+    known = {header.strip().lower().replace(" ", "_"): header for header in free}
+    names = [name for name in (*_FOREIGN, *_OPTIONAL) if name not in given]
+    exact = {name: known[name] for name in names if name in known}
+    return {**exact, **{n: n for n in names if n in free}, **given}
+
+
+def looks_like_scores(headers: Sequence[str], given: Mapping[str, str]) -> bool:
     """True for a table of metric values over models rather than of training losses."""
-    return {"task", "metric", "value"} <= set(columns)
+    named = score_columns(headers, given)
+    return all(named.get(name) in headers for name in ("task", "metric", "value"))
 
 
 def _rows(evals: pd.DataFrame, runs: pd.DataFrame) -> list[EvalRow]:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
-import pyarrow.parquet as pq
 
+from analysis.data.reading.formats import read_cells
+from analysis.data.table_error import TableError
 from analysis.emergence.abilities import abilities, looks_like_scores, read_scores
 from analysis.emergence.study import study_all
 from analysis.report.document import Part
@@ -16,17 +17,11 @@ from train.rundir.atomic import write_json
 
 
 def is_score_table(path: Path, columns: Mapping[str, str]) -> bool:
-    """True if a file's header has task, metric and value; False for whatever can't be read."""
+    """True if a file's header has task, metric and value; False for what can't be read."""
     try:
-        names = (
-            pq.read_schema(path).names
-            if path.suffix == ".parquet"
-            else list(pd.read_csv(path, nrows=0))
-        )
-    except (OSError, ValueError):
+        return looks_like_scores(list(read_cells(path).frame), columns)
+    except TableError:
         return False
-    ours = {theirs: name for name, theirs in columns.items()}
-    return looks_like_scores([ours.get(str(name), str(name)) for name in names])
 
 
 def report_scores(

@@ -22,6 +22,8 @@ class FitConfig:
     grid: str | None = None
     where: list[str] = field(default_factory=list)
     drop_highest: int = 0
+    best_of: list[str] | None = None
+    max_epochs: float = 4.0
     approaches: list[str] = field(default_factory=lambda: list(APPROACHES))
     envelope: str = "bins"
     isoflop_curve: str = "softened"
@@ -73,6 +75,7 @@ class FitConfig:
             "are two",
         )
         require(self.above > 0, f"fit.above={self.above} must be positive")
+        require(self.max_epochs >= 1, f"fit.max_epochs={self.max_epochs} must be at least 1")
         require(self.drop_highest >= 0, f"fit.drop_highest={self.drop_highest} must be >= 0")
         require(
             self.n_resamples == 0 or self.n_resamples >= 100,

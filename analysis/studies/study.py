@@ -10,7 +10,7 @@ from analysis.data.loss_table import LossTable
 from analysis.data.run_arrays import Counted, FitInput
 from analysis.fits.data_constrained import RepeatedFit, fit_repeated
 from analysis.studies import bootstrap
-from analysis.studies.approaches.fit_all import fit_all, fit_input
+from analysis.studies.approaches.fit_all import fit_all, fit_input, with_cost
 from analysis.studies.approaches.fitted_approach import FitErrors, FittedApproach
 from analysis.studies.approaches.parametric import ParametricApproach
 from analysis.studies.fit_config import FitConfig
@@ -144,7 +144,8 @@ def _repeated(
     table: LossTable, runs: Counted, config: FitConfig, attempt: FitErrors
 ) -> RepeatedFit | None:
     """The data-constrained law, where runs saw some of their tokens more than once."""
-    epochs = table.epochs()
+    table = table.with_repeating()
+    epochs, runs = table.epochs(), with_cost(table.counted(runs.counting), config)
     if not (epochs > 1.01).any():
         return None
     columns = (runs.n_params, runs.n_tokens, epochs, runs.loss)

@@ -17,7 +17,13 @@ from train.rundir.atomic import read_jsonl
 from train.rundir.record import RunPaths, RunRecord, read_job
 from train.rundir.record_fields import job_columns
 from train.rundir.sweep_layout import SweepPaths, planned_run_dirs, run_dirs, run_id_of
-from train.rundir.tables import fitting_rows, kinds_of, misfits_of, write_table
+from train.rundir.tables import (
+    ARROW_TYPES,
+    fitting_rows,
+    kinds_of,
+    misfits_of,
+    write_table,
+)
 
 BATCH_RUNS = 200
 """Runs whose curves are in memory at once."""
@@ -106,13 +112,16 @@ def _unfinished(run_dir: Path, job: RunJob) -> dict[str, Any]:
     return {**absent, **known, "checkpoint": "checkpoint"}
 
 
+def _kind(hint: Any) -> type:
+    """The plain type that a field's type is, or may be beside None."""
+    return next(t for t in ARROW_TYPES if t is hint or t in getattr(hint, "__args__", ()))
+
+
 def _run_schema(rows: list[dict[str, Any]]) -> pa.Schema:
     """Columns of RunRecord, then the losses and epochs of whatever parts there are, then `dir`."""
     hints = get_type_hints(RunRecord)
     columns: dict[str, Any] = {
-        name: ARROW_TYPES[
-            next(t for t in ARROW_TYPES if t is hint or t in getattr(hint, "__args__", ()))
-        ]
+        name: ARROW_TYPES[_kind(hint)]
         for name, hint in hints.items()
         if name not in ("losses", "epochs")
     }

@@ -9,7 +9,6 @@ in the cache: a second time needs no network.
 
 import hashlib
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import pandas as pd
 from analysis.data.loss_table import LossTable
 from analysis.data.published.registry import PREFIX, PublishedTable, RemoteFile, find_table
 from analysis.data.readers import read_file
+from analysis.data.reading.understand import AS_IT_SAYS, TableOptions
 from analysis.data.table_error import TableError
 from train.data.file_io import cache_dir, checksum
 from train.rundir.atomic import write_atomic
@@ -28,8 +28,8 @@ TIMEOUT = 30.0
 """Seconds without an answer before a download fails; the tables take well under one each."""
 
 
-def read_published(name: str, columns: Mapping[str, str] | None = None) -> LossTable:
-    """The runs of a published table; `columns` may choose others of its columns.
+def read_published(name: str, options: TableOptions = AS_IT_SAYS) -> LossTable:
+    """The runs of a published table; `options` may choose others of its columns.
 
     Raises:  TableError: see `table_file`; a table that holds no runs of a size and a length.
     """
@@ -39,7 +39,7 @@ def read_published(name: str, columns: Mapping[str, str] | None = None) -> LossT
             f"{PREFIX}{table.name} holds {table.title}, which no law in N and D can be fitted to; "
             f"its rows lie in {path}"
         )
-    return replace(read_file(path, columns), sources=(f"{PREFIX}{table.name}",))
+    return replace(read_file(path, options), sources=(f"{PREFIX}{table.name}",))
 
 
 def table_file(name: str) -> Path:

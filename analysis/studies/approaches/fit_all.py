@@ -8,7 +8,6 @@ import numpy as np
 from analysis.data.cost_law import Cost
 from analysis.data.loss_table import LossTable
 from analysis.data.run_arrays import Counted, FitInput
-from analysis.errors import FitError
 from analysis.studies.approaches.envelope import EnvelopeApproach
 from analysis.studies.approaches.fitted_approach import FitErrors, FittedApproach
 from analysis.studies.approaches.isoflop import IsoflopApproach
@@ -50,9 +49,7 @@ def with_cost(runs: Counted, config: FitConfig) -> Counted:
 def _weights(table: LossTable, config: FitConfig) -> np.ndarray | None:
     if config.weights is None:
         return None
-    if config.weights not in table.runs:
-        raise FitError(f"fit.weights={config.weights} is no column of the runs")
-    return table.numbers(config.weights)
+    return table.weights(config.weights)
 
 
 def fit_all(

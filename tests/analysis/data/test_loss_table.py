@@ -4,6 +4,7 @@ import pytest
 
 from analysis.data.loss_table import TableError, select
 from analysis.data.readers import from_frame, read_file, read_sweeps
+from analysis.data.reading.understand import TableOptions
 
 
 def frame(n_rows=8):
@@ -85,12 +86,12 @@ def test_columns_are_renamed_and_unknown_ones_suggested(tmp_path):
     frame().rename(columns={"n_params": "Model Size", "loss": "Eval Loss"}).to_csv(
         path, index=False
     )
-    table = read_file(path, {"n_params": "Model Size", "loss": "Eval Loss"})
+    table = read_file(path, TableOptions({"n_params": "Model Size", "loss": "Eval Loss"}))
     assert len(table) == 8
     with pytest.raises(TableError, match="did you mean 'Model Size'"):
-        read_file(path, {"n_params": "Model Sise", "loss": "Eval Loss"})
-    with pytest.raises(TableError, match="no column n_params, loss; it has: Model Size"):
-        read_file(path)
+        read_file(path, TableOptions({"n_params": "Model Sise"}))
+    with pytest.raises(TableError, match="no column loss; it has: Model Size"):
+        read_file(path, TableOptions({"loss": ""}))
 
 
 @pytest.mark.parametrize("bad", [-1.0, 0.0, np.nan, np.inf, "n/a"])
@@ -112,7 +113,7 @@ def test_duplicated_runs_are_counted():
 
 def test_rows_that_repeat_a_run_along_training_are_curves():
     rows = [
-        {"run": f"r{i}", "n_params": 1e6 * (i + 1), "n_tokens": t, "loss": 4 - i / 10 - t / 1e10}
+        {"run_id": f"r{i}", "n_params": 1e6 * (i + 1), "n_tokens": t, "loss": 4 - i / 10 - t / 1e10}
         for i in range(3)
         for t in (1e9, 2e9, 3e9)
     ]

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from analysis.data.loss_table import TableError
-from analysis.data.wandb_reader import flattened, read_wandb
+from analysis.data.reading.json_tables import flattened
+from analysis.data.reading.understand import TableOptions
+from analysis.data.wandb_reader import read_wandb
 from analysis.fits.surface import Surface
 
 SURFACE = Surface(1.7, 400.0, 410.0, 0.34, 0.28)
@@ -45,7 +47,7 @@ class FakeApi:
         return iter(self.held)
 
 
-COLUMNS = {"n_params": "model.size", "loss": "eval/loss"}
+COLUMNS = TableOptions({"n_params": "model.size", "loss": "eval/loss"})
 
 
 def test_finished_runs_become_rows_and_others_exclusions(tmp_path):
@@ -77,7 +79,9 @@ def test_no_runs_a_bad_name_and_missing_columns_say_so(tmp_path):
     with pytest.raises(TableError, match="entity/project"):
         read_wandb("scaling", COLUMNS, None, tmp_path, FakeApi([]))
     with pytest.raises(TableError, match="no column"):
-        read_wandb("me/scaling", {"loss": "test/loss"}, None, tmp_path, FakeApi([FakeRun(1)]))
+        read_wandb(
+            "me/scaling", TableOptions({"loss": "test/loss"}), None, tmp_path, FakeApi([FakeRun(1)])
+        )
 
 
 def test_refused_access_is_one_clear_line(tmp_path):

@@ -81,3 +81,18 @@ def test_frontier_law():
 
 def test_published_line_at_one_petaflop_day():
     assert published_n_opt(PF_DAY) == pytest.approx(1.3e9)
+
+
+def test_sizes_that_do_not_vary_are_said_not_to():
+    """Twelve runs of 2.1506e9 to 2.1562e9 parameters: N_c to the power of hundreds overflowed."""
+    sizes = np.tile([2.1506e9, 2.153e9, 2.155e9, 2.1562e9], 3)
+    tokens = np.repeat([2e9, 6e9, 2e10], 4)
+    loss = 1.7 + 410 / tokens**0.28
+    with pytest.raises(FitError, match=r"model size does not vary: 2\.151e\+09 to 2\.156e"):
+        fit_joint(sizes, tokens, loss)
+
+
+def test_an_optimum_of_an_extreme_exponent_does_not_overflow():
+    steep = KaplanJoint(1e9, 1e9, 50.0, 0.1, SIX_ND, 0.0, "converged")
+    best = steep.optimal(1e20)
+    assert 9e8 < float(best.n_params) < 1.1e9

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.data.table_error import TableError
 from analysis.emergence.abilities import EmergenceError, abilities, read_scores, scores_from_frame
 from analysis.emergence.study import AbilityStudy, length_deviation, study_ability, study_all
 from analysis.sections.emergence import emergence_json, emergence_section
@@ -180,6 +181,16 @@ def test_foreign_scores_go_through_the_same_analysis(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "emergence.json").exists()
 
 
+def test_scores_are_read_by_the_one_reader_of_tables(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    rows = ["Model;Scale;Task;Metric;Value", "a;1,3B;t;acc;0,25", "b;7B;t;acc;0,5"]
+    path.write_bytes("\n".join(rows).encode("utf-16"))
+    assert is_score_table(path, {})
+    scores = read_scores(path)
+    assert scores["n_params"].tolist() == [1.3e9, 7e9]
+    assert scores["value"].tolist() == [0.25, 0.5]
+
+
 def test_the_command_line_takes_a_table_of_scores(tmp_path: Path, capsys) -> None:
     from analysis.__main__ import main
     from analysis.config import AnalysisConfig, TableConfig
@@ -192,9 +203,9 @@ def test_the_command_line_takes_a_table_of_scores(tmp_path: Path, capsys) -> Non
 
 
 def test_scores_that_can_t_be_read(tmp_path: Path) -> None:
-    with pytest.raises(EmergenceError, match=r"no column model, scale; it has Model"):
+    with pytest.raises(EmergenceError, match=r"no column scale; it has model"):
         scores_from_frame(foreign(), "x.csv")
-    with pytest.raises(EmergenceError, match="does not exist"):
+    with pytest.raises(TableError, match="is not a file"):
         read_scores(tmp_path / "none.csv")
     empty = foreign().assign(value="n/a")
     with pytest.raises(EmergenceError, match="no row with a positive scale"):
