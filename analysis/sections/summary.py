@@ -49,6 +49,8 @@ def caveats(study: Study) -> list[str]:
     for name, fit in (("parametric", study.parametric), ("isoflop", study.isoflop)):
         if fit is not None and fit.status != "converged":
             notes.append(f"The {name} fit is {fit.status}: {fit.reason}")
+    if study.isoflop is not None and study.isoflop.curve != study.config.curve:
+        notes.append(f"IsoFLOP profiles are not {study.config.curve}: {study.isoflop.reason}")
     if study.isoflop is not None:
         for profile in study.isoflop.profiles:
             sizes = " and ".join(count_label(n) for n in profile.propose)

@@ -81,7 +81,7 @@ def preferred(study: Study) -> str | None:
     """
     isoflop = study.isoflop
     given = bool(np.isfinite(study.table.numbers("flops_budget")).any())
-    if given and isoflop and sum(profile.bracketed for profile in isoflop.profiles) >= 3:
+    if given and isoflop and isoflop.status == "converged" and len(isoflop.bracketed) >= 3:
         return "isoflop"
     if study.parametric is not None and study.parametric.status == "converged":
         return "parametric"
