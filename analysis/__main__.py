@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from analysis.config import AnalysisConfig
+from analysis.data.loss_column import with_loss
 from analysis.data.loss_table import LossTable, select
+from analysis.data.published.download import published_path, read_published
+from analysis.data.published.registry import PREFIX, find_table
 from analysis.data.readers import read_file, read_sweeps
 from analysis.report.report import Report
 from analysis.report.run_table import run_book
@@ -19,7 +22,7 @@ from analysis.sections.contents import Material, parts
 from analysis.sections.score_table import is_score_table, report_scores
 from analysis.sections.summary import caveats, decision, facts, provenance
 from analysis.studies.allocation import Advice, allocate
-from analysis.studies.fits_json import fits_json, plain, standard_errors
+from analysis.studies.fits_json import fits_json, plain
 from analysis.studies.study import Study, run_study
 from analysis.studies.validation_runs import to_fit
 from train.config.cli import front_door
@@ -91,7 +94,7 @@ def fitted(config: AnalysisConfig) -> tuple[LossTable, Study, list[Advice]]:
     """All runs that were read, the study of those that belong in one fit, and its advice."""
     everything = read(config)
     fit = config.fit
-    table = select(everything, fit.data, fit.grid, fit.where, fit.drop_highest)
+    table = select(with_loss(everything, fit.loss), fit.data, fit.grid, fit.where, fit.drop_highest)
     study = run_study(table, fit, config.counting)
     return everything, study, allocate(study, config.allocation.flops, config.allocation.n_params)
 
@@ -102,6 +105,8 @@ def read(config: AnalysisConfig) -> LossTable:
         return read_sweeps(to_fit([Path(sweep) for sweep in config.sweeps]))
     assert config.table.path is not None  # AnalysisConfig holds exactly one of the two
     path, columns = config.table.path, config.table.columns
+    if path.startswith(PREFIX):
+        return read_published(path, columns)
     if path.startswith("wandb:"):
         from analysis.data.wandb_reader import read_wandb
 
@@ -124,30 +129,28 @@ def output_directory(config: AnalysisConfig) -> Path:
 def print_fits(study: Study, advice: list[Advice]) -> None:
     """The main numbers as plain lines."""
     print(f"{len(study.runs)} runs fitted, {len(study.table.excluded)} excluded")
-    for name in ("envelope", "isoflop", "parametric"):
-        fit = getattr(study, name)
-        if fit is None:
-            print(f"{name:11}{study.missing.get(name, 'not asked for')}")
+    for name in study.config.approaches:
+        if name not in study.fits:
+            print(f"{name:11}{study.missing.get(name, '')}")
             continue
-        low, high = study.intervals.get(name, {}).get("a", (float("nan"), float("nan")))
+        fit = study.fits[name]
+        low, high = fit.intervals.get("a", (float("nan"), float("nan")))
         exponents = f"a {fit.a:.6g} [{low:.4g}, {high:.4g}]  b {fit.b:.6g}"
-        print(f"{name:11}{exponents}  {fit.status} {fit.reason}")
-    fit = study.parametric
-    if fit is not None:
-        values = "  ".join(f"{p} {getattr(fit, p):.6g}" for p in ("E", "A", "B", "alpha", "beta"))
-        print(f"{'':11}{values}  objective {fit.objective:.10g}")
-    if study.draws is not None:
-        errors = "  ".join(f"{p} {e:.6g}" for p, e in standard_errors(study.draws).items())
-        print(f"{'':11}standard errors of {study.n_resamples:,} resamples: {errors}")
+        print(f"{name:11}{exponents}  {fit.status} {fit.reason}".rstrip())
+        for line in fit.printed:
+            print(f"{'':11}{line}")
     for note in caveats(study):
         print(f"note: {note}")
     print(decision(study, advice))
 
 
 def rewritten(argument: str) -> str:
-    """sweep= and table= as the keys they stand for; both are Hydra words of another meaning
-    here.
+    """sweep=, table= and published:NAME as the keys they stand for.
+
+    The first two are Hydra words of another meaning here.
     """
+    if argument.startswith(PREFIX):
+        return f"table.path={argument}"
     key, equals, value = argument.partition("=")
     if not equals:
         return argument
@@ -159,11 +162,14 @@ def rewritten(argument: str) -> str:
 def main(config: AnalysisConfig, overrides: list[str]) -> int:
     command = shlex.join(["python", "-m", "analysis", *sys.argv[1:]])
     table = config.table
-    if table.path is not None and is_score_table(Path(table.path), table.columns):
-        directory = output_directory(config)
-        path = Path(table.path)
-        print(report_scores(path, table.columns, directory, config.title, command))
-        return 0
+    if table.path is not None:
+        if table.path.startswith(PREFIX):
+            print(find_table(table.path).description)
+        path = published_path(table.path)
+        if is_score_table(path, table.columns):
+            directory = output_directory(config)
+            print(report_scores(path, table.columns, directory, config.title, command))
+            return 0
     print((compare_sweeps if config.compare else analyse)(config, command))
     return 0
 

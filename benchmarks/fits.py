@@ -12,19 +12,17 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from analysis.data.cost_law import SIX_ND
+from analysis.data.loss_table import select
+from analysis.data.published.download import read_published
 from analysis.fits.parametric.fit import fit_parametric, pose, refit
 from analysis.fits.parametric.lbfgs import fit_lbfgs, starting_grid
 from analysis.stats.resampling import resample_counts
 from benchmarks.figures import Figure, parse, report
-
-ROWS = Path(__file__).parent.parent / "analysis" / "published" / "hoffmann2022_figure4.csv"
 
 
 def timed(task: Callable[[], Any], repeats: int = 1) -> tuple[Any, float]:
@@ -39,11 +37,8 @@ def timed(task: Callable[[], Any], repeats: int = 1) -> tuple[Any, float]:
 
 def rows() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """N, D and L of the 240 runs."""
-    frame = pd.read_csv(ROWS)
-    n_params, loss = frame["n_params"].to_numpy(), frame["loss"].to_numpy()
-    n_tokens = frame["flops"].to_numpy() / (6 * n_params)
-    kept = loss < np.sort(loss)[-5]
-    return n_params[kept], n_tokens[kept], loss[kept]
+    runs = select(read_published("hoffmann2022"), drop_highest=5)
+    return runs.numbers("n_params"), runs.numbers("n_tokens"), runs.numbers("loss")
 
 
 LONGEST_FIT, LONGEST_REFITS = 0.1, 5.0

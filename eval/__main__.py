@@ -17,6 +17,7 @@ from eval.tasks.generated import TaskError, TaskSpec
 from eval.tasks.json_tasks import file_exam
 from train.config.cli import front_door
 from train.config.spec import IsoflopError
+from train.config.terminal import visible
 from train.rundir.record import read_job, read_record
 
 
@@ -214,7 +215,7 @@ def _rescore(root: Path) -> int:
 def _report(what: str, by_reason: dict[str, list[str]]) -> None:
     for reason, names in by_reason.items():
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        print(f"{what}: {len(names)} ({shown}): {reason}", file=sys.stderr)
+        print(visible(f"{what}: {len(names)} ({shown}): {reason}"), file=sys.stderr)
 
 
 def _n_items(exams: list[Exam]) -> int:
@@ -227,9 +228,10 @@ def _progress(total: int, what: str) -> Iterator[Advance]:
     if sys.stderr.isatty():
         from rich.console import Console
 
-        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        label = TextColumn("{task.description}", markup=False)
+        columns = (label, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True)) as bar:
-            number = bar.add_task(what, total=total)
+            number = bar.add_task(visible(what), total=total)
             yield lambda n: bar.advance(number, n)
         return
     done = 0
@@ -238,7 +240,7 @@ def _progress(total: int, what: str) -> Iterator[Advance]:
         nonlocal done
         before, done = done, done + n
         if 10 * before // total < 10 * done // total:
-            print(f"{what}: {done} of {total}", file=sys.stderr)
+            print(visible(f"{what}: {done} of {total}"), file=sys.stderr)
 
     yield advance
 

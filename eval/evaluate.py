@@ -115,10 +115,13 @@ def rows(run_dir: Path) -> list[dict[str, Any]]:
     evals = RunPaths(run_dir).evals
     if record is None or not evals.is_dir():
         return []
-    curve = {row["step"]: row for row in read_jsonl(RunPaths(run_dir).metrics) if "step" in row}
+    logged = read_jsonl(RunPaths(run_dir).metrics)
+    curve = {row["step"]: row for row in logged if isinstance(row.get("step"), int)}
     found = []
     for path in [*sorted(evals.glob("*.json")), *sorted(evals.glob("step-*/*.json"))]:
         content = read_json(path)
+        if not _is_summary(content):
+            raise RecordError(f"{path} is no summary of an evaluation; evaluate with again=true")
         step = content.get("step") or record.n_steps
         final = step == record.n_steps
         share = step / record.n_steps
@@ -132,6 +135,14 @@ def rows(run_dir: Path) -> list[dict[str, Any]]:
         }
         found += [facts | row for row in content.get("rows", [])]
     return found
+
+
+def _is_summary(content: Any) -> bool:
+    """Whether a file holds what `_write` puts there, as far as its rows need it."""
+    if not isinstance(content, dict) or not isinstance(content.get("rows", []), list):
+        return False
+    whole = isinstance(content.get("step") or 0, int)
+    return whole and all(isinstance(row, dict) for row in content.get("rows", []))
 
 
 def _is_done(target: Target, exam: Exam, settings: Settings) -> bool:

@@ -5,15 +5,17 @@ import sys
 
 from rich.console import Console
 
+from sweeps.manage.console import DataConsole
 from sweeps.spec.config import SweepConfig
 from train.config.cli import config_as_yaml, config_text, front_door
+from train.config.spec import IsoflopError
 
 FAILED_EXIT = 1
 
 
 def main(config: SweepConfig, overrides: list[str]) -> int:
     """Carry out one action; returns the exit status."""
-    console = Console(width=None if sys.stdout.isatty() else 140, soft_wrap=False)
+    console = DataConsole(width=None if sys.stdout.isatty() else 140, soft_wrap=False)
     config = config.settled()
     if config.validates and config.action in ("plan", "launch"):
         from sweeps.design.validate import from_fit
@@ -39,7 +41,7 @@ def plan(config: SweepConfig, overrides: list[str], console: Console) -> int:
 
 def launch(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Write the plan, train what is not done, gather the results."""
-    from sweeps.launch.launch import tasks_of, write_sweep
+    from sweeps.launch.launch import require_room, tasks_of, write_sweep
     from sweeps.plan.plan import make_plan
     from sweeps.simulate.simulate import require_trained
 
@@ -48,7 +50,10 @@ def launch(config: SweepConfig, overrides: list[str], console: Console) -> int:
     require_trained(config.root, config.sweep.surface)
     made = make_plan(config)
     if config.launcher.kind == "slurm" and config.launcher.dry_run:
+        for line in made.assumed:
+            console.print(f"# {line}", markup=False, highlight=False, soft_wrap=True)
         return show_scripts(config, tasks_of(made), console)
+    require_room(made, config.root, config.force)
     composed = config_as_yaml(config) if config.validates else config_text("sweep", overrides)
     written = write_sweep(made, config, composed, overrides)
     for line in written.repaired:
@@ -83,7 +88,7 @@ def simulate(config: SweepConfig, overrides: list[str], console: Console) -> int
 
 def retry(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Train again what went wrong, chosen by status."""
-    from sweeps.directory.layout import run_dirs
+    from sweeps.directory.layout import planned_run_dirs
     from sweeps.manage.manage import clear_the_way, retry_tasks, to_retry
     from sweeps.manage.status import predictions
     from sweeps.simulate.simulate import require_trained
@@ -98,7 +103,7 @@ def retry(config: SweepConfig, overrides: list[str], console: Console) -> int:
         return show_scripts(config, tasks, console)
     clear_the_way(states, jobs)
     console.print(f"retrying {len(tasks)} runs", highlight=False)
-    return _train(config, tasks, len(tasks), run_dirs(config.root), console)
+    return _train(config, tasks, len(tasks), planned_run_dirs(config.root), console)
 
 
 def show_scripts(config: SweepConfig, tasks: list, console: Console) -> int:
@@ -106,7 +111,9 @@ def show_scripts(config: SweepConfig, tasks: list, console: Console) -> int:
     from sweeps.slurm.submit import scripts
 
     scales = config.scale_time, config.scale_memory
-    made = scripts(tasks, config.launcher, config.root, config.sweep.name, *scales)
+    made, notes = scripts(tasks, config.launcher, config.root, config.sweep.name, *scales)
+    for note in notes:
+        console.print(f"# {note}", style="red", markup=False, soft_wrap=True)
     for batch, script in made:
         console.print(f"# array of {len(batch.jobs)} jobs, {sum(map(len, batch.jobs))} runs")
         print(script)
@@ -115,41 +122,60 @@ def show_scripts(config: SweepConfig, tasks: list, console: Console) -> int:
 
 def submit(config: SweepConfig, tasks: list, console: Console) -> int:
     """Hand tasks to Slurm, print how to watch them, and return at once."""
+    from sweeps.slurm.report import submission_lines
     from sweeps.slurm.submit import submit as submit_arrays
 
     root = config.root
-    arrays, n_queued = submit_arrays(
-        tasks, config.launcher, root, config.sweep.name, config.scale_time, config.scale_memory
+    made = submit_arrays(
+        tasks,
+        config.launcher,
+        root,
+        config.sweep.name,
+        config.scale_time,
+        config.scale_memory,
+        config.force,
     )
-    for array in arrays:
-        batch = array.batch
-        console.print(
-            f"submitted array {array.job}: {len(batch.jobs)} jobs, each {batch.minutes} min, "
-            f"{batch.mem_gb:g} GB, {batch.cpus} cpus, {batch.gpus} gpus",
-            highlight=False,
-        )
-    if n_queued:
-        console.print(f"{n_queued} runs are in the queue already", highlight=False)
+    said, problems = submission_lines(made, len(tasks))
+    for line in said:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    for line in problems:
+        console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
     watch = f"python -m sweeps action=status out={root} --watch"
     console.print(f"watch:   {watch}\ngather:  python -m sweeps action=collect out={root}")
     console.print(str(root), highlight=False, soft_wrap=True)
-    return 0
+    return FAILED_EXIT if made.problem or made.elsewhere else 0
 
 
 def _train(config: SweepConfig, tasks: list, n_runs: int, run_dirs: list, console: Console) -> int:
     """Launch tasks, collect, list the failures; returns the exit status."""
+    from sweeps.launch.failures import GaveUpError
     from sweeps.launch.launch import INTERRUPTED_EXIT, failures, print_failures, train_here
+    from sweeps.launch.on_end import run_on_end
+    from train.engine.wandb_service import launch_mode
 
     if config.launcher.kind == "slurm" and tasks:
         return submit(config, tasks, console)
-    uninterrupted = not tasks or train_here(tasks, config.launcher, config.root, n_runs, console)
+    if tasks and config.tracker.kind == "wandb":
+        launch_mode(config.tracker)  # decided here once, for every worker
+    uninterrupted, why = True, ""
+    try:
+        if tasks:
+            uninterrupted = train_here(tasks, config.launcher, config.root, n_runs, console)
+    except GaveUpError as error:
+        why = str(error)
     collect(config, [], console)
-    if not uninterrupted:
-        print("interrupted; run the same command again to continue", file=sys.stderr)
-        return INTERRUPTED_EXIT
     failed = failures(run_dirs)
-    print_failures(failed, console)
-    return FAILED_EXIT if failed else 0
+    if not uninterrupted:
+        why = "interrupted; run the same command again to continue"
+    else:
+        # Of a launch that gave up, thousands may not have begun.
+        print_failures([run for run in failed if not why or run.status != "planned"], console)
+    problem = run_on_end(config.launcher.on_end, config.sweep.name, config.root, run_dirs, why)
+    for line in filter(None, (why, problem)):
+        print(line, file=sys.stderr)
+    if not uninterrupted:
+        return INTERRUPTED_EXIT
+    return FAILED_EXIT if failed or why else 0
 
 
 def status(config: SweepConfig, overrides: list[str], console: Console) -> int:
@@ -170,6 +196,8 @@ def collect(config: SweepConfig, overrides: list[str], console: Console) -> int:
     collected = gather(config.root)
     for problem in collected.problems:
         console.print(f"left out: {problem}", style="red", markup=False, soft_wrap=True)
+    for note in collected.notes:
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
     counts = ", ".join(f"{n} {status}" for status, n in sorted(collected.by_status.items()))
     rows = ", ".join(f"{n} {name}" for name, n in collected.n_rows.items())
     console.print(f"runs: {counts or 'none'}; rows: {rows}", highlight=False)
@@ -183,7 +211,10 @@ def cancel(config: SweepConfig, overrides: list[str], console: Console) -> int:
     from sweeps.slurm.submit import cancel as cancel_jobs
 
     done = cancel_local(config.root)
-    done.lines += [f"cancelled Slurm array {job}" for job in cancel_jobs(config.root)]
+    try:
+        done.lines += [f"cancelled Slurm array {job}" for job in cancel_jobs(config.root)]
+    except IsoflopError as error:
+        done.problems.append(str(error))
     return _say(done, "nothing is running", console)
 
 
@@ -195,10 +226,10 @@ def clean(config: SweepConfig, overrides: list[str], console: Console) -> int:
 
 
 def sync(config: SweepConfig, overrides: list[str], console: Console) -> int:
-    """Upload offline W&B runs."""
-    from sweeps.manage.manage import sync as upload
+    """Upload to W&B what it has not got."""
+    from sweeps.manage.sync import sync as upload
 
-    return _say(upload(config.root), "no offline W&B runs", console)
+    return _say(upload(config.root), "nothing to upload: W&B has every run", console)
 
 
 def design(config: SweepConfig, overrides: list[str], console: Console) -> int:

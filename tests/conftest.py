@@ -2,8 +2,14 @@
 
 import os
 import tempfile
+from pathlib import Path
 
 from hypothesis import settings
+
+# Others' tables are no part of the repository; a folder of them may lie beside it.
+_PUBLISHED = Path(__file__).parents[2] / "shared" / "published"
+if _PUBLISHED.is_dir():
+    os.environ.setdefault("ISOFLOP_PUBLISHED", str(_PUBLISHED))
 
 _SCRATCH = tempfile.TemporaryDirectory(prefix="isoflop-tests-", ignore_cleanup_errors=True)
 os.environ.update(
@@ -13,6 +19,7 @@ os.environ.update(
     TOKENIZERS_PARALLELISM="false",
     WANDB_MODE="offline",
     WANDB_SILENT="true",
+    WANDB_ERROR_REPORTING="false",
     ISOFLOP_CACHE=os.environ.get("ISOFLOP_TEST_CACHE", _SCRATCH.name),
 )
 

@@ -22,6 +22,7 @@ from sweeps.__main__ import quoted
 from sweeps.plan.plan import make_plan
 from sweeps.spec.config import SweepConfig
 from sweeps.spec.preset import preset_text
+from tests.support.published import published_table
 from train.__main__ import TrainConfig
 from train.config.cli import expand_sweep, load_config
 from train.config.resolve import DataFacts
@@ -221,9 +222,10 @@ def test_a_command_with_an_unknown_key_or_target_is_noticed():
 @pytest.mark.slow
 def test_the_readmes_published_numbers_are_what_the_command_prints(tmp_path):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    pattern = r"\$ \.venv/bin/python (-m analysis table=\S+ fit=besiroglu)\n(.*?)```"
+    pattern = r"\$ \.venv/bin/python (-m analysis published:hoffmann2022 fit=besiroglu)\n(.*?)```"
     shown = re.search(pattern, readme, flags=re.S)
     assert shown is not None
+    published_table("hoffmann2022")
     answer = subprocess.run(
         [sys.executable, *shown[1].split(), f"out={tmp_path}"],
         cwd=ROOT,

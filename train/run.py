@@ -26,6 +26,7 @@ from accelerate import Accelerator
 from train.config.flops import flops_per_token
 from train.config.run_config import RunJob
 from train.config.spec import IsoflopError, known
+from train.config.terminal import visible
 from train.data.dataset import Dataset
 from train.engine import checkpoint, device
 from train.engine.branch_states import take_trunk
@@ -34,6 +35,7 @@ from train.engine.compile import compiled, compiles, discard_damaged_kernel
 from train.engine.cpu_allocator import freed_memory_kept
 from train.engine.device import make_accelerator
 from train.engine.loop import Outcome, train
+from train.engine.shared_memory_error import SharedMemoryError
 from train.engine.signals import Stopped, answer_at_once, stop_requests
 from train.engine.writer import RunWriter, follower_hooks
 from train.model.build import SummedLoss, build_model
@@ -96,7 +98,7 @@ def _execute(run_dir: Path, job: RunJob) -> tuple[str, str]:
     """`_train`, tried again after a damaged kernel and after a lack of memory, from saved state.
 
     The latter where the job allows it, with half the rows at a time: the same numbers up to
-    rounding.
+    rounding. Of several ranks all try again, or none: one alone would wait for the others.
     """
     rows = job.runtime.micro_batch or _rows_per_rank(job)
     while True:
@@ -109,13 +111,13 @@ def _execute(run_dir: Path, job: RunJob) -> tuple[str, str]:
                 continue
             if _status_of(error) != "oom":
                 raise
-            if rows == 1 or not job.runtime.auto_micro_batch:
+            alone = torch.distributed.is_initialized() and not isinstance(error, SharedMemoryError)
+            if rows == 1 or not job.runtime.auto_micro_batch or alone:
                 raise OutOfMemory(_memory_advice(rows, error)) from error
         log.warning("out of memory with %d rows at a time; trying %d", rows, rows // 2)
         rows //= 2
         gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        device.release_cached_memory()
         job = replace(job, runtime=replace(job.runtime, micro_batch=rows))
 
 
@@ -141,8 +143,13 @@ def _memory_advice(rows: int, error: Exception) -> str:
 
 def _train(run_dir: Path, job: RunJob) -> tuple[str, str]:
     """Train, then write the model and the record; returns the status and a message."""
+    accelerator = make_accelerator(job.runtime, job.spec.precision)
+    with device.released(accelerator):
+        return _train_on(accelerator, run_dir, job)
+
+
+def _train_on(accelerator: Accelerator, run_dir: Path, job: RunJob) -> tuple[str, str]:
     spec = job.spec
-    accelerator = make_accelerator(job.runtime, spec.precision)
     device.reset_peak_memory(accelerator.device)
     dataset = Dataset.open(spec)
     model = build_model(spec.model, spec.seed, dataset.codec.end_id).to(accelerator.device)
@@ -153,9 +160,12 @@ def _train(run_dir: Path, job: RunJob) -> tuple[str, str]:
     if compiles(job.runtime, accelerator.device.type, run_flops):
         trained = compiled(trained)
     prepared, prepared_optimizer = accelerator.prepare(trained, optimizer)
-    restored = checkpoint.load_state(RunPaths(run_dir).state, job.run_id, model, optimizer)
+    paths = RunPaths(run_dir)
+    restored = checkpoint.load_state(
+        paths.state, job.run_id, model, optimizer, metrics=paths.metrics
+    )
     restored = restored or take_trunk(run_dir, job, model, optimizer, accelerator)
-    outcome = Outcome(**restored.progress) if restored else Outcome()
+    outcome = _progress(restored) if restored else Outcome()
     if restored is not None:
         log.info("continuing at step %d of %s", outcome.step, spec.n_steps)
     writer = (
@@ -163,21 +173,31 @@ def _train(run_dir: Path, job: RunJob) -> tuple[str, str]:
         if accelerator.is_main_process
         else None
     )
-    if writer is not None:
-        write_json(RunPaths(run_dir).env, environment(accelerator))
     with stop_requests() as stopping, writer or nullcontext():
+        if writer is not None:
+            write_json(paths.env, environment(accelerator))
         follower = follower_hooks(stopping, model, optimizer)
         hooks = writer.hooks(stopping) if writer else follower
         outcome = train(
             spec, job.runtime, dataset, prepared, prepared_optimizer, accelerator, hooks, outcome
         )
-    final = outcome.status != "preempted"
-    if writer is not None:
-        record = record_of(job, outcome, dataset, accelerator.device) if final else None
-        writer.finish(outcome, record)
-    elif final:
-        checkpoint.give_weights(model)
+        final = outcome.status != "preempted"
+        if writer is not None:
+            world = accelerator.num_processes
+            record = record_of(job, outcome, dataset, accelerator.device, world) if final else None
+            writer.finish(outcome, record)
+        elif final:
+            checkpoint.give_weights(model)
     return outcome.status, outcome.message
+
+
+def _progress(restored: checkpoint.TrainerState) -> Outcome:
+    try:
+        return Outcome(**restored.progress)
+    except TypeError as error:
+        raise checkpoint.CheckpointError(
+            f"the saved state can't be continued ({error}): {checkpoint.ANOTHER_RELEASE}"
+        ) from error
 
 
 def environment(accelerator: Accelerator) -> dict[str, Any]:
@@ -195,7 +215,9 @@ def environment(accelerator: Accelerator) -> dict[str, Any]:
         "numpy": numpy.__version__,
         "commit": _commit(),
         "device": device.device_name(accelerator.device),
+        **device.device_versions(accelerator.device),
         "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
         "processes": accelerator.num_processes,
     }
 
@@ -253,7 +275,7 @@ def main(argv: list[str] | None = None) -> int:
     except Stopped:
         return PREEMPTED_EXIT
     except IsoflopError as error:
-        print(f"train.run: {error}", file=sys.stderr)
+        print(visible(f"train.run: {error}"), file=sys.stderr)
         return 2
     print(json.dumps({"run_dir": arguments[0], "status": status}))
     return {"finished": 0, "diverged": 0, "preempted": PREEMPTED_EXIT}.get(status, 1)

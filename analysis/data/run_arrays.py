@@ -61,6 +61,14 @@ class Curves:
             loss=self.loss[rows],
         )
 
+    def of_runs(self, rows: np.ndarray) -> "Curves":
+        """The curves of some runs, which are numbered from 0 in the order of `rows` (runs,)."""
+        place = np.full(int(max(self.run.max(initial=-1), rows.max(initial=-1))) + 1, -1)
+        place[rows] = np.arange(len(rows))
+        kept = self.take(np.flatnonzero(place[self.run] >= 0))
+        kept = replace(kept, run=place[kept.run])
+        return kept.take(np.argsort(kept.run, kind="stable"))
+
     def thinned(self, most: int) -> "Curves":
         """At most about `most` points: every k-th of each run and always its last."""
         step = -(-len(self) // most)
@@ -68,3 +76,28 @@ class Curves:
             return self
         last = np.append(self.run[1:] != self.run[:-1], True)
         return self.take(np.flatnonzero((np.arange(len(self)) % step == 0) | last))
+
+
+@dataclass(frozen=True, eq=False)
+class FitInput:
+    """What an approach is fitted to: runs, points of their training curves, weights of the runs.
+
+    `budgets_given` says that the budgets were stated, not guessed from FLOPs that lie close.
+    """
+
+    runs: Counted
+    curves: Curves | None = None
+    weights: np.ndarray | None = None
+    budgets_given: bool = False
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def take(self, rows: np.ndarray) -> "FitInput":
+        """The same of some runs alone, by their indices (rows,)."""
+        return replace(
+            self,
+            runs=self.runs.take(rows),
+            curves=None if self.curves is None else self.curves.of_runs(rows),
+            weights=None if self.weights is None else self.weights[rows],
+        )

@@ -7,6 +7,8 @@ from matplotlib.figure import Figure
 from analysis.figures.fits import runs_of
 from analysis.figures.hover import name_runs
 from analysis.figures.style import BLUE, INK, VERMILION, log_ticks, new_figure, styled
+from analysis.fits.isoflop import IsoflopFit
+from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.comparison import ExponentPair
 from analysis.studies.study import Study
 
@@ -40,8 +42,9 @@ def overlay(names: tuple[str, str], studies: tuple[Study, Study], narrow: bool =
         figure, (left, right) = new_figure(2, width=10, height=4.4, narrow=narrow)
         sides = zip(names, studies, COLOURS, MARKERS, LINES, strict=True)
         for name, study, colour, marker, dashes in sides:
-            if study.isoflop is not None:
-                _draw_side(left, right, study, name, (colour, marker, dashes))
+            found = study.find(IsoflopApproach)
+            if found is not None:
+                _draw_side(left, right, (study, found.fit), name, (colour, marker, dashes))
         left.set(xscale="log", xlabel="parameters N", ylabel="final validation loss (nats/token)")
         left.set_title("IsoFLOP profiles")
         right.set(xscale="log", yscale="log", xlabel="compute C (FLOPs)")
@@ -53,10 +56,13 @@ def overlay(names: tuple[str, str], studies: tuple[Study, Study], narrow: bool =
 
 
 def _draw_side(
-    left: Axes, right: Axes, study: Study, name: str, look: tuple[str, str, str]
+    left: Axes,
+    right: Axes,
+    fitted: tuple[Study, IsoflopFit],
+    name: str,
+    look: tuple[str, str, str],
 ) -> None:
-    fit, (colour, marker, dashes) = study.isoflop, look
-    assert fit is not None  # checked by the caller
+    (study, fit), (colour, marker, dashes) = fitted, look
     open_marks = "none" if marker == "s" else colour
     for profile in fit.profiles:
         points = left.scatter(

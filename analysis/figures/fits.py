@@ -22,10 +22,13 @@ from analysis.figures.style import (
     size_norm,
     styled,
 )
+from analysis.fits.envelope import EnvelopeFit
 from analysis.fits.isoflop import IsoflopFit
 from analysis.fits.isoflop_profile import IsoflopProfile
 from analysis.fits.kaplan import published_n_opt
 from analysis.stats.power_law import PowerLaw
+from analysis.studies.approaches.envelope import EnvelopeApproach
+from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.study import Study
 
 MOST_CURVES, MOST_POINTS, MOST_MARKS = 300, 60_000, 300
@@ -40,15 +43,16 @@ MOST_LABELS = 10
 def loss_curves(study: Study, narrow: bool = False) -> Figure:
     """Loss along training of every run, coloured by size, and the envelope with its optima."""
     curves = study.table.training_curves(study.runs)
-    fit = study.envelope
+    found = study.find(EnvelopeApproach)
     curves = _some(curves)
     with styled():
         figure, (left, right) = new_figure(2, width=10, height=4.2, narrow=narrow)
         _draw_curves(left, curves, study.table.texts("run_id"), figure)
-        if fit is not None:
+        if found is not None:
+            fit = found.fit
             left.plot(fit.flops, fit.loss, color=INK, lw=1.2, label="lower envelope")
             left.legend(loc="upper right")
-            _envelope_points(right, study)
+            _envelope_points(right, fit)
         left.set(xscale="log", yscale="log", xlabel="training compute C (FLOPs)")
         left.set(ylabel="validation loss (nats/token)", title="Training curves")
         log_ticks(left, "x")
@@ -58,8 +62,9 @@ def loss_curves(study: Study, narrow: bool = False) -> Figure:
 
 def profiles(study: Study, narrow: bool = False) -> Figure:
     """Loss against N for each budget with the fitted profile and its minimum."""
-    fit = study.isoflop
-    assert fit is not None  # drawn only where approach 2 was fitted
+    found = study.find(IsoflopApproach)
+    assert found is not None  # drawn only where approach 2 was fitted
+    fit = found.fit
     colours = budget_colours(np.array([profile.flops for profile in fit.profiles]))
     with styled():
         figure, (axes, right) = new_figure(2, width=10, height=4.4, narrow=narrow)
@@ -96,9 +101,10 @@ def optimum(study: Study, narrow: bool = False) -> Figure:
             lw=1,
             label="Kaplan et al. 2020, as published",
         )
-        if study.isoflop is not None:
-            _mark_minima(left, study.isoflop, "n_opt")
-            _mark_minima(right, study.isoflop, "d_opt")
+        isoflop = study.find(IsoflopApproach)
+        if isoflop is not None:
+            _mark_minima(left, isoflop.fit, "n_opt")
+            _mark_minima(right, isoflop.fit, "d_opt")
         _shade_beyond(left, right, study)
         left.set(
             xscale="log", yscale="log", xlabel="compute C (FLOPs)", ylabel="optimal parameters N"
@@ -138,9 +144,7 @@ def _draw_curves(axes: Axes, curves: Curves, run_ids: np.ndarray, figure: Figure
     close_seams(bar)
 
 
-def _envelope_points(axes: Axes, study: Study) -> None:
-    fit = study.envelope
-    assert fit is not None  # checked by the caller
+def _envelope_points(axes: Axes, fit: EnvelopeFit) -> None:
     shown = slice(None, None, -(-len(fit.flops) // MOST_MARKS))
     axes.scatter(
         fit.flops[shown], fit.n_params[shown], s=7, color=APPROACH_COLOURS["envelope"], lw=0
@@ -225,17 +229,8 @@ def _draw_law(axes: Axes, law: PowerLaw, flops: np.ndarray, colour: str) -> None
 
 def _optima(study: Study, flops: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """N_opt and D_opt at each of `flops` for every approach that has them."""
-    found = {}
-    for name, fit in (("envelope", study.envelope), ("isoflop", study.isoflop)):
-        if fit is not None and fit.n_law is not None and fit.d_law is not None:
-            found[name] = (fit.n_law(flops), fit.d_law(flops))
-    if study.parametric is not None and study.parametric.usable:
-        best = study.parametric.optimal(flops)
-        found["parametric"] = (best.n_params, best.n_tokens)
-    if study.kaplan is not None and study.kaplan.joint.status == "converged":
-        best = study.kaplan.joint.optimal(flops)
-        found["kaplan"] = (best.n_params, best.n_tokens)
-    return found
+    best = {name: fit.optimal(flops) for name, fit in study.fits.items() if fit.usable}
+    return {name: (np.asarray(b.n_params), np.asarray(b.n_tokens)) for name, b in best.items()}
 
 
 def _flops_range(study: Study) -> np.ndarray:

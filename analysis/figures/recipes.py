@@ -21,6 +21,7 @@ from analysis.figures.style import (
     styled,
 )
 from analysis.stats.resampling import Interval
+from analysis.studies.approaches.fitted_approach import FittedApproach
 from analysis.studies.recipes import RecipeFit
 
 MOST_COLUMNS = 3
@@ -38,9 +39,9 @@ def forest(
         figure, (axes,) = new_figure(1, width, height + 0.55 * len(fits))
         for row, (fit, known) in enumerate(zip(fits, published, strict=True)):
             if fit.isoflop is not None:
-                _place(axes, row - 0.12, fit.isoflop.a, fit.interval, "isoflop")
+                _place(axes, row - 0.12, fit.isoflop.a, _interval(fit.isoflop), "isoflop")
             if fit.parametric is not None and fit.parametric.usable:
-                _place(axes, row + 0.16, fit.parametric.a, fit.surface_interval, "parametric")
+                _place(axes, row + 0.16, fit.parametric.a, _interval(fit.parametric), "parametric")
             if fit.isoflop is None or not np.isfinite(fit.isoflop.a):
                 axes.annotate(
                     "no exponent by approach 2", (0.02, row - 0.12), fontsize=8, va="center",
@@ -81,6 +82,10 @@ def profiles(fits: Sequence[RecipeFit], narrow: bool = False) -> Figure:
         return figure
 
 
+def _interval(fit: FittedApproach | None) -> Interval | None:
+    return None if fit is None else fit.intervals.get("a")
+
+
 def _place(axes: Axes, y: float, value: float, interval: Interval | None, approach: str) -> None:
     if not np.isfinite(value):
         return
@@ -99,7 +104,7 @@ def _limits(fits: Sequence[RecipeFit], published: Sequence[float | None]) -> tup
     for fit in fits:
         found = [made.a for made in (fit.isoflop, fit.parametric) if made is not None]
         shown += [a for a in found if np.isfinite(a)]
-        for interval in (fit.interval, fit.surface_interval):
+        for interval in (_interval(fit.isoflop), _interval(fit.parametric)):
             shown += [float(np.clip(end, -0.5, 1.5)) for end in interval or () if np.isfinite(end)]
     return min(shown) - 0.03, max(shown) + 0.03
 
@@ -115,7 +120,7 @@ def _draw_profiles(axes: Axes, fit: RecipeFit) -> None:
         )  # fmt: skip
         if len(fit.run_ids):
             name_runs(points, fit.run_ids[rows])
-    for profile in fit.isoflop.profiles if fit.isoflop else ():
+    for profile in fit.isoflop.fit.profiles if fit.isoflop else ():
         fine = np.geomspace(profile.n_params.min(), profile.n_params.max(), 100)
         if profile.drawable:
             axes.plot(fine, profile.fitted_loss(fine), color=colours[profile.flops], lw=1.2)

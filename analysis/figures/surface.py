@@ -19,6 +19,8 @@ from analysis.figures.style import (
     size_norm,
     styled,
 )
+from analysis.fits.parametric.fit import ParametricFit
+from analysis.studies.approaches.parametric import ParametricApproach
 from analysis.studies.study import Study
 
 MOST_POINTS, MOST_MARKS = 2000, 500
@@ -29,8 +31,7 @@ def contours(study: Study, narrow: bool = False) -> Figure:
     """Iso-loss contours over compute and size with the efficient frontier; IsoFLOP slices
     beside.
     """
-    fit = study.parametric
-    assert fit is not None and fit.usable  # drawn only then
+    fit = _fit(study)
     runs = study.runs
     with styled():
         figure, (left, right) = new_figure(2, width=10, height=4.4, narrow=narrow)
@@ -59,8 +60,7 @@ def contours(study: Study, narrow: bool = False) -> Figure:
 
 def residuals(study: Study, narrow: bool = False) -> Figure:
     """Residuals of log loss against size, tokens, and as a histogram beside a normal curve."""
-    fit = study.parametric
-    assert fit is not None  # drawn only where approach 3 was fitted
+    fit = _fit(study)
     r = fit.residuals
     with styled():
         figure, (left, middle, right) = new_figure(3, width=10, height=3.2, narrow=narrow)
@@ -85,8 +85,9 @@ def residuals(study: Study, narrow: bool = False) -> Figure:
 
 def clouds(study: Study, narrow: bool = False) -> Figure:
     """The bootstrap's draws, two parameters at a time, about the fit."""
-    draws, fit = study.draws, study.parametric
-    assert draws is not None and fit is not None  # drawn only with a bootstrap
+    found = study.find(ParametricApproach)
+    assert found is not None and found.surface_draws is not None  # drawn only with a bootstrap
+    draws, fit = found.surface_draws, found.fit
     pairs = (("alpha", "beta"), ("E", "a"), ("A", "B"))
     with styled():
         figure, panels = new_figure(3, width=10, height=3.3, narrow=narrow)
@@ -109,10 +110,15 @@ def clouds(study: Study, narrow: bool = False) -> Figure:
         return figure
 
 
+def _fit(study: Study) -> ParametricFit:
+    found = study.find(ParametricApproach)
+    assert found is not None and found.usable  # drawn only where approach 3 was fitted
+    return found.fit
+
+
 def _slices(axes: Axes, study: Study) -> None:
     """The surface cut at each budget, with the runs of that budget: the paper's figure 4, right."""
-    fit = study.parametric
-    assert fit is not None  # checked by the caller
+    fit = _fit(study)
     runs = study.runs
     budgets = np.unique(runs.budget[np.isfinite(runs.budget)])
     if not len(budgets):

@@ -21,6 +21,9 @@ PUBLISHED_N_OPT = (1.3e9, 0.73)
 
 PF_DAY = 1e15 * 24 * 3600
 
+LARGEST_LOG = 700.0
+"""Of a coefficient; beyond it the range of floats ends, and runs determine nothing long before."""
+
 
 @dataclass(frozen=True)
 class KaplanJoint:
@@ -38,8 +41,10 @@ class KaplanJoint:
     status: Status
 
     def loss(self, n_params: Numbers, n_tokens: Numbers) -> Numbers:
-        size = (self.N_c / np.asarray(n_params)) ** (self.alpha_N / self.alpha_D)
-        return (size + self.D_c / np.asarray(n_tokens)) ** self.alpha_D
+        # In logarithms: N_c^p leaves the range of floats where the runs hardly determine N_c.
+        p = self.alpha_N / self.alpha_D
+        size, data = p * np.log(self.N_c / n_params), np.log(self.D_c / n_tokens)
+        return np.exp(self.alpha_D * np.logaddexp(size, data))
 
     @property
     def a(self) -> Numbers:
@@ -54,8 +59,8 @@ class KaplanJoint:
         """Loss-optimal N and D: where d/dN of (N_c/N)^p + D_c k N^gamma / C vanishes."""
         p, gamma, k = self.alpha_N / self.alpha_D, self.cost.gamma, self.cost.k
         flops = np.asarray(flops, dtype=float)
-        power = p * self.N_c**p * flops / (gamma * k * self.D_c)
-        n_params = power ** (1 / (p + gamma))
+        log_power = np.log(p * flops / (gamma * k * self.D_c)) + p * np.log(self.N_c)
+        n_params = np.exp(log_power / (p + gamma))
         n_tokens = self.cost.n_tokens(n_params, flops)
         return Allocation(flops, n_params, n_tokens, self.loss(n_params, n_tokens))
 
@@ -161,7 +166,9 @@ def _minimised(
     residual: Callable[[np.ndarray], np.ndarray], start: Sequence[float], delta: float
 ) -> OptimizeResult:
     scale = [1.0, 1.0, 0.3, 0.3]
-    return least_squares(residual, start, loss="huber", f_scale=delta, x_scale=scale, max_nfev=400)
+    # Huber's loss of infinite width is least squares; scipy would divide by the width.
+    loss, width = ("linear", 1.0) if np.isinf(delta) else ("huber", delta)
+    return least_squares(residual, start, loss=loss, f_scale=width, x_scale=scale, max_nfev=400)
 
 
 def _joint(
@@ -172,13 +179,11 @@ def _joint(
     status: Status = "converged" if ok else "max_iterations"
     if not np.all((p > 0.01) & (p < 20) & (log_alpha > -7) & (log_alpha < 2)):
         status = "bound_hit"
-    with np.errstate(over="ignore"):
-        values = (
-            np.exp(size / p + u_mean),
-            np.exp(data + v_mean),
-            p * np.exp(log_alpha),
-            np.exp(log_alpha),
-        )
+    logs = size / p + u_mean, data + v_mean
+    if np.max(np.abs(logs)) > LARGEST_LOG:
+        status = "bound_hit"
+    n_c, d_c = np.exp(np.clip(logs, -LARGEST_LOG, LARGEST_LOG))
+    values = n_c, d_c, p * np.exp(log_alpha), np.exp(log_alpha)
     if np.ndim(size) == 0:
         values = tuple(float(value) for value in values)
     return KaplanJoint(*values, cost=cost, rms=rms, status=status)

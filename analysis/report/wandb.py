@@ -8,7 +8,10 @@ from typing import Any
 from analysis.data.wandb_reader import flattened
 from analysis.report.report import Report
 from train.config.run_config import TrackerSpec
-from train.engine.trackers import wandb_mode
+from train.engine.wandb_service import wandb_mode
+
+WAIT_SECONDS = 60.0
+"""How long W&B may take to accept the report's run, and again to upload its figures."""
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +41,13 @@ def mirror(
             config={"command": report.command, **dict(report.provenance)},
             mode=wandb_mode(tracker.mode),  # type: ignore[arg-type]
             dir=str(page.parent),
-            settings=wandb.Settings(silent=True, console="off"),
+            settings=wandb.Settings(
+                silent=True,
+                console="off",
+                init_timeout=WAIT_SECONDS,
+                finish_timeout=WAIT_SECONDS,
+                finish_timeout_raises=True,
+            ),
         )
         run.log({
             **_figures(report, page.parent, wandb),

@@ -11,6 +11,9 @@ from analysis.fits.isoflop_profile import IsoflopProfile
 from analysis.fits.surface import PARAMETERS
 from analysis.format import count_label, number, span
 from analysis.report.document import Section, TableSpec
+from analysis.studies.approaches.envelope import EnvelopeApproach
+from analysis.studies.approaches.isoflop import IsoflopApproach
+from analysis.studies.approaches.parametric import ParametricApproach
 from analysis.studies.study import Study
 
 CURVE_WORDS = {
@@ -23,15 +26,16 @@ CURVE_WORDS = {
 
 
 def envelope_section(study: Study) -> Section | None:
-    fit = study.envelope
+    found = study.find(EnvelopeApproach)
     title = "Approach 1: the envelope of training curves"
-    if fit is None:
+    if found is None:
         return not_fitted(study, "envelope", title)
+    fit, own = found.fit, found.intervals
     text = (
         f"At each amount of compute, the run with the least loss so far "
         f"({'1,500 log-spaced amounts' if fit.method == 'bins' else 'convex hull in log-log'}). "
-        f"N grows as C^{number(fit.a)} ({span(study.intervals.get('envelope', {}).get('a'))}), "
-        f"D as C^{number(fit.b)} ({span(study.intervals.get('envelope', {}).get('b'))}). Losses in "
+        f"N grows as C^{number(fit.a)} ({span(own.get('a'))}), "
+        f"D as C^{number(fit.b)} ({span(own.get('b'))}). Losses in "
         f"the middle of a decaying schedule lie above what a run that ends there would reach."
     )
     figure = FigureSpec(
@@ -46,11 +50,11 @@ def envelope_section(study: Study) -> Section | None:
 
 
 def isoflop_section(study: Study) -> Section | None:
-    fit = study.isoflop
+    found = study.find(IsoflopApproach)
     title = "Approach 2: IsoFLOP profiles"
-    if fit is None:
+    if found is None:
         return not_fitted(study, "isoflop", title)
-    own = study.intervals.get("isoflop", {})
+    fit, own = found.fit, found.intervals
     by_errors = study.config.isoflop_weights == "errors"
     weighted = "each minimum weighted by its own uncertainty" if by_errors else "unweighted"
     text = (
@@ -106,21 +110,21 @@ def _minimum(profile: IsoflopProfile) -> list[str]:
 
 
 def parametric_section(study: Study) -> Section | None:
-    fit = study.parametric
+    found = study.find(ParametricApproach)
     title = "Approach 3: the parametric surface"
-    if fit is None:
+    if found is None:
         return not_fitted(study, "parametric", title)
+    fit, own = found.fit, found.intervals
     text = (
-        f"L(N, D) = E + A/N^alpha + B/D^beta by Huber loss (delta {number(fit.problem.delta)}, "
-        f"{fit.problem.reduction}) on log residuals: objective {number(fit.objective, 9)}, largest "
-        f"gradient {number(fit.gradient_norm, 2)}, distinct minima found {fit.n_basins}, "
+        f"L(N, D) = E + A/N^alpha + B/D^beta by {fit.problem.description}: objective "
+        f"{number(fit.objective, 9)}, largest gradient {number(fit.gradient_norm, 2)}, "
+        f"distinct minima found {fit.n_basins}, "
         f"condition {number(fit.condition, 2)}. Bootstrap over {study.config.resample}, "
         f"{study.n_resamples:,} resamples."
     )
-    own = study.intervals.get("parametric", {})
     rows = []
     for name in (*PARAMETERS, "a", "b"):
-        held = study.profiles.get(name)
+        held = found.profiles.get(name)
         rows.append([
             name,
             number(getattr(fit, name), 5),
@@ -131,13 +135,16 @@ def parametric_section(study: Study) -> Section | None:
         "Parameters", ["parameter", "value", "95 % bootstrap", "95 % profile likelihood"], rows
     )
     return Section(
-        title, [text, *status_lines(fit.status, fit.reason)], _surface_figures(study), [table]
+        title,
+        [text, *status_lines(fit.status, fit.reason)],
+        _surface_figures(study, found),
+        [table],
     )
 
 
-def _surface_figures(study: Study) -> list[FigureSpec]:
-    fit = study.parametric
-    if fit is None or not fit.usable:
+def _surface_figures(study: Study, found: ParametricApproach) -> list[FigureSpec]:
+    fit = found.fit
+    if not fit.usable:
         return []
     spread = 100 * float(np.median(np.abs(fit.residuals)))
     specs = [
@@ -159,7 +166,7 @@ def _surface_figures(study: Study) -> list[FigureSpec]:
             figures_surface.residuals(study, narrow=True),
         ),
     ]
-    if study.draws is not None:
+    if found.surface_draws is not None:
         specs.append(
             FigureSpec(
                 "bootstrap",

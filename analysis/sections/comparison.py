@@ -15,6 +15,7 @@ from analysis.format import count_label, number, span
 from analysis.report.document import Part, Section, TableSpec
 from analysis.report.run_table import RunBook
 from analysis.sections import appendix
+from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.comparison import (
     BudgetPair,
     ExponentPair,
@@ -106,7 +107,7 @@ def facts(made: Comparison) -> list[tuple[str, str]]:
 def parts(made: Comparison) -> list[Part]:
     """The comparison's own parts of the report."""
     fits = [_exponent_section(made)]
-    if any(study.isoflop is not None for study in made.studies):
+    if any(study.find(IsoflopApproach) is not None for study in made.studies):
         fits.append(_profile_section(made))
     return [Part("Fits", fits), Part("Differences", [_difference_section(made)])]
 

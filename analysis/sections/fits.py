@@ -15,6 +15,7 @@ from analysis.sections.approaches import (
     status_lines,
 )
 from analysis.studies.allocation import Advice
+from analysis.studies.approaches.kaplan import KaplanApproach
 from analysis.studies.study import Study
 
 LOSS_UNIT = "nats/token"
@@ -114,12 +115,12 @@ def holdout_section(study: Study) -> Section | None:
 
 
 def kaplan_section(study: Study) -> Section | None:
-    kaplan = study.kaplan
+    kaplan = study.find(KaplanApproach)
     title = "The power laws of Kaplan et al."
     if kaplan is None:
         return not_fitted(study, "kaplan", title)
     joint = kaplan.joint
-    own = study.intervals.get("kaplan", {})
+    own = kaplan.intervals
     shown = [
         f"{name} {number(float(getattr(joint, name)))} ({span(own.get(name))})"
         for name in ("alpha_N", "alpha_D", "N_c", "D_c", "a")
@@ -158,7 +159,7 @@ def repeated_section(study: Study) -> Section | None:
 def counting_section(study: Study) -> Section | None:
     if len(study.countings) < 2:
         return None
-    names = ("envelope", "isoflop", "parametric")
+    names = tuple(study.deciding)
     rows = [
         [row.counting + (" (this report)" if row.counting == study.runs.counting else ""),
          *(number(row.a[name]) if name in row.a else "–" for name in names),

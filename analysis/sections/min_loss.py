@@ -18,6 +18,7 @@ from analysis.figures.style import (
 )
 from analysis.format import number, span
 from analysis.report.document import Section, TableSpec
+from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.study import Study
 
 TITLE = "The least loss that compute buys"
@@ -26,7 +27,7 @@ TITLE = "The least loss that compute buys"
 def least_loss_section(study: Study) -> Section | None:
     """Laws of the least loss, with a figure and their parameters; None where nothing was fitted."""
     curves = optimal_losses(study, np.array([study.runs.flops.max()]))
-    missing = [name for name in ("envelope", "isoflop") if f"{name} loss" in study.missing]
+    missing = [name for name, fit in study.fits.items() if f"{name} loss" in fit.missing]
     if not curves and not missing:
         return None
     text = (
@@ -69,14 +70,16 @@ def draw_least_losses(axes: Axes, study: Study, up_to: float) -> None:
     for name, loss in optimal_losses(study, flops).items():
         colour = APPROACH_COLOURS[name]
         axes.plot(flops, loss, color=colour, ls=APPROACH_MARKS[name], label=name)
-        law, draws = study.loss_laws.get(name), study.loss_draws.get(name)
+        made = study.fits[name].min_loss
+        law, draws = (made.law, made.draws) if made is not None else (None, None)
         # A power law through three minima has no say on how wide its error is beyond them.
         if law is not None and draws is not None:
             within = flops if law.foretells else flops[flops <= study.runs.flops.max()]
             low, high = np.nanquantile(draws(within), [0.025, 0.975], axis=0)
             axes.fill_between(within, low, high, color=colour, alpha=0.15, lw=0)
-    if study.isoflop is not None:
-        kept = study.isoflop.bracketed
+    isoflop = study.find(IsoflopApproach)
+    if isoflop is not None:
+        kept = isoflop.fit.bracketed
         axes.scatter(
             [one.flops for one in kept], [one.loss for one in kept], marker="D", s=26,
             color=APPROACH_COLOURS["isoflop"], ec="white", zorder=4, label="minima of the profiles",
@@ -86,29 +89,24 @@ def draw_least_losses(axes: Axes, study: Study, up_to: float) -> None:
 
 def optimal_losses(study: Study, flops: np.ndarray) -> dict[str, np.ndarray]:
     """The loss of the optimum at each of `flops` by every approach that has one."""
-    found = {
-        name: np.asarray(law(flops))
-        for name, law in study.loss_laws.items()
-        if law.status != "degenerate"
+    made = {
+        name: np.asarray(fit.optimal(flops).loss) for name, fit in study.fits.items() if fit.usable
     }
-    if study.parametric is not None and study.parametric.usable:
-        found["parametric"] = np.asarray(study.parametric.optimal(flops).loss)
-    if study.kaplan is not None and study.kaplan.joint.status == "converged":
-        found["kaplan"] = np.asarray(study.kaplan.joint.optimal(flops).loss)
-    return found
+    return {name: loss for name, loss in made.items() if np.isfinite(loss).all()}
 
 
 def _table(study: Study) -> TableSpec:
     rows: list[Sequence[str]] = []
-    for name in ("envelope", "isoflop"):
-        law, own = study.loss_laws.get(name), study.intervals.get(f"{name} loss", {})
+    for name, fit in study.fits.items():
+        if fit.min_loss is None:
+            continue
+        law, own = fit.min_loss.law, fit.min_loss.intervals
         if law is None:
-            if f"{name} loss" in study.missing:
-                rows.append([name, *"–––––", study.missing[f"{name} loss"]])
+            rows.append([name, *"–––––", fit.min_loss.reason])
             continue
         rows.append([
             name, number(float(law.E), 4), span(own.get("E"), 4), number(float(law.k)),
             number(float(law.g)), span(own.get("g")),
-            law.reason or study.missing.get(f"{name} loss interval", ""),
+            law.reason or fit.missing.get(f"{name} loss interval", ""),
         ])  # fmt: skip
     return TableSpec("L = E + k C^-g", ["law", "E", "95 %", "k", "g", "95 %", "note"], rows)

@@ -42,7 +42,7 @@ def verdict(study: RecipeStudy) -> str:
     """The first and the last recipe's exponents under the report's convention, in words."""
     counted = [fit for fit in study.fits if fit.counting != HEADLESS] or list(study.fits)
     without = [
-        f"{fit.label} {number(_exponent(fit)[0])} ({span(fit.interval)})"
+        f"{fit.label} {number(_exponent(fit)[0])} ({span(_exponent(fit)[1])})"
         for fit in study.fits
         if fit not in counted
     ]
@@ -82,7 +82,7 @@ def printed(study: RecipeStudy) -> list[str]:
         surface = fit.parametric.a if fit.parametric is not None else float("nan")
         lines.append(
             f"recipe {fit.label:28} isoflop a {number(a)} [{span(interval)}]  parametric a "
-            f"{number(surface)} [{span(fit.surface_interval)}]"
+            f"{number(surface)} [{span(_surface_interval(fit))}]"
         )
     return [*lines, verdict(study)]
 
@@ -158,7 +158,7 @@ def _exponents(study: RecipeStudy) -> TableSpec:
             number(a),
             span(interval),
             number(surface.a) if surface is not None else "–",
-            span(fit.surface_interval),
+            span(_surface_interval(fit)),
             *([number(known) if known is not None else "–"] if any(published) else []),
             _minima(fit),
             _why(fit),
@@ -172,14 +172,15 @@ def _minima(fit: RecipeFit) -> str:
     if fit.isoflop is None:
         return "–"
     return ", ".join(
-        count_label(profile.n_opt) if profile.bracketed else "–" for profile in fit.isoflop.profiles
+        count_label(profile.n_opt) if profile.bracketed else "–"
+        for profile in fit.isoflop.fit.profiles
     )
 
 
 def _why(fit: RecipeFit) -> str:
     """Everything that keeps an exponent from being what it could be."""
     reasons = [f"{name}: {reason}" for name, reason in fit.reasons.items()]
-    for profile in fit.isoflop.profiles if fit.isoflop else ():
+    for profile in fit.isoflop.fit.profiles if fit.isoflop else ():
         if not profile.bracketed:
             reasons.append(f"{number(profile.flops)} FLOPs: {profile.reason}")
     if fit.parametric is not None and fit.parametric.status != "converged":
@@ -210,7 +211,13 @@ def _spread(ends: tuple[float, float], written: Any) -> str:
 
 
 def _exponent(fit: RecipeFit) -> tuple[float, Interval | None]:
-    return (fit.isoflop.a if fit.isoflop is not None else float("nan")), fit.interval
+    if fit.isoflop is None:
+        return float("nan"), None
+    return fit.isoflop.a, fit.isoflop.intervals.get("a")
+
+
+def _surface_interval(fit: RecipeFit) -> Interval | None:
+    return None if fit.parametric is None else fit.parametric.intervals.get("a")
 
 
 def _published(study: RecipeStudy) -> list[float | None]:
@@ -226,17 +233,17 @@ def _fit_json(fit: RecipeFit) -> dict[str, Any]:
         "counting": fit.counting,
         "isoflop": law and {
             "a": law.a,
-            "interval": fit.interval,
+            "interval": law.intervals.get("a"),
             "status": law.status,
             "reason": law.reason,
             "budgets": [
                 {"flops": v.flops, "n_opt": v.n_opt, "bracketed": v.bracketed, "reason": v.reason}
-                for v in law.profiles
+                for v in law.fit.profiles
             ],
         },
         "parametric": surface and {
             "a": surface.a,
-            "interval": fit.surface_interval,
+            "interval": surface.intervals.get("a"),
             "status": surface.status,
             "reason": surface.reason,
         },

@@ -7,52 +7,106 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.data.published.registry import PREFIX, find_table
 from analysis.figures.style import count_span
 from analysis.format import count_label, number, span
-from analysis.studies.allocation import Advice, preferred
+from analysis.studies.allocation import Advice
+from analysis.studies.approaches.fit_all import KINDS
+from analysis.studies.approaches.isoflop import IsoflopApproach
+from analysis.studies.approaches.parametric import ParametricApproach
+from analysis.studies.fit_config import APPROACHES
 from analysis.studies.study import Study
 
 
 def decision(study: Study, advice: list[Advice]) -> str:
     """What to train, in one sentence with its interval; or why the runs can't say."""
-    approach = preferred(study)
-    rows = [row for row in advice if row.approach == approach and not row.extrapolated]
-    if approach is None or not rows:
-        return (
-            "These runs do not determine a compute-optimal size: no approach reached a trustworthy "
-            "fit. The sections below say why, and which runs would help."
-        )
-    best = rows[-1]
-    fit = getattr(study, approach)
-    a = study.intervals.get(approach, {}).get("a")
-    ratio = f"{number(best.tokens_per_param, 2)} tokens a parameter"
+    fit = study.preferred
+    best = _headline_row(study, advice)
+    if fit is None or best is None:
+        return undetermined(study)
+    ratio = f"{number(best.tokens_per_param, 2)} tokens per parameter"
     within = (
         f" (95 % interval {count_span(best.n_interval)})" if np.isfinite(best.n_interval[0]) else ""
     )
     return (
         f"With {number(best.flops)} FLOPs, train {count_label(best.n_opt)} parameters{within} on "
-        f"{count_label(best.d_opt)} tokens, {ratio}; as compute grows, N should grow as C to the "
-        f"power {number(fit.a, 2)} ({span(a, 2)})."
+        f"{count_label(best.d_opt)} tokens, {ratio}{_beyond(best)}; as compute grows, N should "
+        f"grow as C to the power {number(fit.a, 2)} ({span(fit.intervals.get('a'), 2)})."
     )
+
+
+def _headline_row(study: Study, advice: list[Advice]) -> Advice | None:
+    """The largest budget within the runs' compute, or the first of those beyond it."""
+    if study.preferred is None:
+        return None
+    rows = [row for row in advice if row.approach == study.preferred.name]
+    within = [row for row in rows if "C" not in row.beyond]
+    return within[-1] if within else next(iter(rows), None)
+
+
+def _beyond(row: Advice) -> str:
+    if not row.beyond:
+        return ""
+    factors = ", ".join(
+        f"{name} by {number(factor, 2)} times" for name, factor in row.beyond.items()
+    )
+    return f" (an extrapolation beyond the runs, in {factors})"
+
+
+def undetermined(study: Study) -> str:
+    """That the runs do not tell, why by each approach, and which runs would."""
+    reasons = [
+        f"{name}: {'; '.join(fit.objections)}"
+        for name, fit in study.deciding.items()
+        if fit.objections
+    ]
+    reasons += [f"{name}: {study.missing[name]}" for name in APPROACHES if name in study.missing]
+    why = f" ({'. '.join(reasons)})" if reasons else ""
+    wanted = proposals(study)
+    would = f" These would: {'; '.join(wanted)}." if wanted else ""
+    return f"These runs do not determine a compute-optimal size{why}.{would}"
+
+
+MOST_PROPOSALS = 4
+"""Budgets whose missing runs the headline names; the caveats have them all."""
+
+
+def proposals(study: Study) -> list[str]:
+    """Runs that would bracket the minima that are not, in words, the largest budgets first."""
+    isoflop = study.find(IsoflopApproach)
+    if isoflop is None:
+        runs = study.runs
+        low, high = (float(f(runs.flops)) for f in (np.min, np.max))
+        return [
+            f"at least 5 sizes, a factor of 2 apart, at each of 3 budgets between "
+            f"{number(low)} and {number(high)} FLOPs"
+        ]
+    open_ended = [p for p in isoflop.fit.profiles if not p.bracketed and len(p.propose)]
+    return [
+        f"N = {' and '.join(count_label(n) for n in profile.propose)} at "
+        f"{number(profile.flops)} FLOPs"
+        for profile in sorted(open_ended, key=lambda p: -p.flops)[:MOST_PROPOSALS]
+    ]
 
 
 def caveats(study: Study) -> list[str]:
     """What a reader must know before believing the decision."""
     notes = list(study.table.warnings)
-    a = {name: getattr(study, name).a for name in ("envelope", "isoflop", "parametric")
-         if getattr(study, name) is not None and np.isfinite(getattr(study, name).a)}  # fmt: skip
+    a = {name: fit.a for name, fit in study.deciding.items() if np.isfinite(fit.a)}
     if len(a) > 1 and max(a.values()) - min(a.values()) > 0.1:
         notes.append(
             "The approaches disagree on the exponent of N: "
             + ", ".join(f"{name} {value:.2f}" for name, value in a.items())
         )
-    for name, fit in (("parametric", study.parametric), ("isoflop", study.isoflop)):
-        if fit is not None and fit.status != "converged":
+    for name, fit in study.deciding.items():
+        if fit.status != "converged":
             notes.append(f"The {name} fit is {fit.status}: {fit.reason}")
-    if study.isoflop is not None and study.isoflop.curve != study.config.curve:
-        notes.append(f"IsoFLOP profiles are not {study.config.curve}: {study.isoflop.reason}")
-    if study.isoflop is not None:
-        for profile in study.isoflop.profiles:
+    notes += _quality_caveats(study)
+    isoflop, parametric = study.find(IsoflopApproach), study.find(ParametricApproach)
+    if isoflop is not None and isoflop.fit.curve != study.config.curve:
+        notes.append(f"IsoFLOP profiles are not {study.config.curve}: {isoflop.fit.reason}")
+    if isoflop is not None:
+        for profile in isoflop.fit.profiles:
             sizes = " and ".join(count_label(n) for n in profile.propose)
             if not profile.bracketed:
                 notes.append(
@@ -64,9 +118,42 @@ def caveats(study: Study) -> list[str]:
                     f"Budget {number(profile.flops)}: one size alone lies beyond the minimum; runs "
                     f"at N = {sizes} would hold that side"
                 )
-    flat = [name for name, p in study.profiles.items() if p.flat]
+    profiles = parametric.profiles if parametric is not None else {}
+    flat = [name for name, profile in profiles.items() if profile.flat]
     if flat:
         notes.append(f"The runs do not bound {', '.join(flat)} on one side (flat profile)")
+    return notes
+
+
+CERTAIN_MISFIT = 0.001
+"""P value of the lack-of-fit test below which a caveat is given; a thousand reports, one alarm."""
+
+NOTABLE_SCATTER = 0.03
+"""Rms of log residuals above which the scatter is a caveat: published fits leave .002 to .03."""
+
+
+def _quality_caveats(study: Study) -> list[str]:
+    """Where a law that may decide misses its own runs, with the runs that it misses most."""
+    notes = []
+    for name, fit in study.deciding.items():
+        quality = fit.quality
+        if quality is None:
+            continue
+        worst = ", ".join(study.table.texts("run_id")[list(quality.worst)])
+        if quality.lack_of_fit is not None and quality.lack_of_fit < CERTAIN_MISFIT:
+            notes.append(
+                f"The {name} law misses its runs by {100 * quality.rms:.2g} % (rms), seeds differ "
+                f"by {100 * (quality.seed_noise or 0):.2g} %: its form does not hold to that "
+                f"accuracy, which its interval does not know (farthest off: {worst})"
+            )
+        elif quality.rms > NOTABLE_SCATTER:
+            notes.append(
+                f"Runs scatter about the {name} law by {100 * quality.rms:.2g} % (rms; farthest "
+                f"off: {worst})"
+            )
+    for name, fit in study.deciding.items():
+        if fit.status == "converged" and fit.objections:
+            notes.append(f"The {name} fit is not trusted: {'; '.join(fit.objections)}")
     return notes
 
 
@@ -76,31 +163,37 @@ def facts(study: Study) -> list[tuple[str, str]]:
         ("runs fitted", f"{len(study.runs):,}"),
         ("excluded", f"{len(study.table.excluded):,}"),
     ]
-    for name in ("envelope", "isoflop", "parametric"):
-        fit = getattr(study, name)
-        shown.append((f"a, {name}", number(fit.a) if fit is not None else "–"))
-    if study.holdout is not None and study.holdout.predictions[0].rms is not None:
-        shown.append(("left-out error", f"{100 * study.holdout.predictions[0].rms:.2g} %"))
+    for name in APPROACHES:
+        if KINDS[name].decides:
+            shown.append((f"a, {name}", number(study.fits[name].a) if name in study.fits else "–"))
+    if study.holdout is not None and study.holdout.rms is not None:
+        shown.append(("left-out error", f"{100 * study.holdout.rms:.2g} %"))
     return shown
 
 
 def provenance(study: Study) -> list[tuple[str, str]]:
     """Where the numbers come from: files with their digests, and how they were fitted."""
-    shown = [("read from", _source(Path(source))) for source in study.table.sources]
+    shown = [("read from", _source(source)) for source in study.table.sources]
     config = study.config
     return [
         *shown,
-        (
-            "procedure",
-            f"{config.name}, delta {number(config.delta)}, profiles {config.curve}",
-        ),
+        ("procedure", f"{config.name}, {_objective(study)}profiles {config.curve}"),
         ("counting", study.runs.counting),
         ("resamples", f"{study.n_resamples:,} over {config.resample}, seed {config.seed}"),
     ]
 
 
-def _source(path: Path) -> str:
+def _objective(study: Study) -> str:
+    found = study.find(ParametricApproach)
+    return f"{found.fit.problem.description}, " if found is not None else ""
+
+
+def _source(source: str) -> str:
     """A source and the digest of its runs, so that a report can be told from one of other data."""
+    if source.startswith(PREFIX):
+        table = find_table(source)
+        return f"{source}, {table.url} ({table.paper}), rows {table.digest[:16]}"
+    path = Path(source)
     file = path / "runs.parquet" if path.is_dir() else path
     if not file.is_file():
         return str(path)

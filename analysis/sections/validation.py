@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.data.cost_law import Cost
 from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.style import APPROACH_COLOURS, INK, VERMILION, log_ticks, new_figure, styled
+from analysis.fits.surface import Surface
 from analysis.format import count_label, number, span
 from analysis.report.document import Section, TableSpec
 from analysis.stats.resampling import Interval
+from analysis.studies.approaches.parametric import ParametricApproach
 from analysis.studies.study import Study
 from analysis.studies.validation import Cell, Validation, validate
 from analysis.studies.validation_runs import trials
@@ -103,13 +104,18 @@ def slice_figure(study: Study, made: Validation) -> Figure:
     n_params = np.geomspace(sizes.min() / 3, sizes.max() * 2.5, 120)
     with styled():
         figure, (axes,) = new_figure(1, width=7.5, height=4.2)
-        fit = study.parametric
-        if fit is not None and fit.usable and isinstance(study.runs.cost, Cost):
+        found = study.find(ParametricApproach)
+        if found is not None and found.usable:
             n_tokens = study.runs.cost.n_tokens(n_params, made.flops)
             colour = APPROACH_COLOURS["parametric"]
-            axes.plot(n_params, fit.loss(n_params, n_tokens), color=colour, label="parametric fit")
-            if study.draws is not None:
-                low, high = _band(study, n_params, np.asarray(n_tokens))
+            axes.plot(
+                n_params,
+                found.surface.loss(n_params, n_tokens),
+                color=colour,
+                label="parametric fit",
+            )
+            if found.surface_draws is not None:
+                low, high = _band(found.surface_draws, n_params, np.asarray(n_tokens))
                 axes.fill_between(n_params, low, high, color=colour, alpha=0.15, lw=0)
         for forecast in made.forecasts:
             if forecast.law == "isoflop":
@@ -132,10 +138,9 @@ def slice_figure(study: Study, made: Validation) -> Figure:
         return figure
 
 
-def _band(study: Study, n_params: np.ndarray, n_tokens: np.ndarray) -> tuple:
-    assert study.draws is not None  # checked by the caller
+def _band(draws: Surface, n_params: np.ndarray, n_tokens: np.ndarray) -> tuple:
     with np.errstate(all="ignore"):
-        drawn = np.array([study.draws.loss(n, d) for n, d in zip(n_params, n_tokens, strict=True)])
+        drawn = np.array([draws.loss(n, d) for n, d in zip(n_params, n_tokens, strict=True)])
     low, high = np.nanquantile(drawn, [0.025, 0.975], axis=1)
     return low, high
 

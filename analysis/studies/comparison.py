@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis.format import number
 from analysis.stats.resampling import Interval
+from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.study import Study
 
 APPROACHES = ("isoflop", "parametric", "envelope", "kaplan")
@@ -73,7 +74,7 @@ def exponents(first: Study, second: Study) -> list[ExponentPair]:
         for name in ("a", "b"):
             values = tuple(_exponent(study, approach, name) for study in (first, second))
             if np.isfinite(values).any():
-                intervals = tuple(_interval(study, approach, name) for study in (first, second))
+                intervals = tuple(study.interval(approach, name) for study in (first, second))
                 pairs.append(
                     ExponentPair(
                         approach, name, (values[0], values[1]), (intervals[0], intervals[1])
@@ -84,7 +85,8 @@ def exponents(first: Study, second: Study) -> list[ExponentPair]:
 
 def shared_budgets(first: Study, second: Study, tolerance: float = 0.02) -> list[BudgetPair]:
     """Minima at the budgets, within a tolerance, at which both sweeps have a bracketed one."""
-    if first.isoflop is None or second.isoflop is None:
+    ours, theirs = (study.find(IsoflopApproach) for study in (first, second))
+    if ours is None or theirs is None:
         return []
     return [
         BudgetPair(
@@ -93,8 +95,8 @@ def shared_budgets(first: Study, second: Study, tolerance: float = 0.02) -> list
             (one.interval, other.interval),
             (one.loss, other.loss),
         )
-        for one in first.isoflop.profiles
-        for other in second.isoflop.profiles
+        for one in ours.fit.profiles
+        for other in theirs.fit.profiles
         if one.bracketed and other.bracketed and abs(other.flops / one.flops - 1) <= tolerance
     ]
 
@@ -122,15 +124,10 @@ def setting_differences(
 
 
 def _exponent(study: Study, approach: str, name: str) -> float:
-    fit = study.kaplan.joint if approach == "kaplan" and study.kaplan else None
-    fit = fit if approach == "kaplan" else getattr(study, approach)
+    fit = study.fits.get(approach)
     if fit is None or fit.status == "degenerate":
         return float("nan")
-    return float(getattr(fit, name))
-
-
-def _interval(study: Study, approach: str, name: str) -> Interval:
-    return study.intervals.get(approach, {}).get(name, (float("nan"), float("nan")))
+    return fit.parameters[name]
 
 
 def _values(runs: pd.DataFrame, name: str) -> str:

@@ -29,6 +29,9 @@ class FitConfig:
     noise: float | None = None
     valley: str | None = None
     solver: str = "newton"
+    loss: str = "loss"
+    residual: str = "log"
+    tied: bool = False
     delta: float = 1e-3
     reduction: str = "sum"
     above: float = 1.0
@@ -55,11 +58,20 @@ class FitConfig:
             f"between seeds, as a share of the loss",
         )
         one_of("fit.solver", self.solver, ("newton", "lbfgs"))
+        one_of("fit.residual", self.residual, ("log", "loss"))
         one_of("fit.reduction", self.reduction, ("sum", "mean"))
         one_of("fit.cost", self.cost, ("fitted", "6nd"))
         one_of("fit.draws", self.draws, ("numpy", "legacy"))
         one_of("fit.interval", self.interval, ("bootstrap", "profile"))
-        require(self.delta >= 0, f"fit.delta={self.delta} must be >= 0 (0: absolute deviations)")
+        require(
+            self.delta >= 0,
+            f"fit.delta={self.delta} must be >= 0 (0: absolute deviations, inf: least squares)",
+        )
+        require(
+            not (self.tied and self.solver == "lbfgs"),
+            "fit.tied=true needs fit.solver=newton; lbfgs repeats published fits, whose exponents "
+            "are two",
+        )
         require(self.above > 0, f"fit.above={self.above} must be positive")
         require(self.drop_highest >= 0, f"fit.drop_highest={self.drop_highest} must be >= 0")
         require(

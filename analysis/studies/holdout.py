@@ -1,15 +1,16 @@
-"""How well a law fitted to the smaller budgets foretells the largest one."""
+"""How well each approach, fitted to the smaller budgets, predicts the largest one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.data.run_arrays import Counted
+from analysis.data.run_arrays import Counted, FitInput
 from analysis.errors import FitError
-from analysis.fits.isoflop import IsoflopFit, fit_isoflop
-from analysis.fits.kaplan import fit_frontier, fit_joint
-from analysis.fits.parametric.fit import fit_parametric
+from analysis.fits.isoflop import IsoflopFit
+from analysis.fits.kaplan import fit_frontier
+from analysis.studies.approaches.fitted_approach import FittedApproach
+from analysis.studies.approaches.isoflop import IsoflopApproach
 
 
 @dataclass(frozen=True)
@@ -37,29 +38,37 @@ class Holdout:
     n_fitted: int
     predictions: tuple[Prediction, ...]
 
+    @property
+    def rms(self) -> float | None:
+        """Of the first law that predicts every held-out run; None where none does."""
+        return next((p.rms for p in self.predictions if p.rms is not None), None)
 
-def leave_largest_out(runs: Counted, curve: str, delta: float) -> Holdout:
-    """Fit every law without the runs of the largest budget and predict them.
+
+def leave_largest_out(data: FitInput, fits: Mapping[str, FittedApproach]) -> Holdout:
+    """Refit every approach, under its own settings, without the runs of the largest budget.
 
     Where runs have no budgets, the tenth of largest FLOPs, and at least three runs, is held out.
 
-    Raises:  FitError: nothing is left to fit.
+    Args:
+        data: What the approaches were fitted to.
+        fits: The approaches, by name.
+
+    Raises:
+        FitError: Nothing is left to fit.
     """
-    held = _largest(runs)
-    if not 0 < held.sum() < len(runs):
+    held = _largest(data.runs)
+    if not 0 < held.sum() < len(data):
         raise FitError("all runs have one budget; holding it out leaves nothing to fit")
-    small, large = runs.take(np.flatnonzero(~held)), runs.take(np.flatnonzero(held))
+    small, large = data.take(np.flatnonzero(~held)), data.runs.take(np.flatnonzero(held))
     flops = float(np.median(large.flops))
-    measured = _measured_optimum(runs, flops, curve)
+    measured = _measured_optimum(fits, flops)
+    # Laws of every run first: their error is the one that a reader looks for.
+    ordered = sorted(fits.values(), key=lambda fit: (not fit.decides, fit.surface is None))
     laws: list[tuple[str, Callable[[], Prediction]]] = [
-        (
-            "parametric",
-            lambda: _of_surface("parametric", _parametric(small, delta), large, measured),
-        ),
-        ("kaplan", lambda: _of_surface("kaplan", _kaplan(small, delta), large, measured)),
-        ("isoflop", lambda: _of_isoflop(small, large, curve, measured)),
-        ("L(C) power law", lambda: _of_frontier(small, large)),
+        (fit.name, lambda fit=fit: _of_approach(fit, small, large, measured)) for fit in ordered
     ]
+    if any(not fit.decides for fit in ordered):
+        laws.append(("L(C) power law", lambda: _of_frontier(small.runs, large)))
     return Holdout(flops, len(large), len(small), tuple(_tried(name, law) for name, law in laws))
 
 
@@ -80,54 +89,35 @@ def _largest(runs: Counted) -> np.ndarray:
     return held
 
 
-def _measured_optimum(runs: Counted, flops: float, curve: str) -> float | None:
+def _measured_optimum(fits: Mapping[str, FittedApproach], flops: float) -> float | None:
     """N at the minimum of the held-out budget's own profile, fitted among all others."""
-    try:
-        fit = _profiles(runs, curve)
-    except FitError:
-        return None
+    found = [fit.fit for fit in fits.values() if isinstance(fit, IsoflopApproach)]
+    return _minimum_near(found[0], flops) if found else None
+
+
+def _minimum_near(fit: IsoflopFit, flops: float) -> float | None:
     nearest = min(fit.profiles, key=lambda profile: abs(np.log(profile.flops / flops)))
     close = abs(np.log(nearest.flops / flops)) < 0.1
     return nearest.n_opt if close and nearest.bracketed else None
 
 
-def _profiles(runs: Counted, curve: str) -> IsoflopFit:
-    rows = np.isfinite(runs.budget)
-    used = runs.take(np.flatnonzero(rows))
-    return fit_isoflop(used.budget, used.n_params, used.n_tokens, used.loss, curve=curve)
-
-
-def _parametric(small: Counted, delta: float):
-    fit = fit_parametric(small.n_params, small.n_tokens, small.loss, delta=delta, cost=small.cost)
-    if not fit.usable:
-        raise FitError(f"without the largest budget the fit is {fit.status}: {fit.reason}")
-    return fit
-
-
-def _kaplan(small: Counted, delta: float):
-    return fit_joint(
-        small.n_params, small.n_tokens, small.loss, delta=max(delta, 1e-6), cost=small.cost
-    )
-
-
-def _of_surface(name: str, fit, large: Counted, measured: float | None) -> Prediction:
-    error = np.log(fit.loss(large.n_params, large.n_tokens) / large.loss)
-    optimum = float(fit.optimal(float(np.median(large.flops))).n_params)
-    return Prediction(
-        law=name,
-        rms=float(np.sqrt(np.mean(error**2))),
-        bias=float(np.mean(error)),
-        best=float(error[large.loss.argmin()]),
-        n_opt=optimum / measured if measured else None,
-    )
-
-
-def _of_isoflop(small: Counted, large: Counted, curve: str, measured: float | None) -> Prediction:
-    fit = _profiles(small, curve)
-    if fit.n_law is None or measured is None:
-        raise FitError(fit.reason or "the held-out budget has no bracketed minimum")
-    predicted = float(fit.n_law(float(np.median(large.flops))))
-    return Prediction("isoflop", None, None, None, predicted / measured)
+def _of_approach(
+    fit: FittedApproach, small: FitInput, large: Counted, measured: float | None
+) -> Prediction:
+    before = fit.refit(small)
+    if not before.usable:
+        raise FitError(f"without the largest budget the fit is {before.status}: {before.reason}")
+    best = before.optimal(float(np.median(large.flops)))
+    n_opt = float(best.n_params) / measured if measured else None
+    if before.surface is not None:
+        error = np.log(before.surface.loss(large.n_params, large.n_tokens) / large.loss)
+        rms, bias = float(np.sqrt(np.mean(error**2))), float(np.mean(error))
+        return Prediction(fit.name, rms, bias, float(error[large.loss.argmin()]), n_opt)
+    loss = float(np.log(float(best.loss) / large.loss.min()))
+    least = loss if np.isfinite(loss) else None
+    if n_opt is None and least is None:
+        raise FitError("the held-out budget has no bracketed minimum")
+    return Prediction(fit.name, None, None, least, n_opt)
 
 
 def _of_frontier(small: Counted, large: Counted) -> Prediction:

@@ -13,17 +13,13 @@ from analysis.data.counting import COUNTINGS
 from analysis.data.loss_table import LossTable
 from analysis.data.run_arrays import Counted
 from analysis.errors import FitError
-from analysis.fits.min_loss import envelope_loss_law, isoflop_loss_draws, isoflop_loss_law
-from analysis.fits.min_loss_law import LossLaw
-from analysis.fits.parametric.profile_likelihood import profile
-from analysis.stats.resampling import Interval, percentile_interval
-from analysis.studies import approaches
+from analysis.stats.resampling import Interval
 from analysis.studies import bootstrap as intervals
-from analysis.studies.approaches import Attempts
+from analysis.studies.approaches.fit_all import fit_all, fit_input
+from analysis.studies.approaches.fitted_approach import NO_INTERVAL, FitErrors
 from analysis.studies.fit_config import FitConfig
 
 FITTED = ("parametric", "isoflop", "envelope")
-NO_INTERVAL: Interval = (float("nan"), float("nan"))
 
 
 @dataclass(frozen=True)
@@ -99,19 +95,24 @@ def floors_of(table: LossTable, config: FitConfig, counting: str) -> list[Floor]
     An approach that can't be fitted, or a convention that the table has no columns for, is there
     with the reason.
     """
-    attempt = Attempts()
-    runs = attempt("counting", lambda: approaches.with_cost(table.counted(counting), config))
-    if runs is None:
+    attempt = FitErrors()
+    data = attempt("counting", lambda: fit_input(table, counting, config))
+    if data is None:
         return [_none(name, counting, table, attempt.missing["counting"]) for name in FITTED]
-    n_draws = intervals.n_resamples(config, len(runs))
-    weights = None
+    n_draws, resamples = intervals.n_resamples(config, len(data)), None
     if n_draws:
-        weights = attempt("draws", lambda: intervals.counts(table.runs, config, n_draws))
-    makers = {"parametric": _parametric, "isoflop": _isoflop, "envelope": _envelope}
+        resamples = attempt("draws", lambda: intervals.counts(table.runs, config, n_draws))
+    fits = fit_all(data, replace(config, approaches=list(FITTED)), attempt)
     found = []
     for name in FITTED:
-        made = attempt(name, lambda m=makers[name]: m(table, runs, config, weights))
-        found.append(made or _none(name, counting, table, attempt.missing[name], runs))
+        made = None
+        if name in fits:
+            fit = fits[name].resampled(resamples)
+            made = attempt(name, lambda fit=fit: fit.irreducible_loss)
+        E, interval, status, reason = made or (
+            float("nan"), NO_INTERVAL, "degenerate", attempt.missing[name],
+        )  # fmt: skip
+        found.append(_floor(name, data.runs, E, interval, status, reason))
     return found
 
 
@@ -119,48 +120,6 @@ def _up_to(table: LossTable, budget: np.ndarray, top: float) -> LossTable:
     """Runs of the budgets up to one; runs without a budget are left out of this comparison."""
     kept = np.flatnonzero(budget <= top)
     return replace(table, runs=table.runs.iloc[kept].reset_index(drop=True))
-
-
-def _parametric(
-    table: LossTable, runs: Counted, config: FitConfig, weights: np.ndarray | None
-) -> Floor:
-    fit = approaches.parametric(table, runs, config)
-    interval = NO_INTERVAL
-    if fit.status == "converged" and config.interval == "profile":
-        interval = profile(fit, "E").interval
-    elif fit.status == "converged" and weights is not None:
-        interval = intervals.parametric_intervals(intervals.parametric_draws(fit, weights))["E"]
-    shown = float(fit.E) if fit.usable else float("nan")
-    return _floor("parametric", runs, shown, interval, fit.status, fit.reason)
-
-
-def _isoflop(
-    table: LossTable, runs: Counted, config: FitConfig, weights: np.ndarray | None
-) -> Floor:
-    fit = approaches.isoflop(runs, config)
-    law = isoflop_loss_law(fit)
-    drawn = Attempts()(
-        "draws",
-        lambda: isoflop_loss_draws(
-            law, fit, max(config.n_resamples, 1000), np.random.default_rng(config.seed)
-        ),
-    )
-    return _of_law("isoflop", runs, law, drawn)
-
-
-def _envelope(
-    table: LossTable, runs: Counted, config: FitConfig, weights: np.ndarray | None
-) -> Floor:
-    """Without an interval: see `allocation.ENVELOPE_LOSS`."""
-    law = envelope_loss_law(approaches.envelope(table, runs, config), runs.n_params)
-    return _of_law("envelope", runs, law, None)
-
-
-def _of_law(name: str, runs: Counted, law: LossLaw, drawn: LossLaw | None) -> Floor:
-    if law.n_points < 4 or law.status == "degenerate":
-        return _floor(name, runs, float("nan"), NO_INTERVAL, "degenerate", law.reason)
-    interval = NO_INTERVAL if drawn is None else percentile_interval(np.ravel(drawn.E))
-    return _floor(name, runs, float(law.E), interval, law.status, law.reason)
 
 
 def _floor(
@@ -171,10 +130,6 @@ def _floor(
     return Floor(name, runs.counting, top, len(budgets), len(runs), E, interval, status, reason)
 
 
-def _none(
-    name: str, counting: str, table: LossTable, reason: str, runs: Counted | None = None
-) -> Floor:
-    if runs is not None:
-        return _floor(name, runs, float("nan"), NO_INTERVAL, "degenerate", reason)
+def _none(name: str, counting: str, table: LossTable, reason: str) -> Floor:
     nan = float("nan")
     return Floor(name, counting, nan, 0, len(table), nan, NO_INTERVAL, "degenerate", reason)

@@ -9,12 +9,10 @@ from analysis.data.cost_law import SIX_ND
 from analysis.data.curve_interpolation import counted_budgets, read_curves
 from analysis.data.loss_table import LossTable, recipes_of, select
 from analysis.data.recipes import Recipes
-from analysis.data.run_arrays import Counted
-from analysis.fits.isoflop import IsoflopFit
-from analysis.fits.parametric.fit import ParametricFit
-from analysis.stats.resampling import Interval
-from analysis.studies import approaches
-from analysis.studies.approaches import Attempts
+from analysis.data.run_arrays import Counted, FitInput
+from analysis.studies.approaches.fitted_approach import FitErrors
+from analysis.studies.approaches.isoflop import IsoflopApproach
+from analysis.studies.approaches.parametric import ParametricApproach
 from analysis.studies.fit_config import FitConfig
 from analysis.studies.study import run_study
 
@@ -29,19 +27,16 @@ SETTINGS = ("lr_peak", "batch_tokens", "warmup_tokens", "horizon_tokens")
 class RecipeFit:
     """One recipe under one counting convention; what could not be fitted is None, with its reason.
 
-    `interval` is of a of approach 2, `surface_interval` of a of approach 3. `runs` are what the
-    former was fitted to: runs, named by `run_ids`, or points read off curves, which have no names.
-    `note` tells how many of these there are.
+    `runs` are what approach 2 was fitted to: runs, named by `run_ids`, or points read off curves,
+    which have no names. `note` tells how many of these there are.
     """
 
     recipe: str
     counting: str
     runs: Counted
     run_ids: np.ndarray
-    isoflop: IsoflopFit | None
-    interval: Interval | None
-    parametric: ParametricFit | None
-    surface_interval: Interval | None
+    isoflop: IsoflopApproach | None
+    parametric: ParametricApproach | None
     reasons: dict[str, str] = field(default_factory=dict)
     note: str = ""
 
@@ -93,10 +88,8 @@ def _fit(name: str, table: LossTable, config: FitConfig, counting: str) -> Recip
         counting=counting,
         runs=study.runs,
         run_ids=study.table.texts("run_id"),
-        isoflop=study.isoflop,
-        interval=study.intervals.get("isoflop", {}).get("a"),
-        parametric=study.parametric,
-        surface_interval=study.intervals.get("parametric", {}).get("a"),
+        isoflop=study.find(IsoflopApproach),
+        parametric=study.find(ParametricApproach),
         reasons=_asked(study.missing, config),
     )
 
@@ -105,18 +98,15 @@ def _headless(name: str, table: LossTable, config: FitConfig) -> RecipeFit:
     """A recipe as Kaplan et al. would have counted it: profiles at equal 6 N D without the head."""
     study = run_study(table, replace(config, approaches=["parametric"]), HEADLESS)
     runs, n_beyond = _read(table, study.runs)
-    attempt = Attempts()
-    isoflop = attempt("isoflop", lambda: approaches.isoflop(runs, config))
-    law = isoflop.n_law if isoflop else None
+    attempt = FitErrors()
+    isoflop = attempt("isoflop", lambda: IsoflopApproach.fitted(FitInput(runs), config))
     return RecipeFit(
         recipe=name,
         counting=HEADLESS,
         runs=runs,
         run_ids=np.array([], dtype=object),
         isoflop=isoflop,
-        interval=law.interval() if law else None,
-        parametric=study.parametric,
-        surface_interval=study.intervals.get("parametric", {}).get("a"),
+        parametric=study.find(ParametricApproach),
         reasons={**_asked(study.missing, config), **attempt.missing},
         note=f"{len(runs)} points read off curves; {n_beyond} cells lie beyond them",
     )

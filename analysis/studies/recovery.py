@@ -9,8 +9,6 @@ from analysis.stats.resampling import Interval
 from analysis.studies.known_surfaces import Truth, cost_curve, true_exponents
 from analysis.studies.study import Study
 
-APPROACHES = ("envelope", "isoflop", "parametric")
-
 
 @dataclass(frozen=True)
 class Recovered:
@@ -43,12 +41,11 @@ def recovered(study: Study, truth: Truth) -> list[Recovered]:
     if isinstance(truth, Surface):
         true |= {name: float(getattr(truth, name)) for name in ("alpha", "beta", "E")}
     rows = []
-    for approach in APPROACHES:
-        fit, intervals = getattr(study, approach), study.intervals.get(approach, {})
+    for approach, fit in study.deciding.items():
         for name, value in true.items():
-            estimate = getattr(fit, name, float("nan"))
+            estimate = fit.parameters.get(name, float("nan"))
             if np.isfinite(estimate):
-                interval = intervals.get(name, (float("nan"), float("nan")))
+                interval = study.interval(approach, name)
                 rows.append(Recovered(approach, name, value, float(estimate), interval))
     return rows
 

@@ -12,7 +12,8 @@ from scipy import stats
 
 from analysis.errors import FitError
 from analysis.stats.resampling import Interval, percentile_interval
-from analysis.studies.allocation import NO_INTERVAL, allocate
+from analysis.studies.allocation import allocate
+from analysis.studies.approaches.fitted_approach import NO_INTERVAL, FittedApproach
 from analysis.studies.study import Study
 from eval.metrics.per_item import LOWER_IS_BETTER, POSITION_METRICS
 
@@ -187,24 +188,25 @@ def _by_surfaces(
     study: Study, cells: tuple[Cell, Cell]
 ) -> tuple[list[Forecast], dict[str, tuple[float, Interval]]]:
     """Forecasts at each cell's own N and D by the laws that have one there, and of the gap."""
-    laws = []
-    if study.parametric is not None and study.parametric.usable:
-        laws.append(("parametric", study.parametric.surface, study.draws))
-    if study.kaplan is not None and study.kaplan.joint.status == "converged":
-        laws.append(("kaplan", study.kaplan.joint, study.kaplan_draws))
     forecasts, gaps = [], {}
-    for name, law, draws in laws:
-        losses = [float(law.loss(cell.n_params, cell.n_tokens)) for cell in cells]
-        drawn = None
-        if draws is not None:
-            with np.errstate(all="ignore"):  # draws without a finite loss are counted as NaN
-                drawn = [np.asarray(draws.loss(c.n_params, c.n_tokens)) for c in cells]
-        for i, cell in enumerate(cells):
-            span = NO_INTERVAL if drawn is None else percentile_interval(drawn[i])
-            forecasts.append(Forecast(name, cell.name, losses[i], span, cell.mean))
-        span = NO_INTERVAL if drawn is None else percentile_interval(drawn[1] - drawn[0])
-        gaps[name] = (losses[1] - losses[0], span)
+    for fit in study.fits.values():
+        if fit.surface is None or not fit.usable:
+            continue
+        found = [fit.loss(cell.n_params, cell.n_tokens) for cell in cells]
+        for cell, (loss, interval) in zip(cells, found, strict=True):
+            forecasts.append(Forecast(fit.name, cell.name, loss, interval, cell.mean))
+        gaps[fit.name] = (found[1][0] - found[0][0], _gap_interval(fit, cells))
     return forecasts, gaps
+
+
+def _gap_interval(fit: FittedApproach, cells: tuple[Cell, Cell]) -> Interval:
+    """Of the second cell's loss less the first's: their draws go together."""
+    draws = fit.surface_draws
+    if draws is None:
+        return NO_INTERVAL
+    with np.errstate(all="ignore"):  # draws without a finite loss are counted as NaN
+        first, second = (np.asarray(draws.loss(cell.n_params, cell.n_tokens)) for cell in cells)
+    return percentile_interval(second - first)
 
 
 def _least_losses(study: Study, optimum: Cell) -> list[Forecast]:
@@ -216,7 +218,7 @@ def _least_losses(study: Study, optimum: Cell) -> list[Forecast]:
     return [
         Forecast(row.approach, optimum.name, row.loss, row.loss_interval, optimum.mean)
         for row in advice
-        if row.approach in ("isoflop", "envelope") and np.isfinite(row.loss)
+        if study.fits[row.approach].surface is None and np.isfinite(row.loss)
     ]
 
 

@@ -8,6 +8,7 @@ import torch
 
 from eval.lm.tokenization import Vocabulary, vocabulary
 from train.config.spec import IsoflopError
+from train.rundir.checksums import CHECKSUMS, checksum_problem
 
 _END_BYTES = 65536
 
@@ -33,6 +34,11 @@ def load_checkpoint(name: str, device: str = "auto", bos: str = "auto") -> tuple
         )
     if not Path(name).is_dir():
         _check_hub(name)
+    elif problem := checksum_problem(Path(name)):
+        raise CheckpointError(
+            f"checkpoint={name} is damaged: {problem}; restore it, train the run again, or delete "
+            f"{CHECKSUMS} there if it was changed on purpose"
+        )
     vocab = vocabulary(_tokenizer(name), bos)
     try:
         dtype = torch.float32 if place.type == "cpu" else "auto"
@@ -40,7 +46,7 @@ def load_checkpoint(name: str, device: str = "auto", bos: str = "auto") -> tuple
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             name, dtype=dtype, output_loading_info=True
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except Exception as error:  # of a torn file: safetensors and others have errors without a root
         raise CheckpointError(f"checkpoint={name} can't be loaded: {_reason(error)}") from error
     model, info = loaded
     _check_complete(name, info)
@@ -99,15 +105,19 @@ def fingerprint(checkpoint: Path) -> str:
     """Identity of a checkpoint directory: names, sizes, and both ends of the content of its files.
 
     Weights of two trainings differ everywhere, so 64 KiB from each end tell them apart.
+    Raises:  CheckpointError: a file can't be read.
     """
     digest = hashlib.sha256()
-    for path in sorted(checkpoint.glob("*")):
-        if path.is_file():
-            with path.open("rb") as file:
-                size = path.stat().st_size
-                digest.update(f"{path.name} {size}".encode() + file.read(_END_BYTES))
-                file.seek(max(0, size - _END_BYTES))
-                digest.update(file.read(_END_BYTES))
+    try:
+        for path in sorted(checkpoint.glob("*")):
+            if path.is_file():
+                with path.open("rb") as file:
+                    size = path.stat().st_size
+                    digest.update(f"{path.name} {size}".encode() + file.read(_END_BYTES))
+                    file.seek(max(0, size - _END_BYTES))
+                    digest.update(file.read(_END_BYTES))
+    except OSError as error:
+        raise CheckpointError(f"checkpoint={checkpoint} can't be read: {error}") from error
     return digest.hexdigest()[:16]
 
 
@@ -151,7 +161,7 @@ def _tokenizer(name: str) -> Any:
         )
     try:
         return AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+    except Exception as error:  # the Rust library raises plain ones
         raise CheckpointError(
             f"checkpoint={name}: its tokenizer can't be loaded: {_reason(error)}"
         ) from error

@@ -58,7 +58,7 @@ def predict(fits: dict[str, Any], asked: ValidateSpec, force: bool = False) -> P
     Raises:  PredictionError: fits of an older release, no such approach, or one that did not
              converge (unless `force`).
     """
-    approach = asked.approach or _decision(fits)
+    approach = asked.approach or _preferred(fits)
     fit = fits.get(approach)
     if fit is None:
         raise PredictionError(f"validate.approach={approach} was not fitted; expected another one")
@@ -86,25 +86,36 @@ def predict(fits: dict[str, Any], asked: ValidateSpec, force: bool = False) -> P
     )
 
 
-def _decision(fits: dict[str, Any]) -> str:
-    if "decision" not in fits:
+def _preferred(fits: dict[str, Any]) -> str:
+    # Called `decision` until release 0.2.
+    if not {"preferred_approach", "decision"} & fits.keys():
         raise PredictionError(
-            "fits.json is of an older release (no decision in it); run python -m analysis again"
+            "fits.json is of an older release (no preferred_approach in it); run python -m "
+            "analysis again"
         )
-    if fits["decision"] is None:
+    preferred = fits.get("preferred_approach", fits.get("decision"))
+    if preferred is None:
         raise PredictionError(
-            "the fit's report comes to no decision: no approach reached a trustworthy fit; name "
-            f"one, validate.approach={' | '.join(APPROACHES)}, with force=true if it is degenerate"
+            "the fit's report prefers no approach: none reached a trustworthy fit; name one, "
+            f"validate.approach={' | '.join(APPROACHES)}, with force=true if it is degenerate"
         )
-    return fits["decision"]
+    return preferred
 
 
 def _require_converged(approach: str, fit: dict[str, Any], force: bool) -> None:
-    if fit["status"] != "converged" and not force:
+    if force:
+        return
+    fix = "add runs, choose another validate.approach, or pass force=true"
+    if fit["status"] != "converged":
         reason = f" ({fit['reason']})" if fit.get("reason") else ""
         raise PredictionError(
             f"the {approach} fit is {fit['status']}{reason}, and a prediction from it means "
-            f"nothing; add runs, choose another validate.approach, or insist with force=true"
+            f"nothing; {fix}"
+        )
+    if fit.get("objections"):
+        raise PredictionError(
+            f"the {approach} fit does not determine an optimum: {'; '.join(fit['objections'])}; "
+            f"{fix}"
         )
 
 

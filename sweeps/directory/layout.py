@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from train.config.spec import IsoflopError
+from train.rundir.atomic import BAD_JSON, iter_jsonl
 from train.rundir.record import RunPaths
 
 FLAT_LIMIT = 1000
@@ -70,6 +71,32 @@ def run_dirs(root: Path) -> list[Path]:
     return sorted(found, key=lambda path: path.name)
 
 
+def planned_ids(root: Path) -> frozenset[str] | None:
+    """The run_ids of the sweep's plan; None where there is no plan that can be read.
+
+    A grid that is edited under one name leaves runs behind that are in no plan.
+    """
+    rows = iter_jsonl(SweepPaths(root).plan)
+    found = frozenset(str(row["run_id"]) for row in rows if _is_planned(row))
+    return found or None
+
+
+def planned_run_dirs(root: Path) -> list[Path]:
+    """The run directories of the sweep's plan, or all where there is none, in name order.
+
+    Raises:  StoreError: the sweep has no directory of runs.
+    """
+    ids, found = planned_ids(root), run_dirs(root)
+    if ids is None:
+        return found
+    # A directory's name ends in its run_id, unless somebody renamed it.
+    return [p for p in found if p.name.rpartition("-")[2] in ids or run_id_of(p) in ids]
+
+
+def _is_planned(row: dict[str, Any]) -> bool:
+    return row.get("status") == "planned" and isinstance(row.get("run_id"), str)
+
+
 def run_id_of(run_dir: Path) -> str | None:
     """The run_id that spec.json states, unchecked; None where the file is missing or damaged."""
     content = json_or_none(RunPaths(run_dir).spec)
@@ -80,7 +107,7 @@ def run_id_of(run_dir: Path) -> str | None:
 def json_or_none(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, *BAD_JSON):
         return None
 
 

@@ -1,21 +1,24 @@
 """The state of a run, from its directory: what is recorded, who holds it, how far it is."""
 
 import json
-import math
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from train.rundir.lock import Holder, holder, is_alive
+from train.rundir.atomic import BAD_JSON
+from train.rundir.lock import Holder, holder, is_alive, is_fresh, owner_of
 from train.rundir.record import DONE, RunPaths, last_status
+
+LARGEST = 1e300
+"""No count or loss comes near; products and quotients of smaller numbers are still floats."""
 
 
 class Jobs(Protocol):
     """What a batch system knows of a sweep's jobs."""
 
-    def alive(self, job: str) -> bool | None:
+    def alive(self, job: str, user: str = "", cluster: str = "") -> bool | None:
         """Whether a job is pending or running; None where that can't be told."""
         ...
 
@@ -89,18 +92,24 @@ def read_state(run_dir: Path, jobs: Jobs | None = None) -> RunState:
         note=note,
         n_tokens=_whole(newest.get("n_tokens")),
         target_tokens=_target_tokens(spec["spec"]),
-        loss=_number(newest.get("loss")),
-        tokens_per_second=_number(newest.get("tokens_per_second")),
+        loss=finite_number(newest.get("loss")),
+        tokens_per_second=finite_number(newest.get("tokens_per_second")),
         silent_seconds=silence(run_dir) if status == "running" else None,
         holder=held.describe() if held and status == "running" else "",
     )
 
 
 def is_lost(run_dir: Path, held: Holder, jobs: Jobs | None = None) -> bool:
-    """Whether a lock's holder is known to be gone: its process, its Slurm job, or its heartbeat."""
-    if held.job is not None and jobs is not None and jobs.alive(held.job) is False:
+    """Whether a lock's holder is known to be gone: its process, its heartbeat, or its Slurm job.
+
+    A holder whose heart beat a moment ago is there, whatever a queue does not say about its job.
+    """
+    if not is_alive(run_dir, held):
         return True
-    return not is_alive(run_dir, held)
+    if held.job is None or jobs is None or is_fresh(run_dir):
+        return False
+    user = held.user or owner_of(RunPaths(run_dir).lock)
+    return jobs.alive(held.job, user, held.cluster) is False
 
 
 def silence(run_dir: Path) -> float:
@@ -140,15 +149,21 @@ def _standing(run_dir: Path, jobs: Jobs | None) -> tuple[str, str, Holder | None
     status = row["status"]
     begun = status == "running" or held is not None
     job = jobs.of_run(run_dir) if jobs is not None else None
-    if jobs is not None and job is not None and jobs.alive(job):
+    alive = jobs.alive(job) if jobs is not None and job is not None else None
+    if jobs is not None and job is not None and alive:
         return ("preempted" if begun else status), jobs.describe(job), held
     if status == "running" or (held is not None and status == "planned"):
         who = held.describe() if held else f"pid {row.get('pid')} on {row.get('host')}"
         note = f"{who} died without a word; retry continues it"
         if jobs is None or job is None:
             return "failed", note, held
-        return jobs.ending(job), f"{jobs.describe(job)}; {note}", held
+        ending = jobs.ending(job) if alive is False else "failed"
+        return ending, f"{jobs.describe(job)}; {note}", held
     if jobs is not None and job is not None and status == "planned":
+        if alive is None:
+            return status, jobs.describe(job), held
+        if row.get("message"):
+            return status, _reason(run_dir, row), held  # the job said why it did not begin it
         return jobs.ending(job), f"{jobs.describe(job)}, ended before the run began", held
     if status in DONE:
         return "failed", f"was {status}, but record.json is gone; launch again to redo it", held
@@ -173,9 +188,9 @@ def _from_record(run_dir: Path, record: dict[str, Any]) -> RunState:
         note=str(record.get("message") or ""),
         n_tokens=n_tokens,
         target_tokens=n_tokens,
-        loss=_number(record.get("loss")),
-        tokens_per_second=_number(record.get("tokens_per_second")),
-        wall_seconds=_number(record.get("wall_seconds")),
+        loss=finite_number(record.get("loss")),
+        tokens_per_second=finite_number(record.get("tokens_per_second")),
+        wall_seconds=finite_number(record.get("wall_seconds")),
     )
 
 
@@ -185,14 +200,16 @@ def _target_tokens(spec: dict[str, Any]) -> int:
     return _whole(spec.get("n_steps")) * _whole(batch)
 
 
-def _number(value: Any) -> float | None:
+def finite_number(value: Any) -> float | None:
     """A finite number from a file that may hold anything, or None."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if number and math.isfinite(value) else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    # Compared, not converted: an integer may be beyond any float.
+    return value if -LARGEST < value < LARGEST else None
 
 
 def _whole(value: Any) -> int:
-    return int(_number(value) or 0)
+    return int(finite_number(value) or 0)
 
 
 def _newest_metrics(path: Path) -> dict[str, Any]:
@@ -201,7 +218,7 @@ def _newest_metrics(path: Path) -> dict[str, Any]:
     for line in tail(path).splitlines():
         try:
             row = json.loads(line)
-        except ValueError:
+        except BAD_JSON:
             continue
         if isinstance(row, dict):
             newest.update({key: value for key, value in row.items() if value is not None})
@@ -211,7 +228,7 @@ def _newest_metrics(path: Path) -> dict[str, Any]:
 def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, *BAD_JSON):
         return None
 
 

@@ -7,8 +7,11 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from sweeps.directory.run_state import read_state
+from sweeps.launch.failures import GaveUpError
 from sweeps.launch.scheduler import Task
 from sweeps.spec.launcher import LauncherSpec
 from train.config.spec import IsoflopError
@@ -31,21 +34,33 @@ class Ranks:
     """
 
     def __init__(
-        self, launcher: LauncherSpec, log_dir: Path, command: list[str] | None = None
+        self,
+        launcher: LauncherSpec,
+        log_dir: Path,
+        command: list[str] | None = None,
+        ended: Callable[[Path, str, str], str] | None = None,
     ) -> None:
         self._launcher = launcher
         self._log_dir = log_dir
         self._command = command or COMMAND
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._ended = ended
         self._stopping = False  # set by signal handlers, which may not take an Event's lock
 
     def run(self, tasks: list[Task]) -> None:
-        """Train every task's run directory; what ends badly is recorded by the run itself."""
+        """Train every task's run directory; what ends badly is recorded by the run itself.
+
+        Raises:  GaveUpError: too many runs in a row failed.
+        """
         self._log_dir.mkdir(parents=True, exist_ok=True)
         for task in tasks:
             if self._stopping:
                 return
             self._train(task.run_dir)
+            if self._ended is not None:
+                why = self._ended(task.run_dir, read_state(task.run_dir).status, "")
+                if why and task is not tasks[-1]:
+                    raise GaveUpError(why)
 
     def stop(self) -> None:
         """Ask every rank to save and stop."""

@@ -1,31 +1,33 @@
 """Launch: write the plan, hand what is not done to the chosen launcher, and gather the results."""
 
 import json
-import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from rich.console import Console
 
-from sweeps.directory.layout import SweepPaths, prepare
+from sweeps.directory.disk import room
+from sweeps.directory.layout import StoreError, SweepPaths, prepare
 from sweeps.directory.record_check import checked_record
 from sweeps.directory.run_state import RunState, read_state
+from sweeps.launch.failures import Streak
 from sweeps.launch.local import run_inline, run_pool
 from sweeps.launch.progress import make_display
 from sweeps.launch.scheduler import Task
 from sweeps.plan.cost_model import predicted_bytes
+from sweeps.plan.hardware_estimate import disk_bytes, in_bytes
 from sweeps.plan.plan import Plan
 from sweeps.plan.write_sweep import create_run, write_plan
 from sweeps.spec.config import SweepConfig
 from sweeps.spec.launcher import LauncherSpec
 from train.config.spec import IsoflopError
 from train.rundir.atomic import write_atomic
-from train.rundir.lock import Holder, holder, is_alive
-from train.rundir.record import RunPaths, last_status
+from train.rundir.lock import Holder, holder, is_alive, this_process
+from train.rundir.record import DONE, RunPaths, last_status
 
 POLL_SECONDS = 2.0
 """How often runs in another process's hands are looked at."""
@@ -61,6 +63,24 @@ def write_sweep(plan: Plan, config: SweepConfig, composed: str, overrides: list[
     return Written([plan.places[run.run_id] for run in plan.runs], repaired)
 
 
+def require_room(plan: Plan, root: Path, force: bool) -> None:
+    """Check that what is left of a plan fits on the disk, before hours are spent on it.
+
+    Token shards lie in a cache of their own and are there by now.
+    Raises:  StoreError: it does not fit, and `force` was not given.
+    """
+    left = [run for run in plan.runs if plan.statuses[run.run_id] not in DONE]
+    disk = disk_bytes(left, plan.workers)
+    needed, found = disk.total - disk.tokens, room(root)
+    if force or found is None or needed <= found.n_bytes:
+        return
+    raise StoreError(
+        f"{len(left)} runs need about {in_bytes(needed)} in {root}, and {in_bytes(found.n_bytes)} "
+        f"are {found.limit}; free some, choose another out=DIR or fewer runtime.keep_checkpoints, "
+        f"or pass force=true"
+    )
+
+
 def tasks_of(plan: Plan) -> list[Task]:
     """What a launcher needs to know of each run that has no record yet."""
     return [
@@ -83,13 +103,16 @@ def train_here(
     """Run tasks inline or in a pool until none is left, runs held by another process included.
 
     Returns: False where the launch was interrupted.
+    Raises:  GaveUpError: too many runs in a row failed.
     """
+    streak = Streak(launcher.max_failures)
     with _announced(root), make_display(console, n_runs, n_runs - len(tasks)) as display:
 
         def start(chosen: list[Task]) -> bool:
             if launcher.kind == "inline":
-                return run_inline(chosen, display.report)
-            return run_pool(chosen, launcher, SweepPaths(root).logs, display.report)
+                return run_inline(chosen, display.report, ended=streak.note)
+            logs = SweepPaths(root).logs
+            return run_pool(chosen, launcher, logs, display.report, ended=streak.note)
 
         return until_done(tasks, start, console)
 
@@ -156,10 +179,9 @@ def launchers_of(root: Path) -> dict[Path, Holder]:
 @contextmanager
 def _announced(root: Path) -> Iterator[None]:
     """Leave a note of this launch for `action=cancel`, and take it away at the end."""
-    from train.rundir.lock import _process_start
-
-    me = Holder(socket.gethostname(), os.getpid(), _process_start(os.getpid()), None, "launcher")
-    path = root / "launchers" / f"{me.host}-{me.pid}.json"
+    me = this_process("launcher")
+    # Containers of one host name may have the same pids.
+    path = root / "launchers" / f"{me.host}-{me.pid}-{uuid4().hex[:6]}.json"
     write_atomic(path, json.dumps(vars(me)))
     try:
         yield

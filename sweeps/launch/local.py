@@ -1,17 +1,22 @@
 """Launchers on this machine: runs one after the other in this process, or in a pool of workers."""
 
+import logging
 import signal
 from pathlib import Path
 
 import psutil
 
+from sweeps.launch.failures import GaveUpError
 from sweeps.launch.interrupts import on_interrupt
-from sweeps.launch.pool import Pool, Report
+from sweeps.launch.pool import Ended, Pool, Report
 from sweeps.launch.scheduler import Task
 from sweeps.launch.worker import TrainRun, attempt
+from sweeps.plan.device_check import why_unusable
 from sweeps.plan.machine import device_memory, make_slots, usable_cores, visible_devices
 from sweeps.spec.launcher import LauncherSpec
 from train.engine.signals import stop_at_once
+
+log = logging.getLogger(__name__)
 
 MEMORY_SHARE = 0.9
 """Share of the free memory that runs in flight may be predicted to take together."""
@@ -20,9 +25,13 @@ PROCESS_BYTES = 500e6
 """Resident memory of a worker with torch and transformers imported."""
 
 
-def run_inline(tasks: list[Task], report: Report, train: TrainRun | None = None) -> bool:
+def run_inline(
+    tasks: list[Task], report: Report, train: TrainRun | None = None, ended: Ended | None = None
+) -> bool:
     """Train every task in this process, in the order given but for runs that branch, which wait for
     the shorter ones of their trunk; False where it was interrupted.
+
+    Raises:  GaveUpError: too many runs in a row failed.
     """
     if train is None:
         from train.run import train_run as train
@@ -33,7 +42,11 @@ def run_inline(tasks: list[Task], report: Report, train: TrainRun | None = None)
                 if interrupted():
                     break
                 report(task, "running", "")
-                report(task, *attempt(train, task.run_dir))
+                status, message = attempt(train, task.run_dir)
+                report(task, status, message)
+                why = ended(task.run_dir, status, message) if ended is not None else ""
+                if why:
+                    raise GaveUpError(why)
             return not interrupted()
     finally:
         signal.signal(signal.SIGUSR1, former)
@@ -50,12 +63,13 @@ def run_pool(
     log_dir: Path,
     report: Report,
     command: list[str] | None = None,
+    ended: Ended | None = None,
 ) -> bool:
     """Train every task in warm workers, longest first; False where it was interrupted.
 
-    Raises:  IsoflopError: workers can't start.
+    Raises:  IsoflopError: workers can't start; GaveUpError: too many runs in a row failed.
     """
-    slots = make_slots(launcher, usable_cores(), visible_devices(launcher))
+    slots = make_slots(launcher, usable_cores(), working_devices(launcher))
     devices = {slot.device for slot in slots}
     pool = Pool(
         slots=slots,
@@ -64,10 +78,27 @@ def run_pool(
         hang_seconds=launcher.hang_seconds,
         limits=memory_limits(launcher, devices, len(slots)),
         command=command,
+        ended=ended,
     )
     with on_interrupt(lambda _: pool.stop(), lambda _: pool.kill()) as interrupted:
         pool.run(tasks)
         return not interrupted()
+
+
+def working_devices(launcher: LauncherSpec) -> list[str]:
+    """The GPUs to use; with devices=auto none where torch can't use what nvidia-smi lists.
+
+    A machine may have a card and a build of torch that knows none. Its runs train on the CPU then,
+    which is reported.
+    """
+    devices = visible_devices(launcher)
+    if launcher.devices != "auto" or not devices:
+        return devices
+    reason = why_unusable(devices[0])
+    if not reason:
+        return devices
+    log.warning("nvidia-smi lists %d GPUs and none is used: %s", len(devices), reason)
+    return []
 
 
 def memory_limits(

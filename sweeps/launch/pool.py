@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweeps.directory.run_state import last_line, written
+from sweeps.launch.failures import GaveUpError
 from sweeps.launch.scheduler import Admission, Task
 from sweeps.launch.worker_process import WorkerProcess
 from sweeps.plan.machine import Slot
 from train.config.spec import IsoflopError
-from train.rundir.record import DONE, append_status, read_record
+from train.rundir.record import DONE, RunPaths, append_status, read_record
 
 WORKER = [sys.executable, "-m", "sweeps.launch.worker"]
 
@@ -26,6 +27,13 @@ TICK_SECONDS = 0.5
 
 Report = Callable[[Task, str, str], None]
 """Told (task, status, message) when a run starts ("running") and when it ends."""
+
+Ended = Callable[[Path, str, str], str]
+"""Told (run directory, status, message) when a run ends; returns why to start no more, or ""."""
+
+LOSSES_IN_A_ROW = 3
+"""Runs that may take a slot's worker or device with them, one after the other and without a step,
+before the slot is closed: the fault is then the place's and not the runs'."""
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +70,7 @@ class Pool:
         hang_seconds: float = 1800.0,
         limits: dict[str | None, float] | None = None,
         command: list[str] | None = None,
+        ended: Ended | None = None,
     ) -> None:
         self._slots = slots
         self._log_dir = log_dir
@@ -74,11 +83,15 @@ class Pool:
         self._stopping = False  # set by signal handlers, which may not take an Event's lock
         self._queue = Admission([], {})
         self._broken: list[str] = []
+        self._ended = ended
+        self._gave_up = ""
+        self._closed: list[str] = []
 
     def run(self, tasks: list[Task]) -> None:
         """Train every task's run directory.
 
-        Raises:  IsoflopError: a worker can't even start.
+        Raises:  IsoflopError: a worker can't even start, or runs are left and every slot is closed;
+                 GaveUpError: too many runs failed.
         """
         self._log_dir.mkdir(parents=True, exist_ok=True)
         self._queue = Admission([] if self._stopping else tasks, self._limits)
@@ -92,6 +105,12 @@ class Pool:
             self._kill_hung()
         if self._broken:
             raise IsoflopError(self._broken[0])
+        if self._gave_up:
+            raise GaveUpError(self._gave_up)
+        if self._closed and self._queue.left and not self._stopping:
+            raise IsoflopError(
+                f"{self._queue.left} runs were not started: {'; '.join(self._closed)}"
+            )
 
     def stop(self) -> None:
         """Start nothing more and let every worker save its run."""
@@ -108,9 +127,13 @@ class Pool:
             duty.worker.signal(number)
 
     def _serve(self, slot: Slot) -> None:
-        """One worker's life: start, train what the queue hands out, be replaced on death."""
-        duty, queue = None, self._queue
-        while (task := queue.take(slot.device)) is not None:
+        """One worker's life: start, train what the queue hands out, be replaced on death.
+
+        A worker whose device fails is replaced too; a slot where that happens to run after run is
+        closed, and the others go on.
+        """
+        duty, queue, losses = None, self._queue, 0
+        while losses < LOSSES_IN_A_ROW and (task := queue.take(slot.device)) is not None:
             try:
                 if duty is None or not duty.worker.alive:
                     if duty is not None:
@@ -119,11 +142,19 @@ class Pool:
                 if duty is None:
                     queue.close()
                     break
-                self._train(duty, task)
+                losses = losses + 1 if self._train(duty, task) else 0
             finally:
                 queue.release(task, slot.device)
         if duty is not None:
             duty.worker.retire()
+        if losses == LOSSES_IN_A_ROW:
+            where = "the CPU" if slot.device is None else f"device {slot.device}"
+            reason = (
+                f"worker {slot.index} on {where} is closed: {losses} runs in a row ended without a "
+                f"step, and its process or device with them"
+            )
+            log.error("%s", reason)
+            self._closed.append(reason)
 
     def _start(self, slot: Slot) -> _Duty | None:
         """A worker that has said it is ready; None where it can't start, with the reason kept."""
@@ -140,18 +171,25 @@ class Pool:
             self._broken.append(f"worker {slot.index} can't start ({reason}); see {path}")
         return None
 
-    def _train(self, duty: _Duty, task: Task) -> None:
+    def _train(self, duty: _Duty, task: Task) -> bool:
+        """Train one run; whether it took the worker or its device with it and made no step."""
         # Taken just before a stop, whose signal may have gone to the worker's former run.
         if self._stopping:
-            return
+            return False
+        curve = _curve_bytes(task.run_dir)
         duty.begin(task)
         self._tell(task, "running", "")
         reply = duty.worker.ask(task.run_dir)
         duty.task = None
-        if reply is not None:
-            self._tell(task, str(reply["status"]), str(reply.get("message", "")))
+        if reply is None:
+            status, message = self._dead(duty, task)
         else:
-            self._tell(task, *self._dead(duty, task))
+            status, message = str(reply["status"]), str(reply.get("message", ""))
+        lost = status == "failed" and (reply is None or bool(reply.get("device_lost")))
+        if reply is not None and lost:
+            duty.worker.retire()
+        self._tell(task, status, message)
+        return lost and _curve_bytes(task.run_dir) <= curve
 
     def _dead(self, duty: _Duty, task: Task) -> tuple[str, str]:
         """Record the death of a worker as the end of its run, and say what is known of it."""
@@ -175,6 +213,11 @@ class Pool:
     def _tell(self, task: Task, status: str, message: str) -> None:
         with self._lock:
             self._report(task, status, message)
+            if status != "running" and self._ended is not None and not self._gave_up:
+                self._gave_up = self._ended(task.run_dir, status, message)
+                if self._gave_up:
+                    # Runs in hand go on: some may be of a shape that does not fail.
+                    self._queue.close()
 
     def _kill_hung(self) -> None:
         """End workers whose run has written nothing for too long; their thread sees them die."""
@@ -184,6 +227,14 @@ class Pool:
                 duty.hung = True
                 log.warning("%s shows no progress; its worker is replaced", task.run_dir.name)
                 duty.worker.signal(signal.SIGKILL)
+
+
+def _curve_bytes(run_dir: Path) -> int:
+    """Length of a run's curve, which grows while it trains."""
+    try:
+        return RunPaths(run_dir).metrics.stat().st_size
+    except OSError:
+        return 0
 
 
 def _recorded_status(run_dir: Path) -> str:

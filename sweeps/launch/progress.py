@@ -18,6 +18,7 @@ from rich.progress import (
 from sweeps.directory.run_state import RunState, read_state
 from sweeps.launch.scheduler import Task
 from sweeps.plan.plan import duration
+from train.config.terminal import visible
 
 REFRESH_SECONDS = 1.0
 
@@ -81,10 +82,10 @@ class LiveDisplay:
 
     def __init__(self, console: Console, n_runs: int, n_done: int) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[detail]}"),
+            TextColumn("{task.fields[detail]}", markup=False),
             TimeElapsedColumn(),
             console=console,
             transient=True,
@@ -111,7 +112,9 @@ class LiveDisplay:
 
     def report(self, task: Task, status: str, message: str) -> None:
         if status == "running" and not message and task not in self._running:
-            bar = self._progress.add_task(f"  {task.run_dir.name}", total=1, detail="starting")
+            bar = self._progress.add_task(
+                f"  {visible(task.run_dir.name)}", total=1, detail="starting"
+            )
             self._running[task] = (bar, time.monotonic())
             return
         bar, since = self._running.pop(task, (None, time.monotonic()))

@@ -89,6 +89,11 @@ class Admission:
                 self._changed.wait()
             return None
 
+    @property
+    def left(self) -> int:
+        """Tasks that no worker has taken."""
+        return len(self._waiting)
+
     def release(self, task: Task, device: str | None) -> None:
         """Give back the memory of a task that ended."""
         with self._changed:

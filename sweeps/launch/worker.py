@@ -1,7 +1,8 @@
 """A warm worker process: it imports everything once, then trains one run directory after another.
 
 Protocol, one line each way: a run directory on standard input, a JSON object with its final status
-on standard output. What a run prints goes to standard error, which the pool sends to the worker's
+on standard output; `device_lost` in it says that the process can't use its GPU any more and leaves.
+What a run prints goes to standard error, which the pool sends to the worker's
 log. A closed standard input means that the launcher is gone: the run in progress saves and stops.
 """
 
@@ -24,8 +25,12 @@ TrainRun = Callable[[Path], str]
 """Trains a run directory and returns the status that it ended with."""
 
 
-def serve(train: TrainRun) -> None:
-    """Answer requests until standard input closes or a stop signal has ended a run."""
+def serve(train: TrainRun, usable: Callable[[], bool] = lambda: True) -> None:
+    """Answer requests until standard input closes or a stop signal has ended a run.
+
+    Args:    usable: whether the device still works, asked after a failed run; where not, the worker
+             leaves, since every later run would fail in it.
+    """
     with os.fdopen(os.dup(sys.stdout.fileno()), "w") as replies:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         requests: queue.Queue[str | None] = queue.Queue()
@@ -38,7 +43,11 @@ def serve(train: TrainRun) -> None:
             status, message = attempt(train, Path(line))
             busy.clear()
             answer_at_once()
-            _reply(replies, {"run_dir": line, "status": status, "message": message})
+            lost = status == "failed" and not usable()
+            reply = {"run_dir": line, "status": status, "message": message, "device_lost": lost}
+            _reply(replies, reply)
+            if lost:
+                return
 
 
 def attempt(train: TrainRun, run_dir: Path) -> tuple[str, str]:
@@ -74,9 +83,10 @@ def main() -> None:
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     answer_at_once()
+    from train.engine.device import is_usable
     from train.run import train_run
 
-    serve(train_run)
+    serve(train_run, is_usable)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -11,7 +12,7 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sweeps.directory.layout import SweepPaths, run_dirs, run_id_of
+from sweeps.directory.layout import SweepPaths, planned_run_dirs, run_dirs, run_id_of
 from sweeps.directory.record_check import checked_record
 from sweeps.directory.run_state import read_state
 from train.config.flops import count_params, flops_per_token
@@ -62,28 +63,50 @@ EVALS = pa.schema(
 
 @dataclass(frozen=True)
 class Collected:
-    """What was gathered: rows of each table, and what could not be read, with its reason."""
+    """What was gathered: rows of each table, what could not be read, with its reason, and what was
+    left out on purpose.
+    """
 
     n_rows: dict[str, int]
     by_status: dict[str, int]
     problems: list[str]
+    notes: list[str] = dataclasses.field(default_factory=list)
 
 
 def collect(root: Path) -> Collected:
     """Write the three tables of a sweep; a run without a record is a row without a loss.
 
+    Runs of no plan, which an earlier grid left, are rows where they are done and none otherwise:
+    nobody waits for them, and they are no gaps in the grid.
     Raises:  IsoflopError: no sweep there, or its directory can't be written.
     """
-    paths, directories = SweepPaths(root), run_dirs(root)
-    problems: list[str] = []
+    paths, problems = SweepPaths(root), []
+    directories, notes = _wanted(root)
     rows = [row for path in directories if (row := _run_row(root, path, problems)) is not None]
-    counts = {"runs": _write(paths.table("runs"), _run_schema(rows), [rows])}
-    counts["curves"] = _write(paths.table("curves"), CURVES, _curves(directories))
+    schema = _run_schema(rows)
+    rows = _fitting(rows, schema, lambda row: f"{row['dir']}: record.json", problems)
+    counts = {"runs": _write(paths.table("runs"), schema, [rows])}
+    counts["curves"] = _write(paths.table("curves"), CURVES, _curves(directories, problems))
     counts["evals"] = _write(paths.table("evals"), EVALS, _evals(directories, problems))
     by_status: dict[str, int] = {}
     for row in rows:
         by_status[row["status"]] = by_status.get(row["status"], 0) + 1
-    return Collected(counts, by_status, problems)
+    return Collected(counts, by_status, problems, notes)
+
+
+def _wanted(root: Path) -> tuple[list[Path], list[str]]:
+    """The run directories that are gathered, and what is to be said of runs of no plan."""
+    planned = set(planned_run_dirs(root))
+    unplanned = [path for path in run_dirs(root) if path not in planned]
+    ghosts = {path for path in unplanned if not RunPaths(path).record.exists()}
+    notes = []
+    if unplanned:
+        notes.append(
+            f"{len(unplanned)} runs are in no plan, left by an earlier grid: "
+            f"{len(unplanned) - len(ghosts)} done ones are in the tables, {len(ghosts)} others are "
+            f"not (action=clean only=unplanned deletes them)"
+        )
+    return [path for path in run_dirs(root) if path not in ghosts], notes
 
 
 def _run_row(root: Path, run_dir: Path, problems: list[str]) -> dict[str, Any] | None:
@@ -150,21 +173,62 @@ def _run_schema(rows: list[dict[str, Any]]) -> pa.Schema:
     return pa.schema([*columns.items(), ("dir", pa.string())])
 
 
-def _curves(directories: list[Path]) -> Iterator[list[dict[str, Any]]]:
-    """Rows of metrics.jsonl, a few hundred runs at a time."""
+def _curves(directories: list[Path], problems: list[str]) -> Iterator[list[dict[str, Any]]]:
+    """Rows of metrics.jsonl, a few hundred runs at a time; a value that fits no column is empty."""
     batch: list[dict[str, Any]] = []
+    kinds = _kinds(CURVES)
     for number, run_dir in enumerate(directories, 1):
         run_id = run_id_of(run_dir)
+        misfits: list[str] = []
         for row in read_jsonl(RunPaths(run_dir).metrics):
-            batch.append({"run_id": run_id, **{k: _number(row.get(k)) for k in CURVES.names[1:]}})
+            kept = {"run_id": run_id, **{name: row.get(name) for name in CURVES.names[1:]}}
+            found = _misfits(kept, kinds)
+            misfits += [f"{name}={kept[name]!r:.40}" for name in found]
+            batch.append(kept | dict.fromkeys(found))
+        if misfits:
+            count = f"{len(misfits)} values fit no column and are left empty"
+            problems.append(f"{run_dir.name}: metrics.jsonl: {count}: {', '.join(misfits[:3])}")
         if number % BATCH_RUNS == 0:
             yield batch
             batch = []
     yield batch
 
 
-def _number(value: Any) -> float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+def _kinds(schema: pa.Schema) -> dict[str, type]:
+    """Column -> int, float or str."""
+    python = {arrow: kind for kind, arrow in _TYPES.items()}
+    return {field.name: python[field.type] for field in schema}
+
+
+def _misfits(row: dict[str, Any], kinds: dict[str, type]) -> list[str]:
+    """The columns of a row whose value is not of the column's kind, or beyond its range."""
+    return [name for name, value in row.items() if not _fits(value, kinds[name])]
+
+
+def _fits(value: Any, kind: type) -> bool:
+    # The usual types first: this is asked of every point of every curve.
+    if value is None or (type(value) is kind and kind is not int):
+        return True  # NaN and infinity are floats too
+    if not isinstance(value, int | float) or isinstance(value, bool) or kind is str:
+        return False
+    if kind is int:
+        return -(2**63) <= value < 2**63 and value % 1 == 0
+    return abs(value) <= sys.float_info.max
+
+
+def _fitting(
+    rows: list[dict[str, Any]], schema: pa.Schema, where: Callable[[dict], str], problems: list[str]
+) -> list[dict[str, Any]]:
+    """The rows that can stand in their table; each of the others is counted with its reason."""
+    kinds, kept = _kinds(schema), []
+    for row in rows:
+        found = _misfits(row, kinds)
+        if found:
+            values = ", ".join(f"{name}={row[name]!r:.40}" for name in found)
+            problems.append(f"{where(row)}: {values} fits no column; the row is left out")
+        else:
+            kept.append(row)
+    return kept
 
 
 def _evals(directories: list[Path], problems: list[str]) -> Iterator[list[dict[str, Any]]]:
@@ -176,7 +240,8 @@ def _evals(directories: list[Path], problems: list[str]) -> Iterator[list[dict[s
 
     for run_dir in evaluated:
         try:
-            yield rows(run_dir)
+            where = f"evaluations of {run_dir.name}"
+            yield _fitting(rows(run_dir), EVALS, lambda _, where=where: where, problems)
         except IsoflopError as error:
             problems.append(f"evaluations of {run_dir.name}: {error}")
 

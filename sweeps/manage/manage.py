@@ -1,27 +1,26 @@
-"""What is done to a sweep after its launch: retry, cancel, clean, and syncing offline W&B runs."""
+"""What is done to a sweep after its launch: retry, cancel and clean."""
 
 import os
 import shutil
 import signal
-import socket
-import subprocess
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sweeps.directory.layout import SweepPaths, run_dirs
+from sweeps.directory.layout import SweepPaths, planned_ids, planned_run_dirs, run_dirs
 from sweeps.directory.run_state import Jobs, RunState, is_lost, read_state
 from sweeps.launch.launch import launchers_of
 from sweeps.launch.scheduler import Task, task_of
 from train.config.spec import IsoflopError, SpecError
-from train.rundir.lock import holder, is_alive
+from train.rundir.lock import holder, is_alive, is_visible
 from train.rundir.record import DONE, STATUSES, RunPaths, read_job
 
 RETRIED = ("failed", "oom", "timeout", "preempted")
 """What `action=retry` takes unless `only` says otherwise."""
 
-CLEANABLE = ("state", "checkpoints", "wandb", "trunks", "slurm", "logs", "tables")
+CLEANABLE = (
+    *("state", "checkpoints", "wandb", "trunks", "slurm", "logs", "tables"),
+    "unplanned",
+)
 
 
 @dataclass
@@ -45,7 +44,7 @@ def to_retry(root: Path, only: list[str], jobs: Jobs | None = None) -> list[RunS
                 f"{', '.join(s for s in STATUSES if s not in (*DONE, 'running'))}"
                 + (", since a run that is done gives the same numbers" if status in DONE else "")
             )
-    states = [read_state(path, jobs) for path in run_dirs(root)]
+    states = [read_state(path, jobs) for path in planned_run_dirs(root)]
     return [state for state in states if state.status in wanted]
 
 
@@ -80,9 +79,8 @@ def clear_the_way(states: list[RunState], jobs: Jobs | None = None) -> None:
 def cancel_local(root: Path) -> Done:
     """Ask every launch on this host, and every run outside one, to save and stop (SIGTERM)."""
     done = Done()
-    here = socket.gethostname()
     for path, launcher in launchers_of(root).items():
-        if launcher.host != here:
+        if not is_visible(launcher):
             done.problems.append(f"a launch runs on {launcher.host}; run action=cancel there")
         elif is_alive(path.parent, launcher):
             os.kill(launcher.pid, signal.SIGTERM)
@@ -91,7 +89,7 @@ def cancel_local(root: Path) -> Done:
             path.unlink(missing_ok=True)
     for run_dir in run_dirs(root):
         held = holder(run_dir)
-        if held is None or held.job is not None or held.host != here:
+        if held is None or held.job is not None or not is_visible(held):
             continue
         if is_alive(run_dir, held):
             os.kill(held.pid, signal.SIGTERM)
@@ -100,77 +98,76 @@ def cancel_local(root: Path) -> Done:
 
 
 def clean(root: Path, only: list[str]) -> Done:
-    """Delete what `only` names: a kind of file in every run that is done, or single runs by name.
+    """Delete what `only` names: a kind of file in every run that is done, or single runs by id.
 
     state, checkpoints (intermediate ones), wandb, trunks (states that branches start from; without
-    them they train from the start), slurm (submission files), logs, tables; anything else must be
-    the name, directory or run_id of a run, whose directory goes as a whole.
-    Raises:  SpecError: nothing named, or a name that fits nothing.
+    them they train from the start), slurm (submission files), logs, tables; unplanned is every run
+    that is in no plan; anything else must be the run_id, directory or name of one run, whose
+    directory goes as a whole.
+    Raises:  SpecError: nothing named, or a name that fits nothing or several runs.
     """
     if not only:
         raise SpecError(
             f"action=clean deletes only what is named; give only= with some of "
-            f"{', '.join(CLEANABLE)}, or the name of a run"
+            f"{', '.join(CLEANABLE)}, or the run_id of a run"
         )
-    states = [read_state(path) for path in run_dirs(root)]
+    states = {path: read_state(path) for path in run_dirs(root)}
     chosen: list[Path] = []
-    for name in only:
-        chosen += _named(root, states, name)
     done = Done()
-    for path in chosen:
+    for name in only:
+        chosen += _named(root, list(states.values()), name, done)
+    for path in dict.fromkeys(chosen):
         try:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-            done.lines.append(f"deleted {path}")
+            done.lines.append(f"deleted {_described(path, states.get(path))}")
         except OSError as error:
             done.problems.append(f"can't delete {path}: {error.strerror or error}")
     return done
 
 
-def _named(root: Path, states: list[RunState], name: str) -> list[Path]:
-    """What a name given to `clean` stands for."""
+def _described(path: Path, run: RunState | None) -> str:
+    return str(path) if run is None else f"run {run.run_id} ({run.name}, {run.status}): {path}"
+
+
+def _named(root: Path, states: list[RunState], name: str, done: Done) -> list[Path]:
+    """What a name given to `clean` stands for; `done` gets what of it can't be deleted now."""
     paths = SweepPaths(root)
     if name in ("trunks", "slurm", "logs"):
         return [path for path in (root / name,) if path.exists()]
     if name == "tables":
         return [t for n in ("runs", "curves", "evals") if (t := paths.table(n)).exists()]
+    if name == "unplanned":
+        planned = planned_ids(root)
+        if planned is None:
+            raise SpecError(f"{root} has no plan.jsonl that can be read; launch it again first")
+        ghosts = [state for state in states if state.run_id not in planned]
+        done.problems += [f"kept {_running(run)}" for run in ghosts if run.status == "running"]
+        return [state.run_dir for state in ghosts if state.status != "running"]
     if name in CLEANABLE:
         found = [state.run_dir / name for state in states if state.done]
         return [path for path in found if path.exists()]
-    runs = [s for s in states if name in (s.name, s.run_id, s.run_dir.name)]
-    if not runs:
+    run = _one_run(root, states, name)
+    if run.status == "running":
+        raise IsoflopError(_running(run))
+    return [run.run_dir]
+
+
+def _one_run(root: Path, states: list[RunState], name: str) -> RunState:
+    """The run of this run_id, directory or name.
+
+    Raises:  SpecError: there is none, or there are several of that name.
+    """
+    found = [s for s in states if name in (s.run_id, s.run_dir.name)]
+    found = found or [s for s in states if s.name == name]
+    if not found:
         raise SpecError(
             f"only={name} names nothing in {root}; expected {', '.join(CLEANABLE)} or a run"
         )
-    for state in runs:
-        if state.status == "running":
-            raise IsoflopError(f"{state.name} is running ({state.holder}); cancel it first")
-    return [state.run_dir for state in runs]
+    if len(found) > 1:
+        listed = ", ".join(f"{s.run_id} ({s.status}, {s.target_tokens:,} tokens)" for s in found)
+        raise SpecError(f"only={name} is the name of {len(found)} runs; give a run_id: {listed}")
+    return found[0]
 
 
-def sync(root: Path, upload: Callable[[Path], str | None] | None = None) -> Done:
-    """Upload every offline W&B run of a sweep; those that fail are listed and stay as they are."""
-    done = Done()
-    for run_dir in run_dirs(root):
-        for offline in sorted((run_dir / "wandb").glob("offline-run-*")):
-            if list(offline.glob("*.wandb.synced")):
-                continue
-            reason = (upload or _wandb_sync)(offline)
-            if reason is None:
-                done.lines.append(f"synced {offline}")
-            else:
-                done.problems.append(f"{offline}: {reason}")
-    return done
-
-
-def _wandb_sync(directory: Path) -> str | None:
-    """Run `wandb sync` on one directory; the reason where it failed."""
-    answer = subprocess.run(
-        [sys.executable, "-m", "wandb", "sync", str(directory)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if answer.returncode == 0:
-        return None
-    lines = (answer.stderr or answer.stdout).strip().splitlines()
-    return lines[-1] if lines else f"wandb sync exited with status {answer.returncode}"
+def _running(run: RunState) -> str:
+    return f"{run.name} is running ({run.holder}); cancel it first"

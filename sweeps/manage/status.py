@@ -14,8 +14,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.directory.layout import SweepPaths, run_dirs
-from sweeps.directory.run_state import Jobs, RunState, read_state
+from sweeps.directory.disk import Room, room
+from sweeps.directory.layout import SweepPaths, planned_ids, run_dirs
+from sweeps.directory.run_state import Jobs, RunState, finite_number, read_state
+from sweeps.plan.hardware_estimate import in_bytes
 from sweeps.plan.plan import duration
 from train.rundir.atomic import iter_jsonl
 from train.rundir.record import DONE, STATUSES
@@ -30,11 +32,18 @@ _COLOURS = {"finished": "green", "running": "cyan", "planned": "dim", "diverged"
 
 @dataclass(frozen=True)
 class SweepState:
-    """All runs of a sweep with the totals that people ask for."""
+    """All runs of a sweep's plan with the totals that people ask for; those of no plan apart.
+
+    `bytes_left` are the checkpoints that runs of the plan have still to write, and `room` is what
+    may be written.
+    """
 
     root: Path
     runs: list[RunState]
     seconds_left: float | None
+    unplanned: tuple[RunState, ...] = ()
+    bytes_left: float = 0.0
+    room: Room | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -50,21 +59,30 @@ class SweepState:
         return sum(run.tokens_per_second or 0.0 for run in self.runs if run.status == "running")
 
 
-def read_sweep(root: Path, jobs: Jobs | None = None) -> SweepState:
-    """The state of every run directory of a sweep.
+def read_sweep(root: Path, jobs: Jobs | None = None, free: Room | None = None) -> SweepState:
+    """The state of every run directory of a sweep; runs of no plan are apart and count nowhere.
 
     Raises:  StoreError: no sweep there.
     """
-    runs = [read_state(path, jobs) for path in run_dirs(root)]
-    return SweepState(root, runs, seconds_left(runs, predictions(root)))
+    states, ids = [read_state(path, jobs) for path in run_dirs(root)], planned_ids(root)
+    runs = [state for state in states if ids is None or state.run_id in ids]
+    unplanned = tuple(state for state in states if ids is not None and state.run_id not in ids)
+    sizes = _numbers_of_plan(root, "checkpoint_bytes")
+    bytes_left = sum(sizes.get(run.run_id, 0.0) for run in runs if not run.done)
+    left = seconds_left(runs, predictions(root))
+    return SweepState(root, runs, left, unplanned, bytes_left, free)
 
 
 def predictions(root: Path) -> dict[str, float]:
     """run_id -> seconds that the plan predicted, where it did."""
+    return _numbers_of_plan(root, "predicted_seconds")
+
+
+def _numbers_of_plan(root: Path, name: str) -> dict[str, float]:
     return {
-        str(row["run_id"]): float(row["predicted_seconds"])
+        str(row["run_id"]): value
         for row in iter_jsonl(SweepPaths(root).plan)
-        if row.get("predicted_seconds") and "run_id" in row
+        if "run_id" in row and (value := finite_number(row.get(name)))
     }
 
 
@@ -89,7 +107,10 @@ def seconds_left(runs: list[RunState], predicted: dict[str, float]) -> float | N
 
 
 def status_table(state: SweepState) -> Group:
-    """What people see: totals, then the runs that need a look, or all of a small sweep."""
+    """What people see: totals, then the runs that need a look, or all of a small sweep.
+
+    To be printed by a `DataConsole`: names and notes are data.
+    """
     table = Table()
     for heading in ("run", "status", "progress", "loss", "tok/s", "note"):
         table.add_column(
@@ -98,10 +119,36 @@ def status_table(state: SweepState) -> Group:
     shown = _shown(state.runs)
     for run in shown:
         table.add_row(*_row(run), style=_COLOURS.get(run.status, "red"))
-    parts: list[Any] = [Text(_totals(state)), table] if shown else [Text(_totals(state))]
+    parts: list[Any] = [_totals(state), table] if shown else [_totals(state)]
     if len(shown) < len(state.runs):
-        parts.append(Text(f"{len(state.runs) - len(shown)} more runs; format=json lists all"))
+        parts.append(f"{len(state.runs) - len(shown)} more runs; format=json lists all")
+    if (line := disk_line(state)) is not None:
+        parts.append(line)
+    if state.unplanned:
+        parts.append(unplanned_line(state))
     return Group(*parts)
+
+
+def disk_line(state: SweepState) -> Text | None:
+    """What is still to be written, and whether there is room; None where that is not known."""
+    if state.room is None or not state.bytes_left:
+        return None
+    fits = state.bytes_left <= state.room.n_bytes
+    text = (
+        f"disk: about {in_bytes(state.bytes_left)} of checkpoints still to be written, "
+        f"{in_bytes(state.room.n_bytes)} {state.room.limit}"
+    )
+    return Text(text) if fits else Text(f"{text}: too little", style="red")
+
+
+def unplanned_line(state: SweepState) -> str:
+    """How many runs are in no plan, and how they are removed."""
+    counts = Counter(run.status for run in state.unplanned)
+    listed = ", ".join(f"{n} {status}" for status, n in counts.items())
+    return (
+        f"{len(state.unplanned)} more runs are in no plan ({listed}), left by an earlier grid; "
+        f"they are not counted: action=clean only=unplanned deletes them"
+    )
 
 
 def status_json(state: SweepState) -> dict[str, Any]:
@@ -111,9 +158,13 @@ def status_json(state: SweepState) -> dict[str, Any]:
         "counts": state.counts,
         "n_runs": len(state.runs),
         "n_done": state.n_done,
+        "bytes_left": state.bytes_left,
+        "bytes_free": state.room.n_bytes if state.room else None,
+        "n_unplanned": len(state.unplanned),
         "tokens_per_second": state.tokens_per_second,
         "seconds_left": state.seconds_left,
         "runs": [{**asdict(run), "run_dir": str(run.run_dir)} for run in state.runs],
+        "unplanned": [{**asdict(run), "run_dir": str(run.run_dir)} for run in state.unplanned],
     }
 
 
@@ -139,11 +190,11 @@ def show_status(
 
 
 def _states(root: Path, watch: bool, jobs: Callable[[], Jobs | None]) -> Iterable[SweepState]:
-    asked, known = -math.inf, None
+    asked, known, free = -math.inf, None, None
     while True:
         if time.monotonic() - asked >= QUEUE_SECONDS:
-            known, asked = jobs(), time.monotonic()
-        state = read_sweep(root, known)
+            known, free, asked = jobs(), room(root), time.monotonic()
+        state = read_sweep(root, known, free)
         yield state
         if not watch or state.n_done == len(state.runs):
             return

@@ -56,8 +56,12 @@ class FactsOnHand:
 
 
 def only_planned(config: SweepConfig) -> bool:
-    """Whether nothing will be trained: a plan, a design, a proposal, or losses off a surface."""
-    return config.action in ("plan", "design", "propose") or config.launcher.kind == "simulate"
+    """Whether nothing will be trained: a plan, a design, a proposal, losses off a surface, or
+    scripts that are printed and not submitted.
+    """
+    printed = config.launcher.kind == "slurm" and config.launcher.dry_run
+    planned = config.action in ("plan", "design", "propose")
+    return planned or printed or config.launcher.kind == "simulate"
 
 
 def require_launchable(config: SweepConfig) -> None:

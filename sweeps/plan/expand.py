@@ -1,6 +1,7 @@
 """Expansion of a sweep into runs: a pure function; every cell left out keeps its reason."""
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from sweeps.plan.branching import first_steps, in_trunks
@@ -110,11 +111,25 @@ def expand(
         raise SpecError(
             f"all {len(out.dropped)} cells of sweep {sweep.name!r} are dropped: {reasons}"
         )
-    starts = first_steps([run.job for run in out.runs])
+    runs = _with_unique_names(out.runs)
+    starts = first_steps([run.job for run in runs])
     return replace(
-        out,
-        runs=[replace(run, first_step=step) for run, step in zip(out.runs, starts, strict=True)],
+        out, runs=[replace(run, first_step=step) for run, step in zip(runs, starts, strict=True)]
     )
+
+
+def _with_unique_names(runs: list[PlannedRun]) -> list[PlannedRun]:
+    """The runs with a part of the run_id behind every name that several have.
+
+    Shapes of one width and depth, and grids whose names run into one another, give equal names.
+    """
+    counts = Counter(run.job.name for run in runs)
+    return [
+        replace(run, job=replace(run.job, name=f"{run.job.name}-{run.run_id[:6]}"))
+        if counts[run.job.name] > 1
+        else run
+        for run in runs
+    ]
 
 
 def _cells(grid: GridSpec, job: RunJob, facts: DataFacts) -> Iterator[Cell]:
@@ -122,6 +137,7 @@ def _cells(grid: GridSpec, job: RunJob, facts: DataFacts) -> Iterator[Cell]:
     template = job.spec.model
     template = replace(template, vocab_size=template.vocab_size or facts.vocab_size)
     shapes = labelled(shapes_of(grid, template))
+    horizon_labels = _horizon_labels(grid.horizons)
     for name, value in grid.horizons:
         for label, model in shapes:
             spec = replace(job.spec, model=model, horizon=HorizonSpec(**{name: value}))
@@ -129,7 +145,7 @@ def _cells(grid: GridSpec, job: RunJob, facts: DataFacts) -> Iterator[Cell]:
                 replace(
                     job,
                     spec=spec,
-                    name=f"{job.grid}-{_horizon_label(name, value)}-{label}",
+                    name=f"{job.grid}-{horizon_labels[name, value]}-{label}",
                     flops_budget=value if name == "flops" else None,
                 ),
                 facts,
@@ -175,15 +191,27 @@ def _add_cell(
         out.runs.append(PlannedRun(job, run_id, n_params, n_tokens, flops, trunk))
 
 
-def _horizon_label(name: str, value: float) -> str:
-    suffix = {"flops": "", "n_tokens": "tok", "tokens_per_param": "x"}[name]
-    return f"{short_number(value)}{suffix}"
+def _horizon_labels(horizons: Sequence[tuple[str, float]]) -> dict[tuple[str, float], str]:
+    """Each horizon in three digits, or in as many as tell it from the others of its grid."""
+    made: dict[tuple[str, float], str] = {}
+    for name, value in dict.fromkeys(horizons):
+        suffix = {"flops": "", "n_tokens": "tok", "tokens_per_param": "x"}[name]
+        others = [other for kind, other in horizons if kind == name and other != value]
+        digits = 3
+        while digits < 17 and any(_rounded(value, digits) == _rounded(v, digits) for v in others):
+            digits += 1
+        made[name, value] = f"{short_number(value, digits)}{suffix}"
+    return made
 
 
-def short_number(value: float) -> str:
+def _rounded(value: float, digits: int) -> float:
+    return float(f"{value:.{digits - 1}e}")
+
+
+def short_number(value: float, digits: int = 3) -> str:
     """Three significant digits without a plus or a padded exponent: 1e12, 2.5e6, 20, 0.5."""
-    text = f"{value:.3g}"
+    text = f"{value:.{digits}g}"
     if "e" not in text and abs(value) < 10_000:
         return text
-    mantissa, exponent = f"{value:.2e}".split("e")
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"

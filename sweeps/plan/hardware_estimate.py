@@ -78,15 +78,20 @@ def disk_bytes(runs: Sequence[PlannedRun], at_once: int) -> Disk:
     Tokens are those of the longest run, which shorter ones share.
     """
     sizes = [count_params(run.job.spec.model).n_params_total for run in runs]
-    kept = [1 + sum(share < 1 for share in run.job.runtime.keep_checkpoints) for run in runs]
     return Disk(
-        checkpoints=float(sum(MODEL_BYTES * n * k for n, k in zip(sizes, kept, strict=True))),
+        checkpoints=sum(map(checkpoint_bytes, runs)),
         states=float(STATE_BYTES * sum(sorted(sizes, reverse=True)[:at_once])),
         tokens=float(TOKEN_BYTES * max((run.n_tokens for run in runs), default=0)),
         trunks=float(
             STATE_BYTES / 2 * sum(n for n, run in zip(sizes, runs, strict=True) if run.trunk_id)
         ),
     )
+
+
+def checkpoint_bytes(run: PlannedRun) -> float:
+    """Bytes of the checkpoints that a run leaves: the last, and those on the way that are kept."""
+    n_kept = 1 + sum(share < 1 for share in run.job.runtime.keep_checkpoints)
+    return float(MODEL_BYTES * count_params(run.job.spec.model).n_params_total * n_kept)
 
 
 def outlay_lines(runs: Sequence[PlannedRun], at_once: int, gpus_a_run: int) -> list[str]:

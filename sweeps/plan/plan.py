@@ -68,7 +68,8 @@ def make_plan(config: SweepConfig) -> Plan:
         if (path := places[run.run_id]).exists()
     }
     devices = visible_devices(config.launcher)
-    speeds = _speeds(config, devices) or _own_speeds(expansion.runs, states)
+    speeds, problem = _speeds(config, expansion.runs, devices)
+    speeds = speeds or _own_speeds(expansion.runs, states)
     return Plan(
         expansion=expansion,
         places=places,
@@ -78,7 +79,7 @@ def make_plan(config: SweepConfig) -> Plan:
             for run in expansion.runs
         },
         workers=_workers(config, devices),
-        assumed=tuple(facts.assumed.values()),
+        assumed=(*facts.assumed.values(), *problem),
     )
 
 
@@ -156,16 +157,23 @@ def plan_json(plan: Plan, config: SweepConfig) -> dict[str, Any]:
     }
 
 
-def _speeds(config: SweepConfig, devices: list[str]) -> list[Speed]:
-    """Measured speeds of what the runs will train on; none where that is not this machine."""
-    if not config.calibrate:
-        return []
+def _speeds(
+    config: SweepConfig, runs: list[PlannedRun], devices: list[str]
+) -> tuple[list[Speed], list[str]]:
+    """Measured speeds of what the runs will train on, none where that is not this machine, and the
+    reason in words where measuring failed.
+    """
+    if not config.calibrate or not runs:
+        return [], []
     for_gpu = _gpus_a_run(config) > 0 or (config.launcher.kind != "slurm" and bool(devices))
-    if for_gpu and not gpu_names():
-        return []
-    from sweeps.plan.throughput import speeds
+    if for_gpu and not gpu_names(devices):
+        return [], []
+    from sweeps.plan.throughput import CalibrationError, speeds
 
-    return speeds(config.run_settings, config.precision, for_gpu)
+    try:
+        return speeds([run.job for run in runs], devices[0] if for_gpu else None), []
+    except CalibrationError as error:
+        return [], [f"times are not predicted: {error}"]
 
 
 def _own_speeds(runs: list[PlannedRun], states: dict[str, RunState]) -> list[Speed]:

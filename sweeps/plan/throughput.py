@@ -1,47 +1,61 @@
-"""How fast this machine trains: real steps of a few sizes, timed once and kept in a cache."""
+"""How fast this machine trains a sweep's models: real steps, timed once and kept in a cache.
 
+The steps run in a child process on one chosen device. Whatever happens there costs a prediction
+and nothing else, and its memory on the device is free again when it ends.
+"""
+
+import hashlib
 import json
 import logging
 import os
 import platform
-import time
+import subprocess
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
 from sweeps.plan.cost_model import Speed
+from sweeps.plan.machine import Slot, environment, gpu_names
 from train.config.flops import flops_per_token
-from train.config.resolve import DataFacts, resolve
-from train.config.run_config import RuntimeSpec
-from train.config.spec import DataSpec, HorizonSpec, ModelSpec, OptimSpec, RunSpec, SourceSpec
+from train.config.run_config import RunJob, job_to_json
+from train.config.spec import IsoflopError, known
 from train.data.file_io import cache_dir
 from train.rundir.atomic import RecordError, write_json
 
-SIZES = {
-    "cpu": ((32, 2048), (96, 2048), (256, 1024)),
-    "gpu": ((128, 65536), (512, 65536), (1024, 32768)),
-}
-"""(width, tokens a step) timed on each kind of device."""
+COMMAND = (sys.executable, "-P", "-m", "sweeps.plan.time_steps")
 
-WARM_STEPS, TIMED_STEPS = 2, 4
+TIMEOUT_SECONDS = 600.0
+"""Compiling three sizes takes a minute or two; a child that takes longer hangs."""
 
-CODE = 2
-"""Raised when a change of ours makes steps much faster or slower, so that they are timed anew."""
+CODE = 3
+"""Raised when a change of ours makes steps much faster or slower, so that they are timed again."""
 
 log = logging.getLogger(__name__)
 
 
-def speeds(runtime: RuntimeSpec, precision: str, on_gpu: bool) -> list[Speed]:
-    """Measured speeds of this machine, from the cache or by timing a few steps now (seconds).
+class CalibrationError(IsoflopError):
+    """No step could be timed; the message is one line."""
 
-    The cache is keyed by all that the numbers depend on: processor or GPU, threads, precision,
-    torch's version and `CODE`.
+
+def speeds(
+    jobs: Sequence[RunJob], device: str | None, command: Sequence[str] = COMMAND
+) -> list[Speed]:
+    """Measured speeds of three of a sweep's sizes, from the cache or by timing steps now.
+
+    The cache is keyed by all that the numbers depend on: processor or GPU, threads, what is
+    trained, torch's version and `CODE`.
+
+    Args:    device: an id as CUDA_VISIBLE_DEVICES takes it; None for the processor.
+    Raises:  CalibrationError: the child failed, or torch can't use the device.
     """
-    path = cache_dir() / "calibration" / f"{_key(runtime, precision, on_gpu)}.json"
+    chosen = timed_sizes(jobs)
+    path = cache_dir() / "calibration" / f"{_key(chosen, device)}.json"
     cached = _read(path)
     if cached:
         return cached
-    measured = measure(runtime.threads, precision, on_gpu)
+    measured = measure(chosen, device, command)
     try:
         write_json(path, [asdict(speed) for speed in measured])
     except RecordError as error:
@@ -49,67 +63,62 @@ def speeds(runtime: RuntimeSpec, precision: str, on_gpu: bool) -> list[Speed]:
     return measured
 
 
-def measure(threads: int, precision: str, on_gpu: bool) -> list[Speed]:
-    """Tokens a second of a training step (forward, backward, AdamW) at each of `SIZES`."""
-    import torch
+def timed_sizes(jobs: Sequence[RunJob]) -> list[RunJob]:
+    """The jobs of the smallest, the middle and the largest model, by FLOPs per token."""
+    by_size = {flops_per_token(job.spec.model): job for job in jobs}
+    sizes = sorted(by_size)
+    picked = {sizes[0], sizes[len(sizes) // 2], sizes[-1]} if sizes else set()
+    return [by_size[size] for size in sorted(picked)]
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+
+def measure(jobs: Sequence[RunJob], device: str | None, command: Sequence[str]) -> list[Speed]:
+    """Tokens per second of training steps of each job, timed by a child process.
+
+    Raises:  CalibrationError: it failed, hung, or timed nothing.
+    """
+    if not jobs:
+        raise CalibrationError("there is no run to time")
+    slot = Slot(0, device, (), jobs[0].runtime.threads)
     try:
-        return [
-            _time_size(d_model, n_tokens, precision, "cuda" if on_gpu else "cpu")
-            for d_model, n_tokens in SIZES["gpu" if on_gpu else "cpu"]
-        ]
-    finally:
-        torch.set_num_threads(before)
+        ended = subprocess.run(
+            list(command),
+            input=json.dumps([job_to_json(job) for job in jobs]),
+            env=environment(slot, dict(os.environ)),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CalibrationError(f"timing steps took over {TIMEOUT_SECONDS:.0f} s") from error
+    except OSError as error:
+        raise CalibrationError(f"no process could be started to time steps: {error}") from error
+    if ended.returncode != 0:
+        lines = [line.strip() for line in ended.stderr.splitlines() if line.strip()]
+        last = lines[-1] if lines else "no output"
+        raise CalibrationError(f"timing steps failed (exit status {ended.returncode}): {last}")
+    try:
+        return [Speed(**row) for row in json.loads(ended.stdout.splitlines()[-1])]
+    except (ValueError, TypeError, IndexError) as error:
+        raise CalibrationError(f"timing steps gave no result: {error}") from error
 
 
-def _time_size(d_model: int, n_tokens: int, precision: str, device: str) -> Speed:
-    import torch
-
-    from train.model.build import SummedLoss, build_model
-    from train.model.optimizer import build_optimizer
-
-    spec = resolve(
-        RunSpec(
-            data=DataSpec(parts={"timing": SourceSpec()}),
-            horizon=HorizonSpec(n_tokens=1e9),
-            model=ModelSpec(d_model=d_model, seq_len=128),
-            optim=OptimSpec(batch_tokens=n_tokens),
-            precision=precision,
-        ),
-        DataFacts(fingerprint="timing", vocab_size=257, n_train_tokens={"timing": None}),
-    )
-    shape = spec.model
-    model = SummedLoss(build_model(shape, seed=0)).to(device)
-    optimizer = build_optimizer(model, spec.optim, shape, device)
-    tokens = torch.zeros(n_tokens // shape.seq_len, shape.seq_len, dtype=torch.long, device=device)
-    bf16 = torch.autocast(device, torch.bfloat16, enabled=spec.precision == "bf16")
-    started = 0.0
-    for step in range(WARM_STEPS + TIMED_STEPS):
-        if step == WARM_STEPS:
-            _wait(device)
-            started = time.perf_counter()
-        with bf16:
-            loss = model(tokens, tokens)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    _wait(device)
-    elapsed = time.perf_counter() - started
-    return Speed(float(flops_per_token(shape)), TIMED_STEPS * n_tokens / elapsed)
-
-
-def _wait(device: str) -> None:
-    if device == "cuda":
-        import torch
-
-        torch.cuda.synchronize()
-
-
-def _key(runtime: RuntimeSpec, precision: str, on_gpu: bool) -> str:
-    machine = _gpu_name() if on_gpu else f"{_processor()}-{runtime.threads}t"
-    text = f"{machine}-{precision}-torch{version('torch')}-code{CODE}"
+def _key(jobs: Sequence[RunJob], device: str | None) -> str:
+    """Name of the cache's file: the machine for people, the rest as a hash."""
+    trained = [
+        {
+            "model": asdict(job.spec.model),
+            "batch_tokens": known(job.spec.optim.batch_tokens, "optim.batch_tokens"),
+            "precision": job.spec.precision,
+            "threads": job.runtime.threads,
+            "micro_batch": job.runtime.micro_batch,
+            "compile": job.runtime.compile,
+        }
+        for job in jobs
+    ]
+    hashed = hashlib.sha256(json.dumps(trained, sort_keys=True).encode()).hexdigest()[:12]
+    machine = _processor() if device is None else gpu_names([device]).get(device, device)
+    text = f"{machine}-{hashed}-torch{version('torch')}-code{CODE}"
     return "".join(c if c.isalnum() or c in ".-" else "_" for c in text)
 
 
@@ -121,12 +130,6 @@ def _processor() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
-
-
-def _gpu_name() -> str:
-    from sweeps.plan.machine import gpu_names
-
-    return next(iter(gpu_names().values()), os.environ.get("CUDA_VISIBLE_DEVICES", "gpu"))
 
 
 def _read(path: Path) -> list[Speed]:

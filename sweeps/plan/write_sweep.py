@@ -7,6 +7,7 @@ from typing import Any
 
 from sweeps.directory.layout import FLAT_LIMIT, SweepPaths, json_or_none, run_dirs, run_id_of
 from sweeps.plan.expand import Expansion, LeftOut, PlannedRun
+from sweeps.plan.hardware_estimate import checkpoint_bytes
 from train.config.run_config import job_to_json
 from train.rundir.atomic import write_atomic, write_json
 from train.rundir.record import RunPaths, write_job
@@ -67,6 +68,7 @@ def write_plan(
             "flops_to_spend": run.flops_to_spend,
             "trunk_id": run.trunk_id,
             "predicted_seconds": round(predicted, 3),
+            "checkpoint_bytes": checkpoint_bytes(run),
             **job_to_json(run.job),
         }
         for run, predicted in zip(expansion.runs, seconds, strict=True)

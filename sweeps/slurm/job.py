@@ -2,39 +2,47 @@
 
 SIGUSR2 comes `signal_seconds` before the time limit: the runs save, and the job requeues itself, at
 most `max_requeues` times, then their status is timeout. SIGTERM is a cancellation or a preemption:
-the runs save and the job ends; where the cluster preempts by requeueing, Slurm starts it again.
+the runs save and the job ends; a preempted one comes back, at most `max_restarts` times.
 Every job of the array may come again: what is recorded is skipped, what was begun continues.
 """
 
 import logging
 import os
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sweeps.directory.run_state import is_lost, read_state
+from sweeps.directory.run_state import read_state
 from sweeps.launch.distributed import Ranks
+from sweeps.launch.failures import GaveUpError, SharedStreak
 from sweeps.launch.interrupts import on_interrupt
 from sweeps.launch.pool import Pool
 from sweeps.launch.scheduler import Task, task_of
 from sweeps.plan.machine import make_slots, usable_cores, visible_devices
+from sweeps.slurm.launches import Launch
 from sweeps.slurm.resources import concurrency
-from sweeps.slurm.squeue import read_queue
-from sweeps.slurm.submissions import SlurmJobs
-from sweeps.slurm.submit import SlurmError
+from sweeps.slurm.restarts import (
+    break_dead_claims,
+    n_requeues,
+    n_restarts,
+    requeue,
+    requeue_for_time,
+    was_preempted,
+)
 from sweeps.spec.launcher import LauncherSpec
 from train.config.spec import IsoflopError
-from train.engine.signals import held, release
-from train.rundir.atomic import read_json, write_json
-from train.rundir.lock import holder, slurm_job
+from train.engine.signals import release
+from train.rundir.atomic import read_json
+from train.rundir.lock import slurm_job
 from train.rundir.record import RunPaths, append_status, read_job
 
 SIGNAL_SECONDS = 5.0
 """How long a job whose runs ended early waits for the signal that may have ended them."""
+
+FAILED = ("failed", "oom", "timeout")
 
 log = logging.getLogger(__name__)
 
@@ -81,28 +89,39 @@ def main(argv: list[str] | None = None) -> int:
         release()
         try:
             task_file = Path(arguments[0])
-            launcher, root, run_dirs = _assignment(task_file)
+            launcher, root, run_dirs, launch = _assignment(task_file)
         except (IsoflopError, IndexError, KeyError, TypeError, ValueError) as error:
             print(f"sweeps.slurm.job_main: {error}", file=sys.stderr)
             return 2
-        return _train(run_dirs, launcher, root, task_file.parent, stop)
+        code = _train(run_dirs, launcher, root, launch, task_file.parent, stop)
+        if _leads():
+            launch.finish(launcher, root)
+        return code
 
 
 def _train(
-    run_dirs: list[Path], launcher: LauncherSpec, root: Path, folder: Path, stop: _Stop
+    run_dirs: list[Path],
+    launcher: LauncherSpec,
+    root: Path,
+    launch: Launch,
+    folder: Path,
+    stop: _Stop,
 ) -> int:
     """Train every run of this job, and answer the signal that cut it short, if one did."""
     job = slurm_job() or "none"
+    status, problem = _obstacle(launcher, folder, launch)
+    if problem:
+        return _leave(run_dirs, status, problem)
     if _leads():
-        for run_dir in run_dirs:
-            _break_dead_claim(run_dir, job)
-    problem = ""
+        break_dead_claims(run_dirs, job, lambda: bool(stop.received))
     try:
-        trainer = _trainer(run_dirs, launcher, root / "logs" / f"slurm-{job}")
+        streak = launch.streak(launcher)
+        trainer = _trainer(run_dirs, launcher, root / "logs" / f"slurm-{job}", streak)
         stop.train(trainer, [_task(path) for path in run_dirs])
+    except GaveUpError as error:
+        return _leave(run_dirs, "planned", f"not started: {error}")
     except IsoflopError as error:
         problem = str(error)
-        log.error("%s", problem)
     unfinished = [path for path in run_dirs if not RunPaths(path).record.exists()]
     if not unfinished:
         return 0
@@ -111,11 +130,26 @@ def _train(
     cause = stop.cause()
     if cause == signal.SIGUSR2:
         _out_of_time(unfinished, launcher, folder)
+    elif cause == signal.SIGTERM:
+        _preempted()
     if cause is not None:
         return 75
     if problem:
-        _mark([path for path in unfinished if read_state(path).status != "running"], problem)
+        return _leave(run_dirs, "failed", problem)
     return 1 if any(read_state(path).status != "running" for path in unfinished) else 0
+
+
+def _leave(run_dirs: list[Path], status: str, reason: str) -> int:
+    """Say of every run that this job did not train why that is; returns the job's exit status.
+
+    What a run said of itself stays where the reason is of the launch and not of the run.
+    """
+    log.error("%s", reason)
+    changed = ("planned", "preempted") if status == "planned" else ("planned", "preempted", *FAILED)
+    idle = [path for path in run_dirs if not RunPaths(path).record.exists()]
+    if _leads():
+        _mark([path for path in idle if read_state(path).status in changed], reason, status)
+    return 1 if idle else 0
 
 
 def _leads() -> bool:
@@ -123,15 +157,17 @@ def _leads() -> bool:
     return os.environ.get("SLURM_PROCID", "0") == "0"
 
 
-def _assignment(task_file: Path) -> tuple[LauncherSpec, Path, list[Path]]:
-    """This job's launcher settings, sweep and run directories.
+def _assignment(task_file: Path) -> tuple[LauncherSpec, Path, list[Path], Launch]:
+    """This job's launcher settings, sweep, run directories and launch.
 
     Raises:  RecordError: the file is missing or damaged; KeyError and the like: it is another's.
     """
     content: Any = read_json(task_file)
     index = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
     launcher = LauncherSpec(**content["launcher"])
-    return launcher, Path(content["root"]), [Path(path) for path in content["jobs"][index]]
+    launch = Launch(task_file.parent.parent, str(content.get("launch", "")))
+    run_dirs = [Path(path) for path in content["jobs"][index]]
+    return launcher, Path(content["root"]), run_dirs, launch
 
 
 def _task(run_dir: Path) -> Task:
@@ -142,13 +178,18 @@ def _task(run_dir: Path) -> Task:
         return Task(run_dir)
 
 
-def _trainer(run_dirs: list[Path], launcher: LauncherSpec, log_dir: Path) -> Pool | Ranks:
+def _trainer(
+    run_dirs: list[Path], launcher: LauncherSpec, log_dir: Path, streak: SharedStreak
+) -> Pool | Ranks:
     """One run at a time over many devices or nodes, or a pool of small runs side by side."""
-    many = launcher.gpus > 1 or launcher.nodes > 1
-    return Ranks(launcher, log_dir) if many else _pool(run_dirs, launcher, log_dir)
+    if launcher.gpus > 1 or launcher.nodes > 1:
+        return Ranks(launcher, log_dir, ended=streak.note if _leads() else None)
+    return _pool(run_dirs, launcher, log_dir, streak)
 
 
-def _pool(run_dirs: list[Path], launcher: LauncherSpec, log_dir: Path) -> Pool:
+def _pool(
+    run_dirs: list[Path], launcher: LauncherSpec, log_dir: Path, streak: SharedStreak
+) -> Pool:
     """A pool of the job's own size: packed small runs, each in a warm worker."""
     devices = visible_devices(launcher) if launcher.gpus else []
     spec = LauncherSpec(
@@ -157,74 +198,57 @@ def _pool(run_dirs: list[Path], launcher: LauncherSpec, log_dir: Path) -> Pool:
         runs_per_device=launcher.runs_per_gpu,
         affinity=False,
     )
-    return Pool(make_slots(spec, usable_cores(), devices), log_dir, _report, launcher.hang_seconds)
+    slots = make_slots(spec, usable_cores(), devices)
+    return Pool(slots, log_dir, _report, launcher.hang_seconds, ended=streak.note)
 
 
 def _report(task: Task, status: str, message: str) -> None:
     log.info("%s: %s %s", task.run_dir.name, status, message)
 
 
-def _break_dead_claim(run_dir: Path, job: str) -> None:
-    """Free a run from a holder that is known to be gone.
-
-    Either the queue says so, or the holder was this very job before it was requeued: a job that
-    begins anew has no living process of its former life.
-    """
-    held = holder(run_dir)
-    if held is None:
-        return
-    queue = read_queue()
-    jobs = None if queue is None else SlurmJobs(queue, {})
-    former_self = held.job == job and job != "none"
-    if former_self or is_lost(run_dir, held, jobs):
-        log.info("%s: freed from %s, which is gone", run_dir.name, held.describe())
-        RunPaths(run_dir).lock.unlink(missing_ok=True)
-
-
 def _out_of_time(unfinished: list[Path], launcher: LauncherSpec, folder: Path) -> None:
     """Requeue this job to continue; after too many times, record its runs as timed out."""
     limit = "time limit reached {} times; retry with a longer time or more requeues"
     try:
-        n_requeues = _n_requeues(folder)
-        if n_requeues >= launcher.max_requeues:
-            _mark(unfinished, limit.format(n_requeues + 1), "timeout")
+        if (n := n_requeues(folder)) >= launcher.max_requeues:
+            _mark(unfinished, limit.format(n + 1), "timeout")
             return
-        write_json(_requeues_file(folder), {"n_requeues": n_requeues + 1})
-        _requeue()
+        requeue_for_time(folder)
     except IsoflopError as error:
         log.error("%s", error)
         _mark(unfinished, f"time limit reached; {error}", "timeout")
 
 
-def _requeues_file(folder: Path) -> Path:
-    """Where a job counts its own requeues; Slurm's count has preemptions and dead nodes in it."""
-    return folder / f"requeues-{os.environ.get('SLURM_ARRAY_TASK_ID', '0')}.json"
+def _preempted() -> None:
+    """Come back after a preemption, also where the cluster preempts by cancelling.
 
-
-def _n_requeues(folder: Path) -> int:
-    """How often this job has requeued itself for lack of time.
-
-    Raises:  RecordError: the count can't be read.
+    Where it preempts by requeueing, Slurm does so itself and refuses a second time. How often a job
+    may come back is checked when it does.
     """
-    path = _requeues_file(folder)
-    return int(read_json(path)["n_requeues"]) if path.exists() else 0
+    try:
+        if was_preempted():
+            requeue()
+    except IsoflopError as error:
+        log.warning("preempted, and not requeued by this job: %s", error)
 
 
-def _requeue() -> None:
-    """Ask Slurm to put this job back into the queue.
+def _obstacle(launcher: LauncherSpec, folder: Path, launch: Launch) -> tuple[str, str]:
+    """(status, reason) of the runs of a job that should not train; "" where it should.
 
-    Raises:  SlurmError: it will not.
+    A run that takes its node down each time would do so forever: Slurm sets no limit of its own.
     """
-    # Slurm ends every process of the job as soon as it has agreed, scontrol before it can say so.
-    with held():
-        answer = subprocess.run(
-            ["scontrol", "requeue", slurm_job() or ""], capture_output=True, text=True, check=False
+    if reason := launch.streak(launcher).reason():
+        return "planned", f"not started: {reason}"
+    try:
+        n_lost = n_restarts() - n_requeues(folder)
+    except IsoflopError:
+        n_lost = 0
+    if n_lost > launcher.max_restarts:
+        return "failed", (
+            f"its job was started again {n_lost} times after preemptions or dead nodes "
+            f"(launcher.max_restarts={launcher.max_restarts}); retry begins a new count"
         )
-    if answer.returncode < 0:
-        return  # killed along with this job, which is over whatever the answer would have been
-    if answer.returncode:
-        reason = answer.stderr.strip() or f"exit status {answer.returncode}"
-        raise SlurmError(f"scontrol can't requeue job {slurm_job()}: {reason}")
+    return "", ""
 
 
 def _mark(run_dirs: list[Path], message: str, status: str = "failed") -> None:

@@ -1,10 +1,9 @@
 """What Slurm says of its jobs, parsed: squeue of those that it has in mind, sacct of the past."""
 
-import subprocess
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-SQUEUE_SECONDS = 60.0
+from sweeps.slurm.commands import MissingError, output, question
 
 ENDED = (
     "BOOT_FAIL",
@@ -53,14 +52,32 @@ class Queue:
         return f"Slurm job {job} is {state.lower()}" + (f" ({reason})" if known else "")
 
 
+FORMAT = "--format=%A|%i|%T|%r"
+
+
 def read_queue() -> Queue | None:
     """All jobs of this user that squeue lists, or None where it is missing or does not answer.
 
     It forgets a job some minutes after its end, though others of its array go on.
     """
-    states = "--states=all"
-    listed = _output(["squeue", "--noheader", "--array", "--me", states, "--format=%A|%i|%T|%r"])
+    listed = output(["squeue", "--noheader", "--array", "--me", "--states=all", FORMAT])
     return None if listed is None else parse_queue(listed)
+
+
+def read_jobs(arrays: Collection[str]) -> Queue | None:
+    """These arrays (or jobs), whosever they are; None where squeue does not answer.
+
+    Of a single job that it does not know squeue says so as an error, of one among several nothing.
+    """
+    ids = ",".join(sorted(arrays))
+    squeue = ["squeue", "--noheader", "--array", f"--jobs={ids}", "--states=all", FORMAT]
+    try:
+        answer = question(squeue)
+    except MissingError:
+        return None
+    if answer.ok:
+        return parse_queue(answer.stdout)
+    return Queue() if "invalid job id" in answer.stderr.lower() else None
 
 
 def read_past(arrays: Collection[str]) -> Queue:
@@ -69,8 +86,9 @@ def read_past(arrays: Collection[str]) -> Queue:
     Their reason is the exit code. What sacct calls Reason is why a job last had to wait.
     """
     fields = "JobIDRaw,JobID,State,ExitCode"
-    sacct = ["sacct", "-X", "-n", "-P", "-o", fields, "-j", ",".join(sorted(arrays))]
-    past = parse_queue(_output(sacct) or "") if arrays else Queue()
+    ids = ",".join(sorted(arrays))
+    sacct = ["sacct", "-X", "-n", "-P", "-o", fields, "-j", ids, "--allusers"]
+    past = parse_queue(output(sacct) or "") if arrays else Queue()
     return Queue(
         {
             job: (state, "" if code == "0:0" else f"exit code {code}")
@@ -78,16 +96,6 @@ def read_past(arrays: Collection[str]) -> Queue:
             if state in ENDED
         }
     )
-
-
-def _output(command: list[str]) -> str | None:
-    try:
-        answer = subprocess.run(
-            command, capture_output=True, text=True, timeout=SQUEUE_SECONDS, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout
 
 
 def parse_queue(text: str) -> Queue:

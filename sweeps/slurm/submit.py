@@ -1,43 +1,43 @@
-"""The Slurm launcher: runs grouped by need, submitted as arrays through submitit, detached.
+"""The Slurm launcher: runs grouped by need, submitted as arrays, detached.
 
 A job runs `python -m sweeps.slurm.job_main` on a JSON file of run directories: nothing is
-pickled. submitit writes the sbatch script and submits it; what a job does about signals is
+pickled. The script is `sweeps.slurm.script`'s; what a job does about signals is
 `sweeps.slurm.job`'s affair.
 """
 
-import fcntl
-import shlex
 import shutil
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from sweeps.directory.layout import SweepPaths
 from sweeps.launch.scheduler import Task
+from sweeps.slurm.cluster import array_limit
+from sweeps.slurm.commands import SlurmError, persuade
+from sweeps.slurm.launches import Launch
+from sweeps.slurm.limits import fitted, partitions
 from sweeps.slurm.resources import Batch, batches
+from sweeps.slurm.sbatch import RefusedError, sbatch
+from sweeps.slurm.script import sbatch_script
 from sweeps.slurm.squeue import read_queue
-from sweeps.slurm.submissions import SUBMITTED, queued_runs, submissions
-from sweeps.spec.launcher import LauncherSpec, one_line
-from train.config.spec import IsoflopError
-from train.rundir.atomic import write_json
+from sweeps.slurm.submissions import (
+    ASKED,
+    SUBMITTED,
+    SlurmJobs,
+    in_jobs,
+    jobs_in,
+    recover,
+    submissions,
+)
+from sweeps.spec.launcher import LauncherSpec
+from train.rundir.atomic import write_atomic, write_json
+from train.rundir.lock import user_name
+from train.rundir.mutex import exclusive
 
-ARRAY_LIMIT = 1000
-"""Jobs an array; Slurm's default MaxArraySize is 1001."""
-
-FELLOW_SECONDS = 600
-"""How long a job's other nodes may go on once one of them has ended."""
-
-TASKS = "tasks.json"
-
-
-class SlurmError(IsoflopError):
-    """Slurm is not there, or refused a submission."""
+TASKS, SCRIPT = "tasks.json", "script.sh"
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,23 @@ class Submission:
     folder: Path
 
 
+@dataclass(frozen=True)
+class Submitted:
+    """What became of a submission.
+
+    `n_queued` runs were in the queue already, and `elsewhere` maps those whose jobs can't be asked
+    about from here to what is known of them. `notes` say what jobs ask for beyond what their
+    partition has. `problem` says why `n_left` runs were not submitted after others had been.
+    """
+
+    arrays: list[Submission]
+    n_queued: int = 0
+    elsewhere: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    n_left: int = 0
+    problem: str = ""
+
+
 def submit(
     tasks: list[Task],
     launcher: LauncherSpec,
@@ -56,26 +73,38 @@ def submit(
     name: str,
     scale_time: float = 1.0,
     scale_memory: float = 1.0,
-) -> tuple[list[Submission], int]:
-    """Submit every task that no job in the queue already has; returns arrays and how many were.
+    force: bool = False,
+) -> Submitted:
+    """Submit every task that no job in the queue already has.
 
-    Raises:  SlurmError: no Slurm here, or sbatch refused.
+    Args:
+        force: Submit also those runs that are in jobs of another cluster or hidden jobs of another
+            user, which may still be in a queue.
+
+    Raises:
+        SlurmError: No Slurm here, or nothing could be submitted.
     """
     paths = SweepPaths(root)
     with _submitting(paths.slurm):
-        queue = read_queue()
-        if queue is None:
-            raise SlurmError(
-                "squeue does not answer; run launcher=slurm where Slurm's commands work (a login "
-                "node), or use launcher=pool here"
-            )
-        queued = queued_runs(root, queue)
-        fresh = [task for task in tasks if str(task.run_dir.resolve()) not in queued]
-        made = []
-        for batch in batches(fresh, launcher, scale_time, scale_memory):
-            for part in batch.arrays(ARRAY_LIMIT):
-                made.append(_submit_array(part, launcher, paths, name))
-        return made, len(tasks) - len(fresh)
+        recover(root)
+        rows = submissions(root)
+        jobs = _jobs(rows)
+        queued = in_jobs(rows, jobs, alive=True)
+        hidden = {} if force else in_jobs(rows, jobs, alive=None)
+        fresh, elsewhere = [], {}
+        for task in tasks:
+            run_dir = str(task.run_dir.resolve())
+            if run_dir in hidden and run_dir not in queued:
+                elsewhere[run_dir] = jobs.out_of_sight(hidden[run_dir].partition("_")[0])
+            elif run_dir not in queued:
+                fresh.append(task)
+        n_queued = len(tasks) - len(fresh) - len(elsewhere)
+        parts, notes = _parts(fresh, launcher, scale_time, scale_memory)
+        launch = Launch(paths.slurm.resolve(), uuid.uuid4().hex[:8])
+        launch.write(name, _runs(parts))
+        made, problem = _submit_all(parts, launcher, paths, name, launch)
+        n_left = len(fresh) - sum(len(job) for array in made for job in array.batch.jobs)
+        return Submitted(made, n_queued, elsewhere, notes, n_left, problem)
 
 
 def scripts(
@@ -85,116 +114,128 @@ def scripts(
     name: str,
     scale_time: float = 1.0,
     scale_memory: float = 1.0,
-) -> list[tuple[Batch, str]]:
-    """The sbatch scripts that `submit` would submit, for launcher.dry_run; nothing is written."""
-    from submitit.slurm.slurm import _make_sbatch_string
+) -> tuple[list[tuple[Batch, str]], list[str]]:
+    """The sbatch scripts that `submit` would submit, for launcher.dry_run, and its notes.
 
+    Nothing is written.
+    """
     folder = SweepPaths(root).slurm.resolve() / "SUBMISSION"
+    parts, notes = _parts(tasks, launcher, scale_time, scale_memory)
     return [
-        (
-            part,
-            _make_sbatch_string(
-                command=_command(folder / TASKS),
-                folder=folder,
-                map_count=len(part.jobs),
-                **_parameters(part, launcher, name),
-            ),
-        )
-        for batch in batches(tasks, launcher, scale_time, scale_memory)
-        for part in batch.arrays(ARRAY_LIMIT)
-    ]
+        (part, sbatch_script(part, launcher, _job_name(name, folder), folder, folder / TASKS))
+        for part in parts
+    ], notes
 
 
 def cancel(root: Path) -> list[str]:
-    """Cancel every job of a sweep that is in the queue; returns their ids."""
-    queue = read_queue()
-    if queue is None:
+    """Cancel every job of a sweep that is in the queue; returns their arrays' ids.
+
+    Raises:
+        SlurmError: There are jobs, and Slurm does not answer or refuses.
+    """
+    recover(root)
+    rows = submissions(root)
+    if not rows:
         return []
-    jobs = [row["job"] for row in submissions(root)]
-    alive = [job for job in jobs if queue.has_array(job)]
+    jobs = _jobs(rows)
+    alive = [
+        row["job"]
+        for row in rows
+        if any(jobs.alive(f"{row['job']}_{index}") for index in range(len(row["jobs"])))
+    ]
     if alive:
-        _run(["scancel", *alive])
+        answer = persuade(["scancel", *alive])
+        if not answer.ok:
+            raise SlurmError(f"scancel failed: {answer.reason}")
     return alive
 
 
-def _submit_array(batch: Batch, launcher: LauncherSpec, paths: SweepPaths, name: str) -> Submission:
-    """Write the list of runs, submit the array, and note its job id; each array has a folder."""
-    import submitit
-    from submitit.core.utils import FailedJobError, FailedSubmissionError
-
-    ticket = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
-    folder = paths.slurm.resolve() / ticket
-    jobs = [[str(task.run_dir.resolve()) for task in job] for job in batch.jobs]
-    assignment = {"launcher": asdict(launcher), "root": str(paths.root.resolve()), "jobs": jobs}
-    write_json(folder / TASKS, assignment)
-    try:
-        executor = submitit.SlurmExecutor(folder=folder)
-        executor.update_parameters(**_parameters(batch, launcher, name))
-        executor.parameters["map_count"] = len(batch.jobs)
-        job = executor._submit_command(_command(folder / TASKS))
-    except (RuntimeError, ValueError, FailedJobError, FailedSubmissionError) as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise SlurmError(f"sbatch refused: {_last_words(error)}") from error
-    write_json(folder / SUBMITTED, {"job": str(job.job_id), "jobs": jobs})
-    return Submission(str(job.job_id), batch, folder)
+def _jobs(rows: list[dict]) -> SlurmJobs:
+    queue = read_queue()
+    if queue is None:
+        raise SlurmError(
+            "squeue does not answer; run this where Slurm's commands work (a login node), or use "
+            "launcher=pool here"
+        )
+    return jobs_in(queue, rows)
 
 
-def _parameters(batch: Batch, launcher: LauncherSpec, name: str) -> dict[str, Any]:
-    """submitit's keywords for one array.
+def _parts(
+    tasks: list[Task], launcher: LauncherSpec, scale_time: float, scale_memory: float
+) -> tuple[list[Batch], list[str]]:
+    """Batches of equal needs, each cut into arrays that the cluster takes, and notes on limits."""
+    if not tasks:
+        return [], []
+    limit, allowed = array_limit(), partitions(launcher.partition)
+    parts, notes = [], []
+    for batch in batches(tasks, launcher, scale_time, scale_memory):
+        batch, note = fitted(batch, launcher, allowed)
+        notes += [note] if note else []
+        parts += batch.arrays(limit)
+    return parts, list(dict.fromkeys(notes))
 
-    Raises:  SpecError: a name of several lines, which would be lines of the script.
+
+def _runs(parts: list[Batch]) -> list[str]:
+    return [str(task.run_dir.resolve()) for part in parts for job in part.jobs for task in job]
+
+
+def _submit_all(
+    parts: list[Batch], launcher: LauncherSpec, paths: SweepPaths, name: str, launch: Launch
+) -> tuple[list[Submission], str]:
+    """Submit arrays until one fails; that is an error only where it is the first.
+
+    A limit on a user's jobs lets the first arrays in and refuses the next.
     """
-    one_line("sweep.name", name)
-    given = {
-        "job_name": name,
-        "time": batch.minutes,
-        "mem": f"{1024 * batch.mem_gb:.0f}MB",
-        "cpus_per_task": batch.cpus,
-        "nodes": launcher.nodes,
-        "ntasks_per_node": 1,
-        "gpus_per_node": batch.gpus or None,
-        "array_parallelism": launcher.max_parallel,
-        "signal_delay_s": launcher.signal_seconds,
-        "stderr_to_stdout": True,
-        "srun_args": [f"--cpus-per-task={batch.cpus}", *_fellow_nodes(launcher)],
-        "setup": _setup(launcher) or None,
-        "additional_parameters": {"requeue": True, **launcher.extra},
-    }
-    for key in ("partition", "account", "qos", "constraint"):
-        given[key] = getattr(launcher, key)
-    return {key: value for key, value in given.items() if value is not None}
+    made: list[Submission] = []
+    for part in parts:
+        try:
+            made.append(_submit_array(part, launcher, paths, name, launch))
+        except SlurmError as error:
+            if not made:
+                launch.listing.unlink(missing_ok=True)
+                raise
+            launch.write(name, _runs([array.batch for array in made]))
+            return made, str(error)
+    return made, ""
 
 
-def _fellow_nodes(launcher: LauncherSpec) -> list[str]:
-    """Let no node wait forever for one that has ended, yet long enough for the first to save."""
-    return [f"--wait={FELLOW_SECONDS}"] if launcher.nodes > 1 else []
+def _submit_array(
+    batch: Batch, launcher: LauncherSpec, paths: SweepPaths, name: str, launch: Launch
+) -> Submission:
+    """Write the list of runs, submit the array, and note its job id; each array has a folder.
+
+    The folder stays unless sbatch said no: a job that was accepted without a word needs it.
+    """
+    folder = paths.slurm.resolve() / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
+    job_name = _job_name(name, folder)
+    script = sbatch_script(batch, launcher, job_name, folder, folder / TASKS)
+    jobs = [[str(task.run_dir.resolve()) for task in job] for job in batch.jobs]
+    root = str(paths.root.resolve())
+    settings = {"launcher": asdict(launcher), "root": root, "launch": launch.ticket}
+    asked = {"name": job_name, "user": user_name(), "jobs": jobs}
+    write_json(folder / TASKS, {**settings, "jobs": jobs})
+    write_atomic(folder / SCRIPT, script)
+    write_json(folder / ASKED, asked)
+    try:
+        accepted = sbatch(folder / SCRIPT, job_name)
+    except RefusedError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    write_json(folder / SUBMITTED, {**asked, **asdict(accepted)})
+    return Submission(accepted.job, batch, folder)
 
 
-def _setup(launcher: LauncherSpec) -> list[str]:
-    exports = [f"export {key}={shlex.quote(value)}" for key, value in launcher.env.items()]
-    return [*exports, *launcher.setup]
+def _job_name(name: str, folder: Path) -> str:
+    """The sweep's name and the folder's own ending, by which squeue finds just this array.
 
-
-def _command(task_file: Path) -> str:
-    return shlex.join([sys.executable, "-u", "-m", "sweeps.slurm.job_main", str(task_file)])
+    squeue takes a comma for the end of a name.
+    """
+    return f"{name.replace(',', '-')}.{folder.name.rpartition('-')[2]}"
 
 
 @contextmanager
 def _submitting(folder: Path) -> Iterator[None]:
     """One submission at a time for a sweep, so that two shells don't submit the same runs."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".submitting").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with exclusive(folder / ".submitting"):
         yield
-
-
-def _run(command: list[str]) -> None:
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    if answer.returncode:
-        raise SlurmError(f"{command[0]} failed: {answer.stderr.strip() or answer.returncode}")
-
-
-def _last_words(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    refused = [line for line in lines if "error" in line.lower()]
-    return (refused or lines or [type(error).__name__])[-1]

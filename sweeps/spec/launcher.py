@@ -1,9 +1,10 @@
 """How runs are launched: the settings of every launcher, checked, and the way to the chosen one."""
 
 import re
+import shlex
 from dataclasses import dataclass, field
 
-from train.config.spec import one_of, require
+from train.config.spec import SpecError, one_of, require
 
 LAUNCHERS = ("inline", "pool", "slurm", "simulate")
 
@@ -37,7 +38,12 @@ class LauncherSpec:
     slurm: None takes the plan's prediction by size. `runs_per_job` runs go into one job, of which
     `runs_per_gpu` (without GPUs: `cpus` / `threads_per_worker`) train at once; `gpus` and `nodes`
     above 1 put a single run on all of them through Accelerate. `signal_seconds` before its time
-    limit a job saves and requeues itself, at most `max_requeues` times.
+    limit a job saves and requeues itself, at most `max_requeues` times. `python` starts Python on
+    a node (`apptainer exec IMAGE python`); by default the interpreter that submits does. A job that
+    is preempted or whose node dies comes back, at most `max_restarts` times.
+
+    all: after `max_failures` failed runs in a row no more are started (0: never mind). `on_end` is
+    a command that is run when the launch is over, with the outcome in its environment.
     """
 
     kind: str = "pool"
@@ -52,6 +58,7 @@ class LauncherSpec:
     account: str | None = None
     qos: str | None = None
     constraint: str | None = None
+    python: str | None = None
     extra: dict[str, str] = field(default_factory=dict)
     setup: list[str] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
@@ -65,6 +72,9 @@ class LauncherSpec:
     max_parallel: int = 64
     signal_seconds: int = 120
     max_requeues: int = 20
+    max_restarts: int = 10
+    max_failures: int = 5
+    on_end: str | None = None
     dry_run: bool = False
 
     def __post_init__(self) -> None:
@@ -75,7 +85,7 @@ class LauncherSpec:
         for name in (*_OPTIONAL, "time_minutes", "mem_gb", "cpus"):
             value = getattr(self, name)
             require(value is None or value > 0, f"launcher.{name}={value} must be positive")
-        for name in ("gpus", "max_requeues"):
+        for name in ("gpus", "max_requeues", "max_restarts", "max_failures"):
             require(getattr(self, name) >= 0, f"launcher.{name}={getattr(self, name)} must be >= 0")
         for name in ("hang_seconds", "signal_seconds"):
             require(
@@ -103,10 +113,13 @@ def _check_script_parts(launcher: LauncherSpec) -> None:
 
     Raises:  SpecError: a line break, a name that is none, or what looks like a secret.
     """
-    options = {key: getattr(launcher, key) for key in ("partition", "account", "qos", "constraint")}
+    plain = ("partition", "account", "qos", "constraint", "python", "on_end")
+    options = {key: getattr(launcher, key) for key in plain}
     options |= {f"extra.{key}": value for key, value in launcher.extra.items()}
     for name, value in options.items():
         one_line(f"launcher.{name}", "" if value is None else str(value))
+    _words("python", launcher.python)
+    _words("on_end", launcher.on_end)
     for group, names, shape in (
         ("extra", launcher.extra, _OPTION_NAME),
         ("env", launcher.env, _ENV_NAME),
@@ -128,6 +141,20 @@ def _check_script_parts(launcher: LauncherSpec) -> None:
     for name, value in {**options, **texts}.items():
         found = value is not None and _SECRET_VALUE.search(str(value))
         require(not found, _looks_secret(name))
+
+
+def _words(name: str, command: str | None) -> None:
+    """A command must split into words as a shell would split it.
+
+    Raises:  SpecError: an open quotation, nothing, or no text.
+    """
+    text = command is None or isinstance(command, str)
+    require(text, f"launcher.{name}={command!r} must be a command as text")
+    try:
+        empty = command is not None and not shlex.split(command)
+    except ValueError as error:
+        raise SpecError(f"launcher.{name}={command!r} is no command: {error}") from error
+    require(not empty, f"launcher.{name}={command!r} is empty; expected a command")
 
 
 def _looks_secret(name: str) -> str:

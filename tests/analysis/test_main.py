@@ -10,12 +10,16 @@ import pytest
 from analysis.__main__ import analyse, fitted, output_directory, rewritten, run_command
 from analysis.config import AnalysisConfig
 from analysis.errors import FitError
+from analysis.fits.surface import Surface
 from analysis.sections.summary import caveats, decision
+from analysis.studies.approaches.parametric import ParametricApproach
 from analysis.studies.fits_json import fits_json
+from tests.support.published import published_table
 from train.config.cli import load_config
 
 ROOT = Path(__file__).parents[2]
-HOFFMANN = "analysis/published/hoffmann2022_figure4.csv"
+HOFFMANN = "published:hoffmann2022"
+DRAWN = Surface(1.7, 400.0, 410.0, 0.34, 0.28)
 
 
 def config(*overrides):
@@ -26,6 +30,24 @@ def fits_of(*overrides):
     """fits.json's content, by way of JSON, without drawing a report."""
     _, study, advice = fitted(config(*overrides))
     return json.loads(json.dumps(fits_json(study, advice), allow_nan=False))
+
+
+@pytest.fixture
+def made_csv(tmp_path):
+    """Writes a table of runs of a known surface and returns its path."""
+
+    def write(n_runs=60, noise=0.0, surface=DRAWN):
+        rng = np.random.default_rng(0)
+        n_params = 10 ** rng.uniform(7, 10, n_runs)
+        n_tokens = n_params * 10 ** rng.uniform(0, 2.5, n_runs)
+        loss = surface.loss(n_params, n_tokens)
+        loss = loss * np.exp(rng.normal(0, noise, n_runs))
+        path = tmp_path / "made.csv"
+        frame = pd.DataFrame({"n_params": n_params, "flops": 6 * n_params * n_tokens, "loss": loss})
+        frame.to_csv(path, index=False)
+        return path
+
+    return write
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +122,8 @@ def test_other_conventions_fit_too(sweep_dir, counting):
 
 @pytest.mark.slow
 def test_published_numbers_through_the_front_door(tmp_path):
-    command = [sys.executable, "-m", "analysis", f"table={HOFFMANN}", "fit=besiroglu"]
+    published_table("hoffmann2022")
+    command = [sys.executable, "-m", "analysis", HOFFMANN, "fit=besiroglu"]
     done = subprocess.run(
         [*command, f"out={tmp_path}"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -115,20 +138,86 @@ def test_published_numbers_through_the_front_door(tmp_path):
 
 
 def test_hoffmanns_bug_is_shown_as_such():
-    table = f"table={ROOT / HOFFMANN}"
-    _, study, _ = fitted(config(table, "fit=hoffmann"))
-    assert study.parametric.status == "max_iterations"
-    assert "stopped after 2 iterations" in study.parametric.reason
-    assert pytest.approx(406.4, rel=1e-3) == study.parametric.A
+    published_table("hoffmann2022")
+    _, study, _ = fitted(config(HOFFMANN, "fit=hoffmann"))
+    parametric = study.fits["parametric"]
+    assert parametric.status == "max_iterations"
+    assert "stopped after 2 iterations" in parametric.reason
+    assert parametric.parameters["A"] == pytest.approx(406.4, rel=1e-3)
     assert any("max_iterations" in note for note in caveats(study))
 
 
-def test_gemstones_and_porian_procedures(sweep_dir):
-    table = f"table={ROOT / 'analysis/published/gemstones_hot.csv'}"
+def test_a_mean_loss_stops_lbfgs_where_it_starts(made_csv):
+    """Hoffmann et al.'s error, on a surface whose truth is known."""
+    truth = Surface(1.817, 482.0, 2085.0, 0.348, 0.366)
+    table = f"table={made_csv(n_runs=240, noise=0.01, surface=truth)}"
+    stopped, right = (
+        fitted(config(table, *options))[1].find(ParametricApproach).fit
+        for options in (("fit=hoffmann", "fit.drop_highest=0"), ("fit.n_resamples=0",))
+    )
+    assert stopped.status == "max_iterations"
+    assert stopped.objective > 1.05 * right.objective / 240
+
+
+@pytest.mark.parametrize("name", ["vpnls", "takano", "gadre"])
+def test_objectives_by_name_reach_fit_intervals_and_json(made_csv, name):
+    table = f"table={made_csv(n_runs=60, noise=0.005)}"
+    default = fits_of(table, "fit.n_resamples=100")
+    fits = fits_of(table, f"fit={name}", "fit.n_resamples=100")
+    found, usual = fits["parametric"], default["parametric"]
+    assert found["status"] == "converged"
+    assert "residuals of the loss itself" in found["objective_is"]
+    assert found["alpha"] != usual["alpha"]
+    free = "E" if name == "gadre" else "alpha"
+    for kind in ("intervals", "intervals_profile"):
+        assert found[kind][free] != usual[kind][free]
+        assert found[kind][free][0] < found[free] < found[kind][free][1]
+    assert found["standard_errors"]["E"] != usual["standard_errors"]["E"]
+    if name == "gadre":
+        assert found["alpha"] == found["beta"]
+        assert found["intervals"]["a"] == pytest.approx([0.5, 0.5], abs=0.02)
+
+
+def test_the_printed_line_says_what_was_minimised(made_csv, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        table = f"table={made_csv(n_runs=60, noise=0.005)}"
+        run_command([table, "fit=gadre", "fit.n_resamples=0", f"out={tmp_path / 'out'}"])
+    printed = capsys.readouterr().out
+    assert "least squares (sum) of residuals of the loss itself, alpha = beta" in printed
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("least squares (sum) of residuals of the loss itself") >= 2
+
+
+def test_bits_per_byte_can_be_fitted(made_csv):
+    path = made_csv(n_runs=60)
+    frame = pd.read_csv(path)
+    frame.assign(bits_per_byte=frame["loss"] / 3).to_csv(path, index=False)
+    nats, bits = (fits_of(f"table={path}", f"fit.loss={column}", "fit.n_resamples=0")
+                  for column in ("loss", "bits_per_byte"))  # fmt: skip
+    assert bits["parametric"]["E"] == pytest.approx(nats["parametric"]["E"] / 3, rel=1e-6)
+    assert bits["parametric"]["alpha"] == pytest.approx(nats["parametric"]["alpha"], rel=1e-6)
+    assert any("bits_per_byte (fit.loss)" in note for note in bits["warnings"])
+
+
+def test_cs336_has_one_exponent_under_every_approach_that_it_allows():
+    published_table("cs336")
+    fits = fits_of("published:cs336", "fit.n_resamples=200")
+    for approach in ("isoflop", "parametric"):
+        low, high = fits[approach]["intervals"]["a"]
+        assert low - 1e-6 <= 0.514286 <= high + 1e-6
+    assert "no training curves" in fits["envelope"]["reason"]
+
+
+def test_the_gemstones_procedure():
+    published_table("gemstones")
+    table = "published:gemstones"
     envelope = fits_of(table, "fit=gemstones", "fit.n_resamples=100")["envelope"]
     assert (envelope["a"], envelope["b"]) == pytest.approx((0.499380, 0.480989), abs=5e-7)
     assert envelope["n_points"] == 21
     assert envelope["intervals"]["a"][0] < envelope["a"] < envelope["intervals"]["a"][1]
+
+
+def test_the_porian_procedure(sweep_dir):
     fits = fits_of(f"sweep={sweep_dir}", "fit=porian", "fit.n_resamples=0")
     assert fits["isoflop"]["curve"] == "akima"
     assert fits["isoflop"]["intervals"]["a"][0] < fits["isoflop"]["a"]
@@ -149,6 +238,21 @@ def test_degenerate_fits_are_shown_and_never_numbers(tmp_path):
     assert "degenerate" in path.read_text()
 
 
+@pytest.mark.parametrize("approaches", ["[parametric]", "[envelope,isoflop,parametric,kaplan]"])
+def test_a_table_of_nearly_one_size_is_one_line_and_no_traceback(tmp_path, capsys, approaches):
+    sizes = np.repeat([2.1506e9, 2.1552e9, 2.1562e9], 4)
+    tokens = np.tile([2e9, 4e9, 8e9, 2e10], 3)
+    loss = DRAWN.loss(sizes, tokens) * np.exp(np.random.default_rng(0).normal(0, 0.01, 12))
+    frame = pd.DataFrame({"n_params": sizes, "n_tokens": tokens, "loss": loss})
+    frame.to_csv(tmp_path / "one.csv", index=False)
+    with pytest.raises(SystemExit) as stopped:
+        run_command([f"table={tmp_path / 'one.csv'}", f"fit.approaches={approaches}",
+                     f"out={tmp_path / 'out'}", "fit.n_resamples=100"])  # fmt: skip
+    assert stopped.value.code == 0
+    printed = capsys.readouterr().out
+    assert "the model size does not vary: 2.151e+09 to 2.156e+09" in printed
+
+
 def test_fewer_runs_than_parameters_say_so(tmp_path):
     frame = pd.DataFrame({"n_params": [1e6, 1e7], "n_tokens": [1e9, 1e8], "loss": [3.0, 2.0]})
     frame.to_csv(tmp_path / "two.csv", index=False)
@@ -157,8 +261,8 @@ def test_fewer_runs_than_parameters_say_so(tmp_path):
     assert "do not determine" in decision(study, advice)
 
 
-def test_losses_in_bits_are_suspected(tmp_path):
-    frame = pd.read_csv(ROOT / HOFFMANN).iloc[5:]
+def test_losses_in_bits_are_suspected(tmp_path, made_csv):
+    frame = pd.read_csv(made_csv(n_runs=240, noise=0.01))
     frame.loc[frame.index[::10], "loss"] /= np.log(2)
     frame.to_csv(tmp_path / "mixed.csv", index=False)
     fits = fits_of(f"table={tmp_path / 'mixed.csv'}", "fit.n_resamples=0")
@@ -176,10 +280,10 @@ def test_resampling_by_seeds_and_clusters(sweep_dir, resample):
     assert low < fits["parametric"]["alpha"] < high
 
 
-def test_what_cannot_be_resampled_says_so(sweep_dir, tmp_path):
+def test_what_cannot_be_resampled_says_so(sweep_dir, tmp_path, made_csv):
     with pytest.raises(FitError, match="no column of the runs"):
         fits_of(f"sweep={sweep_dir}", "fit.resample=nothing", "fit.n_resamples=100")
-    frame = pd.read_csv(ROOT / HOFFMANN).head(60).assign(seed=0)
+    frame = pd.read_csv(made_csv(n_runs=60, noise=0.01)).assign(seed=0)
     frame.to_csv(tmp_path / "one_seed.csv", index=False)
     fits = fits_of(
         f"table={tmp_path / 'one_seed.csv'}", "fit.resample=seeds", "fit.n_resamples=100"
@@ -212,18 +316,21 @@ def test_where_reports_go():
         (("table=missing.csv",), "missing.csv is not a file"),
         (("sweep=nowhere",), "nowhere is not a directory"),
         (("table=wandb:scaling",), "expected wandb:entity/project"),
-        ((f"table={HOFFMANN}", "counting=7nd"), "counting='7nd' is unknown; expected one of exact"),
-        ((f"table={HOFFMANN}", "counting=non_embedding"), "needs n_params_non_embedding"),
-        ((f"table={HOFFMANN}", "fit=nobody"), "fit=nobody is unknown; expected one of besiroglu"),
-        ((f"table={HOFFMANN}", "fit.delta=-1"), "fit.delta=-1.0 must be >= 0"),
-        ((f"table={HOFFMANN}", "fit.detla=1"), "detla"),
-        ((f"table={HOFFMANN}", "table.columns={loss: Loss}"), "did you mean 'loss'?"),
+        (("table=made.csv", "counting=7nd"), "counting='7nd' is unknown; expected one of exact"),
+        (("table=made.csv", "counting=non_embedding"), "needs n_params_non_embedding"),
+        (("table=made.csv", "fit=nobody"), "fit=nobody is unknown; expected one of besiroglu"),
+        (("table=made.csv", "fit.tied=true", "fit.solver=lbfgs"), "needs fit.solver=newton"),
+        (("table=made.csv", "fit.residual=nats"), "fit.residual='nats' is unknown"),
+        (("table=made.csv", "fit.loss=bpb"), "fit.loss=bpb is no column of the runs"),
+        (("table=made.csv", "fit.delta=-1"), "fit.delta=-1.0 must be >= 0"),
+        (("table=made.csv", "fit.detla=1"), "detla"),
+        (("table=made.csv", "table.columns={loss: Loss}"), "did you mean 'loss'?"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_a_failing_exit(
-    overrides, message, tmp_path, monkeypatch, capsys
+    overrides, message, tmp_path, monkeypatch, capsys, made_csv
 ):
-    monkeypatch.chdir(ROOT)
+    monkeypatch.chdir(made_csv().parent)
     with pytest.raises(SystemExit) as stopped:
         run_command([*overrides, f"out={tmp_path / 'out'}"])
     assert stopped.value.code == 2

@@ -15,6 +15,7 @@ from eval.tasks.eval_set import generated_exam
 from eval.tasks.generated import TaskError, TaskSpec, training_items
 from tests.support.tiny_checkpoint import save_checkpoint, save_run
 from train.rundir.atomic import RecordError
+from train.rundir.checksums import write_checksums
 
 COLUMNS = [
     "run_id", "step", "n_params", "n_tokens", "flops", "loss", "task", "format", "n_shots", "split",
@@ -173,3 +174,22 @@ def test_a_target_outside_any_run_keeps_its_own_directory(tmp_path: Path) -> Non
     (path,) = examine(target, [generated_exam(TaskSpec(digits=1), 20)], Settings())
     assert path == tmp_path / "out" / "addition-1-plain.json"
     assert set(json.loads(path.read_text())["counts"]) == {"heldout"}
+
+
+@pytest.mark.parametrize("sums", [True, False], ids=["with checksums", "of an earlier release"])
+def test_a_torn_checkpoint_ends_its_own_evaluation_alone_and_is_named(
+    tmp_path: Path, capsys, sums: bool
+) -> None:
+    for name, seed in (("a", 0), ("b", 1), ("c", 2)):
+        save_run(tmp_path / "runs" / name, OPTIONS, seed=seed)
+    torn = tmp_path / "runs" / "b" / "checkpoint"
+    if sums:
+        write_checksums(torn)
+    weights = torn / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    assert main(EvalConfig(sweep_dir=str(tmp_path), n_items=20, n_seen=0, n_by_length=0), []) == 1
+    printed = capsys.readouterr()
+    assert "2 checkpoints examined" in printed.out
+    assert f"failed: 1 ({torn})" in printed.err
+    assert ("model.safetensors is not as it was written" in printed.err) == sums
+    assert sorted(p.parts[-3] for p in tmp_path.rglob("evals/*.json")) == ["a", "c"]

@@ -64,6 +64,8 @@ KillWait=5
 InactiveLimit=0
 MinJobAge=2
 JobRequeue=1
+PreemptType=preempt/partition_prio
+PreemptMode=CANCEL
 MailProg=/bin/true
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
@@ -74,7 +76,8 @@ JobAcctGatherFrequency=task=2
 JobAcctGatherParams=OverMemoryKill
 NodeName=n1 NodeHostname=$(hostname) NodeAddr=127.0.0.1 Port=27831 CPUs=1 RealMemory=8000
 NodeName=n2 NodeHostname=$(hostname) NodeAddr=127.0.0.1 Port=27832 CPUs=1 RealMemory=8000
-PartitionName=main Nodes=n1,n2 Default=YES MaxTime=60 State=UP OverSubscribe=NO
+PartitionName=main Nodes=n1,n2 Default=YES MaxTime=60 State=UP OverSubscribe=NO GraceTime=20
+PartitionName=urgent Nodes=n1,n2 PriorityTier=10 MaxTime=60 State=UP OverSubscribe=NO PreemptMode=OFF
 CONF
     cat >"$DIR/slurmdbd.conf" <<CONF
 AuthType=auth/munge

@@ -139,9 +139,15 @@ def come_back_now() -> None:
 
 
 def test_two_shells_submit_the_same_sweep_at_once(tmp_path, expected):
-    """The second finds the runs in the queue; packed jobs train each run once."""
-    command = [sys.executable, "-m", "sweeps", f"out={tmp_path}", *SWEEP, *SLURM]
-    command.append("launcher.runs_per_job=3")
+    """The second finds the runs in the queue; packed jobs train each run once, in a Python that a
+    wrapper starts, as a container's does.
+    """
+    wrapper = tmp_path / "container"
+    wrapper.write_text(f'#!/bin/sh\necho started >> {tmp_path}/noted\nexec "$@"\n')
+    wrapper.chmod(0o755)
+    root = tmp_path / "sweep"
+    command = [sys.executable, "-m", "sweeps", f"out={root}", *SWEEP, *SLURM]
+    command += ["launcher.runs_per_job=3", f"launcher.python={wrapper} {sys.executable}"]
     shells = [
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
@@ -149,10 +155,11 @@ def test_two_shells_submit_the_same_sweep_at_once(tmp_path, expected):
     assert [shell.returncode for shell in shells] == [0, 0]
     assert sum("submitted array" in text for text in said) == 1
     assert sum("8 runs are in the queue already" in text for text in said) == 1
-    wait_until(tmp_path, all_done)
-    assert losses(tmp_path) == expected
-    assert [len(started(path)) for path in run_dirs(tmp_path)] == [1] * 8
-    assert "8 finished" in sweeps(tmp_path, "action=collect")
+    wait_until(root, all_done)
+    assert losses(root) == expected
+    assert [len(started(path)) for path in run_dirs(root)] == [1] * 8
+    assert "8 finished" in sweeps(root, "action=collect")
+    assert (tmp_path / "noted").read_text().splitlines() == ["started"] * 3
 
 
 def test_a_cancelled_job_is_retried_and_a_requeued_one_comes_back(tmp_path, expected):
@@ -247,6 +254,27 @@ def test_one_run_over_two_nodes_is_requeued_and_gets_the_loss_of_one_process(tmp
     assert loss == pytest.approx(expected[run_id], rel=1e-3)
     assert len(started(run.run_dir)) == 2
     assert json.loads((run.run_dir / "env.json").read_text())["processes"] == 2
+
+
+def test_a_job_preempted_by_cancelling_comes_back_and_the_last_job_tells_the_end(
+    tmp_path, expected
+):
+    """A partition of higher priority takes both nodes; this one's jobs are cancelled for it."""
+    cells = ("sweep.grids.grid.d_models=[16]", "sweep.grids.grid.n_tokens=[3e5]")
+    told = tmp_path / "told"
+    root = tmp_path / "sweep"
+    on_end = f"launcher.on_end='sh -c \"echo $ISOFLOP_STATUS > {told}\"'"
+    sweeps(root, *SWEEP, *cells, *SLURM, on_end)
+    run = wait_until(root, lambda s: any(map(has_saved, running(s)))).runs[0]
+    urgent = ["sbatch", "--partition=urgent", "--nodes=2", "--mem=7000", "--output=/dev/null"]
+    subprocess.run([*urgent, "--wrap=sleep 3"], check=True)
+    come_back_now()
+    wait_until(root, all_done)
+    [(run_id, loss)] = losses(root).items()
+    assert loss == expected[run_id]
+    assert len(started(run.run_dir)) == 2
+    wait_until(root, lambda _: told.exists(), 60)
+    assert told.read_text() == "finished\n"
 
 
 def test_a_refused_submission_is_one_clear_line(tmp_path):

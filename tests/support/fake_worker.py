@@ -1,6 +1,7 @@
 """A worker whose runs do as their `behave` file says, in milliseconds and without torch.
 
     finish | fail | damaged | die | hang | slow (finishes unless asked to stop)
+    lose (the device fails, and with it every later run of the process)
 
 The claim, the status trail and the record are the real ones.
 """
@@ -19,6 +20,9 @@ from train.engine.signals import answer_at_once, stop_requests
 from train.rundir.atomic import RecordError
 from train.rundir.lock import Claimed, claim
 from train.rundir.record import append_status, read_job, read_record
+
+lost: list[Path] = []
+"""Runs after which this process's device can't be used."""
 
 
 def train(run_dir: Path) -> str:
@@ -49,7 +53,9 @@ def _behave(run_dir: Path) -> str:
         os.kill(os.getpid(), signal.SIGKILL)
     if how == "hang":
         time.sleep(600)
-    if how == "fail":
+    if how == "lose":
+        lost.append(run_dir)
+    if how == "fail" or lost:
         return "failed"
     if how == "damaged":
         raise RecordError("spec.json can't be read")
@@ -64,4 +70,4 @@ def _behave(run_dir: Path) -> str:
 
 if __name__ == "__main__":
     answer_at_once()
-    serve(train)
+    serve(train, lambda: not lost)

@@ -34,11 +34,15 @@ def tasks(run_dirs):
     return [Task(path, seconds=float(i)) for i, path in enumerate(run_dirs)]
 
 
-def run_pool(run_dirs, tmp_path, n_workers=2, devices=(), hang_seconds=60.0, command=WORKER):
+def run_pool(
+    run_dirs, tmp_path, n_workers=2, devices=(), hang_seconds=60.0, command=WORKER, **more
+):
     reports = Reports()
     launcher = LauncherSpec(workers=n_workers, affinity=False)
     slots = make_slots(launcher, [0], list(devices))
-    Pool(slots, tmp_path / "logs", reports, hang_seconds, command=command).run(tasks(run_dirs))
+    Pool(slots, tmp_path / "logs", reports, hang_seconds, command=command, **more).run(
+        tasks(run_dirs)
+    )
     return reports
 
 

@@ -8,13 +8,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reliability.md"
+SECTIONS = ("Faults", "Clusters")
 
 
 def proofs() -> list[tuple[str, str]]:
-    """(fault, what proves it) of every row of the table of faults."""
-    section = PAGE.read_text().split("## Faults")[1].split("\n## ")[0]
-    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
-    return [(row[0], row[2]) for row in rows[1:]]
+    """(fault, what proves it) of every row of the tables of faults."""
+    text, found = PAGE.read_text(), []
+    for heading in SECTIONS:
+        section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+        lines = [line for line in section.splitlines() if line.startswith("| ")]
+        found += [tuple(line.strip("| ").split(" | ")) for line in lines[1:]]
+    return [(row[0], row[2]) for row in found]
 
 
 def functions(module: str) -> list[str]:

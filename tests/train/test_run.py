@@ -1,5 +1,6 @@
 """One run from its directory: it trains, resumes to the same bits, and is not done twice."""
 
+import gc
 import json
 import math
 import os
@@ -21,6 +22,7 @@ from tests.support.runs import free_port, metrics, start, wait_for_state, weight
 from train import run as run_module
 from train.config.run_config import RunJob, TrackerSpec
 from train.engine.loop import evaluate
+from train.engine.trackers import read_mirror
 from train.run import train_run
 from train.rundir.atomic import read_jsonl
 from train.rundir.record import RunPaths, last_status, read_record, write_job
@@ -53,6 +55,17 @@ def test_the_checkpoint_loads_in_transformers_and_has_the_recorded_loss(finished
     dataset = Dataset.open(tiny_job.spec)
     losses = evaluate(tiny_job.spec, dataset, SummedLoss(model), Accelerator(cpu=True))
     assert losses["text"] == pytest.approx(read_record(finished).loss, rel=1e-6)
+
+
+def test_checkpoints_carry_checksums_that_standard_tools_read(finished: Path):
+    directory = RunPaths(finished).checkpoint
+    answer = subprocess.run(
+        ["sha256sum", "--strict", "--check", "SHA256SUMS"], cwd=directory, check=True, text=True,
+        capture_output=True,
+    )  # fmt: skip
+    assert "model.safetensors: OK" in answer.stdout
+    listed = {line.split("  ")[1] for line in (directory / "SHA256SUMS").read_text().splitlines()}
+    assert listed == {path.name for path in directory.iterdir()} - {"SHA256SUMS"}
 
 
 def test_a_done_run_is_not_touched_again(finished: Path):
@@ -159,7 +172,7 @@ def test_wandb_offline_mirrors_the_run(tmp_path: Path, tiny_job: RunJob):
     assert train_run(tmp_path / "run") == "finished"
     offline = list((tmp_path / "run" / "wandb").glob("offline-run-*"))
     assert len(offline) == 1
-    assert tiny_job.run_id in offline[0].name
+    assert read_mirror(tmp_path / "run").id in offline[0].name
 
 
 @pytest.mark.slow
@@ -182,3 +195,25 @@ def test_a_warm_worker_compiles_run_after_run(
         assert read_record(tmp_path / name).loss == pytest.approx(read_record(finished).loss, 1e-5)
     first, second = before
     assert counters["total"] - second == second - first > 0
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_nothing_of_a_run_is_left_in_a_warm_worker(tmp_path: Path, tiny_job: RunJob, precision):
+    """Counted with Python's search for cycles off, so that none has to be found first."""
+    gc.collect()
+    gc.disable()
+    try:
+        before = n_parameters()
+        write_job(tmp_path / "run", with_precision(tiny_job, precision))
+        assert train_run(tmp_path / "run") == "finished"
+        assert n_parameters() == before
+    finally:
+        gc.enable()
+
+
+def with_precision(job: RunJob, precision: str) -> RunJob:
+    return replace(job, spec=replace(job.spec, precision=precision))
+
+
+def n_parameters() -> int:
+    return sum(type(each) is torch.nn.Parameter for each in gc.get_objects())

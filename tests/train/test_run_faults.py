@@ -1,5 +1,6 @@
 """One run when something fails: a status, a reason, and nothing lost that was there."""
 
+import json
 import math
 import shutil
 from dataclasses import replace
@@ -43,6 +44,90 @@ def test_a_damaged_newest_state_falls_back_to_the_one_before(
     assert "falling back to the one before" in caplog.text
     assert weights(run_dir) == weights(finished)
     assert metrics(run_dir) == metrics(finished)
+
+
+def saved(run_dir: Path, job: RunJob, monkeypatch, steps: int = 25) -> None:
+    """A run that has saved its state before every step and then died."""
+    write_job(run_dir, replace(job, runtime=replace(job.runtime, save_every_seconds=1e-9)))
+    real, count = checkpoint.save_state, []
+
+    def die_later(*args):
+        real(*args)
+        count.append(1)
+        if len(count) == steps:
+            raise RuntimeError("power cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("train.engine.writer.save_state", die_later)
+        assert train_run(run_dir) == "failed"
+
+
+def test_a_shortened_metrics_file_falls_back_to_the_state_that_knows_less(
+    finished: Path, tmp_path: Path, tiny_job: RunJob, monkeypatch, caplog
+):
+    saved(tmp_path, tiny_job, monkeypatch, 21)  # states at 19 and 20, the row of step 20 between
+    path = RunPaths(tmp_path).metrics
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1]) + lines[-1][:9])
+    assert train_run(tmp_path) == "finished"
+    assert "falling back to the state before" in caplog.text
+    assert metrics(tmp_path) == metrics(finished)
+    assert weights(tmp_path) == weights(finished)
+
+
+@pytest.mark.parametrize("damage", ["shortened", "zeros", "missing"])
+def test_a_metrics_file_that_no_state_fits_is_an_error_and_stays_as_it_is(
+    damage, tmp_path: Path, tiny_job: RunJob, monkeypatch
+):
+    saved(tmp_path, tiny_job, monkeypatch)
+    path = RunPaths(tmp_path).metrics
+    left = {"shortened": path.read_bytes()[:5], "zeros": bytes(path.stat().st_size)}.get(damage)
+    path.unlink()
+    if left is not None:
+        path.write_bytes(left)
+    assert train_run(tmp_path) == "failed"
+    assert "no saved state can be used" in last_status(tmp_path)["message"]
+    assert "to start over" in last_status(tmp_path)["message"]
+    assert (path.read_bytes() if path.exists() else None) == left
+    shutil.rmtree(RunPaths(tmp_path).state)
+    assert train_run(tmp_path) == "finished"
+    assert b"\0" not in metrics(tmp_path)
+
+
+def test_directories_that_are_no_state_are_passed_over(
+    finished: Path, tmp_path: Path, tiny_job: RunJob, monkeypatch, caplog
+):
+    saved(tmp_path, tiny_job, monkeypatch)
+    for name in ("step-abc", "step-"):
+        (RunPaths(tmp_path).state / name).mkdir()
+    caplog.set_level("INFO")
+    assert train_run(tmp_path) == "finished"
+    assert "step-abc is no saved state and is ignored; move it away" in caplog.text
+    assert "continuing at step" in caplog.text
+    assert weights(tmp_path) == weights(finished)
+
+
+@pytest.mark.parametrize("file", ["trainer", "progress", "weights"])
+def test_a_state_of_another_release_fails_with_advice(
+    file, tmp_path: Path, tiny_job: RunJob, monkeypatch
+):
+    saved(tmp_path, tiny_job, monkeypatch)
+    for directory in RunPaths(tmp_path).state.glob("step-*"):
+        path = directory / ("model.safetensors" if file == "weights" else "trainer.json")
+        if file == "weights":
+            tensors = checkpoint.load_file(path)
+            tensors.pop("lm_head.weight")
+            checkpoint.save_file(tensors, path)
+        else:
+            content = json.loads(path.read_text())
+            (content if file == "trainer" else content["progress"])["later"] = 1
+            path.write_text(json.dumps(content))
+        manifest = directory / "manifest.json"
+        sums = json.loads(manifest.read_text()) | {path.name: checkpoint.sha256_of(path)}
+        manifest.write_text(json.dumps(sums))
+    assert train_run(tmp_path) == "failed"
+    assert "by another release" in last_status(tmp_path)["message"]
+    assert "to start over" in last_status(tmp_path)["message"]
 
 
 def test_divergence_ends_the_run_with_its_last_good_numbers(tmp_path: Path, tiny_job: RunJob):

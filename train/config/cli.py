@@ -26,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from train.config.spec import IsoflopError
+from train.config.terminal import visible
 
 CONF_DIR = Path(__file__).resolve().parents[2] / "conf"
 
@@ -133,10 +134,10 @@ def front_door(
         for chosen in _choices(overrides, options.multirun):
             status = max(status, main(load_config(config_name, chosen, cls), chosen) or 0)
     except IsoflopError as error:
-        print(f"{prog}: {error}", file=sys.stderr)
+        print(visible(f"{prog}: {error}"), file=sys.stderr)
         sys.exit(2)
     except (HydraException, OmegaConfBaseException) as error:
-        print(f"{prog}: {_one_line(error)}", file=sys.stderr)
+        print(visible(f"{prog}: {_one_line(error)}"), file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print(f"{prog}: interrupted; run the same command again to continue", file=sys.stderr)

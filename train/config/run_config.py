@@ -40,6 +40,8 @@ class TrackerSpec:
 class RuntimeSpec:
     """How a run is executed; nothing here changes its numbers beyond floating-point rounding.
 
+    `deterministic`: kernels that give the same bits every time, which a GPU's fastest do not; with
+    it a resumed run ends there, as on a CPU, with the bits of an uninterrupted one.
     `branch`: a wsd run starts from the state that a shorter run of its trunk left in the sweep, and
     leaves one where its own decay starts (`train.engine.branch_states`).
     """

@@ -27,7 +27,7 @@ class RankBatch:
     def part(self, start: int, rows: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """Some rows on the device; copied while it computes where they lie in pinned memory."""
         chosen = slice(start, start + rows)
-        pinned = self.tokens.is_pinned() if device.type == "cuda" else False
+        pinned = self.tokens.is_pinned() if device.type not in ("cpu", "mps") else False
         return (
             self.tokens[chosen].to(device, non_blocking=pinned),
             self.labels[chosen].to(device, non_blocking=pinned),

@@ -8,14 +8,19 @@ from train.config.resolve import epochs_by_part
 from train.config.run_config import RunJob
 from train.config.wsd_branching import flops_of_steps
 from train.data.dataset import Dataset
-from train.engine.device import device_name, peak_flops, peak_memory_bytes
+from train.engine.device import device_name, device_versions, peak_flops, peak_memory_bytes
 from train.engine.loop import Outcome
 from train.rundir.record import RunRecord
 from train.rundir.record_fields import job_columns
 
 
-def record_of(job: RunJob, outcome: Outcome, dataset: Dataset, device: torch.device) -> RunRecord:
-    """What record.json holds; a diverged run is counted up to the step where it stopped."""
+def record_of(
+    job: RunJob, outcome: Outcome, dataset: Dataset, device: torch.device, n_devices: int
+) -> RunRecord:
+    """What record.json holds; a diverged run is counted up to the step where it stopped.
+
+    Args:    n_devices: how many of this device, a rank each, trained the run together.
+    """
     spec = job.spec
     columns = job_columns(job, outcome.step)
     spent_tokens = outcome.spent_steps * columns["batch_tokens"]
@@ -33,10 +38,12 @@ def record_of(job: RunJob, outcome: Outcome, dataset: Dataset, device: torch.dev
         losses=outcome.losses,
         epochs=epochs_by_part(spec, dataset.facts, columns["n_tokens"]),
         device=device_name(device),
+        n_devices=n_devices,
+        **device_versions(device),
         wall_seconds=outcome.seconds,
         tokens_per_second=spent_tokens / outcome.seconds if outcome.seconds > 0 else 0.0,
         flops_per_second=speed,
-        mfu=None if peak is None else speed / peak,
+        mfu=None if peak is None else speed / (n_devices * peak),
         peak_memory_bytes=peak_memory_bytes(device),
         message=outcome.message,
         branched_from=outcome.branched_from,

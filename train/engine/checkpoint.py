@@ -1,11 +1,9 @@
 """Model directories in Hugging Face format, and the trainer's state for an exact resume.
 
-Both appear by rename, whole or not at all. A trainer state carries a checksum of every file; one
-that fails is passed over for the one before it. Nothing here unpickles.
+Both appear by rename, whole or not at all, with a checksum of every file. A trainer state that
+fails its own is passed over for the one before it. Nothing here unpickles.
 """
 
-import hashlib
-import json
 import logging
 import os
 import shutil
@@ -26,14 +24,23 @@ from train.config.spec import IsoflopError
 from train.data.tokenizer import TextCodec, save_tokenizer
 from train.model.fsdp import cut_like, is_sharded, moments, parameters
 from train.rundir.atomic import RecordError, read_json, write_atomic, write_json
+from train.rundir.checksums import sha256_of, write_checksums
+from train.rundir.metrics_file import shortened
 
 KEPT_STATES = 2
 MOMENTS = ("exp_avg", "exp_avg_sq")
+ANOTHER_RELEASE = (
+    "it was written by another release; go on with that one, or delete it to start over"
+)
 log = logging.getLogger(__name__)
 
 
 class CheckpointError(IsoflopError):
     """A checkpoint that can't be written, or is not of this run."""
+
+
+class DamagedState(CheckpointError):
+    """A saved state whose files are not as they were written."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,7 @@ def save_model(
         model.save_pretrained(building, state_dict=weights)
         save_tokenizer(codec, building, max_length)
         write_json(building / "isoflop.json", facts)
+        write_checksums(building)
 
     _write_directory(directory, fill)
 
@@ -102,24 +110,22 @@ def save_state(
         write_json(building / "trainer.json", state.__dict__)
         for name, content in (files or {}).items():
             write_atomic(building / name, content)
-        checksums = {path.name: _sha256(path) for path in sorted(building.iterdir())}
+        checksums = {path.name: sha256_of(path) for path in sorted(building.iterdir())}
         write_json(building / "manifest.json", checksums)
 
     _write_directory(step_dir(root, state.progress["step"]), fill)
-    for old in sorted(root.glob("step-*"))[:-keep] if keep else []:
+    for _, old in _states(root)[keep:] if keep else []:
         shutil.rmtree(old, ignore_errors=True)
 
 
 def newest_step(root: Path, at_most: int | None = None) -> int | None:
-    """The step of the newest undamaged state, none beyond `at_most`; None where there is none."""
-    for directory in sorted(root.glob("step-*"), reverse=True):
-        step = int(directory.name.removeprefix("step-"))
-        if at_most is not None and step > at_most:
-            continue
-        problem = _problem(directory)
-        if not problem:
+    """The step of the newest usable state, none beyond `at_most`; None where there is none."""
+    for step, directory in _states(root, at_most):
+        try:
+            _verified(directory)
             return step
-        log.warning("%s is damaged (%s); falling back to the one before", directory, problem)
+        except CheckpointError as error:
+            log.warning("%s; falling back to the one before", error)
     return None
 
 
@@ -129,24 +135,43 @@ def load_state(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     at_most: int | None = None,
+    metrics: Path | None = None,
 ) -> TrainerState | None:
-    """Restore the newest undamaged state into model, optimiser and RNG; None where there is none.
+    """Restore the newest usable state into model, optimiser and RNG; None where there is none.
 
+    Usable is one whose files match their checksums, and whose rows `metrics` still has.
     Args:    owner: the run or trunk that the state must be of; at_most: no step beyond this one.
-    Raises:  CheckpointError: the state belongs to another run.
+    Raises:  CheckpointError: the state belongs to another run; or there are undamaged ones, but of
+             another release or ahead of a metrics.jsonl that was shortened.
     """
-    step = newest_step(root, at_most)
-    if step is None:
-        return None
-    directory = step_dir(root, step)
-    state = TrainerState(**read_json(directory / "trainer.json"))
-    if state.run_id != owner:
+    refused = ""
+    for stray in root.glob("step-*"):
+        if _number(stray) is None:
+            log.warning("%s is no saved state and is ignored; move it away", stray)
+    for _, directory in _states(root, at_most):
+        try:
+            state = _verified(directory)
+        except CheckpointError as error:
+            log.warning("%s; falling back to the one before", error)
+            refused = refused if isinstance(error, DamagedState) else str(error)
+            continue
+        if state.run_id != owner:
+            raise CheckpointError(
+                f"{directory} belongs to run {state.run_id}, not {owner}; move it away, "
+                f"or restore the run's spec"
+            )
+        lost = shortened(metrics, state.metrics_bytes) if metrics else ""
+        if lost:
+            log.warning("%s; falling back to the state before %s", lost, directory.name)
+            refused = lost
+            continue
+        _restore(directory, model, optimizer)
+        return state
+    if refused:
         raise CheckpointError(
-            f"{directory} belongs to run {state.run_id}, not {owner}; move it away, "
-            f"or restore the run's spec"
+            f"no saved state can be used: {refused}; restore that, or delete {root} to start over"
         )
-    _restore(directory, model, optimizer)
-    return state
+    return None
 
 
 def give_weights(model: nn.Module) -> None:
@@ -165,6 +190,9 @@ def give_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
 def _restore(directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     weights = load_file(directory / "model.safetensors")
     kept = load_file(directory / "optimizer.safetensors")
+    lacking = sorted(set(dict(model.named_parameters())) - set(weights))
+    if lacking:
+        raise CheckpointError(f"{directory} lacks {lacking[0]} of the model: {ANOTHER_RELEASE}")
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(cut_like(weights[name], parameter))
@@ -172,22 +200,42 @@ def _restore(directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer
                 continue
             entry = {key: cut_like(kept[f"{name}.{key}"], parameter) for key in MOMENTS}
             entry["step"] = kept[f"{name}.step"].clone()
-            if optimizer.defaults.get("fused") and parameter.is_cuda:
+            if optimizer.defaults.get("fused"):
                 entry["step"] = entry["step"].to(parameter.device)
             optimizer.state[parameter] = entry
     torch.set_rng_state(load_file(directory / "rng.safetensors")["torch"])
 
 
-def _problem(directory: Path) -> str:
-    """Why a state can't be used; empty when every file matches its checksum."""
+def _states(root: Path, at_most: int | None = None) -> list[tuple[int, Path]]:
+    """(step, directory) of every state, the newest first; other directories are left alone."""
+    numbered = [(_number(directory), directory) for directory in root.glob("step-*")]
+    found = [(step, directory) for step, directory in numbered if step is not None]
+    return sorted(((s, d) for s, d in found if at_most is None or s <= at_most), reverse=True)
+
+
+def _number(directory: Path) -> int | None:
+    """The step in a state's name, None where there is none."""
+    number = directory.name.removeprefix("step-")
+    return int(number) if number.isascii() and number.isdigit() else None
+
+
+def _verified(directory: Path) -> TrainerState:
+    """What a state says of itself, once every file has been found to match its checksum.
+
+    Raises:  DamagedState: a file is missing or differs; CheckpointError: of another release.
+    """
     try:
         checksums = read_json(directory / "manifest.json")
         for name, expected in checksums.items():
-            if _sha256(directory / name) != expected:
-                return f"checksum of {name} differs"
-        return ""
-    except (RecordError, OSError, AttributeError, SafetensorError, json.JSONDecodeError) as error:
-        return str(error)
+            if sha256_of(directory / name) != expected:
+                raise DamagedState(f"{directory} is damaged (checksum of {name} differs)")
+        content = read_json(directory / "trainer.json")
+    except (RecordError, OSError, AttributeError) as error:
+        raise DamagedState(f"{directory} is damaged ({error})") from error
+    try:
+        return TrainerState(**content)
+    except TypeError as error:
+        raise CheckpointError(f"{directory} can't be read ({error}): {ANOTHER_RELEASE}") from error
 
 
 def _write_directory(directory: Path, fill: Callable[[Path], None]) -> None:
@@ -227,8 +275,3 @@ def _fsync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

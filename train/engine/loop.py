@@ -17,7 +17,10 @@ from train.config.spec import RunSpec, known
 from train.config.wsd_branching import trunk_end
 from train.data.dataset import Dataset
 from train.data.prefetch import RankBatch, in_turn, rank_batch
+from train.engine.device import has_own_memory
 from train.engine.evaluate import evaluate
+from train.engine.shared_memory_error import TRIED_STEPS, try_out
+from train.model.fsdp import is_sharded
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def train(
     fork = trunk_end(spec)
     token_flops = flops_per_token(spec.model)
     rank, world = accelerator.process_index, accelerator.num_processes
-    on_gpu = accelerator.device.type == "cuda"
+    on_gpu = has_own_memory(accelerator.device)
     # Accelerate's own backward, clip and step add fp16 scaling, which no run has, and look up
     # packages at every call, which costs a tiny model a tenth of its step.
     optimizer = getattr(optimizer, "optimizer", optimizer)
@@ -105,6 +108,9 @@ def train(
         lr = step_learning_rate(spec, step)
         for group in optimizer.param_groups:
             group["lr"] = lr * group["lr_scale"]
+        if world > 1 and step < steps[0] + TRIED_STEPS and not is_sharded(model):
+            try_out(lambda batch=batch: _trial(batch, runtime, model, accelerator), accelerator)
+            optimizer.zero_grad(set_to_none=True)
         window.append(_step(batch, spec, runtime, model, optimizer, accelerator))
         outcome.step = done = step + 1
         # A line where the trunk ends leaves no open window, so branches log the same afterwards.
@@ -178,6 +184,18 @@ def _step(
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return loss
+
+
+def _trial(
+    batch: RankBatch, runtime: RuntimeSpec, model: nn.Module, accelerator: Accelerator
+) -> None:
+    """The passes of a step's first part, whose gradients stay on this rank and are not used."""
+    rows = runtime.micro_batch or len(batch.tokens)
+    tokens, labels = batch.part(0, rows, accelerator.device)
+    with accelerator.no_sync(model):
+        with accelerator.autocast():
+            nll = model(tokens, labels, masked=batch.masked)
+        nll.backward()
 
 
 def _agree(

@@ -1,118 +1,202 @@
-"""metrics.jsonl always; Weights & Biases mirrors it and never stops a run."""
+"""Weights & Biases mirrors metrics.jsonl; it never stops a run, and files are the record."""
 
-import json
+import contextlib
 import logging
 import os
-from dataclasses import asdict
+import shutil
+import uuid
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from train.config.run_config import RunJob
-from train.rundir.atomic import RecordError
-from train.rundir.record import RunRecord
+from train.config.spec import known
+from train.engine.wandb_service import launch_mode, service_problem, stay_offline_without_service
+from train.rundir.atomic import RecordError, read_json, read_jsonl, write_json
+from train.rundir.record import RunPaths, RunRecord
+from train.rundir.record_fields import job_columns
+
+INIT_SECONDS = 20.0
+FINISH_SECONDS = 20.0
+"""How long W&B may take to accept a run and to upload the rest at its end.
+
+Less than the 30 s that Slurm leaves by default between asking a job to stop and killing it.
+"""
 
 log = logging.getLogger(__name__)
 
 
-class MetricsFile:
-    """Append-only metrics.jsonl, cut back to a known length on resume."""
+@dataclass(frozen=True)
+class Mirror:
+    """What a run directory knows of its W&B run (wandb.json): one random id for each training.
 
-    def __init__(self, path: Path, keep_bytes: int) -> None:
-        try:
-            self._file = path.open("r+b" if path.exists() else "w+b")
-            self._file.truncate(keep_bytes)
-            self._file.seek(0, os.SEEK_END)
-            if self._file.tell() < keep_bytes:
-                raise RecordError(
-                    f"{path} has {self._file.tell()} bytes, its checkpoint was written at "
-                    f"{keep_bytes}: it was shortened; delete the run's state/ to start over"
-                )
-        except OSError as error:
-            raise RecordError(f"can't write {path}: {error.strerror or error}") from error
+    `ended`: the training has its record, so that another one of the same spec is another W&B run;
+    `uploaded`: W&B has taken every row and the summary.
+    """
 
-    def write(self, row: dict[str, Any]) -> None:
-        self._file.write((json.dumps(row) + "\n").encode())
-        self._file.flush()
+    id: str
+    ended: bool = False
+    uploaded: bool = False
 
-    def sync(self) -> int:
-        """Flush to disk; returns the length that a checkpoint may rely on."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        return self._file.tell()
 
-    def close(self) -> None:
-        self.sync()
-        self._file.close()
+def read_mirror(run_dir: Path) -> Mirror | None:
+    """The W&B run of a run directory; None where it has none, or a damaged file says nothing."""
+    try:
+        return Mirror(**read_json(RunPaths(run_dir).wandb))
+    except (RecordError, TypeError):
+        return None
 
 
 class Wandb:
-    """A W&B run of the same id; every failure is logged once and then ignored."""
+    """The open W&B run of a training, brought up to metrics.jsonl; failures are logged, not raised.
 
-    def __init__(self, job: RunJob, run_dir: Path) -> None:
+    Args:    mode: online or offline for `sync`, which asks for itself; None: as the launch decided.
+    """
+
+    def __init__(self, job: RunJob, run_dir: Path, mode: str | None = None) -> None:
         self._run: Any = None
+        self._job, self._run_dir = job, run_dir
+        self._last_step, self._lacking = 0, ""
         if job.tracker.kind != "wandb" or job.tracker.mode == "disabled":
             return
+        mode = mode or launch_mode(job.tracker)
         try:
-            import wandb
-
-            self._run = wandb.init(
-                project=job.tracker.project,
-                entity=job.tracker.entity,
-                group=job.sweep,
-                id=job.run_id,
-                name=job.name,
-                config=asdict(job.spec) | {"grid": job.grid, "flops_budget": job.flops_budget},
-                resume="allow",
-                mode=wandb_mode(job.tracker.mode),  # type: ignore[arg-type]
-                dir=str(run_dir),
-                settings=wandb.Settings(silent=True, console="off"),
+            former = read_mirror(run_dir)
+            going_on = former is not None and (
+                not former.ended or RunPaths(run_dir).record.exists()
             )
-            for axis in ("step", "n_tokens", "flops"):
-                self._run.define_metric(axis, hidden=True)
-            self._run.define_metric("*", step_metric="step")
-            for name in ("loss", "train_loss"):
-                self._run.define_metric(f"{name}_by_tokens", step_metric="n_tokens")
-                self._run.define_metric(f"{name}_by_flops", step_metric="flops")
+            self._mirror = Mirror(former.id if former and going_on else uuid.uuid4().hex[:12])
+            write_json(RunPaths(run_dir).wandb, asdict(self._mirror))
+            self._open(mode)
         except Exception as error:
             self._give_up(error)
+            if mode != "online":
+                return
+            stay_offline_without_service()
+            try:
+                # The service process would refuse the id, which it still tries to open online.
+                _end_service()
+                self._open("offline")
+            except Exception as another:
+                self._give_up(another)
+
+    def _open(self, mode: str) -> None:
+        """Start or continue the W&B run, and log what it lacks of the curve so far.
+
+        Online the service says which step came last. Offline nothing is continued: the new files
+        hold the curve from its first row and replace those of earlier attempts.
+        """
+        import wandb
+
+        self._lacking = "it was logged offline" if mode == "offline" else ""
+        if mode == "offline":
+            for old in (self._run_dir / "wandb").glob(f"offline-run-*-{self._mirror.id}*"):
+                shutil.rmtree(old, ignore_errors=True)
+        job = self._job
+        labels = {"run_id": job.run_id, "grid": job.grid, "flops_budget": job.flops_budget}
+        self._run = wandb.init(
+            project=job.tracker.project,
+            entity=job.tracker.entity,
+            group=job.sweep,
+            id=self._mirror.id,
+            name=job.name,
+            tags=tags(job),
+            config=asdict(job.spec) | labels,
+            resume="allow",
+            # Never the run that is open: in a warm worker that would be the one before.
+            reinit="create_new",
+            mode=mode,  # type: ignore[arg-type]
+            dir=str(self._run_dir),
+            settings=wandb.Settings(
+                silent=True,
+                console="off",
+                init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", INIT_SECONDS)),
+                finish_timeout=FINISH_SECONDS,
+                finish_timeout_raises=True,
+            ),
+        )
+        self._last_step = self._run.starting_step - 1
+        for axis in ("step", "n_tokens", "flops"):
+            self._run.define_metric(axis, hidden=True)
+        self._run.define_metric("*", step_metric="step")
+        for name in ("loss", "train_loss"):
+            self._run.define_metric(f"{name}_by_tokens", step_metric="n_tokens")
+            self._run.define_metric(f"{name}_by_flops", step_metric="flops")
+        for row in read_jsonl(RunPaths(self._run_dir).metrics):
+            self.write(row)
 
     def write(self, row: dict[str, Any]) -> None:
+        """Log a row of metrics.jsonl, unless W&B has its step already from before a resume."""
+        step = row.get("step")
+        if self._run is None or not isinstance(step, int) or step <= self._last_step:
+            return
         copies = {
             f"{name}_by_{axis}": row[name]
             for name in ("loss", "train_loss")
             if name in row
             for axis in ("tokens", "flops")
         }
-        self._call(lambda: self._run.log(row | copies))
-
-    def finish(self, record: RunRecord | None, status: str) -> None:
-        if record is not None:
-            self._call(lambda: self._run.summary.update(asdict(record)))
-        self._call(lambda: self._run.finish(exit_code=0 if status in ("finished",) else 1))
-
-    def _call(self, action: Any) -> None:
-        if self._run is None:
-            return
         try:
-            action()
+            self._run.log(row | copies, step=step)
+            self._last_step = step
         except Exception as error:
             self._give_up(error)
+
+    def finish(self, record: RunRecord | None, status: str) -> str:
+        """End the W&B run, within `FINISH_SECONDS`.
+
+        Call it after record.json is written: what W&B does not take in time is left to `sync`.
+        Returns: why W&B has not got the whole run; an empty string where it has.
+        """
+        if self._run is None:
+            return self._lacking
+        run, self._run = self._run, None
+        offline = bool(self._lacking)
+        try:
+            if record is not None:
+                run.summary.update(asdict(record))
+            if status == "preempted":
+                run.mark_preempting()
+            run.finish(exit_code=0 if status == "finished" else 1)
+        except Exception as error:
+            self._lacking = str(error) or type(error).__name__
+            stay_offline_without_service()
+        if not offline:
+            # A key that was revoked meanwhile ends an upload without an exception.
+            self._lacking = self._lacking or service_problem()
+            if self._lacking:
+                log.warning(
+                    "W&B has not taken all of this run (%s); files have it, and "
+                    "`python -m sweeps action=sync out=DIR` uploads the rest",
+                    self._lacking,
+                )
+        ended = Mirror(self._mirror.id, record is not None, not self._lacking)
+        with contextlib.suppress(RecordError):
+            write_json(RunPaths(self._run_dir).wandb, asdict(ended))
+        return self._lacking
 
     def _give_up(self, error: Exception) -> None:
         """Any failure of a mirror is survivable: files are the record."""
         log.warning("W&B is off for this run (%s: %s); files go on", type(error).__name__, error)
-        self._run = None
+        self._lacking = str(error) or type(error).__name__
+        run, self._run = self._run, None
+        if run is not None:
+            with contextlib.suppress(Exception):
+                run.finish(exit_code=1)
 
 
-def wandb_mode(mode: str) -> str:
-    """auto is online with a login (key in the environment or ~/.netrc), else offline."""
-    if mode != "auto":
-        return mode
-    chosen = os.environ.get("WANDB_MODE")
-    if chosen:
-        return chosen
-    if os.environ.get("WANDB_API_KEY"):
-        return "online"
-    netrc = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
-    known = netrc.exists() and "api.wandb.ai" in netrc.read_text(errors="replace")
-    return "online" if known else "offline"
+def _end_service() -> None:
+    import wandb
+
+    wandb.teardown()
+
+
+def tags(job: RunJob) -> list[str]:
+    """What people filter scaling runs by: compute, size, tokens, and tokens per parameter."""
+    columns = job_columns(job, known(job.spec.n_steps, "n_steps"))
+    return [
+        f"FLOPs={job.flops_budget or columns['flops']:.1e}",
+        f"N={columns['n_params']:.2e}",
+        f"D={columns['n_tokens']:.2e}",
+        f"tokens_per_param={columns['tokens_per_param']:.3g}",
+    ]

@@ -22,8 +22,8 @@ from train.engine.checkpoint import (
     sweep_leftovers,
 )
 from train.engine.loop import Hooks, Outcome
-from train.engine.trackers import MetricsFile, Wandb
-from train.rundir.atomic import read_jsonl
+from train.engine.trackers import Wandb
+from train.rundir.metrics_file import MetricsFile
 from train.rundir.record import RunPaths, RunRecord, append_status, write_record
 
 BEAT_SECONDS = 5.0
@@ -31,7 +31,7 @@ BEAT_SECONDS = 5.0
 
 
 class RunWriter:
-    """The open files of one run: metrics, tracker, states, checkpoints, record."""
+    """What one run writes, as a context manager that closes all of it on every way out."""
 
     def __init__(
         self,
@@ -42,16 +42,11 @@ class RunWriter:
         codec: TextCodec,
         restored: TrainerState | None,
     ) -> None:
-        sweep_leftovers(run_dir)
         self._run_dir, self._paths, self._job = run_dir, RunPaths(run_dir), job
         self._model, self._optimizer, self._codec = model, optimizer, codec
-        self._metrics = MetricsFile(self._paths.metrics, restored.metrics_bytes if restored else 0)
-        self._tracker = Wandb(job, run_dir)
-        if restored is not None and restored.run_id != job.run_id:
-            # A trunk's state: the mirror shows the whole curve, its trunk included.
-            for row in read_jsonl(self._paths.metrics):
-                self._tracker.write(row)
+        self._kept_bytes = restored.metrics_bytes if restored else 0
         self._last_beat = time.monotonic() - BEAT_SECONDS
+        self._ending: tuple[RunRecord | None, str] = (None, "failed")
 
     def hooks(self, stopping: Callable[[], bool]) -> Hooks:
         """What the loop calls."""
@@ -65,22 +60,35 @@ class RunWriter:
         )
 
     def __enter__(self) -> "RunWriter":
+        """Cut metrics.jsonl back to the restored state, and open the mirror, which catches up.
+
+        Raises:  RecordError: metrics.jsonl is shorter than the state knows, or can't be written.
+        """
+        sweep_leftovers(self._run_dir)
+        self._metrics = MetricsFile(self._paths.metrics, self._kept_bytes)
+        self._tracker = Wandb(self._job, self._run_dir)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._metrics.close()
+        """Close the files, then end the mirror: as failed, unless `finish` said how it ended."""
+        try:
+            self._metrics.close()
+        finally:
+            self._tracker.finish(*self._ending)
 
     def finish(self, outcome: Outcome, record: RunRecord | None) -> None:
-        """End the tracker; with a record, write the model, then the record, and drop the state.
+        """With a record, write the model, then the record, and drop the state.
 
+        The mirror is ended after that, on the way out: a service that does not answer costs a run
+        that is recorded some seconds.
         Raises:  CheckpointError, RecordError: disk full or read-only; the state stays for a retry.
         """
         if record is not None:
+            self._metrics.sync()
             self._checkpoint(self._paths.checkpoint, outcome.step, outcome.loss)
-        self._tracker.finish(record, outcome.status)
-        if record is not None:
             write_record(self._run_dir, record)
             shutil.rmtree(self._paths.state, ignore_errors=True)
+        self._ending = (record, outcome.status)
 
     def _write(self, row: dict[str, float]) -> None:
         self._metrics.write(row)

@@ -78,6 +78,8 @@ class SummedLoss(nn.Module):
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
+        # What Accelerate cuts into shards, one at a time, where it is not named.
+        self._no_split_modules = model._no_split_modules
 
     def forward(self, tokens: Tensor, labels: Tensor, masked: bool = False) -> Tensor:
         """Scalar in nats. Args: tokens, labels: int64 (rows, seq_len); masked: some are IGNORED."""

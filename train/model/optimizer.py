@@ -35,7 +35,7 @@ def build_optimizer(
         groups,
         lr=known(optim.lr_peak, "optim.lr_peak"),
         betas=(optim.beta1, known(optim.beta2, "optim.beta2")),
-        fused=device in ("cpu", "cuda"),
+        fused=device != "mps",
     )
 
 

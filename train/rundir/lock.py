@@ -1,12 +1,13 @@
-"""Who trains a run: one process at a time, told by facts (host, pid, start time), never guessed.
+"""Who trains a run: one process at a time, known by host, pid and start time, never guessed.
 
 The lock is created with O_EXCL, so of two launchers exactly one gets it. A holder that died is
 replaced under a short exclusive lock, so that two successors can't both replace it.
 """
 
-import fcntl
+import dataclasses
 import json
 import os
+import pwd
 import socket
 import threading
 import uuid
@@ -14,18 +15,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from train.config.spec import IsoflopError
-from train.rundir.atomic import RecordError
+from train.rundir.atomic import BAD_JSON, RecordError
+from train.rundir.mutex import exclusive
 from train.rundir.record import RunPaths
 
 HEARTBEAT_SECONDS = 15.0
 """How often a holder touches its lock."""
 
 REMOTE_TIMEOUT_SECONDS = 600.0
-"""A holder on another host, whose process can't be seen, counts as dead after this silence."""
+"""A holder whose process can't be seen from here counts as dead after this silence."""
+
+FRESH_SECONDS = 4 * HEARTBEAT_SECONDS
+"""A lock that was touched within this time is held, whatever a batch system says of its job: four
+beats, for file systems that lag."""
 
 
 class Claimed(IsoflopError):
@@ -34,13 +41,22 @@ class Claimed(IsoflopError):
 
 @dataclass(frozen=True)
 class Holder:
-    """The content of a lock file; `started` tells a reused pid from the process that locked."""
+    """The content of a lock file; `started` tells a reused pid from the process that locked.
+
+    `boot` and `namespace` tell machines and containers of one host name apart, in which the same
+    pid is another process; `user` and `cluster` say whose Slurm job `job` is, and where it can be
+    asked about. Locks of earlier releases have none of these.
+    """
 
     host: str
     pid: int
     started: str
     job: str | None
     token: str
+    user: str = ""
+    cluster: str = ""
+    boot: str = ""
+    namespace: str = ""
 
     def describe(self) -> str:
         job = f", slurm job {self.job}" if self.job else ""
@@ -53,21 +69,77 @@ def slurm_job() -> str | None:
     return f"{array}_{index}" if array and index else os.environ.get("SLURM_JOB_ID")
 
 
+def user_name() -> str:
+    """This process's user, by number where it has no name (as in some containers)."""
+    return _name_of(os.getuid())
+
+
+def owner_of(path: Path) -> str:
+    """The user who owns a file, "" where it is gone."""
+    try:
+        return _name_of(path.stat().st_uid)
+    except OSError:
+        return ""
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def heartbeat_age(run_dir: Path) -> float:
+    """Seconds since the run's holder last touched its lock; 0 where there is no lock."""
+    return _silence_seconds(RunPaths(run_dir).lock)
+
+
 def holder(run_dir: Path) -> Holder | None:
     """Whoever's lock lies in the run directory, dead or alive; None where there is no lock."""
     try:
-        return Holder(**json.loads(RunPaths(run_dir).lock.read_text()))
+        return _parsed(json.loads(RunPaths(run_dir).lock.read_text()))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError):
+    except (OSError, TypeError, *BAD_JSON):
         return Holder(host="unknown", pid=-1, started="", job=None, token="unreadable")
 
 
 def is_alive(run_dir: Path, held: Holder) -> bool:
-    """Whether a holder still runs: by its process on this host, by its heartbeat on any other."""
-    if held.host == socket.gethostname():
+    """Whether a holder still runs: by its process where that can be seen, else by its heartbeat."""
+    if is_visible(held):
         return held.started == _process_start(held.pid)
     return _silence_seconds(RunPaths(run_dir).lock) < REMOTE_TIMEOUT_SECONDS
+
+
+def is_visible(held: Holder) -> bool:
+    """Whether a holder's pid is one of this process's own host, boot and pid namespace.
+
+    Another container's pid 1 says nothing of ours, nor does that of a machine of the same name.
+    """
+    if held.host != socket.gethostname():
+        return False
+    known = ((held.boot, _boot()), (held.namespace, _pid_namespace()))
+    return all(theirs == ours for theirs, ours in known if theirs and ours)
+
+
+def is_fresh(run_dir: Path) -> bool:
+    """Whether the lock of a run was touched just now, which only its living holder does."""
+    return _silence_seconds(RunPaths(run_dir).lock) < FRESH_SECONDS
+
+
+def this_process(token: str, job: str | None = None) -> Holder:
+    """This process as a holder."""
+    return Holder(
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        started=_process_start(os.getpid()),
+        job=job,
+        token=token,
+        user=user_name(),
+        cluster=os.environ.get("SLURM_CLUSTER_NAME", ""),
+        boot=_boot(),
+        namespace=_pid_namespace(),
+    )
 
 
 @contextmanager
@@ -77,13 +149,7 @@ def claim(run_dir: Path) -> Iterator[Holder]:
     Raises:  Claimed: another live process holds it; RecordError: the lock can't be written.
     """
     lock = RunPaths(run_dir).lock
-    mine = Holder(
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        started=_process_start(os.getpid()),
-        job=slurm_job(),
-        token=uuid.uuid4().hex,
-    )
+    mine = this_process(uuid.uuid4().hex, slurm_job())
     _take(run_dir, lock, mine)
     stop = threading.Event()
     beat = threading.Thread(target=_heartbeat, args=(lock, stop), daemon=True)
@@ -145,8 +211,7 @@ def _create(lock: Path, mine: Holder) -> bool:
 
 @contextmanager
 def _mutex(run_dir: Path) -> Iterator[None]:
-    with (run_dir / ".lock.mutex").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with exclusive(run_dir / ".lock.mutex"):
         yield
 
 
@@ -154,8 +219,11 @@ def _heartbeat(lock: Path, stop: threading.Event) -> None:
     while not stop.wait(HEARTBEAT_SECONDS):
         try:
             os.utime(lock)
-        except OSError:
+        except FileNotFoundError:
             return
+        except OSError:
+            # A file system that fails for a moment: a heart that stopped would lose the run.
+            continue
 
 
 def _silence_seconds(lock: Path) -> float:
@@ -168,6 +236,36 @@ def _silence_seconds(lock: Path) -> float:
         return 0.0
     finally:
         probe.unlink(missing_ok=True)
+
+
+def _parsed(content: Any) -> Holder:
+    """A holder from JSON; what later releases add is passed over.
+
+    Raises:  TypeError: a field is missing or of another type.
+    """
+    known = {field.name for field in dataclasses.fields(Holder)}
+    found = Holder(**{name: value for name, value in dict(content).items() if name in known})
+    texts = [value for name, value in asdict(found).items() if name not in ("pid", "job")]
+    texts.append(found.job or "")
+    if type(found.pid) is not int or not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"{content!r:.80} is no holder")
+    return found
+
+
+def _boot() -> str:
+    """What tells this machine since its last start from every other; "" where that is unknown."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _pid_namespace() -> str:
+    """What tells this container's pids from those of others on the machine; "" if unknown."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
 
 
 def _process_start(pid: int) -> str:

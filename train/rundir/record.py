@@ -14,7 +14,14 @@ from typing import Any
 
 from train.config.run_config import RunJob, job_from_json, job_to_json
 from train.config.spec import SpecError
-from train.rundir.atomic import RecordError, append_jsonl, read_json, write_atomic, write_json
+from train.rundir.atomic import (
+    BAD_JSON,
+    RecordError,
+    append_jsonl,
+    read_json,
+    write_atomic,
+    write_json,
+)
 
 STATUSES = (
     "planned",
@@ -61,6 +68,10 @@ class RunPaths:
         return self.run_dir / "status.jsonl"
 
     @property
+    def wandb(self) -> Path:
+        return self.run_dir / "wandb.json"
+
+    @property
     def log(self) -> Path:
         return self.run_dir / "train.log"
 
@@ -94,9 +105,11 @@ class RunRecord:
 
     `flops` is what training took under the design's count, a branch's trunk included; `flops_spent`
     leaves out the steps up to `branched_from`, which another run of the same `trunk_id` had
-    trained. `wall_seconds` and speeds are of what was spent. `simulated` says what the losses were
-    drawn from where nothing was trained, and is empty for a trained run. `horizon_tokens` is the
-    length that the decay was planned for where that was not the run's own.
+    trained. `wall_seconds` and speeds are of what was spent, by all `n_devices` together; `mfu` is
+    the share of the sum of their peaks. Versions are None where nothing of the kind was used.
+    `simulated` says what the losses were drawn from where nothing was trained, and is empty for a
+    trained run. `horizon_tokens` is the length that the decay was planned for where that was not
+    the run's own.
     """
 
     run_id: str
@@ -139,6 +152,11 @@ class RunRecord:
     horizon_tokens: float | None = None
     precision: str = "fp32"
     device: str = "cpu"
+    n_devices: int = 1
+    cuda_version: str | None = None
+    cudnn_version: str | None = None
+    nccl_version: str | None = None
+    driver_version: str | None = None
     wall_seconds: float = 0.0
     tokens_per_second: float = 0.0
     flops_per_second: float = 0.0
@@ -233,7 +251,7 @@ def last_status(run_dir: Path) -> dict[str, Any] | None:
     for line in reversed(lines):
         try:
             row = json.loads(line)
-        except ValueError:
+        except BAD_JSON:
             continue
         if isinstance(row, dict) and row.get("status") in STATUSES:
             return row

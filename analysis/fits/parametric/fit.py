@@ -16,7 +16,7 @@ import numpy as np
 from analysis.data.cost_law import SIX_ND, Cost
 from analysis.errors import FitError, Numbers, Status
 from analysis.fits.input_checks import checked_fixed, checked_runs, checked_weights, undetermined
-from analysis.fits.parametric.huber import LogRuns, derivatives, residuals
+from analysis.fits.parametric.huber import LogRuns, residuals
 from analysis.fits.parametric.problem import Problem, count_basins
 from analysis.fits.parametric.starts import ResampleGrid, grid_starts
 from analysis.fits.surface import PARAMETERS, Allocation, Surface
@@ -115,30 +115,38 @@ def fit_parametric(
     above: float = 1.0,
     fixed: Mapping[str, float] | None = None,
     cost: Cost = SIX_ND,
+    residual: str = "log",
+    tied: bool = False,
 ) -> ParametricFit:
-    """Fit L(N, D) = E + A/N^alpha + B/D^beta by Huber loss on log residuals.
+    """Fit L(N, D) = E + A/N^alpha + B/D^beta by Huber loss on residuals of log L, or of L.
 
     Args:    n_params, n_tokens, loss: one entry a run, (runs,), > 0; loss in nats a token.
              weights: importance of each run, (runs,), >= 0; default 1.
-             delta: width of the Huber loss; 0 for least absolute deviations.
+             delta: width of the Huber loss; 0 for least absolute deviations, inf for least
+             squares.
              reduction: whether `objective` is a sum or a mean over runs; the minimum is the same.
              above: weight of runs that lie above the surface; below 1 for under-tuned runs.
              fixed: parameters to hold, by name: {"alpha": 0.34}.
              cost: FLOPs as a function of N and D, for the optimum; 6 N D by default.
+             residual: log, or loss for residuals in the unit of the losses.
+             tied: whether alpha and beta are one exponent (Gadre et al. 2024).
     Raises:  FitError: arrays of unequal length, values that are not positive and finite, fewer runs
              than free parameters, an unknown fixed parameter.
     Source:  Hoffmann et al. 2022, approach 3; Besiroglu et al. 2024 on its pitfalls.
     """
     return solve(
-        pose(n_params, n_tokens, loss, weights, delta, reduction, above, fixed or {}, cost)
-    )
+        pose(
+            n_params, n_tokens, loss, weights, delta, reduction, above, fixed or {}, cost,
+            residual=residual, tied=tied,
+        )
+    )  # fmt: skip
 
 
 def solve(problem: Problem) -> ParametricFit:
     """The lowest minimum of a posed problem, from a grid of starts; see `fit_parametric`."""
     runs = problem.runs
     sizes, tokens = np.exp(runs.u + runs.u_mean), np.exp(runs.v + runs.v_mean)
-    reason = undetermined(sizes, tokens, problem.weights, problem.fixed)
+    reason = undetermined(sizes, tokens, problem.weights, problem.fixed, problem.tied)
     if reason:
         nan = float("nan")
         nothing = Surface(nan, nan, nan, nan, nan, problem.cost)
@@ -158,29 +166,35 @@ def pose(
     above: float,
     fixed: Mapping[str, float],
     cost: Cost,
+    *,
+    residual: str = "log",
+    tied: bool = False,
 ) -> Problem:
     """The checked problem that `fit_parametric` solves; arguments and errors are its."""
-    held = checked_fixed(fixed)
-    least = len(PARAMETERS) - len(held)
+    held = checked_fixed(fixed, tied)
+    least = len(PARAMETERS) - len(held) - (tied and "alpha" not in held)
     n_params, n_tokens, loss = checked_runs(n_params, n_tokens, loss, least)
     if reduction not in ("sum", "mean"):
         raise FitError(f"reduction={reduction!r} is unknown; expected sum or mean")
-    if delta < 0 or above <= 0:
+    if residual not in ("log", "loss"):
+        raise FitError(f"residual={residual!r} is unknown; expected log or loss")
+    if not delta >= 0 or above <= 0:
         raise FitError(f"delta={delta} and above={above}: expected delta >= 0 and above > 0")
     centred = not {"A", "B"} & held.keys()
     runs = LogRuns.of(n_params, n_tokens, loss, centred=centred)
-    return Problem(runs, checked_weights(weights, len(loss)), delta, reduction, above, held, cost)
+    checked = checked_weights(weights, len(loss))
+    return Problem(runs, checked, delta, reduction, above, held, cost, residual, tied)
 
 
 def assess(problem: Problem, theta: np.ndarray, n_basins: int = 1) -> ParametricFit:
     """The fit that a parameter vector (5,) is: its objective, gradient, condition and status."""
     lower, upper = problem.bounds
-    gradient = derivatives(theta[None], problem.runs, problem.weights[None], problem.penalty)[1][0]
+    gradient = problem.derivatives(theta[None], problem.weights[None], problem.penalty)[1][0]
     at_bound = ((theta <= lower) & (gradient > 0)) | ((theta >= upper) & (gradient < 0))
     free = ~(problem.held | at_bound)
     norm = float(np.abs(gradient[free]).max()) if free.any() else 0.0
     condition = problem.condition(theta)
-    status, reason = problem.verdict(norm, at_bound, condition)
+    status, reason = problem.verdict(theta, norm, at_bound, condition)
     return ParametricFit(
         problem=problem,
         surface=problem.surface(theta),

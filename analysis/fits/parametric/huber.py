@@ -1,9 +1,10 @@
-"""Huber loss of log residuals under the parametric surface, with its exact gradient and Hessian.
+"""Huber loss of residuals under the parametric surface, with its exact gradient and Hessian.
 
 The surface is written as a log-sum-exp (Hoffmann et al. 2022, appendix D.2), so that no parameter
 needs a sign constraint: log L = LSE(e, a - alpha u, b - beta v), where u = log N and v = log D.
 Here u and v are centred, which takes the near-collinearity of (a, alpha) and of (b, beta) out of
-the problem. All functions work on a batch of parameter vectors, each with its own weights on the
+the problem. Residuals are of log L (the literature's default) or of L itself, in the unit of the
+losses. All functions work on a batch of parameter vectors, each with its own weights on the
 same runs: a bootstrap is one call.
 """
 
@@ -14,6 +15,9 @@ import numpy as np
 
 from analysis.data.cost_law import Cost
 from analysis.fits.surface import Surface
+
+_LARGEST_LOG = 600.0
+"""Of a term over E: what a search may try far from any fit, short of the range of floats."""
 
 _CACHED_CELLS = 60_000
 """Parameter vectors times runs worked on at once; more would leave the processor's cache."""
@@ -75,30 +79,32 @@ class LogRuns:
 
 @dataclass(frozen=True)
 class Penalty:
-    """Huber's loss: r^2/2 within delta of 0, delta (|r| - delta/2) beyond; r = log L_fit - log L.
+    """Huber's loss: r^2/2 within delta of 0, delta (|r| - delta/2) beyond; inf is least squares.
 
-    Runs above the surface (r < 0) count `above` times: below 1, runs that were tuned or trained
-    less well than the others pull the surface up less.
+    `residual` says of what: log gives r = log L_fit - log L, loss gives r = L_fit - L. Runs above
+    the surface (r < 0) count `above` times: below 1, runs that were tuned or trained less well than
+    the others pull the surface up less.
     """
 
     delta: float = 1e-3
     above: float = 1.0
+    residual: str = "log"
 
     def widened(self, factor: float) -> "Penalty":
         return replace(self, delta=self.delta * factor)
 
 
-def residuals(theta: np.ndarray, runs: LogRuns) -> np.ndarray:
-    """log L_fit - log L of every run, (batch, runs), for parameter vectors (batch, 5)."""
-    return _log_terms(theta, runs)[0]
+def residuals(theta: np.ndarray, runs: LogRuns, residual: str = "log") -> np.ndarray:
+    """log L_fit - log L, or L_fit - L, of every run, (batch, runs); parameters (batch, 5)."""
+    return _terms(theta, runs, residual)[0]
 
 
 def objective(
     theta: np.ndarray, runs: LogRuns, weights: np.ndarray, penalty: Penalty
 ) -> np.ndarray:
     """Weighted sum of Huber losses, (batch,); weights (batch, runs) or (1, runs)."""
-    r = residuals(theta, runs)
-    weights = _one_sided(weights, r, penalty)
+    r = residuals(theta, runs, penalty.residual)
+    weights = one_sided(weights, r, penalty)
     slope = np.clip(r, -penalty.delta, penalty.delta)
     return (weights * (slope * (r - slope / 2))).sum(axis=1)
 
@@ -108,8 +114,9 @@ def derivatives(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The objective (batch,), its gradient (batch, 5) and its Hessian (batch, 5, 5).
 
-    With p the softmax of the three terms and t their logarithms, dr/dt_i = p_i and
-    d2r/dt_i dt_j = p_i [i = j] - p_i p_j; t is linear in the parameters.
+    With t the logarithms of the three terms, which are linear in the parameters: for residuals of
+    log L and p the softmax of t, dr/dt_i = p_i and d2r/dt_i dt_j = p_i [i = j] - p_i p_j; for those
+    of L and p the terms themselves, dr/dt_i = p_i and d2r/dt_i dt_j = p_i [i = j].
     """
     rows = max(1, _CACHED_CELLS // len(runs))
     if len(theta) <= rows:
@@ -131,8 +138,8 @@ def _derivatives(
     theta: np.ndarray, runs: LogRuns, weights: np.ndarray, penalty: Penalty
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     u, v = runs.u, runs.v
-    r, p0, p1, p2 = _log_terms(theta, runs)
-    weights = _one_sided(weights, r, penalty)
+    r, p0, p1, p2 = _terms(theta, runs, penalty.residual)
+    weights = one_sided(weights, r, penalty)
     slope = np.clip(r, -penalty.delta, penalty.delta)
     value = (weights * (slope * (r - slope / 2))).sum(axis=1)
 
@@ -140,7 +147,8 @@ def _derivatives(
     pull = weights * slope
     gradient = (jacobian @ pull[:, :, None])[:, :, 0]
 
-    curvature = weights * ((np.abs(r) <= penalty.delta) - slope)
+    inside = np.abs(r) <= penalty.delta
+    curvature = weights * (inside - slope if penalty.residual == "log" else inside)
     hessian = (jacobian * curvature[:, None, :]) @ np.swapaxes(jacobian, 1, 2)
     hessian[:, 0, 0] += (pull * p0).sum(axis=1)
     for scale, exponent, p, x in ((1, 3, p1, u), (2, 4, p2, v)):
@@ -154,14 +162,21 @@ def _derivatives(
     return value, gradient, hessian
 
 
-def _log_terms(theta: np.ndarray, runs: LogRuns) -> tuple[np.ndarray, ...]:
+def _terms(theta: np.ndarray, runs: LogRuns, residual: str) -> tuple[np.ndarray, ...]:
+    """The residual of each run and its derivatives by the logarithms of the three terms."""
     e, a, b, alpha, beta = (theta[:, i : i + 1] for i in range(5))
-    t1, t2 = a - alpha * runs.u, b - beta * runs.v
-    top = np.maximum(np.maximum(t1, t2), e)
-    x0, x1, x2 = np.exp(e - top), np.exp(t1 - top), np.exp(t2 - top)
-    total = x0 + x1 + x2
-    return top + np.log(total) - runs.y, x0 / total, x1 / total, x2 / total
+    # As multiples of E, whose own exponential is then 1; this is where fits spend their time.
+    size = np.exp(np.minimum(a - e - alpha * runs.u, _LARGEST_LOG))
+    data = np.exp(np.minimum(b - e - beta * runs.v, _LARGEST_LOG))
+    total = 1.0 + size + data
+    if residual == "loss":
+        least = np.exp(e)
+        own = np.broadcast_to(least, total.shape)
+        return least * total - runs.loss, own, least * size, least * data
+    share = 1.0 / total
+    return np.log(total) + (e - runs.y), share, size * share, data * share
 
 
-def _one_sided(weights: np.ndarray, r: np.ndarray, penalty: Penalty) -> np.ndarray:
+def one_sided(weights: np.ndarray, r: np.ndarray, penalty: Penalty) -> np.ndarray:
+    """Weights with those of runs above the surface times `above`."""
     return weights if penalty.above == 1 else weights * np.where(r < 0, penalty.above, 1.0)

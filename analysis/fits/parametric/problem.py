@@ -1,19 +1,29 @@
 """The minimisation behind the parametric fit: what is minimised, within what, and how it ended."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from analysis.data.cost_law import SIX_ND, Cost
 from analysis.errors import Status
-from analysis.fits.parametric.huber import LogRuns, Penalty, derivatives, objective, residuals
+from analysis.fits.parametric.huber import (
+    LogRuns,
+    Penalty,
+    derivatives,
+    objective,
+    one_sided,
+    residuals,
+)
 from analysis.fits.surface import PARAMETERS, Surface
 from analysis.stats.newton import Minimum, minimise
 
 LEAST_WIDTH = 1e-10
 """delta = 0 asks for least absolute deviations: the Huber loss is narrowed to this width."""
+
+LEAST_SQUARES_WIDTH = 1e-3
+"""Least size of residuals by which a gradient of least squares is judged: Huber's usual width."""
 
 DEGENERATE_CONDITION = 1e9
 """Above this condition number the runs do not tell the parameters apart."""
@@ -21,7 +31,11 @@ DEGENERATE_CONDITION = 1e9
 
 @dataclass(frozen=True)
 class Problem:
-    """Runs with weights (runs,), the Huber loss on their log residuals, and what is held fixed."""
+    """Runs with weights (runs,), the Huber loss on their residuals, and what is held fixed.
+
+    `residual` is log or loss (see `Penalty`), `delta` its width in that unit. Where `tied`, alpha
+    and beta are one exponent: the search moves alpha and beta follows.
+    """
 
     runs: LogRuns
     weights: np.ndarray
@@ -30,15 +44,52 @@ class Problem:
     above: float = 1.0
     fixed: Mapping[str, float] = field(default_factory=dict)
     cost: Cost = SIX_ND
+    residual: str = "log"
+    tied: bool = False
 
     @property
     def penalty(self) -> Penalty:
-        return Penalty(max(self.delta, LEAST_WIDTH), self.above)
+        return Penalty(max(self.delta, LEAST_WIDTH), self.above, self.residual)
 
     @cached_property
     def held(self) -> np.ndarray:
-        """Which of the five parameters are fixed, (5,) of bool."""
-        return np.array([name in self.fixed for name in PARAMETERS])
+        """Which of the five parameters are not searched, (5,) of bool: fixed, or tied beta."""
+        return np.array([n in self.fixed or (self.tied and n == "beta") for n in PARAMETERS])
+
+    @property
+    def description(self) -> str:
+        """What is minimised, in words: Huber loss (delta 0.001, sum) of log residuals."""
+        if np.isinf(self.delta):
+            how = f"least squares ({self.reduction})"
+        elif self.delta == 0:
+            how = f"absolute deviations ({self.reduction})"
+        else:
+            how = f"Huber loss (delta {self.delta:g}, {self.reduction})"
+        of = "log residuals" if self.residual == "log" else "residuals of the loss itself"
+        sided = "" if self.above == 1 else f", runs above the surface weighted {self.above:g}"
+        return f"{how} of {of}{sided}{', alpha = beta' if self.tied else ''}"
+
+    @property
+    def n_free(self) -> int:
+        return int((~self.held).sum())
+
+    @cached_property
+    def tie(self) -> np.ndarray:
+        """The matrix (5, 5) from what is searched to parameters: the identity, or beta = alpha."""
+        matrix = np.eye(len(PARAMETERS))
+        if self.tied:
+            alpha, beta = PARAMETERS.index("alpha"), PARAMETERS.index("beta")
+            matrix[beta, beta], matrix[beta, alpha] = 0.0, 1.0
+        return matrix
+
+    def derivatives(
+        self, searched: np.ndarray, weights: np.ndarray, penalty: Penalty
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`huber.derivatives` by what is searched, (batch, 5)."""
+        if not self.tied:
+            return derivatives(searched, self.runs, weights, penalty)
+        value, gradient, hessian = derivatives(searched @ self.tie.T, self.runs, weights, penalty)
+        return value, gradient @ self.tie, self.tie.T @ hessian @ self.tie
 
     @property
     def scale(self) -> float:
@@ -51,9 +102,8 @@ class Problem:
     def value(self, theta: np.ndarray) -> float:
         """The objective under `reduction` at one parameter vector; of |r| itself at delta 0."""
         if self.delta == 0:
-            r = residuals(theta[None], self.runs)[0]
-            weights = self.weights * np.where(r < 0, self.above, 1.0)
-            return float(weights @ np.abs(r)) / self.scale
+            r = residuals(theta[None], self.runs, self.residual)[0]
+            return float(one_sided(self.weights, r, self.penalty) @ np.abs(r)) / self.scale
         return (
             float(objective(theta[None], self.runs, self.weights[None], self.penalty)[0])
             / self.scale
@@ -62,6 +112,8 @@ class Problem:
     def with_fixed(self, starts: np.ndarray) -> np.ndarray:
         """Parameter vectors (batch, 5) with the fixed parameters set."""
         starts = starts.copy()
+        if self.tied:
+            starts[:, 3:] = starts[:, 3:].mean(axis=1, keepdims=True)
         for name, value in self.fixed.items():
             starts[:, PARAMETERS.index(name)] = _coordinate(name, value)
         return starts
@@ -91,36 +143,45 @@ class Problem:
         Args:    starts: (batch, 5); weights: (batch, runs); factors: widths in units of delta.
         """
         penalty = self.penalty
+        # Least squares has no width to narrow.
+        factors = (1.0,) if np.isinf(penalty.delta) else factors
         widths = [max(penalty.delta, 1e-3) * factor for factor in factors]
         while widths[-1] > penalty.delta * 1.001:
             widths.append(max(widths[-1] / 3, penalty.delta))
         end = None
         for width in widths:
-            narrowed = Penalty(width, penalty.above)
+            narrowed = replace(penalty, delta=width)
             end = minimise(
-                lambda theta, rows, p=narrowed: derivatives(theta, self.runs, weights[rows], p),
+                lambda theta, rows, p=narrowed: self.derivatives(theta, weights[rows], p),
                 starts if end is None else end.theta,
                 self.bounds,
                 self.held,
             )
         assert end is not None  # factors is never empty
-        return end
+        return replace(end, theta=end.theta @ self.tie.T)
 
     def condition(self, theta: np.ndarray) -> float:
         """Condition number of J'WJ over the free parameters, scaled to a unit diagonal."""
         free = ~self.held
         if not free.any():
             return 1.0
-        hessian = squared_error_hessian(self.runs, theta, self.weights)[free][:, free]
+        hessian = self.squared_error_hessian(theta)[free][:, free]
         scale = 1 / np.sqrt(np.maximum(np.diag(hessian), 1e-300))
         return float(np.linalg.cond(hessian * scale[:, None] * scale[None, :]))
 
+    def squared_error_hessian(self, theta: np.ndarray) -> np.ndarray:
+        """J'WJ of the residuals at one parameter vector, by what is searched, (5, 5)."""
+        y = self.runs.y + residuals(theta[None], self.runs)[0]
+        exact = replace(self, runs=replace(self.runs, y=y))
+        squared = Penalty(delta=np.inf, residual=self.residual)
+        return exact.derivatives(theta[None], self.weights[None], squared)[2][0]
+
     def verdict(
-        self, gradient: float, at_bound: np.ndarray, condition: float
+        self, theta: np.ndarray, gradient: float, at_bound: np.ndarray, condition: float
     ) -> tuple[Status, str]:
         """The status of an end and its reason.
 
-        Args:    gradient: largest free component, of the sum; at_bound: (5,) of bool.
+        Args:    theta: (5,); gradient: largest free component, of the sum; at_bound: (5,) of bool.
         """
         stuck = [name for name, hit in zip(PARAMETERS, at_bound & ~self.held, strict=True) if hit]
         if stuck:
@@ -131,17 +192,13 @@ class Problem:
         # Least absolute deviations have a corner for an optimum, which rounding lets one approach.
         # Steps end at 1e-11, which at the curvature of few, noisy runs leaves a gradient of 2e-8.
         tolerance = 1e-7 if self.penalty.delta > 10 * LEAST_WIDTH else 1e-2
-        if gradient > tolerance * float(self.weights.sum()) * self.penalty.delta:
+        width = self.penalty.delta
+        if np.isinf(width):
+            r = residuals(theta[None], self.runs, self.residual)[0]
+            width = max(float(np.sqrt(np.mean(r**2))), LEAST_SQUARES_WIDTH)
+        if gradient > tolerance * float(self.weights.sum()) * width:
             return "max_iterations", f"the gradient is still {gradient:.1e}"
         return "converged", ""
-
-
-def squared_error_hessian(runs: LogRuns, theta: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """J'WJ of the log residuals at one parameter vector, (5, 5)."""
-    fitted = LogRuns(
-        runs.u, runs.v, runs.y + residuals(theta[None], runs)[0], runs.u_mean, runs.v_mean
-    )
-    return derivatives(theta[None], fitted, weights[None], Penalty(delta=1e6))[2][0]
 
 
 def count_basins(ends: Minimum) -> int:

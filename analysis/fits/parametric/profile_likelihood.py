@@ -7,19 +7,21 @@ the percentiles of a bootstrap, the interval may reach to infinity, which is wha
 of N or D deserves.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
 from analysis.errors import FitError
 from analysis.fits.parametric.fit import ParametricFit
-from analysis.fits.parametric.huber import LogRuns, derivatives
-from analysis.fits.parametric.problem import squared_error_hessian
+from analysis.fits.parametric.huber import LogRuns, derivatives, one_sided, residuals
 from analysis.fits.surface import PARAMETERS
 from analysis.stats.newton import minimise
 
 PROFILED = (*PARAMETERS, "a", "b")
+_DERIVED = ("a", "b")
+"""Functions of alpha/beta, and so fixed where both of these are."""
 _STEPS = np.concatenate([np.linspace(0.25, 4, 16), np.geomspace(4.5, 30, 14)])
 _SIDE = 200.0
 """Half the side of the box in which held fits search; far beyond any logarithm of interest."""
@@ -46,8 +48,10 @@ def profile(fit: ParametricFit, name: str, level: float = 0.95) -> Profile:
     Raises:  FitError: an unknown name, a parameter that was held fixed, or a fit without an
              optimum.
     """
-    if name not in PROFILED or name in fit.problem.fixed or not np.isfinite(fit.objective):
+    if name not in profiled(fit) or not np.isfinite(fit.objective):
         raise FitError(f"{name!r} has no profile here; expected one of {PROFILED} left free")
+    if fit.problem.tied and name == "beta":
+        return replace(profile(fit, "alpha", level), name="beta")
     theta = fit.theta
     scale = _residual_scale(fit)
     direction, error = _response(fit, name, theta, scale)
@@ -55,8 +59,8 @@ def profile(fit: ParametricFit, name: str, level: float = 0.95) -> Profile:
     held = _held_at(name, theta, fit.runs) + steps
     value = _held_minima(fit, name, held, theta + steps[:, None] * direction)
     deviance = 2 * np.maximum(value - value.min(), 0) / scale
-    free = len(PARAMETERS) - len(fit.problem.fixed)
-    bound = float(stats.t.ppf(0.5 + level / 2, df=max(len(fit.runs) - free, 1))) ** 2
+    freedom = max(len(fit.runs) - fit.problem.n_free, 1)
+    bound = float(stats.t.ppf(0.5 + level / 2, df=freedom)) ** 2
     middle = len(_STEPS)
     low = _crossing(held[middle::-1], deviance[middle::-1], bound)
     high = _crossing(held[middle:], deviance[middle:], bound)
@@ -71,21 +75,44 @@ def profile(fit: ParametricFit, name: str, level: float = 0.95) -> Profile:
     )
 
 
+def profiled(fit: ParametricFit) -> tuple[str, ...]:
+    """The quantities that the fit left free."""
+    fixed = fit.problem.fixed
+    free = [name for name in PROFILED if name not in fixed]
+    if fit.problem.tied or {"alpha", "beta"} <= fixed.keys():
+        # With one exponent, or with both fixed, a is known, whatever the runs say.
+        free = [name for name in free if name not in _DERIVED]
+    return tuple(free)
+
+
+def _weighted_residuals(fit: ParametricFit) -> tuple[np.ndarray, np.ndarray]:
+    """Residuals that the objective is of, and its one-sided weights of them, (runs,) each."""
+    problem = fit.problem
+    r = residuals(fit.theta[None], fit.runs, problem.residual)[0]
+    return r, one_sided(np.ones(len(r)), r, problem.penalty)
+
+
 def _curvature(fit: ParametricFit) -> float:
     """E[psi'] at the fit's residuals: delta times their density at 0, under a narrow loss.
 
     The density is read from a window about 0 that holds enough residuals.
     """
-    r, delta, n_runs = np.abs(fit.residuals), fit.problem.penalty.delta, len(fit.runs)
+    (r, weights), delta = _weighted_residuals(fit), fit.problem.penalty.delta
+    if np.isinf(delta):
+        return float(np.mean(weights))
+    r, n_runs = np.abs(r), len(r)
     window = max(delta, 1.06 * float(np.median(r)) / 0.6745 * n_runs**-0.2)
-    return max(float(np.mean(r <= window)), 1 / n_runs) * delta / window
+    if window > delta:
+        # One-sided weights meet at 0 in equal parts; in the window more runs may lie on one side.
+        weights = np.full(n_runs, (1 + fit.problem.above) / 2)
+    return max(float(np.mean(weights * (r <= window))), 1 / n_runs) * delta / window
 
 
 def _residual_scale(fit: ParametricFit) -> float:
     """E[psi^2] / E[psi'] at the fit's residuals, with n - p degrees of freedom."""
-    freedom = max(len(fit.runs) - len(PARAMETERS) + len(fit.problem.fixed), 1)
-    delta = fit.problem.penalty.delta
-    square = float(np.sum(np.clip(fit.residuals, -delta, delta) ** 2)) / freedom
+    freedom = max(len(fit.runs) - fit.problem.n_free, 1)
+    (r, weights), delta = _weighted_residuals(fit), fit.problem.penalty.delta
+    square = float(np.sum((weights * np.clip(r, -delta, delta)) ** 2)) / freedom
     return max(square, 1e-300) / _curvature(fit)
 
 
@@ -94,14 +121,13 @@ def _response(
 ) -> tuple[np.ndarray, float]:
     """How the optimum moves with the held quantity (5,), and the quantity's standard error."""
     free = ~fit.problem.held
-    squared = squared_error_hessian(fit.runs, theta, fit.problem.weights)
-    information = _curvature(fit) * squared
+    information = _curvature(fit) * fit.problem.squared_error_hessian(theta)
     covariance = np.zeros((5, 5))
     covariance[np.ix_(free, free)] = scale * np.linalg.pinv(information[free][:, free])
-    gradient = _gradient_of(name, theta, fit.runs)
+    gradient = _gradient_of(name, theta, fit.runs) @ fit.problem.tie
     along = covariance @ gradient
     variance = float(gradient @ along)
-    return along / variance, float(np.sqrt(variance))
+    return fit.problem.tie @ along / variance, float(np.sqrt(variance))
 
 
 def _held_at(name: str, theta: np.ndarray, runs: LogRuns) -> float:
@@ -143,17 +169,23 @@ def _read(name: str, held: float, gamma: float) -> float:
     return 1 - gamma / (value + gamma) if name == "b" else value
 
 
-def _constraint(name: str, held: float, runs: LogRuns) -> tuple[np.ndarray, np.ndarray]:
+def _constraint(
+    name: str, held: float, runs: LogRuns, fixed: Mapping[str, float]
+) -> tuple[np.ndarray, np.ndarray]:
     """theta = M phi + c for the parameter vectors with the quantity held: M (5, 5) and c (5,).
 
     One coordinate follows from the others, so one column of M is zero.
     """
     matrix, offset = np.eye(5), np.zeros(5)
-    own = {"E": 0, "A": 1, "B": 2, "alpha": 3, "beta": 4, "a": 3, "b": 3}[name]
-    matrix[own] = 0
-    if name in ("a", "b"):
-        matrix[3, 4] = np.exp(held)
+    if name in _DERIVED:
+        # alpha/beta is held by moving the exponent that is free: with alpha fixed beta follows it,
+        # or the profile would be of another problem than the fit.
+        own, other = (4, 3) if "alpha" in fixed else (3, 4)
+        matrix[own] = 0
+        matrix[own, other] = np.exp(held if own == 3 else -held)
         return matrix, offset
+    own = {"E": 0, "A": 1, "B": 2, "alpha": 3, "beta": 4}[name]
+    matrix[own] = 0
     offset[own] = held
     if name == "A":
         matrix[1, 3] = -runs.u_mean
@@ -164,8 +196,9 @@ def _constraint(name: str, held: float, runs: LogRuns) -> tuple[np.ndarray, np.n
 
 def _held_minima(fit: ParametricFit, name: str, held: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """Least objective, (points,), with the quantity at each of `held`."""
-    pairs = [_constraint(name, value, fit.runs) for value in held]
-    matrices, offsets = np.stack([m for m, _ in pairs]), np.stack([c for _, c in pairs])
+    pairs = [_constraint(name, value, fit.runs, fit.problem.fixed) for value in held]
+    tie = fit.problem.tie
+    matrices, offsets = np.stack([tie @ m for m, _ in pairs]), np.stack([tie @ c for _, c in pairs])
     unused = np.abs(matrices[0]).sum(axis=0) == 0
     frozen = unused | fit.problem.held
 
@@ -188,7 +221,10 @@ def _crossing(held: np.ndarray, deviance: np.ndarray, bound: float) -> float:
     outward = np.sign(held[-1] - held[0])
     if not len(beyond):
         return float(outward * np.inf)
+    if beyond[0] == 0:
+        # Without noise the fit's own deviance is rounding, and exceeds any bound.
+        return float(held[0])
     root = np.sqrt(deviance)
-    k = max(int(beyond[0]), 1)
+    k = int(beyond[0])
     share = (np.sqrt(bound) - root[k - 1]) / (root[k] - root[k - 1])
     return float(held[k - 1] + share * (held[k] - held[k - 1]))

@@ -23,7 +23,9 @@ def test_a_budget_without_a_bracketed_minimum_shows_none():
     assert [one.bracketed for one in fit.profiles] == [True, True, True, False]
     axes = Figure().subplots()
     _draw_minima(axes, fit, {one.flops: (0.0, 0.0, 0.0, 1.0) for one in fit.profiles})
-    shown = [float(line.get_xdata()[0]) for line in axes.lines if line.get_marker() == "D"]
+    shown = [
+        float(np.asarray(line.get_xdata())[0]) for line in axes.lines if line.get_marker() == "D"
+    ]
     assert shown == [one.flops for one in fit.bracketed]
 
 

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,8 +15,8 @@ from analysis.fits.envelope import (
     outline,
 )
 from analysis.fits.surface import Surface
+from tests.support.published import published_table
 
-PUBLISHED = Path(__file__).parents[3] / "analysis" / "published"
 SURFACE = Surface(1.7, 400.0, 410.0, 0.34, 0.28)
 
 
@@ -32,7 +30,7 @@ def curves_of(sizes):
 
 
 def test_published_hull():
-    frame = pd.read_csv(PUBLISHED / "gemstones_hot.csv")
+    frame = pd.read_csv(published_table("gemstones"))
     frame["code"] = frame["run"].astype("category").cat.codes
     frame = frame.sort_values(["code", "flops"])
     columns = [frame[c].to_numpy(float) for c in ("n_params", "n_tokens", "flops", "loss")]
@@ -42,8 +40,9 @@ def test_published_hull():
     assert fit.b == pytest.approx(0.480989, abs=5e-7)
 
 
-def test_bins_recover_the_exponents_of_a_surface():
-    fit = fit_envelope(curves_of(np.geomspace(1e7, 1e11, 60)))
+@pytest.mark.parametrize("method", ["bins", "hull"])
+def test_the_exponents_of_a_surface_are_recovered(method):
+    fit = fit_envelope(curves_of(np.geomspace(1e7, 1e11, 60)), method)
     inner = (fit.flops > 1e18) & (fit.flops < 1e22)
     slope = np.polyfit(np.log(fit.flops[inner]), np.log(fit.n_params[inner]), 1)[0]
     assert slope == pytest.approx(SURFACE.a, abs=0.01)

@@ -38,6 +38,22 @@ def test_its_optimum_is_the_minimum_along_the_budget():
     assert slope == pytest.approx(PUBLISHED.a)
 
 
+@pytest.mark.parametrize("coefficient", [1e200, 1e304])
+def test_an_undetermined_coefficient_overflows_nothing(coefficient):
+    law = KaplanJoint(coefficient, 1e13, 0.5, 0.1, SIX_ND, 0.0, "bound_hit")
+    best = law.optimal(1e20)
+    assert best.n_params > 1e100
+    assert law.loss(1e8, 1e10) > 1e6
+
+
+def test_runs_of_nearly_one_size_are_refused_by_what_does_not_vary():
+    """../shared/cases/kaplan_overflow.csv: 2.1506e9 to 2.1562e9 parameters."""
+    n_params = np.repeat([2.1506e9, 2.1552e9, 2.1562e9], 4)
+    n_tokens = np.tile([2e9, 4e9, 8e9, 2e10], 3)
+    with pytest.raises(FitError, match=r"model size does not vary: 2.151e\+09 to 2.156e\+09"):
+        fit_joint(n_params, n_tokens, PUBLISHED.loss(n_params, n_tokens))
+
+
 def test_refits_follow_the_resamples():
     n_params, n_tokens, loss = runs(noise=0.01)
     fit = fit_joint(n_params, n_tokens, loss)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from analysis.config import AnalysisConfig
-from analysis.data.run_arrays import Counted
+from analysis.data.run_arrays import Counted, FitInput
+from analysis.fits.isoflop import IsoflopFit
 from analysis.fits.surface import Surface
-from analysis.studies.approaches import isoflop
+from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.fit_config import FitConfig
 from train.config.cli import load_config
 from train.config.spec import SpecError
@@ -14,13 +15,32 @@ from train.config.spec import SpecError
 SURFACE = Surface(1.7, 400.0, 410.0, 0.34, 0.28)
 
 
-def runs() -> Counted:
-    flops = np.repeat(np.geomspace(1e18, 1e20, 3), 6)
-    n_params = np.asarray(SURFACE.optimal(flops).n_params) * np.tile(np.geomspace(0.25, 4, 6), 3)
+def runs(budgets=(1e18, 1e19, 1e20)) -> Counted:
+    flops = np.repeat(budgets, 6)
+    n_params = np.asarray(SURFACE.optimal(flops).n_params) * np.tile(
+        np.geomspace(0.25, 4, 6), len(budgets)
+    )
     n_tokens = flops / (6 * n_params)
     noise = np.exp(np.random.default_rng(0).normal(0, 0.004, len(flops)))
     loss = np.asarray(SURFACE.loss(n_params, n_tokens)) * noise
     return Counted("6nd", n_params, n_tokens, flops, loss, flops, SURFACE.cost)
+
+
+def isoflop(runs: Counted, config: FitConfig) -> IsoflopFit:
+    return IsoflopApproach.fitted(FitInput(runs), config).fit
+
+
+def test_with_half_of_its_minima_lost_the_approach_gives_no_headline():
+    made = runs(np.geomspace(1e18, 1e22, 6))
+    best = np.asarray(SURFACE.optimal(made.flops).n_params)
+    lost = (made.flops > 2e20) & (made.n_params > best)
+    whole, cut = (
+        IsoflopApproach.fitted(FitInput(one), FitConfig())
+        for one in (made, made.take(np.flatnonzero(~lost)))
+    )
+    assert whole.objections == ()
+    assert len(cut.fit.bracketed) == 3
+    assert "3 of 6 budgets" in "; ".join(cut.objections)
 
 
 def test_the_former_name_of_the_curve_counts_and_is_noticed(caplog):

@@ -51,7 +51,7 @@ def test_each_recipe_is_fitted_alone_and_the_recountable_one_twice(made):
 def test_the_exponent_without_the_head_is_the_surfaces_own(made):
     headless = made.fits[0]
     assert headless.isoflop.a == pytest.approx(HEADLESS.a, abs=0.03)
-    assert len(headless.isoflop.bracketed) == 3
+    assert len(headless.isoflop.fit.bracketed) == 3
     assert headless.parametric.a == pytest.approx(HEADLESS.a, abs=0.03)
 
 
@@ -72,7 +72,7 @@ def test_the_other_recipes_exponent_is_its_surfaces(made):
     best = [x[np.argmin(TRUTH.loss(np.exp(x), budget / cost))] for budget in budgets]
     true = np.polyfit(np.log(budgets), best, 1)[0]
     assert fit.isoflop.a == pytest.approx(true, abs=0.02)
-    low, high = fit.interval
+    low, high = fit.isoflop.intervals["a"]
     assert low < true < high
 
 

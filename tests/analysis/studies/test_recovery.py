@@ -9,6 +9,7 @@ import pytest
 
 from analysis.data.readers import from_frame
 from analysis.sections.recovery import recoveries, recovery_json, recovery_section
+from analysis.studies.approaches.parametric import ParametricApproach
 from analysis.studies.fit_config import FitConfig
 from analysis.studies.known_surfaces import BESIROGLU, KAPLAN, truth_json
 from analysis.studies.recovery import recovered, verdict
@@ -51,7 +52,13 @@ def test_another_truth_is_missed_and_named(study):
 
 
 def test_an_estimate_without_an_interval_is_not_judged(study):
-    rows = recovered(replace(study, intervals={}), BESIROGLU)
+    parametric = study.find(ParametricApproach)
+    unknown = replace(
+        parametric.resampled(None),
+        config=replace(parametric.config, interval="bootstrap"),
+        fit=replace(parametric.fit, status="max_iterations"),
+    )
+    rows = recovered(replace(study, fits={"parametric": unknown}), BESIROGLU)
     assert {row.held for row in rows} == {None}
     assert "0 of 0" in verdict(rows, "besiroglu")
 

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from eval.lm.load import CheckpointError, load_checkpoint
 from tests.support.tiny_checkpoint import save_checkpoint
+from train.rundir.checksums import write_checksums
 
 Weights = dict[str, Any]
 
@@ -53,3 +54,29 @@ def test_weights_that_do_not_all_load_are_refused(
 def test_complete_weights_load(tmp_path: Path) -> None:
     model, _ = load_checkpoint(rewritten(tmp_path, lambda w: w), "cpu")
     assert model.config.vocab_size == 14
+
+
+def test_a_flipped_bit_is_found_by_its_checksum_and_named(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path) / "model.safetensors"
+    write_checksums(tmp_path)
+    load_checkpoint(str(tmp_path), "cpu")
+    raw = bytearray(path.read_bytes())
+    raw[-3] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is not as it was written"):
+        load_checkpoint(str(tmp_path), "cpu")
+
+
+@pytest.mark.parametrize("sums", [True, False], ids=["with checksums", "of an earlier release"])
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+@pytest.mark.parametrize("content", [b"", b"\0" * 300, None], ids=["empty", "zeros", "cut"])
+def test_a_torn_file_is_an_error_of_its_checkpoint(
+    tmp_path: Path, name: str, content: bytes | None, sums: bool
+) -> None:
+    path = save_checkpoint(tmp_path) / name
+    if sums:
+        write_checksums(tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(CheckpointError, match=f"checkpoint={tmp_path}"):
+        load_checkpoint(str(tmp_path), "cpu")

@@ -19,7 +19,7 @@ def fits(**changes):
         "cost": {"k": 40.0, "gamma": 0.85},
         "sources": ["results/demo"],
         "fitted": {"flops": [1e10, 1e12]},
-        "decision": "isoflop",
+        "preferred_approach": "isoflop",
         "isoflop": law,
         "envelope": {"status": "degenerate", "reason": "two points", "intervals": {}},
         "parametric": {
@@ -80,7 +80,11 @@ def test_force_can_not_invent_a_law_that_is_not_there():
 
 @pytest.mark.parametrize(
     ("missing", "reason"),
-    [("decision", "older release"), ("fitted", "older release"), ("isoflop", "was not fitted")],
+    [
+        ("preferred_approach", "older release"),
+        ("fitted", "older release"),
+        ("isoflop", "was not fitted"),
+    ],
 )
 def test_what_an_older_or_partial_fits_json_lacks_is_said(missing, reason):
     content = fits()
@@ -89,10 +93,13 @@ def test_what_an_older_or_partial_fits_json_lacks_is_said(missing, reason):
         predict(content, ValidateSpec())
 
 
-def test_no_decision_asks_for_an_approach():
-    with pytest.raises(PredictionError, match=r"no decision.*validate\.approach"):
-        predict(fits(decision=None), ValidateSpec())
-    assert predict(fits(decision=None), ValidateSpec(approach="isoflop")).approach == "isoflop"
+def test_no_preferred_approach_asks_for_an_approach():
+    with pytest.raises(PredictionError, match=r"prefers no approach.*validate\.approach"):
+        predict(fits(preferred_approach=None), ValidateSpec())
+    assert (
+        predict(fits(preferred_approach=None), ValidateSpec(approach="isoflop")).approach
+        == "isoflop"
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,3 +108,17 @@ def test_no_decision_asks_for_an_approach():
 def test_meaningless_settings_are_refused(values):
     with pytest.raises(SpecError, match=r"validate\."):
         ValidateSpec(**values)
+
+
+def test_a_directory_of_release_0_1_says_decision():
+    old = fits()
+    old["decision"] = old.pop("preferred_approach")
+    assert predict(old, ValidateSpec()).approach == "isoflop"
+
+
+def test_a_fit_with_an_objection_is_refused_without_force():
+    bad = fits()
+    bad["isoflop"]["objections"] = ["its exponent of N_opt, 1.3, lies outside (0, 1)"]
+    with pytest.raises(PredictionError, match=r"does not determine an optimum: its .*force"):
+        predict(bad, ValidateSpec())
+    assert predict(bad, ValidateSpec(), force=True).optimum.n_params > 0

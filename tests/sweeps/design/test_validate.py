@@ -39,7 +39,7 @@ FITS = {
     "counting": "exact",
     "cost": {"k": 6.0, "gamma": 1.0},
     "fitted": {"flops": [1e9, 2e9]},
-    "decision": "isoflop",
+    "preferred_approach": "isoflop",
     "excluded": [],
     "isoflop": {"a": 0.5, "n_coefficient": 0.12, "status": "converged", "reason": ""},
 }

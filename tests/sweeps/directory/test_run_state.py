@@ -3,15 +3,17 @@
 import json
 import os
 import socket
+import time
 from dataclasses import asdict
 
 import pytest
 
 from sweeps.directory.run_state import read_state
 from sweeps.slurm.squeue import parse_queue
-from sweeps.slurm.submissions import SlurmJobs
+from sweeps.slurm.submissions import Owner, SlurmJobs
+from tests.support.fake_slurm import FakeSlurm
 from tests.support.sweep_fixtures import finish, make_sweep
-from train.rundir.lock import Holder, claim
+from train.rundir.lock import Holder, claim, user_name
 from train.rundir.record import append_status, read_job
 
 
@@ -25,8 +27,16 @@ def lock(run_dir, **values):
     (run_dir / "lock").write_text(json.dumps(content))
 
 
-def jobs_with(*lines, **newest):
-    return SlurmJobs(parse_queue("\n".join(lines)), newest)
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    return FakeSlurm(tmp_path / "fake", monkeypatch)
+
+
+def jobs_with(*lines, newest_job=None, **known):
+    """What is known of jobs: squeue's lines, and that `newest_job` is the run of 9_0."""
+    known = {"asker": Owner(user_name()), **known}
+    newest = {} if newest_job is None else {newest_job.name: "9_0"}
+    return SlurmJobs(parse_queue("\n".join(lines)), newest, **known)
 
 
 def test_a_directory_with_a_spec_alone_is_planned(run_dir):
@@ -69,14 +79,65 @@ def test_a_reused_pid_is_not_taken_for_the_holder(run_dir):
     assert read_state(run_dir).status == "failed"
 
 
-def test_a_holder_on_another_host_lives_by_its_heartbeat_or_its_slurm_job(run_dir):
+def age_lock(run_dir, seconds):
+    then = time.time() - seconds
+    os.utime(run_dir / "lock", (then, then))
+
+
+def test_a_holder_on_another_host_lives_by_its_heartbeat_or_its_slurm_job(run_dir, slurm):
     append_status(run_dir, "running")
     lock(run_dir, host="elsewhere", job="17")
     assert read_state(run_dir).status == "running"
     assert read_state(run_dir, jobs_with("17|9_0|RUNNING|None")).status == "running"
+    # A queue that lists other jobs alone may be another user's or cluster's: the heart beats.
+    assert read_state(run_dir, jobs_with("18|9_1|RUNNING|None")).status == "running"
+    age_lock(run_dir, 90)
+    assert read_state(run_dir, jobs_with("17|9_0|RUNNING|None")).status == "running"
     assert read_state(run_dir, jobs_with("18|9_1|RUNNING|None")).status == "failed"
-    os.utime(run_dir / "lock", (0, 0))
+    age_lock(run_dir, 10_000)
     assert read_state(run_dir).status == "failed"
+
+
+def test_a_fresh_heartbeat_is_never_broken_whatever_the_queue_does_not_list(run_dir, slurm):
+    append_status(run_dir, "running")
+    lock(run_dir, host="elsewhere", job="17", user="me")
+    assert read_state(run_dir, jobs_with(asker=Owner("me", "here"))).status == "running"
+
+
+@pytest.mark.parametrize(
+    ("holder", "squeue", "status"),
+    [
+        ({"user": "me"}, "", "failed"),
+        ({"user": "me"}, "echo 'Invalid job id specified' >&2; exit 1", "failed"),
+        ({"user": "me"}, "echo 'error: connect failure' >&2; exit 1", "running"),
+        ({"user": "another"}, "", "running"),
+        ({"user": "another"}, "echo '17|17|RUNNING|None'", "running"),
+        ({"user": "another"}, "echo '17|17|CANCELLED|None'", "failed"),
+        ({"user": "me", "cluster": "here"}, "", "failed"),
+        ({"user": "me", "cluster": "there"}, "", "running"),
+    ],
+)
+def test_absence_from_a_queue_is_evidence_of_ones_own_jobs_on_this_cluster_alone(
+    run_dir, slurm, holder, squeue, status
+):
+    append_status(run_dir, "running")
+    lock(run_dir, host="elsewhere", job="17", **holder)
+    age_lock(run_dir, 90)
+    slurm.put("squeue", squeue)
+    assert read_state(run_dir, jobs_with(asker=Owner("me", "here"))).status == status
+    asked = slurm.asked("squeue")
+    assert asked == [] if holder.get("cluster") == "there" else "--jobs=17" in asked[0]
+
+
+def test_a_run_that_waits_in_another_users_job_is_planned_and_says_what_is_not_known(
+    run_dir, slurm
+):
+    jobs = jobs_with(
+        asker=Owner("me", "here"), owners={"9": Owner("her", "here")}, newest_job=run_dir
+    )
+    state = read_state(run_dir, jobs)
+    assert state.status == "planned"
+    assert "9_0 of her on cluster here can't be asked about" in state.note
 
 
 @pytest.mark.parametrize("status", ["oom", "timeout", "preempted", "failed"])
@@ -119,10 +180,10 @@ def test_a_vanished_record_is_noticed(run_dir):
         (True, "8_0|RUNNING|None", "failed", "9_0 is gone"),
     ],
 )
-def test_slurm_accounts_for_runs_that_say_nothing(run_dir, begun, job, status, word):
+def test_slurm_accounts_for_runs_that_say_nothing(run_dir, slurm, begun, job, status, word):
     if begun:
         append_status(run_dir, "running")
         lock(run_dir)
-    state = read_state(run_dir, jobs_with(f"17|{job}", **{run_dir.name: "9_0"}))
+    state = read_state(run_dir, jobs_with(f"17|{job}", newest_job=run_dir))
     assert state.status == status
     assert word in state.note

@@ -44,6 +44,32 @@ def test_a_dead_worker_takes_only_its_own_run_and_is_replaced(tmp_path):
     assert "SIGKILL" in read_state(dirs[1]).note
 
 
+def test_a_worker_whose_device_failed_leaves_and_a_fresh_one_goes_on(tmp_path):
+    """After a CUDA error every later run of the process would fail, in milliseconds."""
+    dirs = make_sweep(tmp_path)
+    behave(dirs[3], "lose")  # the longest, so the first
+    run_pool(dirs, tmp_path, n_workers=1, devices=["0"])
+    assert statuses(dirs) == ["finished", "finished", "finished", "failed"]
+
+
+@pytest.mark.parametrize("how", ["lose", "die"])
+def test_a_slot_that_loses_run_after_run_is_closed_and_named(tmp_path, how):
+    dirs = make_sweep(tmp_path)
+    for path in dirs:
+        behave(path, how)
+    with pytest.raises(IsoflopError, match=r"1 runs were not started: worker 0 on device GPU-7 .*"):
+        run_pool(dirs, tmp_path, n_workers=1, devices=["GPU-7"])
+    assert statuses(dirs) == ["planned", "failed", "failed", "failed"]
+
+
+def test_runs_that_fail_by_themselves_or_after_a_step_close_no_slot(tmp_path):
+    dirs = make_sweep(tmp_path)
+    for path, how in zip(dirs, ("fail", "fail", "lose", "lose"), strict=True):
+        behave(path, how)
+    run_pool(dirs, tmp_path, n_workers=1)
+    assert statuses(dirs) == ["failed"] * 4
+
+
 def test_a_hanging_worker_is_ended_and_the_others_go_on(tmp_path):
     dirs = make_sweep(tmp_path)
     behave(dirs[0], "hang")

@@ -1,5 +1,7 @@
 """Run directories to tables."""
 
+import json
+
 import pandas as pd
 import pytest
 
@@ -47,6 +49,37 @@ def test_curves_hold_every_metrics_line_and_torn_ones_do_no_harm(tmp_path):
     assert list(curves[curves.step == 3].train_loss) == [1.0]
 
 
+@pytest.mark.parametrize("odd", [10**19, -(2**70), 10**400, 1.5, "many", [1], {"a": 1}, True])
+def test_values_that_fit_no_column_are_left_empty_and_counted(tmp_path, odd):
+    dirs = make_sweep(tmp_path, n_done=2)
+    with (dirs[0] / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 3, "n_tokens": odd, "train_loss": 1.0}) + "\n")
+    collected = collect(tmp_path)
+    [problem] = collected.problems
+    assert "metrics.jsonl: 1 values fit no column and are left empty: n_tokens=" in problem
+    curves = pd.read_parquet(tmp_path / "curves.parquet")
+    assert len(curves) == 5
+    assert curves[curves.step == 3].n_tokens.isna().all()
+
+
+def test_rows_that_fit_no_column_are_left_out_and_counted(tmp_path):
+    dirs = make_sweep(tmp_path, n_done=2)
+    record = json.loads((dirs[0] / "record.json").read_text()) | {"n_tokens": 10**30}
+    (dirs[0] / "record.json").write_text(json.dumps(record))
+    (dirs[1] / "evals").mkdir()
+    rows = [{"metric": "a", "n_items": 1}, {"metric": "b", "n_items": 10**30}]
+    (dirs[1] / "evals" / "a.json").write_text(json.dumps({"rows": rows}))
+    (dirs[1] / "evals" / "b.json").write_text("[" * 100_000)
+    collected = collect(tmp_path)
+    assert collected.n_rows["runs"] == 3
+    assert "record.json: n_tokens=1000" in collected.problems[0]
+    assert len(collected.problems) == 2
+    (dirs[1] / "evals" / "b.json").unlink()
+    collected = collect(tmp_path)
+    assert collected.n_rows["evals"] == 1
+    assert "n_items=1000" in collected.problems[1]
+
+
 def test_unreadable_runs_are_counted_with_their_reason_and_left_out(tmp_path):
     dirs = make_sweep(tmp_path, n_done=3)
     (dirs[0] / "record.json").write_text("{")
@@ -92,3 +125,13 @@ def test_a_sweep_of_several_datasets_has_a_column_for_each_part(tmp_path):
 def test_no_sweep_is_a_clear_error(tmp_path):
     with pytest.raises(StoreError, match="holds no sweep"):
         collect(tmp_path)
+
+
+def test_of_runs_of_no_plan_the_done_ones_are_rows_and_the_others_are_counted(tmp_path):
+    dirs = make_sweep(tmp_path, n_done=2)
+    rows = [{"status": "planned", "run_id": path.name[-12:]} for path in dirs[1:3]]
+    (tmp_path / "plan.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    collected = collect(tmp_path)
+    assert collected.by_status == {"finished": 2, "planned": 1}
+    assert collected.notes[0].startswith("2 runs are in no plan")
+    assert "1 done ones are in the tables, 1 others are not" in collected.notes[0]

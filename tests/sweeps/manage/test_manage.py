@@ -1,4 +1,4 @@
-"""Retry, cancel, clean, sync."""
+"""Retry, cancel, clean."""
 
 import json
 import os
@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.manage.manage import cancel_local, clean, clear_the_way, retry_tasks, sync, to_retry
+from sweeps.manage.manage import cancel_local, clean, clear_the_way, retry_tasks, to_retry
 from tests.support.sweep_fixtures import make_sweep
 from train.config.spec import IsoflopError, SpecError
-from train.rundir.lock import Holder, claim
+from train.rundir.lock import Holder, claim, this_process
 from train.rundir.record import append_status
 
 
@@ -101,6 +101,20 @@ def test_cancel_asks_live_launches_of_this_host_and_names_the_others(tmp_path, d
     assert not (tmp_path / "launchers" / "dead.json").exists()
 
 
+def test_cancel_signals_no_process_that_has_the_pid_of_one_in_another_container(
+    tmp_path, dirs, monkeypatch
+):
+    signalled = []
+    monkeypatch.setattr(os, "kill", lambda *given: signalled.append(given))
+    other = asdict(this_process("t")) | {"namespace": "pid:[1]"}
+    (dirs[1] / "lock").write_text(json.dumps(other))
+    (tmp_path / "launchers").mkdir()
+    (tmp_path / "launchers" / "other.json").write_text(json.dumps(other))
+    done = cancel_local(tmp_path)
+    assert signalled == []
+    assert "run action=cancel there" in done.problems[0]
+
+
 def test_clean_deletes_only_what_is_named_and_only_of_runs_that_are_done(tmp_path, dirs):
     for path in dirs:
         (path / "state" / "step-1").mkdir(parents=True)
@@ -119,26 +133,46 @@ def test_clean_deletes_a_run_by_name_unless_it_is_running(tmp_path, dirs):
     assert dirs[2].exists()
 
 
+def test_a_name_of_several_runs_deletes_none_and_lists_their_ids(tmp_path):
+    """Directories of earlier releases, whose names rounded to three digits."""
+    dirs = make_sweep(tmp_path)
+    for path in dirs[:2]:
+        spec = json.loads((path / "spec.json").read_text())
+        (path / "spec.json").write_text(json.dumps(spec | {"name": "same"}))
+    with pytest.raises(SpecError, match=r"the name of 2 runs; give a run_id: ") as caught:
+        clean(tmp_path, ["same"])
+    ids = [path.name[-12:] for path in dirs]
+    assert all(run_id in str(caught.value) for run_id in ids[:2])
+    [line] = clean(tmp_path, [ids[0]]).lines
+    assert line == f"deleted run {ids[0]} (same, planned): {dirs[0]}"
+    assert [path.exists() for path in dirs] == [False, True, True, True]
+
+
+def write_plan_of(root, dirs):
+    rows = [{"status": "planned", "run_id": path.name[-12:]} for path in dirs]
+    rows += [{"status": "dropped", "run_id": None}, {"status": "merged", "run_id": "x"}]
+    (root / "plan.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_runs_of_no_plan_are_deleted_by_that_word_alone_and_not_retried(tmp_path, dirs):
+    write_plan_of(tmp_path, dirs[2:])
+    assert names(to_retry(tmp_path, [])) == [dirs[2]]
+    with claim(dirs[1]):
+        done = clean(tmp_path, ["unplanned"])
+    assert [line.split(": ")[1] for line in done.lines] == [str(dirs[0])]
+    assert "cancel it first" in done.problems[0]
+    clean(tmp_path, ["unplanned"])
+    assert [path.exists() for path in dirs] == [False, False, True, True]
+
+
+def test_without_a_plan_nothing_counts_as_unplanned(tmp_path, dirs):
+    with pytest.raises(SpecError, match=r"no plan\.jsonl"):
+        clean(tmp_path, ["unplanned"])
+
+
 @pytest.mark.parametrize(
     ("only", "message"), [([], "only what is named"), (["x"], "names nothing")]
 )
 def test_clean_refuses_to_guess(tmp_path, dirs, only, message):
     with pytest.raises(SpecError, match=message):
         clean(tmp_path, only)
-
-
-def test_sync_uploads_each_offline_run_once_and_lists_what_fails(tmp_path, dirs):
-    for number, path in enumerate(dirs[:3]):
-        offline = path / "wandb" / f"offline-run-{number}"
-        offline.mkdir(parents=True)
-    (dirs[2] / "wandb" / "offline-run-2" / "run.wandb.synced").write_text("")
-    seen = []
-
-    def upload(directory):
-        seen.append(directory.name)
-        return "no network" if directory.name.endswith("1") else None
-
-    done = sync(tmp_path, upload)
-    assert seen == ["offline-run-0", "offline-run-1"]
-    assert len(done.lines) == 1
-    assert "no network" in done.problems[0]

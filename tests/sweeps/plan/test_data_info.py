@@ -44,6 +44,12 @@ def test_a_launch_is_never_made_of_assumptions(monkeypatch):
     assert asked == [given.data]
 
 
+def test_printed_scripts_assume_as_a_plan_does():
+    given = config("preset=workstation", "launcher=slurm", "launcher.dry_run=true")
+    assert given.action == "launch"
+    assert "not on this machine: assumed" in make_plan(given).assumed[0]
+
+
 def test_data_that_is_here_is_looked_up_in_a_plan_too(monkeypatch):
     asked = []
     monkeypatch.setattr("sweeps.plan.data_info.describe", lambda data, seq_len: asked.append(data))

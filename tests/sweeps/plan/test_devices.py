@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
-from sweeps.launch.local import memory_limits
+from sweeps.launch.local import memory_limits, working_devices
 from sweeps.plan.machine import Slot, environment, gpu_names, make_slots, visible_devices
 from sweeps.spec.config import SweepConfig
 from sweeps.spec.grids import SweepSpec
@@ -69,6 +70,16 @@ def test_ids_are_read_up_to_the_first_that_is_none_as_cuda_does(answers, monkeyp
     answers()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
     assert visible_devices(LauncherSpec()) == (["0", "1"] if ids is None else ids)
+
+
+@pytest.mark.slow
+def test_without_a_torch_that_knows_the_cards_runs_train_on_the_cpu_and_it_is_said(answers, caplog):
+    answers()
+    if torch.cuda.is_available():
+        pytest.skip("torch can use a GPU here")
+    assert working_devices(LauncherSpec()) == []
+    assert f"lists 2 GPUs and none is used: torch {torch.__version__} sees no GPU" in caplog.text
+    assert working_devices(LauncherSpec(devices="1")) == ["1"]  # as asked: its worker will fail
 
 
 def test_workers_count_cards_as_nvidia_smi_does_unless_told_otherwise():

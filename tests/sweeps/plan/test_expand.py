@@ -169,3 +169,21 @@ def test_short_number(value, text):
 
 def test_grid_spec_has_no_horizon_of_its_own_kind():
     assert GridSpec(budgets=[1.0], d_models=[8]).horizons == [("flops", 1.0)]
+
+
+def run_names(**grids):
+    return [run.job.name for run in expansion(**grids).runs]
+
+
+def test_names_are_unique_where_horizons_agree_in_three_digits():
+    two = run_names(g=GridSpec(kind="grid", n_tokens=[100_000, 100_300, 5e5], d_models=[16]))
+    assert two == ["g-1e5tok-d16-s0", "g-1.003e5tok-d16-s0", "g-5e5tok-d16-s0"]
+    one = run_names(g=GridSpec(kind="grid", n_tokens=[100_300], d_models=[16]))
+    assert one == ["g-1e5tok-d16-s0"]
+
+
+def test_names_are_unique_where_shapes_agree_in_width_and_depth():
+    shapes = [{"d_model": 16, "n_layers": 2, "d_ff": ff} for ff in (32, 64)]
+    names = run_names(g=GridSpec(kind="grid", n_tokens=[1e5], shapes=shapes))
+    assert len(set(names)) == 2
+    assert all(name.startswith("g-1e5tok-d16l2-s0-") for name in names)

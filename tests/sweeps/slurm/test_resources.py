@@ -80,7 +80,7 @@ def test_every_setting_reaches_the_script(tmp_path):
         max_parallel=3,
         signal_seconds=300,
     )
-    [(_, script)] = scripts(tasks(60, 60), launcher, tmp_path, "mine")
+    [(_, script)], _ = scripts(tasks(60, 60), launcher, tmp_path, "mine")
     for line in (
         "#SBATCH --partition=gpu",
         "#SBATCH --account=lab",

@@ -2,6 +2,7 @@
 
 import pytest
 
+from sweeps.slurm import commands
 from sweeps.slurm.squeue import Queue, parse_queue, read_queue
 from sweeps.slurm.submissions import SlurmJobs
 
@@ -16,6 +17,7 @@ PAST = (
 def path(tmp_path, monkeypatch):
     """A PATH on which only the commands that a test puts there are found."""
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(commands, "WAITS", (0.0,))
 
     def put(name, text):
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")

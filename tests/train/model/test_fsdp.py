@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -46,11 +47,33 @@ def two_ranks(run_dir: Path, stop_after: int = 0) -> None:
             env=os.environ
             | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
             | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "PYTHONPATH": os.getcwd()}
-            | {"ACCELERATE_USE_CPU": "true"},
+            | {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
+            | {"FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP"},
         )
         for rank in range(2)
     ]
     assert [rank.wait(timeout=200) for rank in ranks] == [0, 0], last_status(run_dir)
+
+
+@pytest.mark.slow
+def test_a_sharded_run_in_bfloat16_keeps_its_loss_and_gradients_in_float32(
+    tmp_path: Path, tiny_job: RunJob
+):
+    """Rounded to bfloat16 a loss has 8 bits: every number of the curve would be one of those."""
+    job = replace(tiny_job, spec=replace(tiny_job.spec, precision="bf16"))
+    write_job(tmp_path / "one", job)
+    assert train_run(tmp_path / "one") == "finished"
+    write_job(tmp_path / "two", job)
+    two_ranks(tmp_path / "two")
+    rows = [
+        json.loads(line) for line in RunPaths(tmp_path / "two").metrics.read_text().splitlines()
+    ]
+    losses = [row["loss"] * 4096 for row in rows if "loss" in row]
+    assert len(losses) == 4
+    assert any(loss != float(torch.tensor(loss).bfloat16()) for loss in losses)
+    one, two = read_record(tmp_path / "one"), read_record(tmp_path / "two")
+    assert two.loss == pytest.approx(one.loss, rel=5e-3)
+    assert two.n_devices == 2
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -118,3 +119,83 @@ def test_many_contenders_never_hold_it_together(tmp_path: Path):
         thread.join()
     assert max(worst) == 1
     assert len(wins) > 1
+
+
+def test_a_lock_of_an_earlier_release_is_read_as_it_was_and_of_a_later_one_too(tmp_path: Path):
+    mine = claims.this_process("t")
+    old = {name: value for name, value in asdict(mine).items() if name not in ("boot", "namespace")}
+    RunPaths(tmp_path).lock.write_text(json.dumps(old))
+    held = holder(tmp_path)
+    assert held is not None
+    assert is_alive(tmp_path, held)
+    assert not is_alive(tmp_path, replace(held, started="ticks-0"))
+    RunPaths(tmp_path).lock.write_text(json.dumps(asdict(mine) | {"cluster": "later"}))
+    assert holder(tmp_path) == mine
+
+
+@pytest.mark.parametrize("name", ["boot", "namespace"])
+def test_another_container_or_machine_of_this_name_is_another_host(name, tmp_path: Path):
+    """Its pid is of no process here, or of one that has nothing to do with it."""
+    other = replace(claims.this_process("t"), started="ticks-0", **{name: "another"})
+    lock = RunPaths(tmp_path).lock
+    lock.write_text(json.dumps(asdict(other)))
+    assert not claims.is_visible(other)
+    with pytest.raises(Claimed), claim(tmp_path):
+        pass
+    past = time.time() - claims.REMOTE_TIMEOUT_SECONDS - 60
+    os.utime(lock, (past, past))
+    with claim(tmp_path):
+        pass
+
+
+UNSHARE = ["unshare", "--pid", "--fork", "--mount-proc"]
+
+
+@pytest.mark.skipif(
+    not shutil.which("unshare") or subprocess.run([*UNSHARE, "true"], check=False).returncode != 0,
+    reason="no right to create a pid namespace",
+)
+def test_two_containers_of_one_host_name_do_not_train_a_run_together(tmp_path: Path):
+    """Each is pid 1 of its own namespace, started at another time."""
+    code = (
+        "import os, sys, time; from pathlib import Path\n"
+        "from train.rundir.lock import Claimed, claim\n"
+        "try:\n"
+        f" with claim(Path({str(tmp_path)!r})): print('held', os.getpid(), flush=True); input()\n"
+        "except Claimed as error: print('refused', error, flush=True)"
+    )
+    command = [*UNSHARE, sys.executable, "-c", code]
+    first = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert first.stdout is not None
+    assert first.stdout.readline() == "held 1\n"
+    time.sleep(0.05)  # another start time than the first one's
+    second = subprocess.run(command, input="\n", capture_output=True, text=True, check=True)
+    first.communicate("\n")
+    assert second.stdout.startswith("refused")
+
+
+@pytest.mark.parametrize("change", [{"pid": "1"}, {"host": ["a"]}, {"started": None}, {"job": 5}])
+def test_a_lock_with_odd_fields_is_as_good_as_unreadable(change, tmp_path: Path):
+    content = asdict(claims.this_process("t")) | change
+    RunPaths(tmp_path).lock.write_text(json.dumps(content))
+    held = holder(tmp_path)
+    assert held is not None
+    assert held.token == "unreadable"
+    assert is_alive(tmp_path, held)
+
+
+def test_a_file_system_that_fails_for_a_moment_does_not_stop_the_heart(tmp_path: Path, monkeypatch):
+    beats: list[bool] = []
+
+    def utime(*_):
+        beats.append(True)
+        if len(beats) == 1:
+            raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr(claims, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(claims.os, "utime", utime)
+    with claim(tmp_path):
+        end = time.monotonic() + 20
+        while len(beats) < 3:
+            assert time.monotonic() < end
+            time.sleep(0.01)

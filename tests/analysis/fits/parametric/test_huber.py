@@ -28,6 +28,12 @@ def test_residuals_are_those_of_the_surface(runs):
     assert residuals(runs.theta(SURFACE)[None], runs)[0] == pytest.approx(expected, abs=1e-12)
 
 
+def test_residuals_of_the_loss_are_in_its_own_unit(runs):
+    predicted = SURFACE.loss(np.exp(runs.u + runs.u_mean), np.exp(runs.v + runs.v_mean))
+    found = residuals(runs.theta(SURFACE)[None], runs, "loss")[0]
+    assert found == pytest.approx(predicted - runs.loss, abs=1e-12)
+
+
 def test_huber_by_hand():
     runs = LogRuns(np.zeros(2), np.zeros(2), np.array([-0.5, 0.1]), 0.0, 0.0)
     theta = np.array([[0.0, -800.0, -800.0, 1.0, 1.0]])  # L_fit = 1, so residuals are .5 and -.1
@@ -36,9 +42,22 @@ def test_huber_by_hand():
     assert objective(theta, runs, weights, Penalty(0.2)) == pytest.approx(linear + 3 * quadratic)
     halved = objective(theta, runs, weights, Penalty(0.2, above=0.5))
     assert halved == pytest.approx(linear + 1.5 * quadratic)
+    squares = objective(theta, runs, weights, Penalty(np.inf))
+    assert squares == pytest.approx((0.5**2 + 3 * 0.1**2) / 2)
 
 
-@pytest.mark.parametrize("penalty", [Penalty(1.0), Penalty(0.01), Penalty(0.01, above=0.3)])
+@pytest.mark.parametrize(
+    "penalty",
+    [
+        Penalty(1.0),
+        Penalty(0.01),
+        Penalty(0.01, above=0.3),
+        Penalty(np.inf),
+        Penalty(0.03, residual="loss"),
+        Penalty(0.03, above=0.3, residual="loss"),
+        Penalty(np.inf, residual="loss"),
+    ],
+)
 def test_gradient_and_hessian_against_differences(runs, penalty):
     rng = np.random.default_rng(1)
     theta = runs.theta(SURFACE)[None] + rng.normal(0, 0.05, (4, 5))

@@ -1,0 +1,40 @@
+"""Fitting another column than the loss in nats per token, such as bits per byte."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from analysis.data.loss_table import CURVE_COLUMNS, LossTable, as_numbers
+from analysis.data.table_error import TableError
+
+
+def with_loss(table: LossTable, column: str) -> LossTable:
+    """The table with a column of its runs in the place of their loss.
+
+    Runs without a positive finite value there are excluded. Training curves are scaled run by run
+    by what the column makes of the final loss: bits per byte are nats per token times a constant of
+    tokenizer and text.
+
+    Raises:  TableError: no such column, or no run with a value in it.
+    """
+    if column == "loss":
+        return table
+    if column not in table.runs:
+        raise TableError(
+            f"fit.loss={column} is no column of the runs; it has: "
+            f"{', '.join(map(str, table.runs.columns))}"
+        )
+    values = table.numbers(column)
+    bad = ~(np.isfinite(values) & (values > 0))
+    if bad.all():
+        raise TableError(f"fit.loss={column}: no run has a positive finite value there")
+    table = table.without(bad, f"no positive finite {column} (fit.loss)")
+    values = table.numbers(column)
+    scale = dict(zip(table.texts("run_id"), values / table.numbers("loss"), strict=True))
+    curves = table.curves.loc[:, list(CURVE_COLUMNS)]
+    scaled = as_numbers(curves, "loss") * [scale.get(str(run), np.nan) for run in curves["run_id"]]
+    curves = curves.assign(loss=scaled).iloc[np.flatnonzero(np.isfinite(scaled))]
+    return replace(table, runs=table.runs.assign(loss=values), curves=curves).warned(
+        f"Every law is of {column} (fit.loss), which stands wherever this report says loss in "
+        f"nats per token"
+    )

@@ -1,0 +1,83 @@
+"""Uploading to W&B what it lacks of a sweep: from the runs' own files, whatever cut them short."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from sweeps.directory.layout import run_dirs
+from sweeps.manage.manage import Done
+from train.config.spec import IsoflopError
+from train.engine.trackers import Wandb, read_mirror
+from train.engine.wandb_service import base_url, service_problem
+from train.rundir.lock import holder, is_alive
+from train.rundir.record import last_status, read_job, read_record
+
+Upload = Callable[[Path], str | None]
+"""Uploads one directory; the reason where it failed."""
+
+
+def sync(root: Path, upload: Upload | None = None) -> Done:
+    """Upload every run that W&B has not got whole; those that fail are listed and stay as they are.
+
+    A run of today's releases (wandb.json) is uploaded from its metrics and record, into the W&B run
+    that it had, with the rows that are missing there. Earlier releases left offline-run directories
+    alone, which `wandb sync` uploads.
+    Args:    upload: stands in for both ways, in tests.
+    """
+    done = Done()
+    waiting, live = [], 0
+    for run_dir in run_dirs(root):
+        mirror = read_mirror(run_dir)
+        if mirror is not None and not mirror.uploaded:
+            held = holder(run_dir)
+            if held is not None and is_alive(run_dir, held):
+                live += 1
+            else:
+                waiting.append((run_dir, upload or _from_files))
+        elif mirror is None:
+            waiting += [(path, upload or _wandb_sync) for path in _offline_runs(run_dir)]
+    if live:
+        done.lines.append(f"{live} runs are in progress; sync again when they have ended")
+    if waiting and upload is None and (problem := service_problem()):
+        done.problems.append(
+            f"W&B at {base_url()} can't be used ({problem}); {len(waiting)} runs wait for it"
+        )
+        return done
+    for path, way in waiting:
+        reason = way(path)
+        if reason is None:
+            done.lines.append(f"synced {path}")
+        else:
+            done.problems.append(f"{path}: {reason}")
+    return done
+
+
+def _offline_runs(run_dir: Path) -> list[Path]:
+    found = sorted((run_dir / "wandb").glob("offline-run-*"))
+    return [path for path in found if not list(path.glob("*.wandb.synced"))]
+
+
+def _from_files(run_dir: Path) -> str | None:
+    """Bring a run's W&B run up to its files; the reason where W&B did not take all."""
+    try:
+        job, record = read_job(run_dir), read_record(run_dir)
+    except IsoflopError as error:
+        return str(error)
+    row = last_status(run_dir) or {}
+    tracker = Wandb(job, run_dir, mode="online")
+    return tracker.finish(record, record.status if record else str(row.get("status"))) or None
+
+
+def _wandb_sync(directory: Path) -> str | None:
+    """Run `wandb sync` on one directory; the reason where it failed."""
+    answer = subprocess.run(
+        [sys.executable, "-m", "wandb", "sync", str(directory)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if answer.returncode == 0:
+        return None
+    lines = (answer.stderr or answer.stdout).strip().splitlines()
+    return lines[-1] if lines else f"wandb sync exited with status {answer.returncode}"

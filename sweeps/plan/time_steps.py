@@ -1,0 +1,137 @@
+"""Times training steps of the jobs on its standard input and prints their speeds as JSON.
+
+Started by `sweeps.plan.throughput` with the device, if any, in CUDA_VISIBLE_DEVICES.
+"""
+
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+
+import torch
+
+from sweeps.plan.cost_model import Speed
+from train.config.flops import flops_per_token
+from train.config.run_config import RunJob, job_from_json
+from train.config.spec import IsoflopError, known
+from train.engine.compile import compiled, compiles
+from train.model.build import SummedLoss, build_model
+from train.model.optimizer import build_optimizer
+
+STEP_FLOPS = {"cpu": 3e10, "gpu": 1e14}
+"""FLOPs of a timed pass: about half a second on a core, a third of one on a data-centre GPU."""
+
+WARM_STEPS, TIMED_STEPS = 2, 4
+
+SIZE_SECONDS = 10.0
+"""Time after which no further step of a size is timed."""
+
+
+def time_job(job: RunJob, device: torch.device) -> Speed:
+    """Tokens per second of whole optimiser steps: passes over part of a batch, then AdamW.
+
+    A pass takes as many rows as `STEP_FLOPS` and the device's memory allow, and a step as many
+    passes as its batch needs, since both are what a run would do.
+
+    Raises:  torch.OutOfMemoryError: not even one row fits.
+    """
+    spec = job.spec
+    size = flops_per_token(spec.model)
+    batch_tokens = known(spec.optim.batch_tokens, "optim.batch_tokens")
+    kind = "cpu" if device.type == "cpu" else "gpu"
+    rows = min(
+        job.runtime.micro_batch or batch_tokens // spec.model.seq_len,
+        batch_tokens // spec.model.seq_len,
+        int(STEP_FLOPS[kind] / size / spec.model.seq_len),
+    )
+    rows = max(1, rows)
+    while True:
+        try:
+            a_pass, an_update = _seconds(job, device, rows)
+            break
+        except torch.OutOfMemoryError:
+            if rows == 1:
+                raise
+        rows //= 2  # outside the handler, whose error holds the tensors of the failed pass
+    n_passes = batch_tokens / (rows * spec.model.seq_len)
+    return Speed(float(size), batch_tokens / (n_passes * a_pass + an_update))
+
+
+def _seconds(job: RunJob, device: torch.device, rows: int) -> tuple[float, float]:
+    """Median seconds of a forward and backward pass over so many rows, and of an update."""
+    spec = job.spec
+    module: torch.nn.Module = SummedLoss(build_model(spec.model, seed=0)).to(device)
+    optimizer = build_optimizer(module, spec.optim, spec.model, device.type)
+    run_flops = known(spec.horizon.n_tokens, "horizon.n_tokens") * flops_per_token(spec.model)
+    if compiles(job.runtime, device.type, run_flops):
+        module = compiled(module)
+    tokens = torch.zeros(rows, spec.model.seq_len, dtype=torch.long, device=device)
+    bf16 = torch.autocast(device.type, torch.bfloat16, enabled=spec.precision == "bf16")
+
+    def one_pass() -> None:
+        with bf16:
+            loss = module(tokens, tokens)
+        loss.backward()
+
+    def update() -> None:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    times: list[tuple[float, float]] = []
+    started = time.perf_counter()
+    for step in range(WARM_STEPS + TIMED_STEPS):
+        if step == WARM_STEPS:
+            started = time.perf_counter()
+        timed = (_timed(one_pass, device), _timed(update, device))
+        if step >= WARM_STEPS:
+            times.append(timed)
+            if time.perf_counter() - started > SIZE_SECONDS:
+                break
+    return statistics.median(t[0] for t in times), statistics.median(t[1] for t in times)
+
+
+def _timed(call: Callable[[], None], device: torch.device) -> float:
+    started = time.perf_counter()
+    call()
+    if device.type != "cpu":
+        torch.get_device_module(device).synchronize()
+    return time.perf_counter() - started
+
+
+def _device(visible: str) -> torch.device:
+    """The accelerator, where one is meant to be seen.
+
+    Raises:  IsoflopError: torch can't use it, whatever nvidia-smi lists.
+    """
+    if not visible:
+        return torch.device("cpu")
+    device = torch.accelerator.current_accelerator(check_available=True)
+    if device is None:
+        raise IsoflopError(f"torch {torch.__version__} can't use device {visible}")
+    return device
+
+
+def main() -> int:
+    jobs = [job_from_json(content) for content in json.load(sys.stdin)]
+    torch.set_num_threads(jobs[0].runtime.threads)
+    measured: list[Speed] = []
+    try:
+        device = _device(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+        for job in jobs:
+            measured.append(time_job(job, device))
+    except torch.OutOfMemoryError as error:
+        if not measured:
+            print(f"one row of the smallest model does not fit: {error}", file=sys.stderr)
+            return 1
+    except IsoflopError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(json.dumps([asdict(speed) for speed in measured]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

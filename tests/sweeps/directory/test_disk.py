@@ -1,0 +1,78 @@
+"""What may still be written: free space, and quotas where a command answers."""
+
+import os
+import shutil
+
+import pytest
+
+from sweeps.directory.disk import room
+from sweeps.directory.layout import StoreError
+from sweeps.launch.launch import require_room
+from sweeps.plan.plan import Plan
+from tests.support.sweep_fixtures import expansion, grid
+
+QUOTA = """Disk quotas for user me (uid 1000):
+     Filesystem  blocks   quota   limit   grace   files   quota   limit   grace
+      /dev/sda1  {used}  {soft}  {hard}       0     100       0       0       0
+"""
+LUSTRE = "         /lustre  {used}  {soft}  {hard}       -    1000       0       0       -"
+
+
+@pytest.fixture
+def put(tmp_path, monkeypatch):
+    """Installs a command that prints a text, on a PATH that has nothing else of its kind."""
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/bin")
+
+    def install(name, text, code=0):
+        path = tmp_path / "bin" / name
+        path.write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\nexit {code}\n")
+        path.chmod(0o755)
+
+    return install
+
+
+def test_without_quotas_it_is_what_the_file_system_has(tmp_path, put):
+    found = room(tmp_path / "not" / "yet")
+    assert found is not None
+    assert found.n_bytes == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.05)
+    assert found.limit == f"free in {tmp_path}"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "used", "soft", "hard", "left"),
+    [
+        ("quota", QUOTA, "1000", 2000, 3000, 2000),
+        ("quota", QUOTA, "1000", 2000, 0, 1000),
+        ("quota", QUOTA, "3500*", 2000, 3000, 0),
+        ("lfs", LUSTRE, "1000", 2000, 3000, 2000),
+        ("lfs", LUSTRE, "[1000]", 0, 3000, 2000),
+    ],
+)
+def test_a_quota_that_answers_counts(tmp_path, put, name, text, used, soft, hard, left):
+    put(name, text.format(used=used, soft=soft, hard=hard), code=1)
+    found = room(tmp_path)
+    assert found is not None
+    assert (found.n_bytes, found.limit) == (left * 1024, "left of the disk quota")
+
+
+@pytest.mark.parametrize("text", ["", "none", QUOTA.format(used="1000", soft=0, hard=0), "x y z w"])
+def test_a_quota_without_a_limit_or_sense_does_not(tmp_path, put, text):
+    put("quota", text)
+    found = room(tmp_path)
+    assert found is not None
+    assert found.limit.startswith("free in")
+
+
+def test_a_launch_that_does_not_fit_is_refused_before_it_trains(tmp_path, put):
+    made = expansion(iso=grid())
+    places = {run.run_id: tmp_path / run.run_id for run in made.runs}
+    plan = Plan(made, places, [None] * 4, dict.fromkeys(places, "planned"), workers=2)
+    require_room(plan, tmp_path, force=False)
+    put("quota", QUOTA.format(used=1000, soft=0, hard=1200))
+    with pytest.raises(StoreError, match=r"4 runs need about .* are left of the disk quota; free"):
+        require_room(plan, tmp_path, force=False)
+    require_room(plan, tmp_path, force=True)
+    done = Plan(made, places, [None] * 4, dict.fromkeys(places, "finished"), workers=2)
+    require_room(done, tmp_path, force=False)
+    assert os.listdir(tmp_path) == ["bin"]

@@ -1,0 +1,57 @@
+"""Two ranks of which one runs out of memory."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support.runs import free_port
+from train.config.run_config import RunJob
+from train.rundir.record import RunPaths, last_status, read_record, write_job
+
+SCRIPT = Path(__file__).parents[2] / "support" / "small_rank.py"
+
+
+def two_ranks(run_dir: Path) -> list[int]:
+    """Exit codes of both ranks."""
+    port = str(free_port())
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, str(SCRIPT), str(run_dir)],
+            env=os.environ
+            | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+            | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "PYTHONPATH": os.getcwd()}
+            | {"ACCELERATE_USE_CPU": "true"},
+        )
+        for rank in range(2)
+    ]
+    try:
+        return [rank.wait(timeout=200) for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+
+
+@pytest.mark.slow
+def test_all_ranks_halve_together_and_the_run_ends_as_with_room(
+    tmp_path: Path, tiny_job: RunJob, finished: Path
+):
+    runtime = replace(tiny_job.runtime, auto_micro_batch=True)
+    write_job(tmp_path / "run", replace(tiny_job, runtime=runtime))
+    assert two_ranks(tmp_path / "run") == [0, 0], last_status(tmp_path / "run")
+    log = RunPaths(tmp_path / "run").log.read_text()  # of the first rank, which had room
+    assert "out of memory with 2 rows at a time; trying 1" in log
+    assert read_record(tmp_path / "run").loss == pytest.approx(read_record(finished).loss, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_without_leave_to_halve_all_ranks_end_at_once_with_the_advice(tmp_path: Path, tiny_job):
+    write_job(tmp_path / "run", tiny_job)
+    assert two_ranks(tmp_path / "run") == [1, 1]
+    row = last_status(tmp_path / "run")
+    assert row["status"] == "oom"
+    assert "out of memory on 1 other ranks" in row["message"]
+    assert "use runtime.micro_batch=1" in row["message"]
