@@ -15,10 +15,7 @@ setup: .venv/ready  ## build .venv with the exact versions of constraints.txt
 	@touch $@
 
 demo: setup  ## train two small sweeps, evaluate, fit, write the report (about 6 minutes on 2 idle cores)
-	$(PIN) $(BIN)/python -m sweeps preset=demo
-	$(PIN) $(BIN)/python -m eval sweep=$(DEMO)
-	$(PIN) $(BIN)/python -m sweeps preset=demo action=collect
-	$(PIN) $(BIN)/python -m analysis sweep=$(DEMO)
+	$(PIN) $(BIN)/isoflop demo $(DEMO)
 
 test: setup  ## run the tests (slurm and gpu tests apart)
 	$(PIN) $(BIN)/pytest -n 2 --dist worksteal -m 'not slurm and not gpu'

@@ -1,4 +1,4 @@
-"""Front door: fit a sweep's runs or any table of runs, write fits.json, figures and the report."""
+"""`isoflop analyze PATH`: fit a sweep's runs or any table of them, and write the report."""
 
 import re
 import shlex
@@ -25,7 +25,8 @@ from analysis.studies.allocation import Advice, allocate
 from analysis.studies.fits_json import fits_json, plain
 from analysis.studies.study import Study, run_study
 from analysis.studies.validation_runs import to_fit
-from train.config.cli import front_door
+from train.commands.command_line import Command, run_command, text_override
+from train.config.cli import UsageError
 from train.rundir.atomic import write_json
 
 DESCRIPTION = "Fit scaling laws to the runs of a sweep, or of any table, and write one report."
@@ -144,23 +145,9 @@ def print_fits(study: Study, advice: list[Advice]) -> None:
     print(decision(study, advice))
 
 
-def rewritten(argument: str) -> str:
-    """sweep=, table= and published:NAME as the keys they stand for.
-
-    The first two are Hydra words of another meaning here.
-    """
-    if argument.startswith(PREFIX):
-        return f"table.path={argument}"
-    key, equals, value = argument.partition("=")
-    if not equals:
-        return argument
-    if key == "sweep":
-        return f"sweeps={value}" if value.startswith("[") else f"sweeps=[{value}]"
-    return f"table.path={value}" if key == "table" else argument
-
-
 def main(config: AnalysisConfig, overrides: list[str]) -> int:
-    command = shlex.join(["python", "-m", "analysis", *sys.argv[1:]])
+    """Make the report that a configuration asks for and print its path."""
+    command = shlex.join(["isoflop", "analyze", *overrides])
     table = config.table
     if table.path is not None:
         if table.path.startswith(PREFIX):
@@ -174,11 +161,43 @@ def main(config: AnalysisConfig, overrides: list[str]) -> int:
     return 0
 
 
-def run_command(arguments: list[str]) -> None:
-    """The command line; exits with its status."""
-    keys = [rewritten(argument) for argument in arguments]
-    front_door("analysis", DESCRIPTION, "analysis", AnalysisConfig, main, keys)
+def paths(given: list[str], verb: str | None) -> list[str]:
+    """Sweeps or one table as overrides.
 
+    Raises:  UsageError: several tables, or tables beside sweeps.
+    """
+    if not any(_is_table(path) for path in given):
+        return [f"sweeps=[{','.join(_quoted(path) for path in given)}]"] if given else []
+    if len(given) > 1:
+        raise UsageError(f"got {', '.join(given)}; expected one table, or sweeps")
+    return [text_override("table.path", given[0])]
+
+
+def _is_table(path: str) -> bool:
+    remote = path.startswith(("wandb:", "published:"))
+    return remote or Path(path).suffix in (".csv", ".parquet") or Path(path).is_file()
+
+
+def _quoted(path: str) -> str:
+    return text_override("", path).removeprefix("=")
+
+
+def _old_sweep(value: str, verb: str | None) -> list[str]:
+    """sweep=DIR and sweep=[A,B] of earlier releases as directories."""
+    return [path.strip(" '\"") for path in value.strip("[]").split(",")]
+
+
+COMMAND = Command(
+    name="analyze",
+    module="analysis",
+    description=DESCRIPTION,
+    config_name="analysis",
+    config=AnalysisConfig,
+    run=main,
+    arguments="PATH...",
+    paths=paths,
+    old={"sweep": _old_sweep, "table": lambda value, verb: [value]},
+)
 
 if __name__ == "__main__":
-    run_command(sys.argv[1:])
+    run_command(COMMAND, sys.argv[1:], "python -m analysis")

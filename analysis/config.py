@@ -59,13 +59,12 @@ class AnalysisConfig:
 
     def __post_init__(self) -> None:
         one_of("counting", self.counting, COUNTINGS)
-        sources = {"sweep": self.sweeps, "table": self.table.path, "compare": self.compare}
+        sources = {"sweeps": self.sweeps, "table": self.table.path, "compare": self.compare}
         given = [name for name, value in sources.items() if value]
         if len(given) != 1:
             raise SpecError(
-                f"give exactly one of sweep=DIRECTORY, table=FILE and compare=[A,B]; got "
-                f"{' and '.join(given) or 'none'}; "
-                f"for example: python -m analysis sweep=results/demo"
+                f"give exactly one of the directories of sweeps, a table, and compare=[A,B]; got "
+                f"{' and '.join(given) or 'none'}; for example: isoflop analyze results/demo"
             )
         require(
             len(self.compare) in (0, 2),

@@ -80,15 +80,15 @@ def trained(sizes: list[int]) -> Times:
     """
     seconds: Times = {name: dict.fromkeys(sizes, math.inf) for name in ("launch", "eval")}
     with tempfile.TemporaryDirectory() as directory:  # the data's shards are there from now on
-        cpu_seconds(["sweeps", "action=launch", *_smallest(Path(directory) / "first", 1)])
+        cpu_seconds(["sweeps", "launch", *_smallest(Path(directory) / "first", 1)])
     for k, size in product(range(2), sizes):
         if k and size > 300:
             continue
         with tempfile.TemporaryDirectory() as directory:
             root = Path(directory) / "small"
-            launch = ["sweeps", "action=launch", *_smallest(root, size)]
+            launch = ["sweeps", "launch", *_smallest(root, size)]
             asked = ["n_items=4", "n_seen=2", "n_by_length=2"]
-            evaluate = ["eval", f"sweep={root}", "task=addition", *asked]
+            evaluate = ["eval", str(root), "task=addition", *asked]
             for name, command in (("launch", launch), ("eval", evaluate)):
                 seconds[name][size] = min(seconds[name][size], cpu_seconds(command))
         _note(size, {name: by[size] for name, by in seconds.items()})

@@ -19,7 +19,7 @@ from unittest import mock
 from benchmarks.figures import Figure, parse, report
 from train.rundir.record import write_job
 
-PLAN = [sys.executable, "-m", "sweeps", "preset=demo", "action=plan"]
+PLAN = [sys.executable, "-m", "sweeps", "plan", "preset=demo"]
 LONGEST_PLAN = 2.0
 LONGEST_SETUP = 50.0
 REPEATS = 7

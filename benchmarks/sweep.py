@@ -45,7 +45,15 @@ def grid_of(name: str, scale: float) -> list[str]:
 
 def train_sweep(root: Path, workers: int, grid: list[str]) -> tuple[float, dict[Path, float]]:
     """Wall-clock seconds of the launch, and each run's seconds in its training loop."""
-    command = [sys.executable, "-m", "sweeps", f"out={root}", f"launcher.workers={workers}", *grid]
+    command = [
+        sys.executable,
+        "-m",
+        "sweeps",
+        "launch",
+        str(root),
+        f"launcher.workers={workers}",
+        *grid,
+    ]
     started = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     wall = time.perf_counter() - started

@@ -34,9 +34,9 @@ def overrides(root: Path, n_runs: int) -> list[str]:
     ]
 
 
-def timed(root: Path, action: str, n_runs: int) -> tuple[float, float, float]:
-    """(wall seconds, CPU seconds, peak MB) of one action of `python -m sweeps`."""
-    return _timed(["sweeps", f"action={action}", *overrides(root, n_runs)])
+def timed(root: Path, verb: str, n_runs: int) -> tuple[float, float, float]:
+    """(wall seconds, CPU seconds, peak MB) of one verb of `python -m sweeps`."""
+    return _timed(["sweeps", verb, *overrides(root, n_runs)])
 
 
 def cpu_seconds(command: list[str]) -> float:

@@ -1,4 +1,4 @@
-"""Front door: `python -m eval sweep=DIR | checkpoint=DIR_OR_NAME | rescore=DIR [task=...]`."""
+"""`isoflop eval PATH [task=...]`: every run of a sweep, or one checkpoint by directory or name."""
 
 import re
 import sys
@@ -13,9 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from eval.evaluate import Advance, Target, examine, rescore, run_targets
 from eval.lm.responses import Settings
 from eval.tasks.eval_set import Exam, companion, generated_exam, spec_from_options
-from eval.tasks.generated import TaskError, TaskSpec
+from eval.tasks.generated import TASKS, TaskError, TaskSpec
 from eval.tasks.json_tasks import file_exam
-from train.config.cli import front_door
+from train.commands.command_line import Command, run_command, text_override
+from train.config.cli import UsageError
 from train.config.spec import IsoflopError
 from train.config.terminal import visible
 from train.rundir.record import read_job, read_record
@@ -23,14 +24,14 @@ from train.rundir.record import read_job, read_record
 
 @dataclass(frozen=True)
 class EvalConfig:
-    """Exactly one of sweep, checkpoint and rescore; conf/eval.yaml explains the rest.
+    """What is evaluated and on what; conf/eval.yaml explains the settings.
 
-    `sweep=DIR` on the command line arrives as `sweep_dir`: Hydra knows `sweep` as a config group.
+    `target` is a sweep's directory, or a checkpoint's directory or Hugging Face name. `rescore`
+    computes metrics again from the answers that are stored there.
     """
 
-    sweep_dir: str | None = None
-    checkpoint: str | None = None
-    rescore: str | None = None
+    target: str | None = None
+    rescore: bool = False
     task: dict[str, Any] = field(default_factory=lambda: {"task": "own"})
     path: str | None = None
     out: str | None = None
@@ -47,22 +48,11 @@ class EvalConfig:
     too_long: str = "skip"
     device: str = "auto"
     threads: int = 1
-    untrained: bool = False
-    again: bool = False
+    allow_untrained: bool = False
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
-        given = [k for k in ("sweep_dir", "checkpoint", "rescore") if getattr(self, k) is not None]
-        _require(
-            len(given) == 1,
-            f"got {' and '.join(given) or 'nothing to evaluate'}; expected exactly one of "
-            f"sweep=DIR, checkpoint=DIR_OR_HF_NAME, rescore=DIR",
-        )
         own = self.task.get("task", "own")
-        _require(
-            not (self.checkpoint and own == "own"),
-            "checkpoint=... needs a task, since its training data is unknown: task=addition, or "
-            "task=file path=FILE",
-        )
         _require(
             (own == "file") == (self.path is not None),
             f"task={own} with path={self.path}; task=file and path=FILE go together",
@@ -71,6 +61,11 @@ class EvalConfig:
         for name in ("n_seen", "n_by_length"):
             _require(getattr(self, name) >= 0, f"{name}={getattr(self, name)} must be at least 0")
         _require(self.threads >= 1, f"threads={self.threads} must be at least 1")
+
+    @property
+    def is_sweep(self) -> bool:
+        """Whether the target is a sweep's directory rather than a checkpoint."""
+        return (Path(self.target or "") / "runs").is_dir()
 
     @property
     def settings(self) -> Settings:
@@ -88,14 +83,25 @@ class EvalConfig:
 
 def main(config: EvalConfig, overrides: list[str]) -> int:
     """Evaluate and print where the results lie; 1 if a checkpoint could not be examined."""
-    if config.rescore is not None:
-        return _rescore(Path(config.rescore))
+    _require(
+        config.target is not None,
+        "nothing to evaluate; expected a sweep's directory, or a checkpoint's directory or "
+        "Hugging Face name: isoflop eval results/demo",
+    )
+    target = str(config.target)
+    if config.rescore:
+        return _rescore(Path(target))
+    _require(
+        config.is_sweep or config.task.get("task", "own") != "own",
+        f"{target} has no runs, so it is no sweep, and a checkpoint needs a task, since its "
+        f"training data is unknown: task=addition, or task=file path=FILE",
+    )
     import torch
 
     torch.set_num_threads(config.threads)
-    if config.checkpoint is not None:
-        return _one_checkpoint(config, config.checkpoint)
-    return _sweep(config, Path(config.sweep_dir or ""))
+    if config.is_sweep:
+        return _sweep(config, Path(target))
+    return _one_checkpoint(config, target)
 
 
 def _one_checkpoint(config: EvalConfig, checkpoint: str) -> int:
@@ -103,7 +109,7 @@ def _one_checkpoint(config: EvalConfig, checkpoint: str) -> int:
     target = Target(checkpoint, Path(config.out) if config.out else Path("results/eval") / slug)
     exams = _exams(config, None)
     with _progress(_n_items(exams), checkpoint) as advance:
-        paths = examine(target, exams, config.settings, config.device, config.again, advance)
+        paths = examine(target, exams, config.settings, config.device, config.overwrite, advance)
     for path in paths:
         print(path)
     return 0
@@ -115,7 +121,7 @@ def _sweep(config: EvalConfig, sweep: Path) -> int:
     specs = [*sweep.glob("runs/*/spec.json"), *sweep.glob("runs/??/*/spec.json")]
     run_dirs = sorted(path.parent for path in specs)
     if not run_dirs:
-        raise TaskError(f"sweep={sweep} has no runs; expected a directory with runs/*/spec.json")
+        raise TaskError(f"{sweep} has no runs; expected a directory with runs/*/spec.json")
     planned: list[tuple[Target, list[Exam]]] = []
     skipped: dict[str, list[str]] = {}
     for run_dir in run_dirs:
@@ -141,7 +147,7 @@ def _examine_all(
     with _progress(total, f"{len(planned)} checkpoints") as advance:
         for target, exams in planned:
             try:
-                examine(target, exams, config.settings, config.device, config.again, advance)
+                examine(target, exams, config.settings, config.device, config.overwrite, advance)
             except IsoflopError as error:
                 failed.setdefault(str(error), []).append(target.checkpoint)
     return failed
@@ -160,8 +166,8 @@ def _run_exams(config: EvalConfig, run_dir: Path) -> list[Exam]:
         return [exam for options in trained for exam in _own_exams(config, options)]
     holds = asked == "file" or any(part.get("task", "addition") == asked for part in trained)
     _require(
-        holds or config.untrained,
-        f"{run_dir} was not trained on {asked}; untrained=true asks it all the same",
+        holds or config.allow_untrained,
+        f"{run_dir} was not trained on {asked}; allow_untrained=true asks it all the same",
     )
     return _exams(config, trained)
 
@@ -203,12 +209,12 @@ def _rescore(root: Path) -> int:
         if path.with_suffix(".parquet").exists()
     ]
     if not summaries:
-        raise TaskError(f"rescore={root} holds no stored answers (FILE.json beside FILE.parquet)")
+        raise TaskError(f"{root} holds no stored answers (FILE.json beside FILE.parquet)")
     with _progress(len(summaries), "rescoring") as advance:
         for summary in summaries:
             rescore(summary)
             advance(1)
-    print(f"{len(summaries)} summaries computed anew: {root}")
+    print(f"{len(summaries)} summaries computed again: {root}")
     return 0
 
 
@@ -250,12 +256,45 @@ def _require(condition: bool, message: str) -> None:
         raise TaskError(message)
 
 
+def paths(given: list[str], verb: str | None) -> list[str]:
+    """The sweep or checkpoint as an override.
+
+    Raises:  UsageError: there are several.
+    """
+    if len(given) > 1:
+        raise UsageError(f"got {', '.join(given)}; expected one sweep or checkpoint")
+    return [text_override("target", path) for path in given]
+
+
+def _old_rescore(value: str, verb: str | None) -> list[str]:
+    """rescore=DIR of earlier releases; rescore=true is today's spelling and stays."""
+    plain = value in ("true", "false")
+    return [f"rescore={value}"] if plain else [value, "rescore=true"]
+
+
+def task_option(name: str) -> list[str]:
+    """task=NAME of a generated task that has no file in conf/task/."""
+    return [f"task.task={name}"] if name in TASKS else []
+
+
+COMMAND = Command(
+    name="eval",
+    module="eval",
+    description="Ask checkpoints to solve tasks, and score every answer by several metrics.",
+    config_name="eval",
+    config=EvalConfig,
+    run=main,
+    arguments="PATH",
+    paths=paths,
+    options={"task": task_option},
+    old={
+        "sweep": lambda value, verb: [value],
+        "checkpoint": lambda value, verb: [value],
+        "rescore": _old_rescore,
+        "again": lambda value, verb: [f"overwrite={value}"],
+        "untrained": lambda value, verb: [f"allow_untrained={value}"],
+    },
+)
+
 if __name__ == "__main__":
-    front_door(
-        "eval",
-        "Ask checkpoints to solve tasks: exact match, edit distance and more from one pass.",
-        "eval",
-        EvalConfig,
-        main,
-        [re.sub(r"^sweep=", "sweep_dir=", argument) for argument in sys.argv[1:]],
-    )
+    run_command(COMMAND, sys.argv[1:], "python -m eval")

@@ -54,7 +54,9 @@ def read_outcomes(path: Path, layout: str) -> dict[str, list[Outcome]]:
     try:
         table = pq.read_table(path, schema=_SCHEMA)
     except (OSError, pa.ArrowException) as error:
-        raise RecordError(f"{path} can't be read ({error}); evaluate with again=true") from error
+        raise RecordError(
+            f"{path} can't be read ({error}); evaluate with overwrite=true"
+        ) from error
     by_split: dict[str, list[Outcome]] = {}
     for row in table.to_pylist():
         split = row.pop("split")

@@ -1,4 +1,4 @@
-"""Front door: compose a sweep once, then plan, launch, watch, retry or gather it."""
+"""`isoflop sweep VERB`: compose a sweep once, then plan, launch, watch, retry or collect it."""
 
 import json
 import sys
@@ -6,8 +6,10 @@ import sys
 from rich.console import Console
 
 from sweeps.manage.console import DataConsole
-from sweeps.spec.config import SweepConfig
-from train.config.cli import config_as_yaml, config_text, front_door
+from sweeps.spec.config import SweepConfig, names_of
+from train.__main__ import GROUP_OPTIONS
+from train.commands.command_line import Command, Verb, run_command, text_override
+from train.config.cli import UsageError, config_as_yaml, config_text
 from train.config.spec import IsoflopError
 
 FAILED_EXIT = 1
@@ -97,7 +99,7 @@ def retry(config: SweepConfig, overrides: list[str], console: Console) -> int:
     require_trained(config.root)
 
     jobs = jobs_of(config.root)
-    states = to_retry(config.root, config.only_names, jobs)
+    states = to_retry(config.root, names_of(config.status), jobs)
     tasks = retry_tasks(states, predictions(config.root))
     if config.launcher.kind == "slurm" and config.launcher.dry_run:
         return show_scripts(config, tasks, console)
@@ -140,8 +142,7 @@ def submit(config: SweepConfig, tasks: list, console: Console) -> int:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     for line in problems:
         console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
-    watch = f"python -m sweeps action=status out={root} --watch"
-    console.print(f"watch:   {watch}\ngather:  python -m sweeps action=collect out={root}")
+    console.print(f"watch:   isoflop sweep watch {root}\ncollect: isoflop sweep collect {root}")
     console.print(str(root), highlight=False, soft_wrap=True)
     return FAILED_EXIT if made.problem or made.elsewhere else 0
 
@@ -179,7 +180,7 @@ def _train(config: SweepConfig, tasks: list, n_runs: int, run_dirs: list, consol
 
 
 def status(config: SweepConfig, overrides: list[str], console: Console) -> int:
-    """Show the standing of every run."""
+    """Show the status of every run."""
     from sweeps.manage.status import show_status
     from sweeps.slurm.submissions import jobs_of
 
@@ -219,10 +220,10 @@ def cancel(config: SweepConfig, overrides: list[str], console: Console) -> int:
 
 
 def clean(config: SweepConfig, overrides: list[str], console: Console) -> int:
-    """Delete what `only` names."""
+    """Delete what `what` names."""
     from sweeps.manage.manage import clean as delete
 
-    return _say(delete(config.root, config.only_names), "nothing to delete", console)
+    return _say(delete(config.root, names_of(config.what)), "nothing to delete", console)
 
 
 def sync(config: SweepConfig, overrides: list[str], console: Console) -> int:
@@ -270,19 +271,51 @@ ACTIONS = {
 }
 
 
-def quoted(argument: str) -> str:
-    """only=a,b and launcher.devices=0,1 as texts, which Hydra would take for choices."""
-    key, equals, value = argument.partition("=")
-    plain = equals and "," in value and value[0] not in "[{'\""
-    return f"{key}='{value}'" if key in ("only", "launcher.devices") and plain else argument
+VERBS = {
+    "plan": Verb("print the cost table; trains nothing", ("action=plan",)),
+    "launch": Verb("train what is not done yet", ("action=launch",)),
+    "status": Verb("list the runs and how far they are", ("action=status",)),
+    "watch": Verb("the same, until all runs are done", ("action=status", "watch=true")),
+    "retry": Verb("train again what failed: status=failed,oom,...", ("action=retry",)),
+    "cancel": Verb("ask whatever trains the sweep to save and stop", ("action=cancel",)),
+    "collect": Verb("rebuild the tables from the run directories", ("action=collect",)),
+    "clean": Verb("delete what=state,checkpoints,... or a run", ("action=clean",)),
+    "sync": Verb("upload offline W&B runs", ("action=sync",)),
+    "design": Verb("search the grid of a cost, budget=FLOPs", ("action=design",)),
+    "propose": Verb("what to run next after a fit", ("action=propose",)),
+    "validate": Verb("train what the fit of DIR predicts", ("preset=validate", "action=launch")),
+}
 
+
+def paths(given: list[str], verb: str | None) -> list[str]:
+    """The sweep's directory as an override: `out`, or the fit that `validate` puts to the test.
+
+    Raises:  UsageError: there are several.
+    """
+    if len(given) > 1:
+        raise UsageError(f"got {', '.join(given)}; expected one sweep's directory")
+    return [text_override("fit" if verb == "validate" else "out", path) for path in given]
+
+
+def _old_only(value: str, verb: str | None) -> list[str]:
+    return [f"{'what' if verb == 'clean' else 'status'}={value}"]
+
+
+COMMAND = Command(
+    name="sweep",
+    module="sweeps",
+    description="Plan, launch, watch and collect a sweep of training runs.",
+    config_name="sweep",
+    config=SweepConfig,
+    run=main,
+    arguments="VERB [DIR]",
+    paths=paths,
+    verbs=VERBS,
+    default_verb="launch",
+    options=GROUP_OPTIONS,
+    old={"only": _old_only, "sweep_fit": lambda value, verb: [f"fit={value}"]},
+    texts=("status", "what", "launcher.devices"),
+)
 
 if __name__ == "__main__":
-    front_door(
-        "sweeps",
-        "Plan, launch, watch and gather a sweep of training runs.",
-        "sweep",
-        SweepConfig,
-        main,
-        [quoted(argument) for argument in sys.argv[1:]],
-    )
+    run_command(COMMAND, sys.argv[1:], "python -m sweeps")

@@ -1,6 +1,6 @@
 """Every shell command in README.md and docs/ is checked here, or says that it is not run here.
 
-A command of the four front doors must compose into a valid configuration under today's keys, and a
+A command of ours must compose into a valid configuration under today's keys, and a
 sweep's plan must be made of it; `make` needs its target; a few cheap ones are really run. Any other
 command carries a visible mark: a comment with the words `not run here`, behind it or on a line of
 its own ahead of the commands of its block. Words in capitals and `...` are placeholders.
@@ -15,15 +15,17 @@ from pathlib import Path
 
 import pytest
 
-from analysis.__main__ import rewritten
-from analysis.config import AnalysisConfig
-from eval.__main__ import EvalConfig
-from sweeps.__main__ import quoted
+import analysis.__main__
+import eval.__main__
+import sweeps.__main__
+import train.__main__
+from isoflop.__main__ import COMMANDS as FRONT
 from sweeps.plan.plan import make_plan
 from sweeps.spec.config import SweepConfig
 from sweeps.spec.preset import preset_text
 from tests.support.published import published_table
-from train.__main__ import TrainConfig
+from train.commands.command_line import Command as CommandLine
+from train.commands.command_line import translate
 from train.config.cli import expand_sweep, load_config
 from train.config.resolve import DataFacts
 
@@ -31,15 +33,13 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MARK = "not run here"
 PROGRAMS = (
-    "python", "python3", "make", "accelerate", "torchrun", "bash", "sh", "sudo", "lm_eval",
-    "export", "squeue", "sbatch", "rsync", "scp", "ssh", "tar", "cp", "mv", "git", "pip", "docker",
-    "curl", "wget", "source", "cd", "wandb", "pytest", "apt-get",
+    "isoflop", "python", "python3", "make", "accelerate", "torchrun", "bash", "sh", "sudo",
+    "lm_eval", "export", "squeue", "sbatch", "rsync", "scp", "ssh", "tar", "cp",
+    "mv", "git", "pip", "docker", "curl", "wget", "source", "cd", "wandb", "pytest", "apt-get",
 )  # fmt: skip
-DOORS = {
-    "train": ("train", TrainConfig, lambda argument: argument),
-    "sweeps": ("sweep", SweepConfig, quoted),
-    "eval": ("eval", EvalConfig, lambda a: re.sub(r"^sweep=", "sweep_dir=", a)),
-    "analysis": ("analysis", AnalysisConfig, rewritten),
+LINES = {
+    package.COMMAND.module: package.COMMAND
+    for package in (train.__main__, sweeps.__main__, eval.__main__, analysis.__main__)
 }
 FACTS = DataFacts("f" * 16, 257, {})
 
@@ -94,6 +94,8 @@ def commands(path: Path) -> list[Command]:
 def is_command(code: str) -> bool:
     """Whether a line of a block calls a program; other lines are output or listings."""
     words = [word for word in code.split() if not re.fullmatch(r"[A-Z_]+=\S*", word)]
+    if words[:1] == ["isoflop"]:  # an approach's name, too, in what an analysis prints
+        return re.match(r"isoflop [a-z-]{2,}", code) is not None
     return bool(words) and (words[0] in PROGRAMS or words[0].startswith((".venv/bin/", "./")))
 
 
@@ -115,22 +117,25 @@ def make_targets() -> set[str]:
     return set(re.findall(r"^([a-z][a-z-]*):", text, flags=re.M))
 
 
-def door_of(words: list[str]) -> str | None:
-    """The front door that a command calls: `python -m sweeps ...` is sweeps."""
+def line_of(words: list[str]) -> tuple[CommandLine, list[str]] | None:
+    """The command that a line calls, and its words: `isoflop sweep ...`, `python -m sweeps ...`."""
     program = words[0].removeprefix(".venv/bin/")
-    if program in ("python", "python3") and words[1:2] == ["-m"] and words[2] in DOORS:
-        return words[2]
+    if program == "isoflop" and words[1] in FRONT:
+        module = FRONT[words[1]][0].removesuffix(".__main__")
+        return (LINES[module], words[2:]) if module in LINES else None
+    if program in ("python", "python3") and words[1:2] == ["-m"] and words[2] in LINES:
+        return LINES[words[2]], words[3:]
     return None
 
 
-def compose(door: str, arguments: list[str]) -> list:
-    """The configurations that a front door would make of its arguments."""
-    name, cls, rewrite = DOORS[door]
-    overrides = [rewrite(word) for word in arguments if not word.startswith("-")]
-    if door == "sweeps":
-        overrides.append("calibrate=false")  # the speed of this machine is nothing to check here
+def compose(command: CommandLine, arguments: list[str]) -> list:
+    """The configurations that a command makes of its arguments, in today's spelling."""
+    translated = translate(command, [word for word in arguments if not word.startswith("-")])
+    assert not translated.notices
+    # The speed of this machine is nothing to check here.
+    overrides = translated.overrides + ["calibrate=false"] * (command.name == "sweep")
     several = expand_sweep(overrides) if "-m" in arguments else [overrides]
-    return [load_config(name, chosen, cls) for chosen in several]
+    return [load_config(command.config_name, chosen, command.config) for chosen in several]
 
 
 def write_presets(words: list[str]) -> None:
@@ -144,13 +149,18 @@ def write_presets(words: list[str]) -> None:
 
 def check(words: list[str]) -> bool:
     """Whether a command could be checked; an invalid one raises."""
-    door = door_of(words)
-    if door is not None:
-        for config in compose(door, words[3:]):
-            if door == "sweeps" and config.sweep.grids and config.action in ("plan", "launch"):
+    line = line_of(words)
+    if line is not None:
+        command, arguments = line
+        for config in compose(command, arguments):
+            planned = command.name == "sweep" and config.action in ("plan", "launch")
+            if planned and config.sweep.grids and not config.validates:
                 assert make_plan(config.settled()).runs
         return True
     program = words[0].removeprefix(".venv/bin/")
+    if program == "isoflop":
+        assert words[1] in FRONT, f"isoflop has no command {words[1]}"
+        return words[1:] == ["demo"]
     if program == "make":
         missing = [w for w in words[1:] if "=" not in w and w not in make_targets()]
         assert not missing, f"Makefile has no target {missing}"
@@ -186,6 +196,8 @@ def test_commands_named_in_the_text_exist(page):
     text = page.read_text(encoding="utf-8")
     for module in re.findall(r"`[^`]*python -m ([\w.]+)", text):
         assert exists(module), f"there is no module {module}"
+    for command in re.findall(r"`isoflop ([a-z]+)", text):
+        assert command in FRONT, f"isoflop has no command {command}"
     for target in re.findall(r"`make ([a-z-]+)`", text):
         assert target in make_targets()
 
@@ -213,7 +225,11 @@ def test_a_command_with_an_unknown_key_or_target_is_noticed():
     from train.config.cli import UsageError
 
     with pytest.raises(UsageError):
-        check(shlex.split("python -m sweeps phlogiston=1"))
+        check(shlex.split("isoflop sweep launch phlogiston=1"))
+    with pytest.raises(AssertionError):
+        check(shlex.split("python -m sweeps action=plan"))
+    with pytest.raises(AssertionError):
+        check(shlex.split("isoflop transmute lead"))
     with pytest.raises(AssertionError):
         check(shlex.split("make gold"))
     assert not check(shlex.split("rsync -a a b"))
@@ -222,12 +238,12 @@ def test_a_command_with_an_unknown_key_or_target_is_noticed():
 @pytest.mark.slow
 def test_the_readmes_published_numbers_are_what_the_command_prints(tmp_path):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    pattern = r"\$ \.venv/bin/python (-m analysis published:hoffmann2022 fit=besiroglu)\n(.*?)```"
+    pattern = r"\$ isoflop (analyze \S+ fit=besiroglu)\n(.*?)```"
     shown = re.search(pattern, readme, flags=re.S)
     assert shown is not None
     published_table("hoffmann2022")
     answer = subprocess.run(
-        [sys.executable, *shown[1].split(), f"out={tmp_path}"],
+        [sys.executable, "-m", "isoflop", *shown[1].split(), f"out={tmp_path}"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -241,25 +257,24 @@ def test_the_readmes_published_numbers_are_what_the_command_prints(tmp_path):
 
 def test_the_cheap_commands_of_the_docs_run_on_a_simulated_demo(tmp_path, monkeypatch, capsys):
     from analysis.__main__ import analyse
-    from sweeps.__main__ import main
 
     monkeypatch.chdir(tmp_path)
 
-    def sweeps(*arguments: str) -> None:
-        (config,) = compose("sweeps", list(arguments))
-        assert main(config, list(arguments)) == 0
+    def sweep(*arguments: str) -> None:
+        (config,) = compose(LINES["sweeps"], list(arguments))
+        assert sweeps.__main__.main(config, translate(LINES["sweeps"], arguments).overrides) == 0
 
-    drawn = ["preset=demo", "launcher=simulate", "sweep.surface=besiroglu", "out=results/demo"]
-    sweeps(*drawn)
+    drawn = ["preset=demo", "launcher=simulate", "sweep.surface=besiroglu"]
+    sweep("launch", "results/demo", *drawn)
     ran = set()
     for command in COMMANDS:
-        words, door = command.words, door_of(command.words)
-        if door == "sweeps" and "--watch" not in words and not command.marked:
-            action = next((w for w in words if w.startswith("action=")), None)
-            if "preset=demo" in words and action in ("action=plan", "action=collect"):
-                sweeps(*words[3:])
-                ran.add(action)
-    assert ran == {"action=plan", "action=collect"}
-    (config,) = compose("analysis", ["sweep=results/demo", "fit.n_resamples=100"])
+        line = line_of(command.words)
+        if line is not None and line[0].name == "sweep" and not command.marked:
+            verb = line[1][0]
+            if verb in ("plan", "collect") and {"preset=demo", "results/demo"} & {*line[1]}:
+                sweep(*line[1])
+                ran.add(verb)
+    assert ran == {"plan", "collect"}
+    (config,) = compose(LINES["analysis"], ["results/demo", "fit.n_resamples=100"])
     assert analyse(config, "command").name == "report.html"
     assert "26 runs fitted" in capsys.readouterr().out

@@ -1,10 +1,13 @@
-"""Front door: compose one run, create its directory, train it."""
+"""`isoflop train`: compose one run, create its directory, train it."""
 
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from train.config.cli import front_door
+from train.commands.command_line import Command, run_command, text_override
+from train.config.cli import UsageError
+from train.config.hyperparameters import RULES
 from train.config.precision import realised_precision
 from train.config.resolve import resolve
 from train.config.run_config import RunJob, RuntimeSpec, TrackerSpec
@@ -88,11 +91,41 @@ def main(config: TrainConfig, overrides: list[str]) -> int:
     return 0 if status == "finished" else 1
 
 
+def paths(given: list[str], verb: str | None) -> list[str]:
+    """The run's directory as an override.
+
+    Raises:  UsageError: there are several.
+    """
+    if len(given) > 1:
+        raise UsageError(f"got {', '.join(given)}; expected one directory for the run's results")
+    return [text_override("out", path) for path in given]
+
+
+def rule_option(name: str) -> list[str]:
+    """optim=NAME of a hyperparameter rule that has no file in conf/optim/."""
+    return [f"optim.rule={name}"] if name in RULES else []
+
+
+def source_option(name: str) -> list[str]:
+    """data=KIND of a source that has no file in conf/data/."""
+    from train.data.sources import KINDS
+
+    return ["data=empty", f"data.parts.{name}.kind={name}"] if name in KINDS else []
+
+
+GROUP_OPTIONS = {"optim": rule_option, "data": source_option}
+
+COMMAND = Command(
+    name="train",
+    module="train",
+    description="Train one model from scratch into one run directory.",
+    config_name="train",
+    config=TrainConfig,
+    run=main,
+    arguments="[DIR]",
+    paths=paths,
+    options=GROUP_OPTIONS,
+)
+
 if __name__ == "__main__":
-    front_door(
-        "train",
-        "Train one model from scratch into one run directory.",
-        "train",
-        TrainConfig,
-        main,
-    )
+    run_command(COMMAND, sys.argv[1:], "python -m train")

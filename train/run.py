@@ -13,8 +13,7 @@ import platform
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any, NoReturn
 import torch
 from accelerate import Accelerator
 
+from train.commands.processes import ROOT
 from train.config.flops import flops_per_token
 from train.config.run_config import RunJob
 from train.config.spec import IsoflopError, known
@@ -42,6 +42,7 @@ from train.model.build import SummedLoss, build_model
 from train.model.optimizer import build_optimizer, transfer_initial_weights
 from train.rundir.atomic import write_atomic, write_json
 from train.rundir.lock import Claimed, claim
+from train.rundir.log_file import log_file
 from train.rundir.record import RunPaths, append_status, read_job, read_record
 
 PREEMPTED_EXIT = 75
@@ -62,7 +63,7 @@ def train_run(run_dir: Path) -> str:
     if not _leads():
         return _execute(run_dir, job)[0]
     try:
-        with claim(run_dir), _log_file(RunPaths(run_dir).log):
+        with claim(run_dir), log_file(RunPaths(run_dir).log):
             done = read_record(run_dir)
             return done.status if done is not None else _attempt(run_dir, job)
     except Claimed as error:
@@ -224,10 +225,15 @@ def environment(accelerator: Accelerator) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _commit() -> str | None:
-    """The code's commit; asked once a process, which goes on with the code that it started with."""
+    """The code's commit; asked once a process, which goes on with the code that it started with.
+
+    None for an installed package, whose folder may lie in the repository of another project.
+    """
+    if not (ROOT / ".git").exists():
+        return None
     described = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-        cwd=Path(__file__).parent,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
@@ -246,20 +252,6 @@ def _try_write(path: Path, text: str) -> None:
         write_atomic(path, text)
     except IsoflopError as error:
         log.error("%s", error)
-
-
-@contextmanager
-def _log_file(path: Path) -> Iterator[None]:
-    """Everything logged during the block also goes to train.log."""
-    handler = logging.FileHandler(path, delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger()
-    root.addHandler(handler)
-    try:
-        yield
-    finally:
-        root.removeHandler(handler)
-        handler.close()
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -22,7 +22,7 @@ _QUANTITIES = ("n_params", "n_tokens", "flops")
 
 
 def read_sweeps(directories: Sequence[Path]) -> LossTable:
-    """The runs of one or several sweep directories, as `python -m sweeps action=collect` left them.
+    """The runs of one or several sweep directories, as `isoflop sweep collect` left them.
 
     Raises:  TableError: a directory that isn't one, or has no runs.parquet yet.
     """
@@ -84,9 +84,9 @@ def _joined(parts: Sequence[LossTable]) -> pd.DataFrame:
 
 def _read_sweep(directory: Path) -> LossTable:
     if not directory.is_dir():
-        raise TableError(f"sweep={directory} is not a directory; expected a sweep's results")
+        raise TableError(f"{directory} is not a directory; expected a sweep's results")
     path = directory / "runs.parquet"
-    collect = f"run: python -m sweeps out={directory} action=collect"
+    collect = f"run: isoflop sweep collect {directory}"
     if not path.exists():
         raise TableError(f"{path} is missing; {collect}")
     runs = _read_frame(path)

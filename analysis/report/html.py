@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from importlib import resources
 from typing import Any
 
 import jinja2
@@ -19,7 +19,7 @@ from analysis.report.typeset import anchor, numeric_columns, typeset
 PAGE_ROWS = 50
 """Rows of a sortable table that are shown at a time, and without the script."""
 
-_HERE = Path(__file__).parent
+_TEMPLATES = resources.files("analysis.report")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Drawings:
 def render(report: Report) -> str:
     """The report as HTML; every string of it is escaped, figures are inlined as SVG."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
+        loader=jinja2.PackageLoader("analysis.report", ""),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -61,8 +61,8 @@ def render(report: Report) -> str:
         glyphs={name: glyph for d in drawn for name, glyph in d.glyphs.items()}.values(),
         light=Markup(colour_variables(colours, dark=False)),
         dark=Markup(colour_variables(colours, dark=True)),
-        style=Markup((_HERE / "report.css").read_text()),
-        script=Markup((_HERE / "report.js").read_text()),
+        style=Markup((_TEMPLATES / "report.css").read_text()),
+        script=Markup((_TEMPLATES / "report.js").read_text()),
         data=island(_data(report, drawings, tables)),
         known={_run_anchor(run_id) for run_id in report.book.run_ids} if report.book else set(),
         page=PAGE_ROWS,

@@ -1,4 +1,4 @@
-"""The report on two sweeps side by side: python -m analysis compare=[A,B]."""
+"""The report on two sweeps side by side: isoflop analyze compare=[A,B]."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

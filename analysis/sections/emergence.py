@@ -39,9 +39,7 @@ def emergence_section(evals: pd.DataFrame, runs: pd.DataFrame) -> Section:
     """
     studies = study_all(abilities(evals, runs))
     if not studies:
-        return Section(
-            TITLE, ["No checkpoint was evaluated: run python -m eval on the sweep first."]
-        )
+        return Section(TITLE, ["No checkpoint was evaluated: run isoflop eval on the sweep first."])
     text, figures = [], []
     shown = [study for study in studies if study.metrics]
     for study in shown:

@@ -13,7 +13,7 @@ from analysis.studies.study import Study
 from train.rundir.atomic import read_json
 
 SIMULATION = "simulation.json"
-"""What `python -m sweeps launcher=simulate` leaves beside a sweep's sweep.yaml."""
+"""What `isoflop sweep launch launcher=simulate` leaves beside a sweep's sweep.yaml."""
 
 
 def simulated_by(sources: Sequence[str]) -> dict[str, Any] | None:

@@ -159,7 +159,7 @@ def _words(made: Validation) -> list[str]:
         "scatter comes on top. None of these runs is in the fit."
     )
     if not made.scores:
-        words.append(f"No evaluation of these checkpoints; python -m eval sweep={made.source}")
+        words.append(f"No evaluation of these checkpoints; isoflop eval {made.source}")
     else:
         shown = f", of which {MOST_SCORES} are shown" if len(made.scores) > MOST_SCORES else ""
         words.append(

@@ -100,7 +100,7 @@ def fitted_surface(fits: Mapping[str, object]) -> Surface:
     if not isinstance(cost, Mapping) or not all(isinstance(v, int | float) for v in values):
         raise FitError(
             "the fits hold no parametric surface (E, A, B, alpha, beta); "
-            "expected a fits.json of python -m analysis with fit.approaches=[..., parametric]"
+            "expected a fits.json of isoflop analyze with fit.approaches=[..., parametric]"
         )
     return Surface(*map(float, values), cost=Cost(float(cost["k"]), float(cost["gamma"])))  # type: ignore[arg-type]
 

@@ -14,7 +14,7 @@ from analysis.studies.validation import Cell
 from train.rundir.atomic import read_json
 
 RECORD = "validation.json"
-"""Written by `python -m sweeps preset=validate` before it trains."""
+"""Written by `isoflop sweep validate` before it trains."""
 
 SAME_BUDGET, SAME_SIZE = 1.05, 1.5
 """Factors in FLOPs and N within which a run belongs to an allocation; shapes come in steps."""
@@ -61,7 +61,7 @@ def _trial(directory: Path, counting: str) -> Trial:
         if not own.any():
             raise TableError(
                 f"{directory}: the {name} has no finished run, so there is nothing to compare; "
-                f"finish the sweep: python -m sweeps action=retry out={directory}"
+                f"finish the sweep: isoflop sweep retry {directory}"
             )
         rows = np.flatnonzero(own)
         used |= own

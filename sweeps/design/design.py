@@ -55,9 +55,7 @@ def designed(config: SweepConfig) -> Designed:
              designs on which no approach converges.
     """
     if config.budget is None:
-        raise DesignError(
-            "action=design needs what all runs may cost: budget=FLOPs, as budget=1e20"
-        )
+        raise DesignError("sweep design needs what all runs may cost: budget=FLOPs, as budget=1e20")
     asked = config.design
     name = config.sweep.surface or DEFAULT_SURFACE
     surface, measured = named_truth(name)

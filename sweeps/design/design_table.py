@@ -1,4 +1,4 @@
-"""What `action=design` prints and writes: cost against precision, and the best sweep's preset."""
+"""Output of `isoflop sweep design`: cost against precision, and the best sweep's preset."""
 
 import json
 import textwrap
@@ -39,7 +39,7 @@ def design(config: SweepConfig, console: Console) -> None:
         return
     print_design(made, config, console)
     shown = relative_to_cwd(path.absolute())
-    print(f"launch it: python -m sweeps preset={shown}  (or first action=plan, launcher=simulate)")
+    print(f"launch it: isoflop sweep launch preset={shown}  (or plan first; or launcher=simulate)")
     print(shown)
 
 
@@ -47,13 +47,13 @@ def preset(made: Designed, config: SweepConfig, path: Path) -> str:
     """The best sweep on the configuration's own model, data and optimiser, as a preset's text."""
     best = made.best
     about = (
-        f"Designed by python -m sweeps action=design budget={short_number(config.budget or 0)} for "
+        f"Designed by isoflop sweep design budget={short_number(config.budget or 0)} for "
         f"the tightest {config.design.by} on the surface {made.surface} with a seed noise of "
         f"{made.noise:g} in log L: {_summary(best, config.design.by)}."
     )
     comments = [
         *textwrap.wrap(" ".join([about, *notes(made, config)]), 98),
-        f"  python -m sweeps preset={relative_to_cwd(path.absolute())} action=plan",
+        f"  isoflop sweep plan preset={relative_to_cwd(path.absolute())}",
     ]
     return preset_text(replace(config, sweep=best.sweep, out=None), comments)
 

@@ -213,7 +213,7 @@ def surface_to_trust(fits: Mapping[str, Any], force: bool) -> Surface | str:
     if status != "converged" and not force:
         return (
             f"informative cells: the parametric fit is {status}"
-            f"{' (' + fit['reason'] + ')' if fit.get('reason') else ''}; insist with force=true"
+            f"{' (' + fit['reason'] + ')' if fit.get('reason') else ''}; or pass force=true"
         )
     try:
         return fitted_surface(fits)

@@ -90,8 +90,8 @@ def _preferred(fits: dict[str, Any]) -> str:
     # Called `decision` until release 0.2.
     if not {"preferred_approach", "decision"} & fits.keys():
         raise PredictionError(
-            "fits.json is of an older release (no preferred_approach in it); run python -m "
-            "analysis again"
+            "fits.json is of an older release (no preferred_approach in it); run isoflop analyze "
+            "again"
         )
     preferred = fits.get("preferred_approach", fits.get("decision"))
     if preferred is None:
@@ -123,7 +123,7 @@ def _fitted_range(fits: dict[str, Any]) -> tuple[float, float]:
     span = fits.get("fitted", {}).get("flops")
     if span is None:
         raise PredictionError(
-            "fits.json is of an older release (no range of FLOPs); run python -m analysis again"
+            "fits.json is of an older release (no range of FLOPs); run isoflop analyze again"
         )
     return float(span[0]), float(span[1])
 

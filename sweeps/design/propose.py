@@ -1,4 +1,4 @@
-"""action=propose: the sweep that was fitted, with the cells that its fits call for added to it.
+"""`isoflop sweep propose`: the fitted sweep with the cells that its fits call for.
 
 It is written as a preset into the sweep's own analysis folder: launching it trains the new cells
 alone, since the others are done, and fitting the sweep again then uses all of them.
@@ -53,7 +53,7 @@ def next_runs(config: SweepConfig, console: Console) -> None:
 
     Raises:  ProposalError: see `proposed`.
     """
-    root = Path(config.sweep_fit) if config.sweep_fit else config.root
+    root = Path(config.fit) if config.fit else config.root
     fit = read_fit(root)
     made = proposed(config, fit)
     path = fit.path.with_name("proposal.yaml")
@@ -63,7 +63,7 @@ def next_runs(config: SweepConfig, console: Console) -> None:
         return
     print_proposal(made, console)
     shown = relative_to_cwd(path.absolute())
-    print(f"launch it: python -m sweeps preset={shown}")
+    print(f"launch it: isoflop sweep launch preset={shown}")
     print(shown)
 
 
@@ -133,7 +133,7 @@ def fitted_runs(root: Path, fits: dict[str, Any]) -> tuple[FittedRuns, str, list
     if len(rows) != fits["n_runs"]:
         notes.append(
             f"{len(rows)} runs are finished and {fits['n_runs']} are fitted; "
-            f"python -m analysis sweep={root} fits them all"
+            f"isoflop analyze {root} fits them all"
         )
     columns = {name: np.array([_float(row[name]) for row in rows]) for name in _COLUMNS}
     budget = columns.pop("flops_budget")
@@ -231,7 +231,7 @@ def _preset(made: Proposed, path: Path) -> str:
     reasons = [f"{p.kind} at {short_number(p.budget)}: {p.reason}" for p in made.found.made]
     comments = [
         f"{made.config.sweep.name} and what to run next in it; only the new cells are trained:",
-        f"  python -m sweeps preset={relative_to_cwd(path.absolute())}",
+        f"  isoflop sweep launch preset={relative_to_cwd(path.absolute())}",
         *reasons,
     ]
     return preset_text(made.config, comments)

@@ -1,4 +1,4 @@
-"""action=design: the grid of a given total cost that tells the exponents best, before it is run.
+"""`isoflop sweep design`: the grid of a given total cost that tells the exponents best.
 
 Candidates are ranked by the information of the parametric form, and the best few are then expanded
 into real runs and simulated: fitted many times over with new noise, by approach 2 and approach 3.

@@ -92,8 +92,7 @@ def read_fit(place: Path) -> FitFile:
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
         raise PredictionError(
-            f"sweep_fit={place} has no analysis/fits.json; "
-            f"fit it first: python -m analysis sweep={place}"
+            f"{place} has no analysis/fits.json; fit it first: isoflop analyze {place}"
         )
     content = read_json(path)
     own = path.parent.parent
@@ -109,17 +108,17 @@ def foretell(config: SweepConfig) -> tuple[FitFile, Prediction]:
 
     Raises:  PredictionError: no fit named, none there, or one that can't be asked.
     """
-    if config.sweep_fit is None:
+    if config.fit is None:
         raise PredictionError(
-            "validate needs the fit to test: sweep_fit=DIRECTORY of a fitted sweep, for example "
-            "python -m sweeps preset=validate sweep_fit=results/demo"
+            "validate needs the fit to test: the directory of a fitted sweep, for example "
+            "isoflop sweep validate results/demo"
         )
     if config.validate is None:
         raise PredictionError(
-            f"sweep_fit={config.sweep_fit} belongs to preset=validate, which gives the test a "
-            f"directory and seeds of its own; add it"
+            f"fit={config.fit} belongs to preset=validate, which gives the test a directory and "
+            f"seeds of its own; write isoflop sweep validate {config.fit}"
         )
-    fit = read_fit(Path(config.sweep_fit))
+    fit = read_fit(Path(config.fit))
     return fit, predict(fit.content, config.validate, config.force)
 
 
@@ -134,7 +133,7 @@ def trial(
     if not fit.sweeps:
         raise PredictionError(
             f"{fit.path} was fitted to {', '.join(fit.content['sources'])}, which holds no specs "
-            f"to train by: it can be predicted from (action=plan), not launched"
+            f"to train by: it can be predicted from (isoflop sweep plan), not launched"
         )
     if prediction.counting != "exact":
         raise PredictionError(
@@ -204,7 +203,7 @@ def check_cells(plan: Plan, tried: Trial) -> None:
         raise PredictionError(
             f"the fitted runs' data is {tried.base.fingerprint} and here it is {', '.join(got)} "
             f"(another version of the source?), so losses would not compare; train where the fit "
-            f"was made, or insist with force=true"
+            f"was made, or pass force=true"
         )
 
 

@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from sweeps.directory.run_state import read_state
 from sweeps.launch.failures import GaveUpError
 from sweeps.launch.scheduler import Task
 from sweeps.spec.launcher import LauncherSpec
+from train.commands.processes import python_command, python_environment
 from train.config.spec import IsoflopError
 from train.engine.signals import held
 from train.rundir.record import append_status
@@ -21,7 +21,7 @@ from train.rundir.record import append_status
 GRACE_SECONDS = 60.0
 """How long the other ranks may take to end once one has ended."""
 
-COMMAND = [sys.executable, "-m", "train.run"]
+COMMAND = python_command("train.run")
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,9 @@ class Ranks:
                     [*self._command, str(run_dir)],
                     stdout=stream,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, **rank_environment(self._launcher, local)},
+                    env=python_environment(
+                        {**os.environ, **rank_environment(self._launcher, local)}
+                    ),
                 )
             self._processes.append(process)
         if self._stopping:

@@ -178,7 +178,7 @@ def launchers_of(root: Path) -> dict[Path, Holder]:
 
 @contextmanager
 def _announced(root: Path) -> Iterator[None]:
-    """Leave a note of this launch for `action=cancel`, and take it away at the end."""
+    """Leave a note of this launch for `isoflop sweep cancel`, and take it away at the end."""
     me = this_process("launcher")
     # Containers of one host name may have the same pids.
     path = root / "launchers" / f"{me.host}-{me.pid}-{uuid4().hex[:6]}.json"

@@ -6,7 +6,6 @@ and is replaced. Stopping once lets every worker save its run; stopping twice ki
 
 import logging
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,10 +17,11 @@ from sweeps.launch.failures import GaveUpError
 from sweeps.launch.scheduler import Admission, Task
 from sweeps.launch.worker_process import WorkerProcess
 from sweeps.plan.machine import Slot
+from train.commands.processes import python_command
 from train.config.spec import IsoflopError
 from train.rundir.record import DONE, RunPaths, append_status, read_record
 
-WORKER = [sys.executable, "-m", "sweeps.launch.worker"]
+WORKER = python_command("sweeps.launch.worker")
 
 TICK_SECONDS = 0.5
 

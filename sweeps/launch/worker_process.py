@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.plan.machine import Slot, environment
+from train.commands.processes import python_environment
 from train.engine.signals import STOPPED_EXIT, held
 
 START_SECONDS = 300.0
@@ -35,7 +36,7 @@ class WorkerProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stream,
-                env=environment(slot, dict(os.environ)),
+                env=environment(slot, python_environment(os.environ)),
                 text=True,
                 start_new_session=True,
             )

@@ -104,7 +104,7 @@ def _wanted(root: Path) -> tuple[list[Path], list[str]]:
         notes.append(
             f"{len(unplanned)} runs are in no plan, left by an earlier grid: "
             f"{len(unplanned) - len(ghosts)} done ones are in the tables, {len(ghosts)} others are "
-            f"not (action=clean only=unplanned deletes them)"
+            f"not (isoflop sweep clean what=unplanned deletes them)"
         )
     return [path for path in run_dirs(root) if path not in ghosts], notes
 

@@ -15,7 +15,7 @@ from train.rundir.lock import holder, is_alive, is_visible
 from train.rundir.record import DONE, STATUSES, RunPaths, read_job
 
 RETRIED = ("failed", "oom", "timeout", "preempted")
-"""What `action=retry` takes unless `only` says otherwise."""
+"""What a retry takes unless `status=` says otherwise."""
 
 CLEANABLE = (
     *("state", "checkpoints", "wandb", "trunks", "slurm", "logs", "tables"),
@@ -40,7 +40,7 @@ def to_retry(root: Path, only: list[str], jobs: Jobs | None = None) -> list[RunS
     for status in wanted:
         if status in DONE or status not in STATUSES:
             raise SpecError(
-                f"only={status} can't be retried; expected some of "
+                f"status={status} can't be retried; expected some of "
                 f"{', '.join(s for s in STATUSES if s not in (*DONE, 'running'))}"
                 + (", since a run that is done gives the same numbers" if status in DONE else "")
             )
@@ -81,7 +81,9 @@ def cancel_local(root: Path) -> Done:
     done = Done()
     for path, launcher in launchers_of(root).items():
         if not is_visible(launcher):
-            done.problems.append(f"a launch runs on {launcher.host}; run action=cancel there")
+            done.problems.append(
+                f"a launch runs on {launcher.host}; run isoflop sweep cancel there"
+            )
         elif is_alive(path.parent, launcher):
             os.kill(launcher.pid, signal.SIGTERM)
             done.lines.append(f"asked launch {launcher.describe()} to save and stop")
@@ -108,7 +110,7 @@ def clean(root: Path, only: list[str]) -> Done:
     """
     if not only:
         raise SpecError(
-            f"action=clean deletes only what is named; give only= with some of "
+            f"sweep clean deletes only what is named; give what= with some of "
             f"{', '.join(CLEANABLE)}, or the run_id of a run"
         )
     states = {path: read_state(path) for path in run_dirs(root)}
@@ -161,11 +163,11 @@ def _one_run(root: Path, states: list[RunState], name: str) -> RunState:
     found = found or [s for s in states if s.name == name]
     if not found:
         raise SpecError(
-            f"only={name} names nothing in {root}; expected {', '.join(CLEANABLE)} or a run"
+            f"what={name} names nothing in {root}; expected {', '.join(CLEANABLE)} or a run"
         )
     if len(found) > 1:
         listed = ", ".join(f"{s.run_id} ({s.status}, {s.target_tokens:,} tokens)" for s in found)
-        raise SpecError(f"only={name} is the name of {len(found)} runs; give a run_id: {listed}")
+        raise SpecError(f"what={name} is the name of {len(found)} runs; give a run_id: {listed}")
     return found[0]
 
 

@@ -147,7 +147,7 @@ def unplanned_line(state: SweepState) -> str:
     listed = ", ".join(f"{n} {status}" for status, n in counts.items())
     return (
         f"{len(state.unplanned)} more runs are in no plan ({listed}), left by an earlier grid; "
-        f"they are not counted: action=clean only=unplanned deletes them"
+        f"they are not counted: isoflop sweep clean what=unplanned deletes them"
     )
 
 

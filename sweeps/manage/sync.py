@@ -1,12 +1,12 @@
 """Uploading to W&B what it lacks of a sweep: from the runs' own files, whatever cut them short."""
 
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from sweeps.directory.layout import run_dirs
 from sweeps.manage.manage import Done
+from train.commands.processes import python_command
 from train.config.spec import IsoflopError
 from train.engine.trackers import Wandb, read_mirror
 from train.engine.wandb_service import base_url, service_problem
@@ -72,7 +72,7 @@ def _from_files(run_dir: Path) -> str | None:
 def _wandb_sync(directory: Path) -> str | None:
     """Run `wandb sync` on one directory; the reason where it failed."""
     answer = subprocess.run(
-        [sys.executable, "-m", "wandb", "sync", str(directory)],
+        python_command("wandb", "sync", str(directory)),
         capture_output=True,
         text=True,
         check=False,

@@ -65,12 +65,12 @@ def only_planned(config: SweepConfig) -> bool:
 
 
 def require_launchable(config: SweepConfig) -> None:
-    """A preset that is a plan alone is launched only by insisting.
+    """A preset that is a plan alone is launched only with force=true.
 
     Raises:  AssumedDataError: `plan_only` without `force`.
     """
     if config.plan_only is not None and not config.force and not only_planned(config):
         raise AssumedDataError(
             f"sweep {config.sweep.name} is a plan alone ({config.plan_only}); look at it with "
-            f"action=plan, or insist with force=true"
+            f"isoflop sweep plan, or pass force=true"
         )

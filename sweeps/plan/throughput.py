@@ -10,7 +10,6 @@ import logging
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
@@ -18,13 +17,14 @@ from pathlib import Path
 
 from sweeps.plan.cost_model import Speed
 from sweeps.plan.machine import Slot, environment, gpu_names
+from train.commands.processes import python_command
 from train.config.flops import flops_per_token
 from train.config.run_config import RunJob, job_to_json
 from train.config.spec import IsoflopError, known
 from train.data.file_io import cache_dir
 from train.rundir.atomic import RecordError, write_json
 
-COMMAND = (sys.executable, "-P", "-m", "sweeps.plan.time_steps")
+COMMAND = tuple(python_command("sweeps.plan.time_steps"))
 
 TIMEOUT_SECONDS = 600.0
 """Compiling three sizes takes a minute or two; a child that takes longer hangs."""

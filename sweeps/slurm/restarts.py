@@ -6,6 +6,7 @@ of all its restarts.
 
 import logging
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -106,6 +107,8 @@ def requeue() -> None:
 def was_preempted() -> bool:
     """Whether Slurm says that it preempts this job; a job that a person cancelled is not."""
     text = output(["scontrol", "show", "job", "--oneliner", slurm_job() or ""]) or ""
-    times = [word.partition("=")[2] for word in text.split() if word.startswith("PreemptTime=")]
-    preempting = any(time not in ("", "None", "N/A", "Unknown") for time in times)
-    return preempting or "JobState=PREEMPTED" in text.split()
+    fields = dict(word.split("=", 1) for word in text.split() if "=" in word)
+    time_of_it, start = fields.get("PreemptTime", ""), fields.get("StartTime", "")
+    # A time of a former life would make a job that a person cancels now come back.
+    preempting = re.match(r"\d", time_of_it) is not None and time_of_it >= start
+    return preempting or fields.get("JobState") == "PREEMPTED"

@@ -59,7 +59,7 @@ def _accepted(answer: Answer, job_name: str) -> Accepted:
     said = answer.reason if not answer.ok else f"unexpected answer {answer.stdout.strip()!r}"
     raise UnansweredError(
         f"sbatch did not say whether it accepted the array ({said}), and no job is named {job_name}"
-        f" yet; look at action=status in a minute: if it shows no job, launch again"
+        f" yet; look at isoflop sweep status in a minute: if it shows no job, launch again"
     )
 
 

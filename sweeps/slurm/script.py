@@ -99,5 +99,5 @@ def _command(batch: Batch, launcher: LauncherSpec, folder: Path, task_file: Path
     srun.append(f"--cpus-per-task={batch.cpus}")
     if launcher.nodes > 1:
         srun.append(f"--wait={FELLOW_SECONDS}")
-    job = [*python_of(launcher), "-u", "-m", "sweeps.slurm.job_main", str(task_file)]
+    job = [*python_of(launcher), "-P", "-u", "-m", "sweeps.slurm.job_main", str(task_file)]
     return shlex.join([*srun, *job])

@@ -102,7 +102,9 @@ class SlurmJobs:
         """squeue's answer about a job by its id, asked once together with all that are unlisted."""
         array = _array(job)
         if array not in self._by_id:
+            listed = {_array(other) for other in self.queue.states}
             arrays = {array, *(_array(other) for other in self._forgotten())}
+            arrays |= {other for other in self.owners if other not in listed}
             self._by_id.update(dict.fromkeys(arrays, read_jobs(arrays)))
         return self._by_id[array]
 

@@ -1,4 +1,4 @@
-"""The configuration of `python -m sweeps`: the base run, the sweep, and what to do with it."""
+"""The configuration of `isoflop sweep`: the base run, the sweep, and what to do with it."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,13 +41,13 @@ class AssumedData:
 
 @dataclass(frozen=True)
 class SweepConfig:
-    """Everything that `python -m sweeps` takes; `only` names statuses for retry, things for clean.
+    """Everything that `isoflop sweep` takes; `action` is its verb.
 
-    `scale_memory` and `scale_time` multiply a Slurm job's resources on retry. `sweep_fit` names a
-    fitted sweep to test as `validate` says (`sweeps.design.validate`); `force` accepts a
-    degenerate fit. `assume` stands in for hub data in a plan, and `plan_only` is why a sweep is
-    not for launching. `budget` is what all runs of a design or a proposal may cost in FLOPs;
-    `design` is its search.
+    `status` names the statuses that retry takes, `what` what clean deletes. `scale_memory` and
+    `scale_time` multiply a Slurm job's resources on retry. `fit` names a fitted sweep to test as
+    `validate` says (`sweeps.design.validate`); `force` accepts a degenerate fit. `assume` stands in
+    for hub data in a plan, and `plan_only` is why a sweep is not for launching. `budget` is what
+    all runs of a design or a proposal may cost in FLOPs; `design` is its search.
     """
 
     data: DataSpec
@@ -62,12 +62,13 @@ class SweepConfig:
     action: str = "launch"
     watch: bool = False
     format: str = "table"
-    only: Any = None
+    status: Any = None
+    what: Any = None
     out: str | None = None
     calibrate: bool = True
     scale_memory: float = 1.0
     scale_time: float = 1.0
-    sweep_fit: str | None = None
+    fit: str | None = None
     validate: ValidateSpec | None = None
     force: bool = False
     assume: AssumedData | None = None
@@ -91,7 +92,7 @@ class SweepConfig:
     @property
     def validates(self) -> bool:
         """Whether the grids follow from a fit instead of standing in the sweep."""
-        return self.validate is not None or self.sweep_fit is not None
+        return self.validate is not None or self.fit is not None
 
     @property
     def base(self) -> RunSpec:
@@ -127,10 +128,10 @@ class SweepConfig:
             precision = realised_precision("auto", self.runtime.device, width, launcher.kind)
         return replace(self, launcher=launcher, calibrate=calibrate, precision=precision)
 
-    @property
-    def only_names(self) -> list[str]:
-        """`only` as a list, given as one name, several with commas, or a list."""
-        if self.only is None:
-            return []
-        names = self.only if isinstance(self.only, list) else str(self.only).split(",")
-        return [str(name).strip() for name in names]
+
+def names_of(value: Any) -> list[str]:
+    """Names given as one name, several with commas, a list, or not at all."""
+    if value is None:
+        return []
+    names = value if isinstance(value, list) else str(value).split(",")
+    return [str(name).strip() for name in names]

@@ -13,6 +13,9 @@ NOT_TAKEN = ("launcher", "tracker")
 """What a results directory does not decide on the machine of whoever reads it: commands, the
 environment, and where logs are sent to."""
 
+OLD_KEYS = ("only", "sweep_fit")
+"""Keys of earlier releases, which chose what one command did and say nothing of the runs."""
+
 
 class StoredConfigError(IsoflopError):
     """A sweep.yaml that is damaged, or asks for what only a command line may ask for."""
@@ -37,7 +40,7 @@ def stored_config(root: Path) -> SweepConfig:
         raise StoredConfigError(f"{path} holds no settings; launch the sweep again to restore it")
     launcher = content.get("launcher")
     simulated = isinstance(launcher, dict) and launcher.get("kind") == "simulate"
-    kept = {key: value for key, value in content.items() if key not in NOT_TAKEN}
+    kept = {key: value for key, value in content.items() if key not in (*NOT_TAKEN, *OLD_KEYS)}
     if _interpolated(kept):
         raise StoredConfigError(
             f"{path} holds an interpolation (${{...}}), which is not resolved in results; "

@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.__main__ import analyse, fitted, output_directory, rewritten, run_command
+from analysis.__main__ import COMMAND, analyse, fitted, output_directory
 from analysis.config import AnalysisConfig
 from analysis.errors import FitError
 from analysis.fits.surface import Surface
 from analysis.sections.summary import caveats, decision
-from analysis.studies.approaches.parametric import ParametricApproach
 from analysis.studies.fits_json import fits_json
 from tests.support.published import published_table
+from train.commands.command_line import run_command, translate
 from train.config.cli import load_config
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +23,7 @@ DRAWN = Surface(1.7, 400.0, 410.0, 0.34, 0.28)
 
 
 def config(*overrides):
-    return load_config("analysis", [rewritten(o) for o in overrides], AnalysisConfig)
+    return load_config("analysis", translate(COMMAND, overrides).overrides, AnalysisConfig)
 
 
 def fits_of(*overrides):
@@ -53,7 +53,7 @@ def made_csv(tmp_path):
 @pytest.fixture(scope="module")
 def analysed(sweep_dir, tmp_path_factory):
     out = tmp_path_factory.mktemp("analysis")
-    path = analyse(config(f"sweep={sweep_dir}", f"out={out}", "fit.n_resamples=200"), "the command")
+    path = analyse(config(str(sweep_dir), f"out={out}", "fit.n_resamples=200"), "the command")
     return path, json.loads((out / "fits.json").read_text())
 
 
@@ -112,7 +112,7 @@ def test_the_report_says_what_was_asked_of_it(analysed):
 
 @pytest.mark.parametrize("counting", ["6nd", "non_embedding", "chinchilla"])
 def test_other_conventions_fit_too(sweep_dir, counting):
-    fits = fits_of(f"sweep={sweep_dir}", f"counting={counting}", "fit.n_resamples=0")
+    fits = fits_of(str(sweep_dir), f"counting={counting}", "fit.n_resamples=0")
     assert fits["counting"] == counting
     assert fits["parametric"]["status"] == "converged"
     rows = {row["counting"]: row["a"]["parametric"] for row in fits["countings"]}
@@ -151,10 +151,8 @@ def test_a_mean_loss_stops_lbfgs_where_it_starts(made_csv):
     """Hoffmann et al.'s error, on a surface whose truth is known."""
     truth = Surface(1.817, 482.0, 2085.0, 0.348, 0.366)
     table = f"table={made_csv(n_runs=240, noise=0.01, surface=truth)}"
-    stopped, right = (
-        fitted(config(table, *options))[1].find(ParametricApproach).fit
-        for options in (("fit=hoffmann", "fit.drop_highest=0"), ("fit.n_resamples=0",))
-    )
+    stopped = fitted(config(table, "fit=hoffmann", "fit.drop_highest=0"))[1].fits["parametric"].fit
+    right = fitted(config(table, "fit.n_resamples=0"))[1].fits["parametric"].fit
     assert stopped.status == "max_iterations"
     assert stopped.objective > 1.05 * right.objective / 240
 
@@ -218,7 +216,7 @@ def test_the_gemstones_procedure():
 
 
 def test_the_porian_procedure(sweep_dir):
-    fits = fits_of(f"sweep={sweep_dir}", "fit=porian", "fit.n_resamples=0")
+    fits = fits_of(str(sweep_dir), "fit=porian", "fit.n_resamples=0")
     assert fits["isoflop"]["curve"] == "akima"
     assert fits["isoflop"]["intervals"]["a"][0] < fits["isoflop"]["a"]
     assert fits["envelope"] is None
@@ -230,7 +228,7 @@ def test_degenerate_fits_are_shown_and_never_numbers(tmp_path):
         {"n_params": sizes, "n_tokens": 1e17 / sizes, "loss": np.linspace(3, 2, 8)}
     )
     frame.to_csv(tmp_path / "one.csv", index=False)
-    path = analyse(config(f"table={tmp_path / 'one.csv'}", f"out={tmp_path}"), "")
+    path = analyse(config(f"{tmp_path / 'one.csv'}", f"out={tmp_path}"), "")
     fits = json.loads((tmp_path / "fits.json").read_text())
     assert fits["parametric"]["status"] == "degenerate"
     assert fits["parametric"]["alpha"] is None
@@ -256,7 +254,7 @@ def test_a_table_of_nearly_one_size_is_one_line_and_no_traceback(tmp_path, capsy
 def test_fewer_runs_than_parameters_say_so(tmp_path):
     frame = pd.DataFrame({"n_params": [1e6, 1e7], "n_tokens": [1e9, 1e8], "loss": [3.0, 2.0]})
     frame.to_csv(tmp_path / "two.csv", index=False)
-    _, study, advice = fitted(config(f"table={tmp_path / 'two.csv'}"))
+    _, study, advice = fitted(config(f"{tmp_path / 'two.csv'}"))
     assert "2 runs can't determine 5 parameters" in study.missing["parametric"]
     assert "do not determine" in decision(study, advice)
 
@@ -265,7 +263,7 @@ def test_losses_in_bits_are_suspected(tmp_path, made_csv):
     frame = pd.read_csv(made_csv(n_runs=240, noise=0.01))
     frame.loc[frame.index[::10], "loss"] /= np.log(2)
     frame.to_csv(tmp_path / "mixed.csv", index=False)
-    fits = fits_of(f"table={tmp_path / 'mixed.csv'}", "fit.n_resamples=0")
+    fits = fits_of(f"{tmp_path / 'mixed.csv'}", "fit.n_resamples=0")
     assert "24 runs lie a factor of 1.44" in fits["warnings"][0]
 
 
@@ -273,7 +271,7 @@ def test_losses_in_bits_are_suspected(tmp_path, made_csv):
 def test_resampling_by_seeds_and_clusters(sweep_dir, resample):
     approaches = "fit.approaches=[envelope,parametric]"
     by = f"fit.resample={resample}"
-    fits = fits_of(f"sweep={sweep_dir}", by, approaches, "fit.n_resamples=100")
+    fits = fits_of(str(sweep_dir), by, approaches, "fit.n_resamples=100")
     assert fits["resample"] == resample
     assert fits["n_resamples"] == 100
     low, high = fits["parametric"]["intervals"]["alpha"]
@@ -282,19 +280,17 @@ def test_resampling_by_seeds_and_clusters(sweep_dir, resample):
 
 def test_what_cannot_be_resampled_says_so(sweep_dir, tmp_path, made_csv):
     with pytest.raises(FitError, match="no column of the runs"):
-        fits_of(f"sweep={sweep_dir}", "fit.resample=nothing", "fit.n_resamples=100")
+        fits_of(str(sweep_dir), "fit.resample=nothing", "fit.n_resamples=100")
     frame = pd.read_csv(made_csv(n_runs=60, noise=0.01)).assign(seed=0)
     frame.to_csv(tmp_path / "one_seed.csv", index=False)
-    fits = fits_of(
-        f"table={tmp_path / 'one_seed.csv'}", "fit.resample=seeds", "fit.n_resamples=100"
-    )
+    fits = fits_of(f"{tmp_path / 'one_seed.csv'}", "fit.resample=seeds", "fit.n_resamples=100")
     assert "No bootstrap: no cell ran with two seeds" in " ".join(fits["warnings"])
     assert fits["parametric"]["intervals"]["a"] == fits["parametric"]["intervals_profile"]["a"]
 
 
 def test_allocation_for_budgets_and_sizes(sweep_dir):
     asked = ("allocation.flops=[1e15]", "allocation.n_params=[1e6]", "fit.n_resamples=100")
-    rows = fits_of(f"sweep={sweep_dir}", *asked)["allocation"]
+    rows = fits_of(str(sweep_dir), *asked)["allocation"]
     parametric = [row for row in rows if row["approach"] == "parametric"]
     assert {round(row["flops"] / 1e15, 9) for row in parametric} >= {1.0}
     assert any(row["n_opt"] == pytest.approx(1e6) for row in parametric)
@@ -302,29 +298,30 @@ def test_allocation_for_budgets_and_sizes(sweep_dir):
 
 
 def test_where_reports_go():
-    assert output_directory(config("sweep=results/demo")) == Path("results/demo/analysis")
-    assert output_directory(config("table=a/b.csv")) == Path("results/analysis-b")
-    assert output_directory(config("sweep=[x/a,y/b]")) == Path("results/analysis-a+b")
-    assert output_directory(config("sweep=a", "out=z")) == Path("z")
+    assert output_directory(config("results/demo")) == Path("results/demo/analysis")
+    assert output_directory(config("a/b.csv")) == Path("results/analysis-b")
+    assert output_directory(config("x/a", "y/b")) == Path("results/analysis-a+b")
+    assert output_directory(config("a", "out=z")) == Path("z")
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ((), "exactly one of sweep=DIRECTORY, table=FILE and compare=[A,B]; got none"),
-        (("sweep=a", "table=b"), "got sweep and table"),
-        (("table=missing.csv",), "missing.csv is not a file"),
-        (("sweep=nowhere",), "nowhere is not a directory"),
-        (("table=wandb:scaling",), "expected wandb:entity/project"),
-        (("table=made.csv", "counting=7nd"), "counting='7nd' is unknown; expected one of exact"),
-        (("table=made.csv", "counting=non_embedding"), "needs n_params_non_embedding"),
-        (("table=made.csv", "fit=nobody"), "fit=nobody is unknown; expected one of besiroglu"),
-        (("table=made.csv", "fit.tied=true", "fit.solver=lbfgs"), "needs fit.solver=newton"),
-        (("table=made.csv", "fit.residual=nats"), "fit.residual='nats' is unknown"),
-        (("table=made.csv", "fit.loss=bpb"), "fit.loss=bpb is no column of the runs"),
-        (("table=made.csv", "fit.delta=-1"), "fit.delta=-1.0 must be >= 0"),
-        (("table=made.csv", "fit.detla=1"), "detla"),
-        (("table=made.csv", "table.columns={loss: Loss}"), "did you mean 'loss'?"),
+        ((), "exactly one of the directories of sweeps, a table, and compare=[A,B]; got none"),
+        (("a", "table.path=b"), "got sweeps and table"),
+        (("a", "b.csv"), "got a, b.csv; expected one table, or sweeps"),
+        (("missing.csv",), "missing.csv is not a file"),
+        (("nowhere",), "nowhere is not a directory"),
+        (("wandb:scaling",), "expected wandb:entity/project"),
+        (("made.csv", "counting=7nd"), "counting='7nd' is unknown; expected one of exact"),
+        (("made.csv", "counting=non_embedding"), "needs n_params_non_embedding"),
+        (("made.csv", "fit=nobody"), "fit=nobody is unknown; expected one of besiroglu"),
+        (("made.csv", "fit.tied=true", "fit.solver=lbfgs"), "needs fit.solver=newton"),
+        (("made.csv", "fit.residual=nats"), "fit.residual='nats' is unknown"),
+        (("made.csv", "fit.loss=bpb"), "fit.loss=bpb is no column of the runs"),
+        (("made.csv", "fit.delta=-1"), "fit.delta=-1.0 must be >= 0"),
+        (("made.csv", "fit.detla=1"), "detla"),
+        (("made.csv", "table.columns={loss: Loss}"), "did you mean 'loss'?"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_a_failing_exit(
@@ -332,7 +329,7 @@ def test_a_users_mistake_is_one_line_and_a_failing_exit(
 ):
     monkeypatch.chdir(made_csv().parent)
     with pytest.raises(SystemExit) as stopped:
-        run_command([*overrides, f"out={tmp_path / 'out'}"])
+        run_command(COMMAND, [*overrides, f"out={tmp_path / 'out'}"], "isoflop analyze")
     assert stopped.value.code == 2
     said = capsys.readouterr()
     assert message in said.err

@@ -31,12 +31,12 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_run(root / "runs" / "a", OPTIONS, steps=(40,))
     save_run(root / "runs" / "b", kind="stdlib", seed=1)
     save_run(root / "runs" / "c", OPTIONS, seed=2, status="diverged")
-    assert main(EvalConfig(sweep_dir=str(root), n_items=60, n_seen=30, n_by_length=20), []) == 0
+    assert main(EvalConfig(target=str(root), n_items=60, n_seen=30, n_by_length=20), []) == 0
     return root
 
 
 def test_a_sweep_scores_what_it_can_and_says_why_not(sweep: Path, capsys) -> None:
-    assert main(EvalConfig(sweep_dir=str(sweep), n_items=60, n_seen=30, n_by_length=20), []) == 0
+    assert main(EvalConfig(target=str(sweep), n_items=60, n_seen=30, n_by_length=20), []) == 0
     printed = capsys.readouterr()
     assert "not examined: 1 (b): was trained on no generated task" in printed.err
     assert "not examined: 1 (c): is diverged" in printed.err
@@ -102,7 +102,7 @@ def test_rescoring_needs_no_model_and_gives_the_same_numbers(sweep: Path, monkey
     monkeypatch.setattr(run, "load_checkpoint", lambda *a: pytest.fail("loaded a model"))
     rescore(path)
     assert json.loads(path.read_text()) == before
-    assert main(EvalConfig(rescore=str(sweep)), []) == 0
+    assert main(EvalConfig(target=str(sweep), rescore=True), []) == 0
     assert json.loads(path.read_text()) == before
 
 
@@ -117,7 +117,7 @@ def test_outcomes_survive_the_disk(tmp_path: Path) -> None:
         "heldout": [full, bare],
         "seen": [bare],
     }
-    with pytest.raises(RecordError, match="again=true"):
+    with pytest.raises(RecordError, match="overwrite=true"):
         read_outcomes(tmp_path / "none.parquet", "plain")
 
 
@@ -126,7 +126,7 @@ def test_a_checkpoint_by_name_and_a_file(tmp_path: Path, capsys) -> None:
     path = tmp_path / "qa.jsonl"
     path.write_text('{"prompt": "1+1=", "target": "2"}\n')
     config = EvalConfig(
-        checkpoint=str(checkpoint), task={"task": "file"}, path=str(path), out=str(tmp_path / "out")
+        target=str(checkpoint), task={"task": "file"}, path=str(path), out=str(tmp_path / "out")
     )
     assert main(config, []) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'out' / 'qa.json'}\n"
@@ -138,9 +138,9 @@ def test_a_checkpoint_by_name_and_a_file(tmp_path: Path, capsys) -> None:
 def test_a_task_that_a_run_was_not_trained_on_needs_consent(sweep: Path, capsys) -> None:
     asked = {"task": "copy", "letters": 3}
     with pytest.raises(TaskError, match="no run under"):
-        main(EvalConfig(sweep_dir=str(sweep), task=asked, n_items=5), [])
-    assert "was not trained on copy; untrained=true" in capsys.readouterr().err
-    assert main(EvalConfig(sweep_dir=str(sweep), task=asked, n_items=5, untrained=True), []) == 1
+        main(EvalConfig(target=str(sweep), task=asked, n_items=5), [])
+    assert "was not trained on copy; allow_untrained=true" in capsys.readouterr().err
+    assert main(EvalConfig(target=str(sweep), task=asked, n_items=5, allow_untrained=True), []) == 1
     assert "vocabulary has no" in capsys.readouterr().err
 
 
@@ -148,13 +148,12 @@ def test_a_task_that_a_run_was_not_trained_on_needs_consent(sweep: Path, capsys)
     ("fields", "message"),
     [
         ({}, "nothing to evaluate"),
-        ({"sweep_dir": "a", "checkpoint": "b"}, "exactly one of"),
-        ({"checkpoint": "b"}, "needs a task"),
-        ({"sweep_dir": "a", "path": "x.json"}, "go together"),
-        ({"sweep_dir": "a", "n_items": 0}, "n_items=0"),
-        ({"sweep_dir": "/nowhere"}, "has no runs"),
-        ({"rescore": "/nowhere"}, "no stored answers"),
-        ({"checkpoint": "b", "task": {"task": "addition", "dig": 2}}, "dig"),
+        ({"target": "b"}, "needs a task"),
+        ({"target": "a", "path": "x.json"}, "go together"),
+        ({"target": "a", "n_items": 0}, "n_items=0"),
+        ({"target": "/nowhere"}, "has no runs"),
+        ({"target": "/nowhere", "rescore": True}, "no stored answers"),
+        ({"target": "b", "task": {"task": "addition", "dig": 2}}, "dig"),
     ],
 )
 def test_bad_requests_are_one_clear_line(fields: dict, message: str) -> None:

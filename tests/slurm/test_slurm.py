@@ -53,9 +53,9 @@ def expected(tmp_path_factory) -> dict[str, float]:
     return losses(root)
 
 
-def sweeps(root: Path, *overrides: str, check: bool = True) -> str:
+def sweeps(root: Path, *overrides: str, verb: str = "launch", check: bool = True) -> str:
     """Run `python -m sweeps` and return what it printed."""
-    command = [sys.executable, "-m", "sweeps", f"out={root}", *overrides]
+    command = [sys.executable, "-m", "sweeps", verb, str(root), *overrides]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if check:
         assert answer.returncode == 0, answer.stdout + answer.stderr
@@ -74,7 +74,7 @@ def wait_until(root: Path, condition, seconds: float = 600) -> SweepState:
     end = time.monotonic() + seconds
     while not condition(state := read_sweep(root)):
         if time.monotonic() > end:
-            pytest.fail(f"timed out\n{sweeps(root, 'action=status')}\n{logs(root)}")
+            pytest.fail(f"timed out\n{sweeps(root, verb='status')}\n{logs(root)}")
         time.sleep(0.5)
     return state
 
@@ -146,7 +146,7 @@ def test_two_shells_submit_the_same_sweep_at_once(tmp_path, expected):
     wrapper.write_text(f'#!/bin/sh\necho started >> {tmp_path}/noted\nexec "$@"\n')
     wrapper.chmod(0o755)
     root = tmp_path / "sweep"
-    command = [sys.executable, "-m", "sweeps", f"out={root}", *SWEEP, *SLURM]
+    command = [sys.executable, "-m", "sweeps", "launch", str(root), *SWEEP, *SLURM]
     command += ["launcher.runs_per_job=3", f"launcher.python={wrapper} {sys.executable}"]
     shells = [
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)
@@ -158,7 +158,7 @@ def test_two_shells_submit_the_same_sweep_at_once(tmp_path, expected):
     wait_until(root, all_done)
     assert losses(root) == expected
     assert [len(started(path)) for path in run_dirs(root)] == [1] * 8
-    assert "8 finished" in sweeps(root, "action=collect")
+    assert "8 finished" in sweeps(root, verb="collect")
     assert (tmp_path / "noted").read_text().splitlines() == ["started"] * 3
 
 
@@ -170,11 +170,11 @@ def test_a_cancelled_job_is_retried_and_a_requeued_one_comes_back(tmp_path, expe
     subprocess.run(["scontrol", "requeue", slurm_job(requeued)], check=True)
     come_back_now()
     wait_until(tmp_path, lambda s: s.n_done >= 6 and squeue_is_empty())
-    told = json.loads(sweeps(tmp_path, "action=status", "format=json").splitlines()[-1])
+    told = json.loads(sweeps(tmp_path, "format=json", verb="status").splitlines()[-1])
     stopped = [run for run in told["runs"] if run["status"] not in ("finished",)]
     assert cancelled.run_id in {run["run_id"] for run in stopped}
     assert {run["status"] for run in stopped} <= {"preempted", "failed"}
-    sweeps(tmp_path, "action=retry", *SLURM)
+    sweeps(tmp_path, *SLURM, verb="retry")
     wait_until(tmp_path, all_done)
     assert losses(tmp_path) == expected
     for run in (cancelled, requeued):
@@ -211,12 +211,12 @@ def test_a_time_limit_saves_requeues_and_continues_until_there_have_been_enough(
     assert json.loads(counted.read_text()) == {"n_requeues": 1}
     assert len(started(run.run_dir)) <= 2
     assert run.fraction < 1
-    sweeps(tmp_path, "action=cancel")
-    sweeps(tmp_path, "action=retry", "only=timeout", *SLURM, "scale_time=2")
+    sweeps(tmp_path, verb="cancel")
+    sweeps(tmp_path, "status=timeout", *SLURM, "scale_time=2", verb="retry")
     wait_until(tmp_path, lambda s: any(r.status == "running" for r in s.runs))
     limit = subprocess.run(["squeue", "-h", "-o", "%l"], capture_output=True, text=True, check=True)
     assert limit.stdout.strip() == "20:00"
-    sweeps(tmp_path, "action=cancel")
+    sweeps(tmp_path, verb="cancel")
     wait_until(tmp_path, lambda s: s.counts.get("preempted") == 1)
 
 
@@ -231,12 +231,12 @@ def test_runs_killed_for_their_memory_are_told_by_the_accounting_and_retried_wit
     while (queue := read_queue()) is None or any(queue.knows(f"{array}_{i}") for i in (0, 1)):
         assert time.monotonic() < end, f"squeue still has the jobs\n{logs(tmp_path)}"
         time.sleep(1)
-    told = json.loads(sweeps(tmp_path, "action=status", "format=json").splitlines()[-1])
+    told = json.loads(sweeps(tmp_path, "format=json", verb="status").splitlines()[-1])
     assert [run["status"] for run in told["runs"]] == ["oom", "oom"], told
     assert all("is failed (exit code" in run["note"] for run in told["runs"])
     assert all("xceeded" in run["note"] for run in told["runs"])
     more = ("launcher.mem_gb=0.3", "scale_memory=7")
-    sweeps(tmp_path, *cells, "action=retry", "only=oom", *SLURM, *more)
+    sweeps(tmp_path, *cells, "status=oom", *SLURM, *more, verb="retry")
     wait_until(tmp_path, all_done)
     assert losses(tmp_path) == {run_id: expected[run_id] for run_id in losses(tmp_path)}
 

@@ -14,6 +14,7 @@ import torch
 
 from tests.standin.build import library
 
+TOTAL_BYTES = 2**33
 CARD = "NVIDIA H100 80GB HBM3"
 _library: ctypes.CDLL | None = None
 
@@ -94,6 +95,20 @@ class _Event:
         return 1e3 * (other.at - self.at)
 
 
+def _sync_debug_mode(mode: str) -> None:
+    """CUDA raises at the wait itself; here it is raised when the mode is left."""
+    if mode == "default":
+        found = counts("wait")
+        if found:
+            raise RuntimeError(f"called a synchronizing operation: {found}")
+    clear()
+
+
+def _memory_fraction(fraction: float, device: object = None) -> None:
+    limit = 0 if fraction >= 1 else int(fraction * TOTAL_BYTES)
+    _loaded().standin_set_limit(ctypes.c_long(limit))
+
+
 class _Device:
     """`torch.cuda.device`: there is one, so that nothing is switched."""
 
@@ -125,6 +140,9 @@ def _module() -> types.ModuleType:
         "reset_peak_memory_stats": lambda device=None: _loaded().standin_reset_peak(),
         "max_memory_allocated": lambda device=None: _loaded().standin_peak(),
         "memory_allocated": lambda device=None: allocated(),
+        "mem_get_info": lambda device=None: (TOTAL_BYTES - allocated(), TOTAL_BYTES),
+        "set_per_process_memory_fraction": _memory_fraction,
+        "set_sync_debug_mode": _sync_debug_mode,
         "empty_cache": lambda: None,
         "synchronize": lambda device=None: None,
         "is_bf16_supported": lambda including_emulation=True: True,

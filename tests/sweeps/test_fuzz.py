@@ -232,7 +232,9 @@ OVERRIDES = st.builds(
             "precision",
             "action",
             "watch",
-            "only",
+            "status",
+            "fit",
+            "watch",
             "nonsense",
             "sweep.bounds.min_steps",
         ]

@@ -36,10 +36,10 @@ SWEEP = (
 LONG = (*SWEEP, "sweep.grids.grid.n_tokens=[4e5]", "sweep.seeds=[0]")
 
 
-def sweeps(root, *overrides, code=0, **environment):
-    """Run `python -m sweeps out=ROOT ...` and return what it said."""
+def sweeps(root, *overrides, verb="launch", code=0, **environment):
+    """Run `python -m sweeps VERB ROOT ...` and return what it said."""
     answer = subprocess.run(
-        [sys.executable, "-m", "sweeps", f"out={root}", *overrides],
+        [sys.executable, "-m", "sweeps", verb, str(root), *overrides],
         cwd=ROOT,
         env={**os.environ, **environment},
         capture_output=True,
@@ -78,10 +78,10 @@ def straight(tmp_path_factory):
 
 def test_plan_prints_the_table_and_writes_nothing(tmp_path):
     root = tmp_path / "planned"
-    said = sweeps(root, *SWEEP, "action=plan")
+    said = sweeps(root, *SWEEP, verb="plan")
     assert "4 runs, 0 done" in said
     assert not root.exists()
-    content = json.loads(sweeps(root, *SWEEP, "action=plan", "format=json"))
+    content = json.loads(sweeps(root, *SWEEP, "format=json", verb="plan"))
     assert len(content["runs"]) == 4
 
 
@@ -113,7 +113,7 @@ def test_inline_gets_the_very_losses_of_the_pool(done, tmp_path):
 
 def test_ctrl_c_stops_cleanly_and_the_same_command_continues_to_the_same_losses(straight, tmp_path):
     root = tmp_path / "stopped"
-    command = [sys.executable, "-m", "sweeps", f"out={root}", *LONG]
+    command = [sys.executable, "-m", "sweeps", "launch", str(root), *LONG]
     launch = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -129,7 +129,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_continues_to_the_same_losses(
 
 def test_launcher_and_workers_killed_together_continue_to_the_same_losses(straight, tmp_path):
     root = tmp_path / "killed"
-    command = [sys.executable, "-m", "sweeps", f"out={root}", *LONG]
+    command = [sys.executable, "-m", "sweeps", "launch", str(root), *LONG]
     launch = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     wait_for(lambda: list(root.glob("runs/*/state/step-*")))
     workers = {json.loads(p.read_text())["pid"] for p in root.glob("runs/*/lock")}
@@ -146,10 +146,21 @@ def test_a_failing_run_is_listed_with_its_reason_and_retried(tmp_path):
     said = sweeps(root, *SWEEP, "runtime.device=cuda", "launcher.devices=none", code=1)
     assert said.count("failed: grid-3e4tok") == 4
     assert "not available" in said
-    content = json.loads(sweeps(root, "action=status", "format=json"))
+    content = json.loads(sweeps(root, "format=json", verb="status"))
     assert content["counts"] == {"failed": 4}
     assert "4 to train" in sweeps(root, *SWEEP)
     assert read_sweep(root).counts == {"finished": 4}
+
+
+def test_a_launch_whose_runs_all_fail_gives_up_and_tells_its_end(tmp_path):
+    told = tmp_path / "told"
+    broken = ("runtime.device=cuda", "launcher.devices=none", "launcher.workers=1")
+    on_end = f"launcher.on_end='sh -c \"echo $ISOFLOP_STATUS $ISOFLOP_N_FAILED > {told}\"'"
+    said = sweeps(tmp_path / "s", *SWEEP, *broken, "launcher.max_failures=2", on_end, code=1)
+    assert "the last 2 runs failed (launcher.max_failures=2), all with runtime.device=cuda" in said
+    assert read_sweep(tmp_path / "s").counts == {"planned": 2, "failed": 2}
+    assert "planned: grid" not in said
+    assert told.read_text() == "stopped 2\n"
 
 
 @pytest.mark.parametrize("server", ["refusing", "silent"])

@@ -217,3 +217,20 @@ def with_precision(job: RunJob, precision: str) -> RunJob:
 
 def n_parameters() -> int:
     return sum(type(each) is torch.nn.Parameter for each in gc.get_objects())
+
+
+def test_an_installed_package_records_no_commit_of_the_project_that_it_lies_in(
+    tmp_path, monkeypatch
+):
+    import train.run as run
+
+    project = tmp_path / "project"
+    git = ["git", "-C", str(project), "-c", "user.name=a", "-c", "user.email=a@b"]
+    project.mkdir()
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "theirs"], check=True)
+    (project / "site-packages").mkdir()
+    monkeypatch.setattr(run, "ROOT", project / "site-packages")
+    run._commit.cache_clear()
+    assert run._commit() is None
+    run._commit.cache_clear()

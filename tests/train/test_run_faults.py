@@ -3,12 +3,17 @@
 import json
 import math
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from sweeps.directory.run_state import read_state
 from tests.support.runs import metrics, start, wait_for_state, weights
 from train import run as run_module
 from train.config.run_config import RunJob, TrackerSpec
@@ -203,6 +208,59 @@ def test_a_full_disk_while_saving_is_one_clear_line_and_loses_nothing(
     monkeypatch.undo()
     assert train_run(run_dir) == "finished"
     assert weights(run_dir) == weights(finished)
+
+
+LIMITED = (
+    "import resource, runpy, sys\n"
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)\n"
+    "runpy.run_module('train.run', run_name='__main__')"
+)
+
+
+@pytest.mark.parametrize("n_bytes", [60, 300, 20_000])
+def test_files_that_find_no_room_end_the_run_with_one_line_each_and_nothing_else(
+    n_bytes, finished: Path, tmp_path: Path, tiny_job: RunJob
+):
+    """A limit on the size of files: for status.jsonl, for train.log, for the first state."""
+    run_dir = tmp_path / "run"
+    runtime = replace(tiny_job.runtime, save_every_seconds=1e-9)
+    write_job(run_dir, replace(tiny_job, runtime=runtime))
+    command = [sys.executable, "-c", LIMITED, str(n_bytes), str(run_dir)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    printed = answer.stdout + answer.stderr
+    assert answer.returncode in (1, 2), printed
+    assert "File too large" in printed
+    assert "Traceback" not in printed
+    assert read_state(run_dir).status != "running"
+    assert not RunPaths(run_dir).lock.exists()
+    assert train_run(run_dir) == "finished"
+    assert weights(run_dir) == weights(finished)
+
+
+@contextmanager
+def small_disk(directory: Path, options: str) -> Iterator[None]:
+    """A file system in memory, where this process may mount one."""
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(directory)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount a file system")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(directory)], check=True)
+
+
+@pytest.mark.parametrize("options", ["size=8k", "size=16k", "size=1m,nr_inodes=6"])
+def test_a_disk_that_holds_next_to_nothing_is_one_clear_reason(
+    options, tmp_path: Path, tiny_job: RunJob, caplog, capsys
+):
+    """8 kB leave no room for a status line, six inodes none for the log."""
+    with small_disk(tmp_path, options):
+        write_job(tmp_path / "run", tiny_job)
+        assert train_run(tmp_path / "run") == "failed"
+        assert read_state(tmp_path / "run").status in ("failed", "planned")
+    printed = caplog.text + capsys.readouterr().err
+    assert "No space left on device" in printed
+    assert "Traceback" not in printed
 
 
 def test_a_state_of_another_run_is_refused(tmp_path: Path, tiny_job: RunJob, longer_job: RunJob):

@@ -1,20 +1,14 @@
-"""The only user of Hydra and OmegaConf: command-line overrides in, checked dataclasses out.
+"""The only user of Hydra and OmegaConf: overrides in, checked dataclasses out."""
 
-Every front door (`python -m train | sweeps | eval | analysis`) goes through `front_door`, so that
-all of them answer --help, -m and bad input alike.
-"""
-
-import argparse
 import dataclasses
 import hashlib
 import itertools
 import logging
 import os
 import re
-import sys
-from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -25,16 +19,16 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from train.config.spec import IsoflopError
-from train.config.terminal import visible
+from train.config.decode import decode
+from train.config.keys import UsageError, check_key
 
-CONF_DIR = Path(__file__).resolve().parents[2] / "conf"
+CONF_DIR = Path(str(resources.files("train"))).resolve().parent / "conf"
+"""Beside the packages, in a checkout and in a wheel alike; `files("conf")` would find a user's own
+conf/ in the working directory, which users of Hydra often have."""
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-class UsageError(IsoflopError):
-    """A command line that does not compose into a valid configuration."""
 
 
 def load_config(config_name: str, overrides: list[str], cls: type[T]) -> T:
@@ -42,15 +36,27 @@ def load_config(config_name: str, overrides: list[str], cls: type[T]) -> T:
 
     Raises:  UsageError: unknown key, group option or type; IsoflopError: the class's own checks.
     """
+    return decode(cls, composed_values(config_name, overrides, cls))
+
+
+def composed_values(config_name: str, overrides: list[str], cls: type) -> dict[str, Any]:
+    """Every value that conf/NAME.yaml and overrides set, as nested dictionaries of plain values.
+
+    Raises:  UsageError: a key that the dataclass has not, a group's option that is not there, or
+             words that do not follow the grammar of overrides.
+    """
+    groups = config_groups(config_name)
+    for word in overrides:
+        match = re.match(r"[+~]{0,2}([A-Za-z_][\w.]*)(?==|$)", word)
+        if match and match[1] in groups:
+            _check_option(match[1], word.partition("=")[2])
+        elif match:
+            check_key(cls, match[1])
     try:
-        with _hydra():
-            composed = compose(config_name=config_name, overrides=_for_hydra(overrides))
-        merged = OmegaConf.merge(_schema(cls, composed), composed)
-        return OmegaConf.to_object(merged)  # type: ignore[return-value]
+        return _plain_values(_composed(config_name, overrides))
     except (HydraException, OmegaConfBaseException) as error:
-        if isinstance(error.__cause__, IsoflopError):
-            raise error.__cause__ from error
-        raise UsageError(_one_line(error)) from error
+        log.debug("composing %s", overrides, exc_info=True)
+        raise UsageError(_in_our_words(error, overrides)) from error
 
 
 def config_from_yaml(text: str, cls: type[T]) -> T:
@@ -59,12 +65,15 @@ def config_from_yaml(text: str, cls: type[T]) -> T:
     Raises:  UsageError: text that is no such configuration, or of a release with other keys.
     """
     try:
-        composed = OmegaConf.create(text)
-        return OmegaConf.to_object(OmegaConf.merge(_schema(cls, composed), composed))  # type: ignore[return-value]
+        values = _plain_values(OmegaConf.create(text))
     except (OmegaConfBaseException, ValueError, YAMLError) as error:
-        if isinstance(error.__cause__, IsoflopError):
-            raise error.__cause__ from error
-        raise UsageError(f"the stored configuration can't be read: {_one_line(error)}") from error
+        raise UsageError(
+            f"the stored configuration is not readable YAML: {_first_line(error)}"
+        ) from error
+    try:
+        return decode(cls, values)
+    except UsageError as error:
+        raise UsageError(f"the stored configuration can't be read: {error}") from error
 
 
 def config_as_yaml(config: Any) -> str:
@@ -79,14 +88,15 @@ def as_yaml(content: dict[str, Any]) -> str:
 
 def config_text(config_name: str, overrides: list[str]) -> str:
     """The composed configuration as YAML, for --cfg."""
-    with _hydra():
-        composed = compose(config_name=config_name, overrides=_for_hydra(overrides))
-    return OmegaConf.to_yaml(composed)
+    return OmegaConf.to_yaml(_composed(config_name, overrides))
 
 
 def expand_sweep(overrides: list[str]) -> list[list[str]]:
     """The product of comma-separated override values, as Hydra's own --multirun reads them."""
     choices = []
+    wrong = [word for word in overrides if not _follows_the_grammar(word)]
+    if wrong:
+        raise UsageError(f"{wrong[0]!r} can't be read; expected KEY=VALUE or KEY=A,B,C")
     for override in OverridesParser.create().parse_overrides(overrides):
         if override.is_sweep_override():
             key = override.get_key_element()
@@ -96,70 +106,51 @@ def expand_sweep(overrides: list[str]) -> list[list[str]]:
     return [list(combination) for combination in itertools.product(*choices)]
 
 
-def front_door(
-    prog: str,
-    description: str,
-    config_name: str,
-    cls: type[T],
-    main: Callable[[T, list[str]], int | None],
-    argv: list[str] | None = None,
-) -> None:
-    """Run `main(config, overrides)` for a command line and exit with its status.
-
-    A user's mistake prints one line on standard error and exits 2; Ctrl-C exits 130.
-    """
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {prog}",
-        description=description,
-        epilog=_help_epilog(config_name),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="configuration overrides")
-    parser.add_argument("-m", "--multirun", action="store_true", help="run every a=1,2,3 choice")
-    parser.add_argument("--cfg", action="store_true", help="print the composed configuration")
-    parser.add_argument("--watch", action="store_true", help="same as watch=true, where supported")
-    parser.add_argument("-v", "--verbose", action="store_true", help="log at DEBUG level")
-    options = parser.parse_intermixed_args(argv)
-    logging.basicConfig(
-        level=logging.DEBUG if options.verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        datefmt="%H:%M:%S",
-    )
-    overrides = options.overrides + (["watch=true"] if options.watch else [])
-    try:
-        if options.cfg:
-            print(config_text(config_name, overrides), end="")
-            return
-        status = 0
-        for chosen in _choices(overrides, options.multirun):
-            status = max(status, main(load_config(config_name, chosen, cls), chosen) or 0)
-    except IsoflopError as error:
-        print(visible(f"{prog}: {error}"), file=sys.stderr)
-        sys.exit(2)
-    except (HydraException, OmegaConfBaseException) as error:
-        print(visible(f"{prog}: {_one_line(error)}"), file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print(f"{prog}: interrupted; run the same command again to continue", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    sys.exit(status)
-
-
 def group_options(group: str) -> list[str]:
     """Names that a config group offers, in order."""
     return sorted(path.stem for path in (CONF_DIR / group).glob("*.yaml"))
 
 
-def _choices(overrides: list[str], multirun: bool) -> list[list[str]]:
-    return expand_sweep(overrides) if multirun else [overrides]
+def _composed(config_name: str, overrides: list[str]) -> DictConfig:
+    """What Hydra makes of conf/NAME.yaml and overrides, and of the keys that it would misread.
+
+    A key such as fit= of a sweep, which is a group of conf/ though not one of this configuration,
+    would be taken as a choice of that group; its value is set after Hydra's work.
+    """
+    own = config_groups(config_name)
+    others = {path.name for path in CONF_DIR.iterdir() if path.is_dir()} - own
+    parsed = [(word, re.fullmatch(r"(\w+)=.*", word, re.DOTALL)) for word in overrides]
+    misread = [word for word, key in parsed if key and key[1] in others]
+    with _hydra():
+        rest = [word for word in overrides if word not in misread]
+        composed = compose(config_name=config_name, overrides=_for_hydra(rest))
+    OmegaConf.set_struct(composed, False)
+    for override in OverridesParser.create().parse_overrides(misread):
+        composed[override.get_key_element()] = override.value()
+    return composed
+
+
+def config_groups(config_name: str) -> set[str]:
+    """The groups of conf/ that a configuration chooses from; every one may take a horizon."""
+    text = (CONF_DIR / f"{config_name}.yaml").read_text(encoding="utf-8")
+    return set(re.findall(r"^\s*- (?:optional )?(\w+): ", text, flags=re.M))
 
 
 def _hydra() -> Any:
     GlobalHydra.instance().clear()
     return initialize_config_dir(config_dir=str(CONF_DIR), version_base="1.3", job_name="isoflop")
+
+
+def _check_option(group: str, option: str) -> None:
+    """Check that a group is given a name, which Hydra takes for granted.
+
+    Raises:  UsageError: it is given values instead.
+    """
+    if option[:1] in ("[", "{"):
+        raise UsageError(
+            f"{group}={option}: {group} is a group; choose one of "
+            f"{', '.join(group_options(group))}, and set its values one by one: {group}.KEY=VALUE"
+        )
 
 
 def _for_hydra(overrides: list[str]) -> list[str]:
@@ -186,7 +177,7 @@ def _known_preset(override: str) -> str:
     try:
         node = OmegaConf.load(value)
     except (OSError, YAMLError, OmegaConfBaseException) as error:
-        reason = error.strerror if isinstance(error, OSError) else _one_line(error)
+        reason = error.strerror if isinstance(error, OSError) else _first_line(error)
         raise UsageError(
             f"preset={value} can't be read ({reason}); expected a YAML file, or one of "
             f"{', '.join(group_options('preset'))}"
@@ -204,63 +195,61 @@ def _forced(override: str) -> str:
     return f"++{override}" if plain and not (CONF_DIR / key).is_dir() else override
 
 
-def _schema(cls: type, composed: Any) -> DictConfig:
-    """A writable typed node for a frozen dataclass, shaped to take the composed values.
-
-    OmegaConf makes nodes of frozen classes read-only, leaves required nested ones missing and
-    creates entries of a `dict[str, Dataclass]` read-only; a merge needs all three undone.
-    """
-    node = OmegaConf.structured(cls)
-    _make_writable(node)
-    for name, hint in get_type_hints(cls).items():
-        values = composed.get(name) if isinstance(composed, DictConfig) else None
-        nested = _dataclass_of(hint)
-        if nested and (values is not None or OmegaConf.is_missing(node, name)):
-            node[name] = _schema(nested, values)
-        element = _dataclass_of(get_args(hint)[1]) if get_origin(hint) is dict else None
-        if element and isinstance(values, DictConfig):
-            for key in values:
-                node[name][key] = _schema(element, values[key])
-    return node
+def _plain_values(composed: Any) -> dict[str, Any]:
+    values = OmegaConf.to_container(composed, resolve=True)
+    if not isinstance(values, dict):
+        raise UsageError("the configuration holds no keys; expected groups of KEY: VALUE")
+    return {str(key): value for key, value in values.items()}
 
 
-def _dataclass_of(hint: Any) -> type | None:
-    """The dataclass of a type hint `Dataclass` or `Dataclass | None`; None for any other hint."""
-    for candidate in (hint, *get_args(hint)):
-        if get_origin(hint) is not dict and dataclasses.is_dataclass(candidate):
-            return candidate  # type: ignore[return-value]
-    return None
-
-
-def _make_writable(node: DictConfig) -> None:
-    OmegaConf.set_readonly(node, False)
-    for name in node:
-        if not OmegaConf.is_missing(node, str(name)) and isinstance(node[name], DictConfig):
-            _make_writable(node[name])
-
-
-def _one_line(error: Exception) -> str:
-    """Hydra's and OmegaConf's messages as one line: what, and what would be accepted."""
-    text = str(error).strip().replace("'++", "'")
+def _in_our_words(error: Exception, overrides: list[str]) -> str:
+    """What a user has to know of an error of Hydra or OmegaConf; --verbose logs the rest."""
+    text = str(error).replace("'++", "'")
     missing = re.search(r"Could not find '([\w/]+?)/([^/']+)'", text)
     if missing:
         group, option = missing.groups()
         return f"{group}={option} is unknown; expected one of {', '.join(group_options(group))}"
-    unknown = re.search(r"Could not override '([^']+)'", text) or re.search(
-        r"Key '([^']+)' (?:is )?not in", text
+    reference = re.search(r"Interpolation key '([^']+)' not found", text)
+    if reference:
+        return f"${{{reference[1]}}} refers to a key that is not set; write its value"
+    wrong = [word for word in overrides if not _follows_the_grammar(word)]
+    if wrong:
+        return (
+            f"{wrong[0]!r} can't be read; expected KEY=VALUE, KEY=[A,B] or KEY={{A: 1}}, quoted "
+            f"against the shell, and a text with other signs in quotes of its own: KEY='\"a, b\"'"
+        )
+    several = [word for word in overrides if _is_choice(word)]
+    if several:
+        return (
+            f"{several[0]!r} names several values; give one, a list as KEY=[A,B], or add "
+            f"--multirun to run each"
+        )
+    return (
+        f"{' '.join(overrides)} can't be combined; a group is chosen as GROUP=OPTION and a single "
+        f"value as GROUP.KEY=VALUE: --help lists groups, --cfg keys, --verbose says what failed"
     )
-    if unknown:
-        where = re.search(r"full_key: (\S+)", text)
-        key = where.group(1) if where else unknown.group(1)
-        return f"key {key!r} is unknown; --cfg prints every key with its value"
-    first = [line.strip() for line in text.splitlines() if line.strip()]
-    key = re.search(r"full_key: (\S+)", text)
-    return f"{key.group(1)}: {first[0]}" if key else " ".join(first[:2])
 
 
-def _help_epilog(config_name: str) -> str:
+def _follows_the_grammar(word: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(word)
+    except HydraException:
+        return False
+    return True
+
+
+def _is_choice(word: str) -> bool:
+    return OverridesParser.create().parse_override(word).is_sweep_override()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
+
+
+def help_epilog(config_name: str) -> str:
+    """The comments of conf/NAME.yaml and the options of its groups, for --help."""
     text = (CONF_DIR / f"{config_name}.yaml").read_text(encoding="utf-8")
     comments = [line[1:].removeprefix(" ") for line in text.splitlines() if line.startswith("#")]
-    groups = dict.fromkeys(re.findall(r"^\s*- (?:optional )?(\w+): ", text, flags=re.M))
+    groups = sorted(config_groups(config_name))
     lines = [f"  {group:10} {', '.join(group_options(group))}" for group in groups]
     return "\n".join([*comments, "", "groups (group=option):", *lines])

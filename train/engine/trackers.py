@@ -167,7 +167,7 @@ class Wandb:
             if self._lacking:
                 log.warning(
                     "W&B has not taken all of this run (%s); files have it, and "
-                    "`python -m sweeps action=sync out=DIR` uploads the rest",
+                    "`isoflop sweep sync DIR` uploads the rest",
                     self._lacking,
                 )
         ended = Mirror(self._mirror.id, record is not None, not self._lacking)

@@ -58,7 +58,7 @@ def stay_offline_without_service() -> bool:
         os.environ[OFFLINE_REASON] = problem
         log.warning(
             "W&B at %s can't be used (%s): this launch goes on offline; once it answers, "
-            "`python -m sweeps action=sync out=DIR` uploads the runs of a sweep",
+            "`isoflop sweep sync DIR` uploads the runs of a sweep",
             base_url(),
             problem,
         )

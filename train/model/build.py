@@ -10,12 +10,11 @@ from transformers import (
     LlamaForCausalLM,
     PreTrainedModel,
 )
-from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 from train.config.spec import ModelSpec, known
-from train.model.forward import hidden_states
+from train.model.forward import computes, hidden_states
 from train.model.linear import linear
-from train.model.loss import IGNORED
+from train.model.loss import IGNORED, chunked_loss
 
 
 def build_model(spec: ModelSpec, seed: int, end_id: int | None = None) -> PreTrainedModel:
@@ -69,10 +68,12 @@ def _gpt2(spec: ModelSpec, end_id: int | None) -> PreTrainedModel:
 class SummedLoss(nn.Module):
     """Negative log-likelihood summed over the labelled positions of a batch.
 
-    The head runs on those positions alone, so prompts and padding cost no logits. It is a module of
-    its own so that DDP and FSDP, which hook `forward`, see the whole computation. On a CPU a Llama
-    runs through `train.model.forward`, unless FSDP has wrapped its layers, which then have to be
-    called.
+    It is a module of its own so that DDP and FSDP, which hook `forward`, see the whole computation.
+    The families that `train.model.forward` knows run through it, others through transformers.
+
+    On a CPU the head runs on labelled positions alone, so that prompts and padding cost no logits.
+    A GPU would have to wait to learn their number: there all positions count, a chunk at a time, so
+    that their logits never lie in memory together.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -84,23 +85,20 @@ class SummedLoss(nn.Module):
     def forward(self, tokens: Tensor, labels: Tensor, masked: bool = False) -> Tensor:
         """Scalar in nats. Args: tokens, labels: int64 (rows, seq_len); masked: some are IGNORED."""
         hidden, labels = self._hidden(tokens), labels.flatten()
-        if masked:
+        on_cpu = tokens.device.type == "cpu"
+        if masked and on_cpu:
             labelled = labels != IGNORED
             hidden, labels = hidden[labelled], labels[labelled]
         head = self.model.get_output_embeddings()
         assert head is not None  # both families have one
+        if not on_cpu and type(head) is nn.Linear:
+            return chunked_loss(hidden, head.weight, labels)
         logits = linear(hidden, head.weight) if type(head) is nn.Linear else head(hidden)
         return F.cross_entropy(logits.float(), labels, reduction="sum")
 
     def _hidden(self, tokens: Tensor) -> Tensor:
         """Hidden states (rows x seq_len, d_model)."""
         model = self.model
-        on_cpu = tokens.device.type == "cpu"
-        if on_cpu and isinstance(model, LlamaForCausalLM) and _unwrapped(model):
+        if computes(model, tokens.device):
             return hidden_states(model, tokens)
         return model.base_model(input_ids=tokens, use_cache=False).last_hidden_state.flatten(0, 1)
-
-
-def _unwrapped(model: LlamaForCausalLM) -> bool:
-    """Whether the layers are as they were built: FSDP puts classes of its own in their place."""
-    return all(type(layer) is LlamaDecoderLayer for layer in model.model.layers)

@@ -1,9 +1,10 @@
-"""The forward pass of a Hugging Face Llama over its own parameters, for training on a CPU.
+"""The forward pass of Hugging Face's Llama and GPT-2 over their own parameters, for training.
 
-The same function of the same weights in fewer operations: no mask tensors, caches or hooks, one
-backward node a normalisation, and the products of `train.model.linear` and
-`train.model.attention`. What is saved, loaded and evaluated stays a plain `LlamaForCausalLM`;
-tests hold the two equal.
+The same function of the same weights in fewer operations: no mask tensors, caches or hooks, and on
+a CPU the products of `train.model.linear` and `train.model.attention`. Traced it is one graph whose
+attention is causal by a flag: transformers hands a mask over when traced, which rules out flash
+attention, and asks the device a question at every call, which waits for it. What is saved, loaded
+and evaluated stays a plain Hugging Face model; tests hold the two equal.
 """
 
 from functools import lru_cache
@@ -13,19 +14,42 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
-from transformers import LlamaForCausalLM
+from transformers import GPT2LMHeadModel, LlamaForCausalLM, PreTrainedModel
+from transformers.models.gpt2.modeling_gpt2 import GPT2Block
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 from train.model.attention import causal_attention
 from train.model.linear import linear
 
 
-def hidden_states(model: LlamaForCausalLM, tokens: Tensor) -> Tensor:
+def computes(model: PreTrainedModel, device: torch.device) -> bool:
+    """Whether `hidden_states` takes the place of the model's own forward pass on a device.
+
+    Not where FSDP has put classes of its own in place of the layers, which have to be called, and
+    not for a GPT-2 on a CPU, whose runs keep the bits that they have always had.
+    """
+    parts: Any = model
+    if isinstance(model, LlamaForCausalLM):
+        return all(type(layer) is LlamaDecoderLayer for layer in parts.model.layers)
+    if isinstance(model, GPT2LMHeadModel) and device.type != "cpu":
+        return all(type(block) is GPT2Block for block in parts.transformer.h)
+    return False
+
+
+def hidden_states(model: PreTrainedModel, tokens: Tensor) -> Tensor:
     """Hidden states after the last normalisation, (rows x T, d_model). Args: tokens (rows, T)."""
+    return _gpt2(model, tokens) if isinstance(model, GPT2LMHeadModel) else _llama(model, tokens)
+
+
+def _llama(model: PreTrainedModel, tokens: Tensor) -> Tensor:
     decoder: Any = model.model  # torch types what a module holds as Tensor | Module
     config: Any = model.config
     rows, length = tokens.shape
     heads, head_dim = config.num_attention_heads, config.hidden_size // config.num_attention_heads
-    turn = _rotation(length, head_dim, config.rope_parameters["rope_theta"])
+    theta = config.rope_parameters["rope_theta"]
+    on_cpu = tokens.device.type == "cpu"
+    # Kept on a CPU alone: on a GPU it would outlive the run.
+    turn = (_kept_rotation if on_cpu else _rotation)(length, head_dim, theta, tokens.device)
     x = F.embedding(tokens.flatten(), decoder.embed_tokens.weight)
     for layer in decoder.layers:
         attention, mlp = layer.self_attn, layer.mlp
@@ -42,12 +66,44 @@ def hidden_states(model: LlamaForCausalLM, tokens: Tensor) -> Tensor:
     return _norm(x, decoder.norm)
 
 
-@lru_cache(maxsize=8)
-def _rotation(length: int, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
+def _gpt2(model: PreTrainedModel, tokens: Tensor) -> Tensor:
+    decoder: Any = model.transformer
+    rows, length = tokens.shape
+    x = F.embedding(tokens, decoder.wte.weight) + decoder.wpe.weight[:length]
+    x = x.flatten(0, 1)
+    for block in decoder.h:
+        attention, mlp = block.attn, block.mlp
+        mixed = _affine(_layer_norm(x, block.ln_1), attention.c_attn)
+        query, key, value = (
+            part.view(rows, length, attention.num_heads, attention.head_dim).transpose(1, 2)
+            for part in mixed.split(x.shape[-1], dim=-1)
+        )
+        mixed = causal_attention(query, key, value).transpose(1, 2).reshape(x.shape)
+        x = x + _affine(mixed, attention.c_proj)
+        wide = mlp.act(_affine(_layer_norm(x, block.ln_2), mlp.c_fc))
+        x = x + _affine(wide, mlp.c_proj)
+    return _layer_norm(x, decoder.ln_f)
+
+
+def _affine(x: Tensor, conv: Any) -> Tensor:
+    """GPT-2's linear map, whose weight is stored (in, out)."""
+    return torch.addmm(conv.bias, x, conv.weight)
+
+
+def _layer_norm(x: Tensor, norm: Any) -> Tensor:
+    return F.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps)
+
+
+def _rotation(
+    length: int, head_dim: int, theta: float, device: torch.device
+) -> tuple[Tensor, Tensor]:
     """Cosines and sines of positions 0 to length - 1, (length, head_dim) each, halves alike."""
-    inverse = 1.0 / theta ** (torch.arange(0, head_dim, 2).float() / head_dim)
-    angle = torch.arange(length)[:, None] * inverse.repeat(2)
+    inverse = 1.0 / theta ** (torch.arange(0, head_dim, 2, device=device).float() / head_dim)
+    angle = torch.arange(length, device=device)[:, None] * torch.cat((inverse, inverse))
     return angle.cos(), angle.sin()
+
+
+_kept_rotation = lru_cache(maxsize=8)(_rotation)
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -63,7 +119,7 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def _norm(x: Tensor, norm: Any) -> Tensor:
     """x / rms(x) * weight over the last dimension."""
     weight, eps = norm.weight, norm.variance_epsilon
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or x.device.type != "cpu":
         return F.rms_norm(x, x.shape[-1:], weight, eps)
     return _RmsNorm.apply(x, weight, eps)  # type: ignore[return-value]
 

@@ -150,7 +150,10 @@ def claim(run_dir: Path) -> Iterator[Holder]:
     """
     lock = RunPaths(run_dir).lock
     mine = this_process(uuid.uuid4().hex, slurm_job())
-    _take(run_dir, lock, mine)
+    try:
+        _take(run_dir, lock, mine)
+    except OSError as error:
+        raise RecordError(f"can't claim {run_dir}: {error.strerror or error}") from error
     stop = threading.Event()
     beat = threading.Thread(target=_heartbeat, args=(lock, stop), daemon=True)
     beat.start()

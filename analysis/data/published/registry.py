@@ -177,7 +177,7 @@ _ALL = (
             "data": "dataset",
             "loss": "loss",
         },
-        settings=("fit.data=nemotron",),
+        settings=("fit.data=nemotron", "fit.isoflop_curve=skewed"),
         expected={"parametric.a": 0.385, "isoflop.a": 0.396},
     ),
     PublishedTable(

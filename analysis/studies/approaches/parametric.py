@@ -119,7 +119,8 @@ class ParametricApproach(FittedApproach):
     @property
     def printed(self) -> list[str]:
         values = "  ".join(f"{name} {getattr(self.fit, name):.6g}" for name in PARAMETERS)
-        lines = [f"{values}  objective {self.fit.objective:.10g}, {self.fit.problem.description}"]
+        objective = f"objective {self.fit.objective:.10g}  {self.fit.problem.description}"
+        lines = [f"{values}  {objective}"]
         if self.quality is not None:
             within = self.quality.rms_within_budgets
             about = "" if within is None else f", {within:.3g} within budgets"

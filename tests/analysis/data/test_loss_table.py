@@ -148,7 +148,7 @@ def test_tables_that_are_none(tmp_path):
 def test_a_sweep_that_was_not_collected_says_what_to_run(tmp_path):
     with pytest.raises(TableError, match="not a directory"):
         read_sweeps([tmp_path / "nowhere"])
-    with pytest.raises(TableError, match="action=collect"):
+    with pytest.raises(TableError, match="isoflop sweep collect"):
         read_sweeps([tmp_path])
 
 

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from analysis.__main__ import compare_sweeps, output_directory, run_command
+from analysis.__main__ import COMMAND, compare_sweeps, output_directory
 from analysis.config import AnalysisConfig
 from analysis.studies.comparison import ExponentPair, setting_differences, spec_differences
+from train.commands.command_line import run_command
 from train.config.cli import load_config
 
 
@@ -105,7 +106,7 @@ def test_where_comparisons_go():
 )
 def test_a_users_mistake_is_one_line(overrides, message, tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
-        run_command([*overrides, f"out={tmp_path / 'out'}"])
+        run_command(COMMAND, [*overrides, f"out={tmp_path / 'out'}"], "isoflop analyze")
     assert stopped.value.code == 2
     said = capsys.readouterr().err
     assert message in said and len(said.strip().splitlines()) == 1

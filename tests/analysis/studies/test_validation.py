@@ -9,13 +9,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.__main__ import analyse, fitted, rewritten
+from analysis.__main__ import COMMAND, analyse, fitted
 from analysis.config import AnalysisConfig
 from analysis.data.loss_table import TableError
 from analysis.sections.validation import printed, validations, verdict
 from analysis.studies.validation import Cell, difference, scores
 from analysis.studies.validation_runs import to_fit, trials
 from tests.support.synthetic_sweep import NOISE, TRUTH, record, shape
+from train.commands.command_line import translate
 from train.config.cli import load_config
 from train.config.flops import count_params, flops_per_token
 
@@ -54,7 +55,7 @@ def write_trial(directory: Path, fitted: Path, noise: float = NOISE, only: tuple
 
 
 def config(*overrides: str) -> AnalysisConfig:
-    return load_config("analysis", [rewritten(o) for o in overrides], AnalysisConfig)
+    return load_config("analysis", translate(COMMAND, overrides).overrides, AnalysisConfig)
 
 
 @pytest.fixture(scope="module")

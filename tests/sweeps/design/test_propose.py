@@ -153,7 +153,7 @@ def test_nothing_to_run_says_why(sweep):
 
 def test_an_unfitted_sweep_says_how_to_fit_it(sweep):
     (sweep / "analysis" / "fits.json").unlink()
-    with pytest.raises(IsoflopError, match="python -m analysis sweep="):
+    with pytest.raises(IsoflopError, match="isoflop analyze "):
         propose(sweep)
 
 

@@ -69,7 +69,7 @@ def write_fits(root: Path, **changes) -> None:
 
 
 def settled(out: Path, fit: Path, *overrides: str) -> SweepConfig | None:
-    given = ["preset=validate", f"sweep_fit={fit}", f"out={out}", "calibrate=false", *overrides]
+    given = ["preset=validate", f"fit={fit}", f"out={out}", "calibrate=false", *overrides]
     return from_fit(composed(*given), given, Console(quiet=True))
 
 
@@ -195,12 +195,12 @@ def test_fitted_grids_of_different_bases_have_no_common_one(fitted, tmp_path):
 
 
 def test_a_fit_that_is_not_there_names_the_command_that_makes_it(tmp_path):
-    with pytest.raises(PredictionError, match="python -m analysis sweep="):
+    with pytest.raises(PredictionError, match="isoflop analyze "):
         settled(tmp_path / "test", tmp_path / "nowhere")
-    with pytest.raises(PredictionError, match="sweep_fit=DIRECTORY"):
+    with pytest.raises(PredictionError, match="isoflop sweep validate"):
         from_fit(composed("preset=validate"), [], Console(quiet=True))
     with pytest.raises(PredictionError, match="belongs to preset=validate"):
-        from_fit(composed("sweep_fit=results/demo"), [], Console(quiet=True))
+        from_fit(composed("fit=results/demo"), [], Console(quiet=True))
 
 
 @pytest.mark.slow
@@ -222,8 +222,8 @@ def test_the_chain_of_fit_and_test_on_simulated_losses(tmp_path, monkeypatch):
     assert front("preset=demo", *drawn, "out=fitted") == 0
     report("fitted")
     with pytest.raises(PredictionError, match="was simulated"):
-        front("preset=validate", "sweep_fit=fitted", "calibrate=false", "out=trained")
-    assert front("preset=validate", "sweep_fit=fitted", *drawn, "out=test") == 0
+        front("preset=validate", "fit=fitted", "calibrate=false", "out=trained")
+    assert front("preset=validate", "fit=fitted", *drawn, "out=test") == 0
     (made,) = json.loads((report("test") / "validation.json").read_text())
     assert made["winner"] == "optimum"
     assert {f["law"] for f in made["forecasts"]} >= {"parametric", "isoflop"}

@@ -38,7 +38,7 @@ def test_retry_takes_what_went_wrong_or_the_statuses_named(tmp_path, dirs):
 
 @pytest.mark.parametrize("name", ["finished", "diverged", "lost", ""])
 def test_retry_refuses_what_it_can_not_change(tmp_path, dirs, name):
-    with pytest.raises(SpecError, match=f"only={name} can't be retried"):
+    with pytest.raises(SpecError, match=f"status={name} can't be retried"):
         to_retry(tmp_path, [name])
 
 
@@ -70,7 +70,7 @@ def test_a_dry_retry_prints_scaled_scripts_and_changes_nothing(tmp_path, dirs):
     (dirs[0] / "record.json").write_text("{")
     before = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
     slurm = ["launcher=slurm", "launcher.dry_run=true", "launcher.time_minutes=30"]
-    command = [sys.executable, "-m", "sweeps", f"out={tmp_path}", "action=retry", "only=oom"]
+    command = [sys.executable, "-m", "sweeps", "retry", str(tmp_path), "status=oom"]
     answer = subprocess.run(
         [*command, "scale_time=2", *slurm],
         cwd=Path(__file__).parents[3],

@@ -168,13 +168,15 @@ def test_a_cancelled_job_saves_and_does_not_come_back(tmp_path):
 
 
 PREEMPTS = (
-    AGREES + "[ $1 = show ] && echo 'JobId=7 JobState=RUNNING PreemptEligibleTime=1 "
+    AGREES + "[ $1 = show ] && echo 'JobId=7 JobState=RUNNING StartTime=2026-01-01T00:00:00 "
     "PreemptTime={time} SuspendTime=None'; true\n"
 )
 
 
 @pytest.mark.parametrize(
-    ("time_of_it", "asked"), [("2026-01-01T00:00:00", ["requeue 7_0"]), ("None", [])]
+    ("time_of_it", "asked"),
+    [("2026-01-01T00:09:00", ["requeue 7_0"]), ("2025-12-31T00:00:00", []), ("None", [])],
+    ids=["preempted", "preempted in a former life", "cancelled"],
 )
 def test_a_job_preempted_by_cancelling_comes_back_and_a_cancelled_one_does_not(
     tmp_path, time_of_it, asked
@@ -385,3 +387,18 @@ def test_a_script_submitted_under_the_old_name_still_trains(tmp_path):
     assert ends[0].returncode == ends[1].returncode != 0
     assert ends[0].stderr == ends[1].stderr
     assert "absent.json" in ends[0].stderr
+
+
+def test_a_job_submitted_by_an_earlier_release_trains(tmp_path):
+    """Its list knows no launch and none of the newer settings; its script set what submitit set."""
+    job = Job(tmp_path)
+    behave(job.dirs[0], "")
+    path = tmp_path / "tasks.json"
+    content = json.loads(path.read_text())
+    for name in ("python", "max_restarts", "max_failures", "on_end"):
+        del content["launcher"][name]
+    assert "launch" not in content
+    write_json(path, content)
+    code, said = ended(job.start(SUBMITIT_EXECUTOR="slurm"))
+    assert code == 0, said
+    assert statuses(job.dirs) == ["finished"]

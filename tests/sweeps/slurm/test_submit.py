@@ -67,7 +67,7 @@ def test_the_script_starts_a_job_on_its_list_of_runs_with_logs_by_job_and_node(t
     assert f"#SBATCH --output='{here}/%A_%a_0_log.out'" in script.splitlines()
     python = said.index(sys.executable)
     tasks_file = f"{folder}/slurm/SUBMISSION/tasks.json"
-    assert said[python + 1 :] == ["-u", "-m", "sweeps.slurm.job_main", tasks_file, "A=b c"]
+    assert said[python + 1 :] == ["-P", "-u", "-m", "sweeps.slurm.job_main", tasks_file, "A=b c"]
 
 
 def test_a_refusal_is_one_line_and_leaves_nothing_behind(tmp_path, slurm, tasks):
@@ -170,6 +170,17 @@ def test_commands_that_fail_for_a_moment_are_tried_again(tmp_path, slurm, tasks)
     assert len(slurm.asked("sbatch")) == 3 + 4
 
 
+def test_jobs_that_squeue_has_forgotten_are_asked_about_in_one_question(tmp_path, slurm, tasks):
+    root = tmp_path / "sweep"
+    for _ in range(3):
+        submit(tasks, spec(), root, "mine")
+    before = len(slurm.asked("squeue"))
+    submit(tasks, spec(), root, "mine")
+    by_id = [line for line in slurm.asked("squeue")[before:] if "--jobs=" in line]
+    assert len(by_id) == 1
+    assert "--jobs=41,42,43 " in by_id[0]
+
+
 def test_jobs_of_another_cluster_are_not_submitted_twice_unless_forced(tmp_path, slurm, tasks):
     """A sweep on a disk that two clusters share, or copied from one to the other."""
     root = tmp_path / "sweep"
@@ -208,7 +219,7 @@ def test_the_jobs_python_may_be_a_container(tmp_path, tasks, monkeypatch):
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     ran = subprocess.run(["bash"], input=script, capture_output=True, text=True, check=False)
     noted = (tmp_path / "noted").read_text()
-    assert noted.startswith(f"exec image.sif {sys.executable} -u -m sweeps.slurm.job_main ")
+    assert noted.startswith(f"exec image.sif {sys.executable} -P -u -m sweeps.slurm.job_main ")
     assert ran.returncode == 2
     assert "tasks.json is missing" in ran.stderr
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from train.rundir import lock as claims
+from train.rundir.atomic import RecordError
 from train.rundir.lock import Claimed, claim, holder, is_alive
 from train.rundir.record import RunPaths
 
@@ -95,6 +96,17 @@ def test_a_full_disk_does_not_keep_a_run_held(tmp_path: Path, monkeypatch):
     with claim(tmp_path):
         monkeypatch.setattr(claims, "_mutex", full)
     assert holder(tmp_path) is None
+
+
+def test_a_disk_too_full_to_replace_a_dead_holder_is_one_clear_error(tmp_path: Path, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    dead = replace(claims.this_process("t"), started="ticks-0")
+    RunPaths(tmp_path).lock.write_text(json.dumps(asdict(dead)))
+    monkeypatch.setattr(claims, "_mutex", full)
+    with pytest.raises(RecordError, match=r"can't claim .*: No space left on device"):
+        claim(tmp_path).__enter__()
 
 
 def test_many_contenders_never_hold_it_together(tmp_path: Path):

@@ -1,0 +1,81 @@
+"""Isoflop in Python: `from isoflop import read_runs, fit_parametric, predict, ...`.
+
+The package sits above all others and may import any of them; each name is imported when it is first
+used, so that `import isoflop` takes no time and no torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from analysis.data.loss_table import LossTable
+    from analysis.fits.surface import Allocation, Surface
+    from isoflop.laws import (
+        Prediction,
+        allocate,
+        fit_envelope,
+        fit_isoflop,
+        fit_kaplan,
+        fit_parametric,
+        predict,
+        read_runs,
+    )
+    from isoflop.runs import evaluate, plan, train
+    from train.config.spec import (
+        DataSpec,
+        HorizonSpec,
+        IsoflopError,
+        ModelSpec,
+        OptimSpec,
+        RunSpec,
+        ScheduleSpec,
+    )
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Allocation",
+    "DataSpec",
+    "HorizonSpec",
+    "IsoflopError",
+    "LossTable",
+    "ModelSpec",
+    "OptimSpec",
+    "Prediction",
+    "RunSpec",
+    "ScheduleSpec",
+    "Surface",
+    "__version__",
+    "allocate",
+    "evaluate",
+    "fit_envelope",
+    "fit_isoflop",
+    "fit_kaplan",
+    "fit_parametric",
+    "plan",
+    "predict",
+    "read_runs",
+    "train",
+]
+
+_SPEC = "train.config.spec"
+_HOMES = {
+    "Allocation": "analysis.fits.surface",
+    "LossTable": "analysis.data.loss_table",
+    "Surface": "analysis.fits.surface",
+    "evaluate": "isoflop.runs",
+    "plan": "isoflop.runs",
+    "train": "isoflop.runs",
+    **dict.fromkeys(("DataSpec", "HorizonSpec", "IsoflopError", "ModelSpec", "OptimSpec"), _SPEC),
+    **dict.fromkeys(("RunSpec", "ScheduleSpec"), _SPEC),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"isoflop has no {name!r}; it has {', '.join(__all__)}")
+    return getattr(importlib.import_module(_HOMES.get(name, "isoflop.laws")), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,61 @@
+"""`isoflop COMMAND ...`: each command's module is imported only when it is called."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from isoflop import __version__
+
+COMMANDS = {
+    "train": ("train.__main__", "train one model from scratch"),
+    "sweep": ("sweeps.__main__", "plan, launch, watch and collect many runs"),
+    "eval": ("eval.__main__", "ask checkpoints to solve tasks"),
+    "analyze": ("analysis.__main__", "fit scaling laws and write the report"),
+    "demo": ("isoflop.demo", "all of these on two small sweeps, in minutes"),
+}
+"""The module that holds a command, as COMMAND or main, and what it does."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its status."""
+    _without_working_directory()
+    options = parser().parse_args(argv)
+    module = importlib.import_module(COMMANDS[options.command][0])
+    prog = f"isoflop {options.command}"
+    if not hasattr(module, "COMMAND"):
+        sys.exit(module.main(options.arguments, prog))
+    from train.commands.command_line import run_command
+
+    run_command(module.COMMAND, options.arguments, prog)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands by name; what follows one is read by itself."""
+    lines = [f"  {name:10} {description}" for name, (_, description) in COMMANDS.items()]
+    made = argparse.ArgumentParser(
+        prog="isoflop",
+        usage="isoflop COMMAND [arguments]; isoflop COMMAND --help",
+        description="Train the grid, fit the law, test the mirage: scaling-law sweeps of language "
+        "models, from one run to the report.",
+        epilog="\n".join(["commands:", *lines]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--version", action="version", version=f"isoflop {__version__}")
+    made.add_argument("command", choices=COMMANDS, metavar="COMMAND")
+    made.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return made
+
+
+def _without_working_directory() -> None:
+    """Take out what `python -m isoflop` puts first: a user's own train.py there would win."""
+    here = Path(__file__).resolve().parents[1]
+    first = Path(sys.path[0] or os.getcwd()).resolve()
+    if first == Path.cwd().resolve() and first != here:
+        del sys.path[0]
+
+
+if __name__ == "__main__":
+    main()

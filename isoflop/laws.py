@@ -1,0 +1,257 @@
+"""Fits of scaling laws in one call each: runs in, a law with its exponents out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.data.loss_table import LossTable, select
+from analysis.data.readers import from_frame, read_file, read_sweeps
+from analysis.errors import FitError, Numbers
+from analysis.fits import envelope, isoflop, kaplan
+from analysis.fits.envelope import EnvelopeFit
+from analysis.fits.isoflop import IsoflopFit
+from analysis.fits.kaplan import KaplanJoint
+from analysis.fits.parametric import fit as parametric
+from analysis.fits.parametric.fit import ParametricFit
+from analysis.fits.surface import Allocation
+from analysis.stats.resampling import percentile_interval, resample_counts
+from analysis.studies.bootstrap import parametric_draws
+
+Runs = LossTable | pd.DataFrame | str | Path
+Fit = ParametricFit | KaplanJoint | IsoflopFit | EnvelopeFit
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A predicted loss with its 95 % interval; floats, or arrays of the arguments' shape."""
+
+    loss: Numbers
+    low: Numbers
+    high: Numbers
+
+
+def read_runs(source: Runs | Sequence[str | Path], columns: dict[str, str] | None = None):
+    """Runs from sweep directories, a csv or parquet file, or a data frame.
+
+    Args:
+        source: What to read. A data frame or file needs n_params, n_tokens and loss; flops follow
+            as 6 N D where there is no such column.
+        columns: The table's own names of these columns, {"n_params": "Model Size"}.
+
+    Returns:
+        LossTable: the usable runs, those left out with the reason in `excluded`.
+
+    Raises:
+        TableError: no such file, no such column, or no usable run.
+
+    Example:
+        >>> import pandas as pd
+        >>> from isoflop import read_runs
+        >>> frame = pd.DataFrame({"N": [1e6, 2e6], "n_tokens": [2e7, 4e7], "loss": [4.1, None]})
+        >>> table = read_runs(frame, columns={"n_params": "N"})
+        >>> len(table), [row.reason for row in table.excluded]
+        (1, ['loss=nan is not positive and finite'])
+    """
+    if isinstance(source, LossTable):
+        return source
+    if isinstance(source, pd.DataFrame):
+        return from_frame(source, "data frame", columns)
+    paths = [Path(source)] if isinstance(source, str | Path) else [Path(path) for path in source]
+    if len(paths) == 1 and not paths[0].is_dir():
+        return read_file(paths[0], columns)
+    return select(read_sweeps(paths))
+
+
+def fit_parametric(runs: Runs, *, counting: str = "exact", **options: Any) -> ParametricFit:
+    """Approach 3 of Hoffmann et al. 2022: L(N, D) = E + A/N^alpha + B/D^beta.
+
+    Args:
+        runs: What `read_runs` reads.
+        counting: How N and C are counted: exact, 6nd, non_embedding or chinchilla.
+        options: `delta`, `above`, `fixed`, `weights` of `analysis.fits.parametric.fit`.
+
+    Returns:
+        The fit: E, A, B, alpha, beta, the exponents a and b of N_opt ~ C^a and D_opt ~ C^b, and
+        `status`, which is converged, max_iterations, bound_hit or degenerate.
+
+    Raises:
+        FitError: fewer runs than parameters, or values that are not positive and finite.
+
+    Example:
+        >>> import pandas as pd
+        >>> from isoflop import Surface, fit_parametric
+        >>> law = Surface(E=1.8, A=480.0, B=2100.0, alpha=0.35, beta=0.37)
+        >>> cells = [(n, d) for n in (1e7, 1e8, 1e9) for d in (1e9, 1e10, 1e11)]
+        >>> runs = pd.DataFrame(cells, columns=["n_params", "n_tokens"])
+        >>> runs["loss"] = law.loss(runs.n_params, runs.n_tokens)
+        >>> fit = fit_parametric(runs)
+        >>> fit.status, round(fit.alpha, 3), round(fit.beta, 3), round(fit.E, 3)
+        ('converged', 0.35, 0.37, 1.8)
+    """
+    counted = read_runs(runs).counted(counting)
+    columns = (counted.n_params, counted.n_tokens, counted.loss)
+    return parametric.fit_parametric(*columns, **{"cost": counted.cost, **options})
+
+
+def fit_isoflop(runs: Runs, *, counting: str = "exact", curve: str = "skewed") -> IsoflopFit:
+    """Approach 2 of Hoffmann et al. 2022: the minimum of each budget, and laws through them.
+
+    Args:
+        runs: What `read_runs` reads; budgets are its column flops_budget, or groups of equal FLOPs.
+        counting: How N and C are counted: exact, 6nd, non_embedding or chinchilla.
+        curve: The profile in log N: skewed, softened, parabola, cubic or akima.
+
+    Raises:
+        FitError: no budget has as many model sizes as the profile needs.
+
+    Example:
+        >>> import pandas as pd
+        >>> from isoflop import Surface, fit_isoflop
+        >>> law = Surface(E=1.8, A=480.0, B=480.0, alpha=0.35, beta=0.35)
+        >>> sizes, budgets = (0.25, 0.5, 1, 2, 4), (6e18, 6e19, 6e20)
+        >>> cells = [(c, (c / 6) ** 0.5 * x) for c in budgets for x in sizes]
+        >>> runs = pd.DataFrame(cells, columns=["flops_budget", "n_params"])
+        >>> runs["n_tokens"] = runs.flops_budget / (6 * runs.n_params)
+        >>> runs["loss"] = law.loss(runs.n_params, runs.n_tokens)
+        >>> fit = fit_isoflop(runs)
+        >>> fit.status, round(fit.a, 2)
+        ('converged', 0.5)
+    """
+    counted = read_runs(runs).counted(counting)
+    budgeted = counted.take(np.flatnonzero(np.isfinite(counted.budget)))
+    columns = (budgeted.budget, budgeted.n_params, budgeted.n_tokens, budgeted.loss)
+    return isoflop.fit_isoflop(*columns, curve=curve)
+
+
+def fit_envelope(runs: Runs, *, counting: str = "exact", method: str = "bins") -> EnvelopeFit:
+    """Approach 1 of Hoffmann et al. 2022: the lower envelope of training curves in compute.
+
+    Args:
+        runs: What `read_runs` reads, with curves: a sweep's directory, or a table that names each
+            run on several rows, one a point of its curve.
+        counting: How N and C are counted: exact, 6nd, non_embedding or chinchilla.
+        method: bins (the least loss at 1,500 amounts of compute) or hull.
+
+    Raises:
+        FitError: no training curves.
+
+    Example:
+        >>> import pandas as pd
+        >>> from isoflop import Surface, fit_envelope
+        >>> law = Surface(E=1.8, A=480.0, B=480.0, alpha=0.35, beta=0.35)
+        >>> tokens = [10.0 ** (8 + k / 8) for k in range(32)]
+        >>> points = [(f"n{n}", 10.0**n, d) for n in (6, 7, 8, 9) for d in tokens]
+        >>> curves = pd.DataFrame(points, columns=["run", "n_params", "n_tokens"])
+        >>> curves["loss"] = law.loss(curves.n_params, curves.n_tokens)
+        >>> fit = fit_envelope(curves)
+        >>> fit.status, round(fit.a, 1)
+        ('converged', 0.5)
+    """
+    table = read_runs(runs)
+    return envelope.fit_envelope(table.training_curves(table.counted(counting)), method)
+
+
+def fit_kaplan(runs: Runs, *, counting: str = "exact", delta: float = 1e-3) -> KaplanJoint:
+    """The joint law of Kaplan et al. 2020: L(N, D) = [(N_c/N)^(alpha_N/alpha_D) + D_c/D]^alpha_D.
+
+    Args:
+        runs: What `read_runs` reads.
+        counting: How N and C are counted: exact, 6nd, non_embedding or chinchilla.
+        delta: Width of the Huber loss on log residuals, > 0.
+
+    Raises:
+        FitError: fewer than four runs, or too few sizes or token counts to tell the parameters.
+
+    Example:
+        >>> import pandas as pd
+        >>> from isoflop import fit_kaplan
+        >>> cells = [(n, d) for n in (1e7, 1e8, 1e9) for d in (1e9, 1e10, 1e11)]
+        >>> runs = pd.DataFrame(cells, columns=["n_params", "n_tokens"])
+        >>> runs["loss"] = ((8.8e13 / runs.n_params) ** 0.8 + 5.4e13 / runs.n_tokens) ** 0.095
+        >>> fit = fit_kaplan(runs)
+        >>> round(float(fit.alpha_D), 3), round(float(fit.a), 3)
+        (0.095, 0.556)
+    """
+    counted = read_runs(runs).counted(counting)
+    columns = (counted.n_params, counted.n_tokens, counted.loss)
+    return kaplan.fit_joint(*columns, delta=delta, cost=counted.cost)
+
+
+def allocate(fit: Fit, flops: Numbers) -> Allocation:
+    """Compute-optimal N and D for training budgets, by any of the fits.
+
+    Args:
+        fit: What `fit_parametric`, `fit_isoflop`, `fit_envelope` or `fit_kaplan` returned.
+        flops: Budgets in FLOPs, > 0: a number or an array.
+
+    Returns:
+        n_params, n_tokens and loss in the shape of `flops`; the loss is NaN for isoflop and
+        envelope, whose laws are of N and D alone.
+
+    Raises:
+        FitError: the fit has no optimum, or no law for want of minima.
+
+    Example:
+        >>> import pandas as pd
+        >>> from isoflop import Surface, allocate, fit_parametric
+        >>> law = Surface(E=1.8, A=480.0, B=480.0, alpha=0.35, beta=0.35)
+        >>> cells = [(n, d) for n in (1e7, 1e8, 1e9) for d in (1e9, 1e10, 1e11)]
+        >>> runs = pd.DataFrame(cells, columns=["n_params", "n_tokens"])
+        >>> runs["loss"] = law.loss(runs.n_params, runs.n_tokens)
+        >>> best = allocate(fit_parametric(runs), 6e18)
+        >>> f"{best.n_params:.2e} parameters, {best.n_tokens:.2e} tokens, loss {best.loss:.3f}"
+        '1.00e+09 parameters, 1.00e+09 tokens, loss 2.480'
+    """
+    if isinstance(fit, ParametricFit | KaplanJoint):
+        return fit.optimal(flops)
+    if fit.n_law is None or fit.d_law is None:
+        raise FitError(f"the fit has no law to allocate by ({fit.reason}); add runs or budgets")
+    flops = np.asarray(flops, dtype=float)
+    return Allocation(flops, fit.n_law(flops), fit.d_law(flops), np.full(flops.shape, np.nan))
+
+
+def predict(
+    fit: ParametricFit,
+    n_params: Numbers,
+    n_tokens: Numbers,
+    *,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> Prediction:
+    """The loss of a model that was not trained, with a 95 % interval from resampled runs.
+
+    Args:
+        fit: What `fit_parametric` returned.
+        n_params: Parameters, counted as the fit counted them: a number or an array.
+        n_tokens: Training tokens, of the same shape.
+        n_resamples: Resamples of the runs that the interval is taken from.
+        seed: Of the resampling.
+
+    Raises:
+        FitError: the fit did not come to a surface that can be asked.
+
+    Example:
+        >>> import pandas as pd
+        >>> from isoflop import Surface, fit_parametric, predict
+        >>> law = Surface(E=1.8, A=480.0, B=480.0, alpha=0.35, beta=0.35)
+        >>> cells = [(n, d) for n in (1e7, 1e8, 1e9) for d in (1e9, 1e10, 1e11)]
+        >>> runs = pd.DataFrame(cells, columns=["n_params", "n_tokens"])
+        >>> noise = [0.01, -0.01, 0.0, 0.02, -0.02, 0.01, 0.0, -0.01, 0.01]
+        >>> runs["loss"] = law.loss(runs.n_params, runs.n_tokens) + noise
+        >>> found = predict(fit_parametric(runs), 7e9, 1.4e11, n_resamples=200)
+        >>> bool(found.low < found.loss < found.high), round(float(found.loss), 1)
+        (True, 2.0)
+    """
+    if not fit.usable:
+        raise FitError(f"the fit is {fit.status} ({fit.reason}), so nothing can be predicted")
+    weights = resample_counts(len(fit.runs), n_resamples, np.random.default_rng(seed))
+    draws = parametric_draws(fit, weights)
+    n, d = np.broadcast_arrays(np.asarray(n_params, float), np.asarray(n_tokens, float))
+    pairs = zip(n.ravel(), d.ravel(), strict=True)
+    spans = [percentile_interval(np.asarray(draws.loss(*pair))) for pair in pairs]
+    low, high = (np.reshape(ends, n.shape) for ends in zip(*spans, strict=True))
+    return Prediction(fit.loss(n, d), low[()], high[()])

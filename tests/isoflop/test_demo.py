@@ -1,0 +1,62 @@
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import analysis.__main__
+import eval.__main__
+import sweeps.__main__
+from isoflop import demo
+from train.commands.command_line import translate
+from train.config.cli import load_config
+
+ROOT = Path(__file__).parents[2]
+LINES = {
+    package.COMMAND.name: package.COMMAND
+    for package in (sweeps.__main__, eval.__main__, analysis.__main__)
+}
+
+
+@pytest.fixture
+def ran(monkeypatch):
+    """The commands that the demo starts, which then end with the status of `ran.status`."""
+    found = SimpleNamespace(commands=[], status=0)
+
+    def run(command, env, check):
+        found.commands.append(command)
+        assert env["OMP_NUM_THREADS"]
+        return SimpleNamespace(returncode=found.status)
+
+    monkeypatch.setattr(demo.subprocess, "run", run)
+    return found
+
+
+def test_every_step_is_a_command_in_todays_spelling():
+    for name, *words in demo.steps("results/demo", ["launcher.workers=1"]):
+        translated = translate(LINES[name], words)
+        assert not translated.notices
+        assert load_config(LINES[name].config_name, translated.overrides, LINES[name].config)
+
+
+def test_the_steps_run_in_order_away_from_the_working_directory(ran):
+    assert demo.main(["out/demo", "launcher.workers=1"], "isoflop demo") == 0
+    assert [command[4:6] for command in ran.commands] == [
+        ["sweep", "launch"], ["eval", "out/demo"], ["sweep", "collect"], ["analyze", "out/demo"],
+    ]  # fmt: skip
+    assert all(command[1:4] == ["-P", "-m", "isoflop"] for command in ran.commands)
+    assert ran.commands[0][-1] == "launcher.workers=1"
+
+
+def test_settings_may_stand_alone_and_a_failing_step_ends_it(ran):
+    ran.status = 3
+    assert demo.main(["launcher.workers=1"], "isoflop demo") == 3
+    assert [command[4:] for command in ran.commands] == [
+        ["sweep", "launch", "results/demo", "preset=demo", "launcher.workers=1"]
+    ]
+
+
+def test_make_demo_is_the_set_up_and_this_command():
+    target = re.search(r"^demo: setup.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.M)
+    assert target is not None
+    assert target[1].split("\n")[:-1] == ["\t$(PIN) $(BIN)/isoflop demo $(DEMO)"]

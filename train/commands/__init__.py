@@ -1,0 +1,1 @@
+"""Command lines, and how our processes are started. May import train.config."""
