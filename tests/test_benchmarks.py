@@ -1,7 +1,9 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from benchmarks import coverage_profiles
 from benchmarks.figures import Figure, parse, read, report, table
 
 
@@ -37,3 +39,25 @@ def test_an_unknown_setting_ends_the_benchmark():
         SystemExit, match="rounds=3 is unknown; expected key=value with sizes, json"
     ):
         parse(["rounds=3"], None, ("sizes",))
+
+
+def test_the_optimum_of_a_surface_is_found_where_a_closed_form_has_it():
+    true = coverage_profiles.truth(coverage_profiles.BESIROGLU.loss, 3)
+    best = coverage_profiles.BESIROGLU.optimal(true.flops)
+    assert true.log_n == pytest.approx(np.log(best.n_params), abs=1e-4)
+    assert true.log_loss == pytest.approx(np.log(best.loss), abs=1e-9)
+
+
+def test_coverage_of_profiles_counts_intervals_that_hold_the_truth(monkeypatch):
+    loss = coverage_profiles.BESIROGLU.loss
+    monkeypatch.setattr(coverage_profiles, "ADDITIVE", {"one": loss})
+    monkeypatch.setattr(coverage_profiles, "MISFIT", {})
+    grid = coverage_profiles.Grid(3, 6, 16)
+    first, second = coverage_profiles.cells(8, (grid,))
+    assert (first.noise, second.noise) == coverage_profiles.NOISES
+    assert first.coverage["softened", "a"] >= 0.75
+    assert second.width["softened", "a"] > first.width["softened", "a"]
+    lines = coverage_profiles.table([first, second])
+    assert lines[2].startswith("| additive | 3 x 6 over 16 | 0.004 |")
+    held = coverage_profiles._held((1.0, 2.0), 2.5)
+    assert held == (0.0, 1.0)

@@ -23,9 +23,11 @@ from analysis.fits.isoflop_shapes import Profiles, Shape, Shapes
 
 TAUS = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
 """At .8 the curvature changes by 40 % (SD) over a factor e of N."""
-USUAL = 0.8
-"""A prior of 1 / sqrt(1 + (tau / .8)^2): six sizes cannot tell a rough profile from a smooth one,
-and under a flat prior their intervals are twice as wide."""
+USUAL, SMOOTH, SMOOTH_RISE = 0.8, 0.4, 0.1
+"""Of the prior (`_log_prior`): six sizes cannot tell a rough profile from a smooth one, and under
+a flat prior their intervals are twice as wide. Wide profiles are not believed to be smooth: misfit
+that seed noise hides would bias the exponent. Both were set by simulated coverage
+(docs/method.md)."""
 POINTS = 301
 """Points of a profile's fine grid."""
 
@@ -67,8 +69,7 @@ def fit_softened(
     except np.linalg.LinAlgError:
         return None
     freedom = float(model.spare) if noise is None else np.inf
-    prior = -0.5 * np.log1p((np.array(TAUS) / USUAL) ** 2)
-    evidence = np.array([model.evidence(tau) for tau in TAUS]) + prior
+    evidence = np.array([model.evidence(tau) for tau in TAUS]) + _log_prior(near)
     weights = np.exp(evidence - evidence.max())
     # A tau of no weight is not worth its covariance.
     heavy = weights > 0.01 * weights.sum()
@@ -77,6 +78,16 @@ def fit_softened(
     grids = [_grid(near, i) for i in range(near.n_budgets)]
     found = [_read(near, grids, model.coefficients(float(tau)), freedom) for tau in taus]
     return _mixed(weights, found, near, grids, freedom)
+
+
+def _log_prior(near: NearRuns) -> np.ndarray:
+    """Log prior of each tau: (1 + (tau / .8)^2)^-.75, and for a tau below .4 less the higher the
+    runs that count rise above their minimum.
+    """
+    taus = np.array(TAUS)
+    rise = np.median([np.ptp(near.y[near.budget == i]) for i in range(near.n_budgets)])
+    smooth = (taus < SMOOTH) * np.log1p((rise / SMOOTH_RISE) ** 4)
+    return -0.75 * np.log1p((taus / USUAL) ** 2) - smooth
 
 
 def _read(near: NearRuns, grids: list[_Grid], given: Coefficients, freedom: float) -> _Minima:

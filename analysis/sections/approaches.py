@@ -6,6 +6,7 @@ from analysis.figures import fits as figures
 from analysis.figures import surface as figures_surface
 from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.style import count_span
+from analysis.fits.isoflop import IsoflopFit
 from analysis.fits.isoflop_profile import IsoflopProfile
 from analysis.fits.surface import PARAMETERS
 from analysis.format import count_label, number, span
@@ -59,7 +60,7 @@ def isoflop_section(study: Study) -> Section | None:
         f"For each budget {CURVE_WORDS[fit.curve]} and its minimum. "
         f"N_opt grows as C^{number(fit.a)} ({span(own.get('a'))}), D_opt as C^{number(fit.b)} "
         f"({span(own.get('b'))}), {weighted}. Runs "
-        f"scatter by {number(100 * fit.noise, 2)} % about their profile."
+        f"scatter by {number(100 * fit.noise, 2)} % about their profile." + _repeats(fit)
     )
     lowest = min(fit.profiles, key=lambda profile: profile.loss)
     figure = FigureSpec(
@@ -84,6 +85,13 @@ def isoflop_section(study: Study) -> Section | None:
         rows,
     )
     return Section(title, [text, *status_lines(fit.status, fit.reason)], [figure], [table])
+
+
+def _repeats(fit: IsoflopFit) -> str:
+    sd, freedom = fit.seed_noise
+    if not freedom:
+        return ""
+    return f" Runs that repeat a size differ by {number(100 * sd, 2)} % between seeds."
 
 
 def _minimum(profile: IsoflopProfile) -> list[str]:

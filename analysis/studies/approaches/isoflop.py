@@ -76,7 +76,10 @@ class IsoflopApproach(FittedApproach):
             )
         kept = self.fit.bracketed
         flops, n_opt = (np.array([getattr(p, key) for p in kept]) for key in ("flops", "n_opt"))
-        return (*found, *no_law(self.a), *unstable(flops, n_opt, self.a))
+        found += [*no_law(self.a), *unstable(flops, n_opt, self.a)]
+        if not found and self.status != "converged":
+            found.append(self.reason)
+        return tuple(found)
 
     @property
     def preferable(self) -> bool:

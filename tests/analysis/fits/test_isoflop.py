@@ -142,7 +142,7 @@ def test_seed_noise_is_that_of_repeated_sizes():
     runs = [np.concatenate([column] * 4) for column in grid(noise=0.0)]
     assert np.isnan(fit_isoflop(*grid()).seed_noise[0])
     shaken = runs[3] * np.exp(np.random.default_rng(3).normal(0, 0.01, len(runs[3])))
-    sd, freedom = fit_isoflop(*runs[:3], shaken).seed_noise
+    sd, freedom = fit_isoflop(runs[0], runs[1], runs[2], shaken).seed_noise
     assert freedom == 72
     assert sd == pytest.approx(0.01, rel=0.25)
 

@@ -60,21 +60,44 @@ def test_badly_trained_short_runs_do_not_move_the_minimum_that_skewed_misses():
     assert held == {"skewed": False, "softened": True}
 
 
-@pytest.mark.parametrize(
-    ("number", "published"), list(enumerate([0.835, 0.706, 0.602, 0.571, 0.497]))
-)
-def test_published_exponents_of_porian_et_al(number, published):
-    path = PUBLISHED / f"porian2024_refinedweb_{number}.csv"
+PORIAN = list(enumerate([0.835, 0.706, 0.602, 0.571, 0.497]))
+
+
+def published(name, columns, **where):
+    """Columns of a published table, of the rows that hold the given texts."""
+    path = PUBLISHED / name
     if not path.exists():
         pytest.skip(f"{path} is absent; set ISOFLOP_PUBLISHED to the folder of published tables")
     with path.open() as file:
-        rows = list(csv.DictReader(file))
-    columns = [np.array([float(row[name]) for row in rows]) for name in ("C", "N", "D", "loss")]
-    fit = fit_isoflop(*columns, curve="softened")
+        rows = [r for r in csv.DictReader(file) if all(r[k] == v for k, v in where.items())]
+    return [np.array([float(row[name]) for row in rows]) for name in columns]
+
+
+@pytest.mark.parametrize(("number", "exponent"), PORIAN)
+def test_published_exponents_of_porian_et_al(number, exponent):
+    fit = fit_isoflop(*published(f"porian2024_refinedweb_{number}.csv", ("C", "N", "D", "loss")))
+    assert (fit.curve, fit.status) == ("softened", "converged")
     assert fit.n_law is not None
     low, high = fit.n_law.interval()
-    assert fit.a == pytest.approx(published, abs=0.02)
-    assert low <= published <= high
+    assert fit.a == pytest.approx(exponent, abs=0.02)
+    assert low <= exponent <= high
+
+
+@pytest.mark.parametrize(("number", "exponent"), PORIAN)
+def test_their_own_procedure_gives_them_with_errors_once_the_noise_is_given(number, exponent):
+    runs = published(f"porian2024_refinedweb_{number}.csv", ("C", "N", "D", "loss"))
+    fit = fit_isoflop(*runs, curve="akima", noise=0.005)
+    assert fit.a == pytest.approx(exponent, abs=0.02)
+    assert all(np.isfinite(one.interval).all() for one in fit.bracketed)
+
+
+@pytest.mark.parametrize(
+    ("corpus", "exponent"), [("comma", 0.351), ("dclm", 0.388), ("nemotron", 0.406)]
+)
+def test_exponents_of_the_marin_sweeps(corpus, exponent):
+    columns = ("budget", "params", "tokens", "loss")
+    fit = fit_isoflop(*published("marin_202603_isoflops.csv", columns, dataset=corpus))
+    assert fit.a == pytest.approx(exponent, abs=0.02)
 
 
 def test_losses_at_the_minima_have_errors_of_the_right_size():
@@ -124,10 +147,12 @@ def test_many_repeats_change_nothing_but_the_errors():
     often = [np.concatenate([column] * 30) for column in once]
     rng = np.random.default_rng(5)
     shaken = often[3] * np.exp(rng.normal(0, 0.004, len(often[3])))
-    fit = fit_isoflop(*often[:3], shaken, curve="softened")
+    fit = fit_isoflop(often[0], often[1], often[2], shaken, curve="softened")
     assert fit.noise == pytest.approx(0.004, rel=0.1)
     means = np.exp(np.log(shaken).reshape(30, -1).mean(axis=0))
-    of_means = fit_isoflop(*once[:3], means, curve="softened", noise=0.004 / np.sqrt(30))
+    of_means = fit_isoflop(
+        once[0], once[1], once[2], means, curve="softened", noise=0.004 / np.sqrt(30)
+    )
     for one, other in zip(fit.profiles, of_means.profiles, strict=True):
         assert np.log(one.n_opt / other.n_opt) == pytest.approx(0, abs=0.3 * one.sigma)
         assert one.sigma == pytest.approx(other.sigma, rel=0.35)

@@ -1,0 +1,38 @@
+import numpy as np
+from matplotlib.figure import Figure
+
+from analysis.figures.fits import _draw_minima, _draw_profile
+from analysis.fits.isoflop import fit_isoflop
+from analysis.fits.surface import Surface
+
+SURFACE = Surface(1.7, 400.0, 410.0, 0.34, 0.28)
+
+
+def one_of_four_lost():
+    budget = np.repeat(np.geomspace(1e18, 1e21, 4), 6)
+    best = np.asarray(SURFACE.optimal(budget).n_params)
+    n_params = best * np.tile(np.geomspace(0.25, 4, 6), 4)
+    kept = (budget < 1e21) | (n_params < best)
+    budget, n_params = budget[kept], n_params[kept]
+    n_tokens = budget / (6 * n_params)
+    return fit_isoflop(budget, n_params, n_tokens, np.asarray(SURFACE.loss(n_params, n_tokens)))
+
+
+def test_a_budget_without_a_bracketed_minimum_shows_none():
+    fit = one_of_four_lost()
+    assert [one.bracketed for one in fit.profiles] == [True, True, True, False]
+    axes = Figure().subplots()
+    _draw_minima(axes, fit, {one.flops: (0.0, 0.0, 0.0, 1.0) for one in fit.profiles})
+    shown = [
+        float(np.asarray(line.get_xdata())[0]) for line in axes.lines if line.get_marker() == "D"
+    ]
+    assert shown == [one.flops for one in fit.bracketed]
+
+
+def test_its_curve_is_dashed_and_bears_no_diamond():
+    lost = one_of_four_lost().profiles[-1]
+    axes = Figure().subplots()
+    names = np.array([f"run {i}" for i in range(len(lost.losses))])
+    _draw_profile(axes, lost, (0.0, 0.0, 0.0, 1.0), names, "")
+    assert [line.get_linestyle() for line in axes.lines] == ["--"]
+    assert len(axes.collections) == 1  # the runs alone
