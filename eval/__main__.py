@@ -2,19 +2,17 @@
 
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from eval.evals_table import write_evals
-from eval.evaluate import Advance, Target, examine, rescore, run_targets
+from eval.evaluate import Target, examine, rescore, run_targets
 from eval.lm.responses import Settings
+from eval.progress import progress
 from eval.score_table import scores, sweep_scores
 from eval.tasks.eval_set import Exam, companion, generated_exam, spec_from_options
 from eval.tasks.generated import TASKS, TaskError, TaskSpec
@@ -114,7 +112,7 @@ def _one_checkpoint(config: EvalConfig, checkpoint: str) -> int:
     slug = re.sub(r"[^\w.-]+", "_", checkpoint.strip("/")).strip("_")
     target = Target(checkpoint, Path(config.out) if config.out else Path("results/eval") / slug)
     exams = _exams(config, None)
-    with _progress(_n_items(exams), checkpoint) as advance:
+    with progress(_n_items(exams), checkpoint) as advance:
         paths = examine(target, exams, config.settings, config.device, config.overwrite, advance)
     _print(scores(row for path in paths for row in read_json(path)["rows"]))
     for path in paths:
@@ -156,7 +154,7 @@ def _examine_all(
 ) -> dict[str, list[str]]:
     failed: dict[str, list[str]] = {}
     total = sum(_n_items(exams) for _, exams in planned)
-    with _progress(total, f"{len(planned)} checkpoints") as advance:
+    with progress(total, f"{len(planned)} checkpoints") as advance:
         for target, exams in planned:
             try:
                 examine(target, exams, config.settings, config.device, config.overwrite, advance)
@@ -222,7 +220,7 @@ def _rescore(root: Path) -> int:
     ]
     if not summaries:
         raise TaskError(f"{root} holds no stored answers (FILE.json beside FILE.parquet)")
-    with _progress(len(summaries), "rescoring") as advance:
+    with progress(len(summaries), "rescoring") as advance:
         for summary in summaries:
             rescore(summary)
             advance(1)
@@ -243,27 +241,6 @@ def _print(table: Table) -> None:
 
 def _n_items(exams: list[Exam]) -> int:
     return sum(len(items) for exam in exams for items in exam.splits.values())
-
-
-@contextmanager
-def _progress(total: int, what: str) -> Iterator[Advance]:
-    """A bar on a terminal, a line every tenth elsewhere."""
-    if sys.stderr.isatty():
-        label = TextColumn("{task.description}", markup=False)
-        columns = (label, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            number = bar.add_task(visible(what), total=total)
-            yield lambda n: bar.advance(number, n)
-        return
-    done = 0
-
-    def advance(n: int) -> None:
-        nonlocal done
-        before, done = done, done + n
-        if 10 * before // total < 10 * done // total:
-            print(visible(f"{what}: {done} of {total}"), file=sys.stderr)
-
-    yield advance
 
 
 def _require(condition: bool, message: str) -> None:

@@ -7,7 +7,8 @@ import pandas as pd
 
 from analysis.data.reading.formats import read_cells
 from analysis.data.table_error import TableError
-from analysis.emergence.abilities import abilities, looks_like_scores, read_scores
+from analysis.emergence.abilities import abilities
+from analysis.emergence.score_tables import looks_like_scores, read_scores
 from analysis.emergence.study import study_all
 from analysis.report.document import Part
 from analysis.report.report import Report

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from analysis.data.table_error import TableError
-from analysis.emergence.abilities import EmergenceError, abilities, read_scores, scores_from_frame
+from analysis.emergence.abilities import EmergenceError, abilities
+from analysis.emergence.score_tables import read_scores, scores_from_frame
 from analysis.emergence.study import AbilityStudy, length_deviation, study_ability, study_all
 from analysis.sections.emergence import emergence_json, emergence_section
 from analysis.sections.score_table import is_score_table, report_scores

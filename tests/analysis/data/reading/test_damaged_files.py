@@ -15,7 +15,7 @@ import pytest
 
 from analysis.data.loss_table import select
 from analysis.data.readers import read_file
-from analysis.emergence.abilities import read_scores
+from analysis.emergence.score_tables import read_scores
 from analysis.sections.score_table import is_score_table
 from train.config.spec import IsoflopError
 
