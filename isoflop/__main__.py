@@ -15,6 +15,7 @@ COMMANDS = {
     "eval": ("eval.__main__", "ask checkpoints to solve tasks"),
     "analyze": ("analysis.__main__", "fit scaling laws and write the report"),
     "demo": ("isoflop.demo", "all of these on two small sweeps, in minutes"),
+    "gpu-check": ("isoflop.gpu_check", "what this machine's GPU must prove, in minutes"),
 }
 """The module that holds a command, as COMMAND or main, and what it does."""
 

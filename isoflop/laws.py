@@ -3,27 +3,29 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from analysis.data.loss_table import LossTable, select
+from analysis.data.published.download import read_published
+from analysis.data.published.registry import PREFIX
 from analysis.data.readers import from_frame, read_file, read_sweeps
 from analysis.data.reading.understand import TableOptions
 from analysis.errors import FitError, Numbers
-from analysis.fits import envelope, isoflop, kaplan
-from analysis.fits.envelope import EnvelopeFit
-from analysis.fits.isoflop import IsoflopFit
-from analysis.fits.kaplan import KaplanJoint
-from analysis.fits.parametric import fit as parametric
-from analysis.fits.parametric.fit import ParametricFit
 from analysis.fits.surface import Allocation
-from analysis.stats.resampling import percentile_interval, resample_counts
-from analysis.studies.bootstrap import parametric_draws
+from analysis.studies import bootstrap
+from analysis.studies.approaches.envelope import EnvelopeApproach
+from analysis.studies.approaches.fit_all import fit_input
+from analysis.studies.approaches.fitted_approach import FittedApproach
+from analysis.studies.approaches.isoflop import IsoflopApproach
+from analysis.studies.approaches.kaplan import KaplanApproach
+from analysis.studies.approaches.parametric import ParametricApproach
+from analysis.studies.fit_config import FitConfig
 
 Runs = LossTable | pd.DataFrame | str | Path
-Fit = ParametricFit | KaplanJoint | IsoflopFit | EnvelopeFit
+Kind = TypeVar("Kind", bound=FittedApproach)
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Prediction:
 
 
 def read_runs(source: Runs | Sequence[str | Path], columns: dict[str, str] | None = None):
-    """Runs from sweep directories, a csv or parquet file, or a data frame.
+    """Runs from sweep directories, any file that holds a table, published:NAME or a data frame.
 
     Args:
         source: What to read. A data frame or file needs n_params, n_tokens and loss; flops follow
@@ -61,23 +63,27 @@ def read_runs(source: Runs | Sequence[str | Path], columns: dict[str, str] | Non
         return source
     if isinstance(source, pd.DataFrame):
         return from_frame(source, "data frame", columns)
+    if isinstance(source, str) and source.startswith(PREFIX):
+        return read_published(source, TableOptions(columns or {}))
     paths = [Path(source)] if isinstance(source, str | Path) else [Path(path) for path in source]
     if len(paths) == 1 and not paths[0].is_dir():
         return read_file(paths[0], TableOptions(columns or {}))
     return select(read_sweeps(paths))
 
 
-def fit_parametric(runs: Runs, *, counting: str = "exact", **options: Any) -> ParametricFit:
+def fit_parametric(runs: Runs, *, counting: str = "exact", **settings: Any) -> ParametricApproach:
     """Approach 3 of Hoffmann et al. 2022: L(N, D) = E + A/N^alpha + B/D^beta.
 
     Args:
         runs: What `read_runs` reads.
         counting: How N and C are counted: exact, 6nd, non_embedding or chinchilla.
-        options: `delta`, `above`, `fixed`, `weights` of `analysis.fits.parametric.fit`.
+        settings: Those of `fit.` on the command line (docs/settings.md): `delta`, `above`, `fixed`,
+            `tied`, `residual`, `weights`, `n_resamples`, ...
 
     Returns:
-        The fit: E, A, B, alpha, beta, the exponents a and b of N_opt ~ C^a and D_opt ~ C^b, and
-        `status`, which is converged, max_iterations, bound_hit or degenerate.
+        The fit: `parameters` (E, A, B, alpha, beta and more), the exponents `a` and `b` of
+        N_opt ~ C^a and D_opt ~ C^b, `intervals` of them all, and `status`, which is converged,
+        max_iterations, bound_hit or degenerate.
 
     Raises:
         FitError: fewer runs than parameters, or values that are not positive and finite.
@@ -90,21 +96,20 @@ def fit_parametric(runs: Runs, *, counting: str = "exact", **options: Any) -> Pa
         >>> runs = pd.DataFrame(cells, columns=["n_params", "n_tokens"])
         >>> runs["loss"] = law.loss(runs.n_params, runs.n_tokens)
         >>> fit = fit_parametric(runs)
-        >>> fit.status, round(fit.alpha, 3), round(fit.beta, 3), round(fit.E, 3)
-        ('converged', 0.35, 0.37, 1.8)
+        >>> fit.status, [round(fit.parameters[name], 3) for name in ("alpha", "beta", "E")]
+        ('converged', [0.35, 0.37, 1.8])
     """
-    counted = read_runs(runs).counted(counting)
-    columns = (counted.n_params, counted.n_tokens, counted.loss)
-    return parametric.fit_parametric(*columns, **{"cost": counted.cost, **options})
+    return _fitted(ParametricApproach, runs, counting, settings)
 
 
-def fit_isoflop(runs: Runs, *, counting: str = "exact", curve: str = "skewed") -> IsoflopFit:
+def fit_isoflop(runs: Runs, *, counting: str = "exact", **settings: Any) -> IsoflopApproach:
     """Approach 2 of Hoffmann et al. 2022: the minimum of each budget, and laws through them.
 
     Args:
         runs: What `read_runs` reads; budgets are its column flops_budget, or groups of equal FLOPs.
         counting: How N and C are counted: exact, 6nd, non_embedding or chinchilla.
-        curve: The profile in log N: skewed, softened, parabola, cubic or akima.
+        settings: `isoflop_curve` (softened, skewed, parabola, cubic or akima), `noise`,
+            `isoflop_weights`, ...
 
     Raises:
         FitError: no budget has as many model sizes as the profile needs.
@@ -122,20 +127,17 @@ def fit_isoflop(runs: Runs, *, counting: str = "exact", curve: str = "skewed") -
         >>> fit.status, round(fit.a, 2)
         ('converged', 0.5)
     """
-    counted = read_runs(runs).counted(counting)
-    budgeted = counted.take(np.flatnonzero(np.isfinite(counted.budget)))
-    columns = (budgeted.budget, budgeted.n_params, budgeted.n_tokens, budgeted.loss)
-    return isoflop.fit_isoflop(*columns, curve=curve)
+    return _fitted(IsoflopApproach, runs, counting, settings)
 
 
-def fit_envelope(runs: Runs, *, counting: str = "exact", method: str = "bins") -> EnvelopeFit:
+def fit_envelope(runs: Runs, *, counting: str = "exact", **settings: Any) -> EnvelopeApproach:
     """Approach 1 of Hoffmann et al. 2022: the lower envelope of training curves in compute.
 
     Args:
         runs: What `read_runs` reads, with curves: a sweep's directory, or a table that names each
-            run on several rows, one a point of its curve.
+            run (run_id) on several rows, one per point of its curve.
         counting: How N and C are counted: exact, 6nd, non_embedding or chinchilla.
-        method: bins (the least loss at 1,500 amounts of compute) or hull.
+        settings: `envelope`: bins (the least loss at 1,500 amounts of compute) or hull, ...
 
     Raises:
         FitError: no training curves.
@@ -146,23 +148,22 @@ def fit_envelope(runs: Runs, *, counting: str = "exact", method: str = "bins") -
         >>> law = Surface(E=1.8, A=480.0, B=480.0, alpha=0.35, beta=0.35)
         >>> tokens = [10.0 ** (8 + k / 8) for k in range(32)]
         >>> points = [(f"n{n}", 10.0**n, d) for n in (6, 7, 8, 9) for d in tokens]
-        >>> curves = pd.DataFrame(points, columns=["run", "n_params", "n_tokens"])
+        >>> curves = pd.DataFrame(points, columns=["run_id", "n_params", "n_tokens"])
         >>> curves["loss"] = law.loss(curves.n_params, curves.n_tokens)
         >>> fit = fit_envelope(curves)
         >>> fit.status, round(fit.a, 1)
         ('converged', 0.5)
     """
-    table = read_runs(runs)
-    return envelope.fit_envelope(table.training_curves(table.counted(counting)), method)
+    return _fitted(EnvelopeApproach, runs, counting, settings)
 
 
-def fit_kaplan(runs: Runs, *, counting: str = "exact", delta: float = 1e-3) -> KaplanJoint:
+def fit_kaplan(runs: Runs, *, counting: str = "exact", **settings: Any) -> KaplanApproach:
     """The joint law of Kaplan et al. 2020: L(N, D) = [(N_c/N)^(alpha_N/alpha_D) + D_c/D]^alpha_D.
 
     Args:
         runs: What `read_runs` reads.
         counting: How N and C are counted: exact, 6nd, non_embedding or chinchilla.
-        delta: Width of the Huber loss on log residuals, > 0.
+        settings: `delta`, the width of the Huber loss on log residuals, ...
 
     Raises:
         FitError: fewer than four runs, or too few sizes or token counts to tell the parameters.
@@ -174,15 +175,13 @@ def fit_kaplan(runs: Runs, *, counting: str = "exact", delta: float = 1e-3) -> K
         >>> runs = pd.DataFrame(cells, columns=["n_params", "n_tokens"])
         >>> runs["loss"] = ((8.8e13 / runs.n_params) ** 0.8 + 5.4e13 / runs.n_tokens) ** 0.095
         >>> fit = fit_kaplan(runs)
-        >>> round(float(fit.alpha_D), 3), round(float(fit.a), 3)
+        >>> round(fit.parameters["alpha_D"], 3), round(fit.a, 3)
         (0.095, 0.556)
     """
-    counted = read_runs(runs).counted(counting)
-    columns = (counted.n_params, counted.n_tokens, counted.loss)
-    return kaplan.fit_joint(*columns, delta=delta, cost=counted.cost)
+    return _fitted(KaplanApproach, runs, counting, settings)
 
 
-def allocate(fit: Fit, flops: Numbers) -> Allocation:
+def allocate(fit: FittedApproach, flops: Numbers) -> Allocation:
     """Compute-optimal N and D for training budgets, by any of the fits.
 
     Args:
@@ -190,8 +189,8 @@ def allocate(fit: Fit, flops: Numbers) -> Allocation:
         flops: Budgets in FLOPs, > 0: a number or an array.
 
     Returns:
-        n_params, n_tokens and loss in the shape of `flops`; the loss is NaN for isoflop and
-        envelope, whose laws are of N and D alone.
+        n_params, n_tokens and loss in the shape of `flops`; the loss is NaN where the minima do
+        not determine how it falls with compute.
 
     Raises:
         FitError: the fit has no optimum, or no law for want of minima.
@@ -207,33 +206,21 @@ def allocate(fit: Fit, flops: Numbers) -> Allocation:
         >>> f"{best.n_params:.2e} parameters, {best.n_tokens:.2e} tokens, loss {best.loss:.3f}"
         '1.00e+09 parameters, 1.00e+09 tokens, loss 2.480'
     """
-    if isinstance(fit, ParametricFit | KaplanJoint):
-        return fit.optimal(flops)
-    if fit.n_law is None or fit.d_law is None:
-        raise FitError(f"the fit has no law to allocate by ({fit.reason}); add runs or budgets")
-    flops = np.asarray(flops, dtype=float)
-    return Allocation(flops, fit.n_law(flops), fit.d_law(flops), np.full(flops.shape, np.nan))
+    if not fit.usable:
+        raise FitError(f"the fit is {fit.status} ({fit.reason}); add runs or budgets")
+    return fit.optimal(flops)
 
 
-def predict(
-    fit: ParametricFit,
-    n_params: Numbers,
-    n_tokens: Numbers,
-    *,
-    n_resamples: int = 1000,
-    seed: int = 0,
-) -> Prediction:
+def predict(fit: FittedApproach, n_params: Numbers, n_tokens: Numbers) -> Prediction:
     """The loss of a model that was not trained, with a 95 % interval from resampled runs.
 
     Args:
-        fit: What `fit_parametric` returned.
+        fit: What `fit_parametric` or `fit_kaplan` returned; its resamples give the interval.
         n_params: Parameters, counted as the fit counted them: a number or an array.
         n_tokens: Training tokens, of the same shape.
-        n_resamples: Resamples of the runs that the interval is taken from.
-        seed: Of the resampling.
 
     Raises:
-        FitError: the fit did not come to a surface that can be asked.
+        FitError: the fit did not come to a surface that can be asked, or knows optima alone.
 
     Example:
         >>> import pandas as pd
@@ -243,16 +230,22 @@ def predict(
         >>> runs = pd.DataFrame(cells, columns=["n_params", "n_tokens"])
         >>> noise = [0.01, -0.01, 0.0, 0.02, -0.02, 0.01, 0.0, -0.01, 0.01]
         >>> runs["loss"] = law.loss(runs.n_params, runs.n_tokens) + noise
-        >>> found = predict(fit_parametric(runs), 7e9, 1.4e11, n_resamples=200)
+        >>> found = predict(fit_parametric(runs, n_resamples=200), 7e9, 1.4e11)
         >>> bool(found.low < found.loss < found.high), round(float(found.loss), 1)
         (True, 2.0)
     """
     if not fit.usable:
         raise FitError(f"the fit is {fit.status} ({fit.reason}), so nothing can be predicted")
-    weights = resample_counts(len(fit.runs), n_resamples, np.random.default_rng(seed))
-    draws = parametric_draws(fit, weights)
     n, d = np.broadcast_arrays(np.asarray(n_params, float), np.asarray(n_tokens, float))
-    pairs = zip(n.ravel(), d.ravel(), strict=True)
-    spans = [percentile_interval(np.asarray(draws.loss(*pair))) for pair in pairs]
-    low, high = (np.reshape(ends, n.shape) for ends in zip(*spans, strict=True))
-    return Prediction(fit.loss(n, d), low[()], high[()])
+    found = [fit.loss(float(x), float(y)) for x, y in zip(n.ravel(), d.ravel(), strict=True)]
+    rows = np.array([(loss, *span) for loss, span in found]).T
+    loss, low, high = (np.reshape(row, n.shape)[()] for row in rows)
+    return Prediction(loss, low, high)
+
+
+def _fitted(kind: type[Kind], runs: Runs, counting: str, settings: dict[str, Any]) -> Kind:
+    """One approach fitted to runs, with the resamples that its intervals are drawn from."""
+    table, config = read_runs(runs), FitConfig(**settings)
+    data = fit_input(table, counting, config)
+    fit, n_draws = kind.fitted(data, config), bootstrap.n_resamples(config, len(data))
+    return fit.resampled(bootstrap.counts(table.runs, config, n_draws) if n_draws else None)
