@@ -14,14 +14,14 @@ from analysis.data.published.download import published_path, read_published
 from analysis.data.published.registry import PREFIX, find_table
 from analysis.data.readers import read_file, read_sweeps
 from analysis.report.report import Report
-from analysis.report.run_table import run_book
+from analysis.report.run_table import build_run_table
 from analysis.report.wandb import mirror
 from analysis.report.write import write_report
 from analysis.sections import comparison as comparison_report
-from analysis.sections.contents import Material, contents
+from analysis.sections.contents import ReportInputs, contents
 from analysis.sections.score_table import is_score_table, report_scores
 from analysis.sections.summary import caveats, decision, facts, provenance
-from analysis.studies.allocation import Advice, allocate
+from analysis.studies.allocation import AllocationRow, allocate
 from analysis.studies.fits_json import fits_json, plain
 from analysis.studies.study import Study, run_study
 from analysis.studies.validation_runs import to_fit
@@ -37,10 +37,10 @@ def analyse(config: AnalysisConfig, command: str) -> Path:
     """Read, fit and write everything that one configuration asks for; the path of the report."""
     directory = output_directory(config)
     everything, study, advice = fitted(config)
-    book = run_book(everything, set(study.table.texts("run_id")))
+    book = build_run_table(everything, set(study.table.texts("run_id")))
     numbers = fits_json(study, advice)
     print_fits(study, advice)
-    made = contents(Material(config, everything, study, advice, book))
+    made = contents(ReportInputs(config, everything, study, advice, book))
     for name, content in {"fits.json": numbers, **made.files}.items():
         write_json(directory / name, content)
     for line in made.lines:
@@ -68,12 +68,12 @@ def compare_sweeps(config: AnalysisConfig, command: str) -> Path:
     )
     made = comparison_report.compare(directories, ours, theirs)
     used = {str(name) for study in (ours, theirs) for name in study.table.texts("run_id")}
-    book = run_book(read_sweeps(directories), used)
+    book = build_run_table(read_sweeps(directories), used)
     numbers = plain(comparison_report.comparison_json(made))
     write_json(directory / "comparison.json", numbers)
     report = Report(
         title=config.title or f"{made.names[0]} and {made.names[1]}, side by side",
-        decision=comparison_report.verdict(made),
+        decision=comparison_report.conclusion(made),
         caveats=comparison_report.caveats(made),
         facts=comparison_report.facts(made),
         parts=[*comparison_report.parts(made), comparison_report.run_part(made, book)],
@@ -96,7 +96,7 @@ def published(
     return path
 
 
-def fitted(config: AnalysisConfig) -> tuple[LossTable, Study, list[Advice]]:
+def fitted(config: AnalysisConfig) -> tuple[LossTable, Study, list[AllocationRow]]:
     """All runs that were read, the study of those that belong in one fit, and its advice."""
     everything = read(config)
     fit = config.fit
@@ -136,7 +136,7 @@ def output_directory(config: AnalysisConfig) -> Path:
     return Path("results") / f"{'compare' if config.compare else 'analysis'}-{stem}"
 
 
-def print_fits(study: Study, advice: list[Advice]) -> None:
+def print_fits(study: Study, advice: list[AllocationRow]) -> None:
     """What was read and the main numbers as plain lines."""
     for line in study.table.understood:
         print(line)

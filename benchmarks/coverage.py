@@ -15,7 +15,7 @@ from collections import defaultdict
 import numpy as np
 
 from analysis.data.cost_law import SIX_ND
-from analysis.data.run_arrays import Counted, Curves
+from analysis.data.run_arrays import Curves, RunArrays
 from analysis.errors import FitError
 from analysis.fits.envelope import fit_envelope
 from analysis.fits.isoflop import fit_isoflop
@@ -105,7 +105,7 @@ def parametric_cover(
 def envelope_cover(
     runs: tuple[np.ndarray, ...], surface: Surface, rng: np.random.Generator
 ) -> dict[str, tuple[float, float]]:
-    """The bootstrap over runs of approach 1: its exponents, and the loss that it foretells.
+    """The bootstrap over runs of approach 1: its exponents, and the loss that it predicts.
 
     Curves of a schedule that never decays lie on the surface; a cosine's lie above it until the
     end.
@@ -148,7 +148,7 @@ def _curves(runs: tuple[np.ndarray, ...], surface: Surface, excess: float) -> Cu
 def least_loss_cover(
     runs: tuple[np.ndarray, ...], surface: Surface, rng: np.random.Generator
 ) -> dict[str, tuple[float, float]]:
-    """The law of the minima's losses of approach 2: its floor and what it foretells."""
+    """The law of the minima's losses of approach 2: its irreducible loss and what it predicts."""
     fit = fit_isoflop(*runs)
     try:
         law = isoflop_loss_law(fit)
@@ -182,7 +182,7 @@ def kaplan_cover(
     joint = fit_joint(n_params, n_tokens, loss)
     if joint.status != "converged":
         return {f"kaplan, {joint.status}": (1.0, np.nan)}
-    counted = Counted("6nd", n_params, n_tokens, budget, loss, budget, SIX_ND)
+    counted = RunArrays("6nd", n_params, n_tokens, budget, loss, budget, SIX_ND)
     counts = resample_counts(len(loss), N_RESAMPLES, rng)
     draws = kaplan_draws(joint, counted, counts, 1e-3)
     intervals = kaplan_intervals(draws)

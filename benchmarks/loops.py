@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.metronome import beat_every
 from train.config.resolve import resolve
-from train.config.run_config import RunJob, RuntimeSpec
+from train.config.run_config import RunConfig, RuntimeSpec
 from train.config.spec import DataSpec, HorizonSpec, ModelSpec, OptimSpec, RunSpec, SourceSpec
 from train.data.dataset import Dataset, describe
 from train.model.build import SummedLoss, build_model
@@ -57,7 +57,7 @@ def harness(request: dict[str, Any]) -> None:
     """A run as any other: claimed, logged, saved every minute."""
     runtime = RuntimeSpec(device="cpu", compile=request["compile"], n_evals=1)
     run_dir = Path(request["scratch"]) / "run"
-    write_job(run_dir, RunJob(run_spec(request), runtime))
+    write_job(run_dir, RunConfig(run_spec(request), runtime))
     status = train_run(run_dir)
     sys.exit(f"the run ended with status {status}")
 

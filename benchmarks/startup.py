@@ -99,7 +99,7 @@ def compiled_seconds() -> list[float]:
 
 def _job(seed: int, compile: str = "off"):
     from train.config.resolve import resolve
-    from train.config.run_config import RunJob, RuntimeSpec
+    from train.config.run_config import RunConfig, RuntimeSpec
     from train.config.spec import DataSpec, HorizonSpec, ModelSpec, OptimSpec, RunSpec, SourceSpec
     from train.data.dataset import describe
 
@@ -111,7 +111,7 @@ def _job(seed: int, compile: str = "off"):
         optim=OptimSpec(batch_tokens=256),
         seed=seed,
     )
-    return RunJob(
+    return RunConfig(
         resolve(spec, describe(data, spec.model.seq_len)),
         RuntimeSpec(device="cpu", compile=compile),
     )

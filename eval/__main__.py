@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from eval.evals_table import write_evals
-from eval.evaluate import Target, examine, rescore, run_targets
-from eval.lm.responses import Settings
+from eval.evaluate import CheckpointRef, evaluate_set, rescore, run_targets
+from eval.lm.responses import GenerationSettings
 from eval.progress import progress
 from eval.score_table import scores, sweep_scores
-from eval.tasks.eval_set import Exam, companion, generated_exam, spec_from_options
+from eval.tasks.eval_set import EvalSet, generated_exam, length_variant, spec_from_options
 from eval.tasks.generated import TASKS, TaskError, TaskSpec
 from eval.tasks.json_tasks import file_exam
 from train.commands.command_line import Command, run_command, text_override
@@ -72,8 +72,8 @@ class EvalConfig:
         return (Path(self.target or "") / "runs").is_dir()
 
     @property
-    def settings(self) -> Settings:
-        return Settings(
+    def settings(self) -> GenerationSettings:
+        return GenerationSettings(
             samples=self.samples,
             temperature=self.temperature,
             self_evaluate=self.self_evaluate,
@@ -110,10 +110,14 @@ def main(config: EvalConfig, overrides: list[str]) -> int:
 
 def _one_checkpoint(config: EvalConfig, checkpoint: str) -> int:
     slug = re.sub(r"[^\w.-]+", "_", checkpoint.strip("/")).strip("_")
-    target = Target(checkpoint, Path(config.out) if config.out else Path("results/eval") / slug)
+    target = CheckpointRef(
+        checkpoint, Path(config.out) if config.out else Path("results/eval") / slug
+    )
     exams = _exams(config, None)
     with progress(_n_items(exams), checkpoint) as advance:
-        paths = examine(target, exams, config.settings, config.device, config.overwrite, advance)
+        paths = evaluate_set(
+            target, exams, config.settings, config.device, config.overwrite, advance
+        )
     _print(scores(row for path in paths for row in read_json(path)["rows"]))
     for path in paths:
         print(path)
@@ -125,7 +129,7 @@ def _sweep(config: EvalConfig, sweep: Path) -> int:
     found = sorted(path for path in run_dirs(sweep) if RunPaths(path).spec.exists())
     if not found:
         raise TaskError(f"{sweep} has no runs; expected a directory with runs/*/spec.json")
-    planned: list[tuple[Target, list[Exam]]] = []
+    planned: list[tuple[CheckpointRef, list[EvalSet]]] = []
     skipped: dict[str, list[str]] = {}
     for run_dir in found:
         try:
@@ -150,20 +154,22 @@ def _sweep(config: EvalConfig, sweep: Path) -> int:
 
 
 def _examine_all(
-    config: EvalConfig, planned: list[tuple[Target, list[Exam]]]
+    config: EvalConfig, planned: list[tuple[CheckpointRef, list[EvalSet]]]
 ) -> dict[str, list[str]]:
     failed: dict[str, list[str]] = {}
     total = sum(_n_items(exams) for _, exams in planned)
     with progress(total, f"{len(planned)} checkpoints") as advance:
         for target, exams in planned:
             try:
-                examine(target, exams, config.settings, config.device, config.overwrite, advance)
+                evaluate_set(
+                    target, exams, config.settings, config.device, config.overwrite, advance
+                )
             except IsoflopError as error:
                 failed.setdefault(str(error), []).append(target.checkpoint)
     return failed
 
 
-def _run_exams(config: EvalConfig, run_dir: Path) -> list[Exam]:
+def _run_exams(config: EvalConfig, run_dir: Path) -> list[EvalSet]:
     """What a run is asked: its own tasks, or the task that was named if its data holds that."""
     record = read_record(run_dir)
     if record is None or record.status != "finished":
@@ -182,17 +188,17 @@ def _run_exams(config: EvalConfig, run_dir: Path) -> list[Exam]:
     return _exams(config, trained)
 
 
-def _own_exams(config: EvalConfig, options: dict[str, Any]) -> list[Exam]:
-    """The task of a data part, held-out and seen, and its companion of uniform operand lengths."""
+def _own_exams(config: EvalConfig, options: dict[str, Any]) -> list[EvalSet]:
+    """The task of a data part, held-out and seen, and its variant of uniform operand lengths."""
     spec = spec_from_options(options)
     exams = [generated_exam(spec, config.n_items, options.get("seed", 0), config.n_seen)]
-    uniform = companion(spec)
+    uniform = length_variant(spec)
     if uniform is not None and config.n_by_length:
         exams.append(generated_exam(uniform, config.n_by_length))
     return exams
 
 
-def _exams(config: EvalConfig, trained: list[dict[str, Any]] | None) -> list[Exam]:
+def _exams(config: EvalConfig, trained: list[dict[str, Any]] | None) -> list[EvalSet]:
     """The named task; seen items are asked only of a run that was trained on this very task."""
     if config.path is not None:
         shots = int(config.task.get("shots", 0))
@@ -239,7 +245,7 @@ def _print(table: Table) -> None:
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
-def _n_items(exams: list[Exam]) -> int:
+def _n_items(exams: list[EvalSet]) -> int:
     return sum(len(items) for exam in exams for items in exam.splits.values())
 
 

@@ -14,11 +14,11 @@ from typing import Any
 
 from eval.evals_table import structured
 from eval.lm.load import fingerprint, load_checkpoint
-from eval.lm.responses import Settings, answer_items
+from eval.lm.responses import GenerationSettings, answer_items
 from eval.metrics.aggregate import measure
 from eval.metrics.per_item import Outcome
 from eval.samples import read_outcomes, write_outcomes
-from eval.tasks.eval_set import Exam
+from eval.tasks.eval_set import EvalSet
 from train.rundir.atomic import RecordError, read_json, write_json
 from train.rundir.record import RunPaths, read_record
 
@@ -26,8 +26,8 @@ Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)
-class Target:
-    """A checkpoint to examine and the directory for its results; step None is a final one."""
+class CheckpointRef:
+    """A checkpoint to evaluate_set and the directory for its results; step None is a final one."""
 
     checkpoint: str
     out: Path
@@ -35,7 +35,7 @@ class Target:
     run_id: str | None = None
 
 
-def run_targets(run_dir: Path) -> list[Target]:
+def run_targets(run_dir: Path) -> list[CheckpointRef]:
     """Final and intermediate checkpoints of a finished run, the final one first.
 
     Raises:  RecordError: the run has no checkpoint, although its record says finished.
@@ -44,19 +44,19 @@ def run_targets(run_dir: Path) -> list[Target]:
     record = read_record(run_dir)
     if record is None or not paths.checkpoint.is_dir():
         raise RecordError(f"{run_dir} has no finished checkpoint; train it first")
-    targets = [Target(str(paths.checkpoint), paths.evals, record.n_steps, record.run_id)]
+    targets = [CheckpointRef(str(paths.checkpoint), paths.evals, record.n_steps, record.run_id)]
     for directory in sorted((run_dir / "checkpoints").glob("step-*"), key=_step_of):
         step = _step_of(directory)
         if step != record.n_steps:
             out = paths.evals / directory.name
-            targets.append(Target(str(directory), out, step, record.run_id))
+            targets.append(CheckpointRef(str(directory), out, step, record.run_id))
     return targets
 
 
-def examine(
-    target: Target,
-    exams: list[Exam],
-    settings: Settings,
+def evaluate_set(
+    target: CheckpointRef,
+    exams: list[EvalSet],
+    settings: GenerationSettings,
     device: str = "auto",
     again: bool = False,
     advance: Advance = lambda n_items: None,
@@ -88,7 +88,7 @@ def examine(
     return [summary_path(target, exam) for exam in exams]
 
 
-def summary_path(target: Target, exam: Exam) -> Path:
+def summary_path(target: CheckpointRef, exam: EvalSet) -> Path:
     return target.out / f"{exam.label}.json"
 
 
@@ -104,7 +104,7 @@ def rescore(summary: Path) -> Path:
     return summary
 
 
-def _is_done(target: Target, exam: Exam, settings: Settings) -> bool:
+def _is_done(target: CheckpointRef, exam: EvalSet, settings: GenerationSettings) -> bool:
     path = summary_path(target, exam)
     if not path.exists() or not path.with_suffix(".parquet").exists():
         return False
@@ -115,7 +115,7 @@ def _is_done(target: Target, exam: Exam, settings: Settings) -> bool:
     return content.get("identity") == _identity(target, exam, settings)
 
 
-def _identity(target: Target, exam: Exam, settings: Settings) -> dict[str, Any]:
+def _identity(target: CheckpointRef, exam: EvalSet, settings: GenerationSettings) -> dict[str, Any]:
     asked = dataclasses.asdict(settings)
     del asked["batch_tokens"]
     if target.run_id is not None:
@@ -130,9 +130,9 @@ def _identity(target: Target, exam: Exam, settings: Settings) -> dict[str, Any]:
 
 
 def _write(
-    target: Target,
-    exam: Exam,
-    settings: Settings,
+    target: CheckpointRef,
+    exam: EvalSet,
+    settings: GenerationSettings,
     outcomes: dict[str, list[Outcome]],
     seconds: float,
 ) -> None:
@@ -157,7 +157,7 @@ def _write(
     write_json(path, content | {"rows": table})
 
 
-def _too_long(exam: Exam, outcomes: dict[str, list[Outcome]]) -> dict[str, int]:
+def _too_long(exam: EvalSet, outcomes: dict[str, list[Outcome]]) -> dict[str, int]:
     """Items that were skipped since they exceed the checkpoint's context, by split."""
     skipped = {split: len(exam.splits[split]) - len(given) for split, given in outcomes.items()}
     return {f"{split} items beyond the context": n for split, n in skipped.items() if n}

@@ -27,7 +27,7 @@ from tests.support.published import published_table
 from train.commands.command_line import Command as CommandLine
 from train.commands.command_line import translate
 from train.config.cli import expand_sweep, load_config
-from train.config.resolve import DataFacts
+from train.config.resolve import DataInfo
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -41,7 +41,7 @@ LINES = {
     package.COMMAND.module: package.COMMAND
     for package in (train.__main__, sweeps.__main__, eval.__main__, analysis.__main__)
 }
-FACTS = DataFacts("f" * 16, 257, {})
+FACTS = DataInfo("f" * 16, 257, {})
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def no_data(monkeypatch):
     """Plans look up the size of no real data: shards of the standard library take seconds."""
 
     def facts(data, seq_len):
-        return DataFacts(FACTS.fingerprint, 257, dict.fromkeys(data.parts, 10**14))
+        return DataInfo(FACTS.fingerprint, 257, dict.fromkeys(data.parts, 10**14))
 
     monkeypatch.setattr("sweeps.plan.data_info.describe", facts)
 

@@ -10,7 +10,7 @@ from train.config.cli import UsageError
 from train.config.hyperparameters import RULES
 from train.config.precision import realised_precision
 from train.config.resolve import resolve
-from train.config.run_config import RunJob, RuntimeSpec, TrackerSpec
+from train.config.run_config import RunConfig, RuntimeSpec, TrackerSpec
 from train.config.spec import (
     DataSpec,
     HorizonSpec,
@@ -40,7 +40,7 @@ class TrainConfig:
     out: str | None = None
 
 
-def job_of(config: TrainConfig) -> RunJob:
+def job_of(config: TrainConfig) -> RunConfig:
     """The resolved run of a configuration; builds the data's shards where they are missing.
 
     Raises:  IsoflopError: anything about the spec or its data that can't work.
@@ -58,7 +58,7 @@ def job_of(config: TrainConfig) -> RunJob:
     )
     spec = resolve(requested, describe(config.data, config.model.seq_len))
     name = config.name or f"{'+'.join(sorted(spec.data.parts))}-d{spec.model.d_model}-s{spec.seed}"
-    return RunJob(spec=spec, runtime=config.runtime, tracker=config.tracker, name=name)
+    return RunConfig(spec=spec, runtime=config.runtime, tracker=config.tracker, name=name)
 
 
 def main(config: TrainConfig, overrides: list[str]) -> int:

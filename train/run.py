@@ -24,7 +24,7 @@ from accelerate import Accelerator
 
 from train.commands.processes import ROOT
 from train.config.flops import flops_per_token
-from train.config.run_config import RunJob
+from train.config.run_config import RunConfig
 from train.config.spec import IsoflopError, known
 from train.config.terminal import visible
 from train.data.dataset import Dataset
@@ -76,7 +76,7 @@ def _leads() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _attempt(run_dir: Path, job: RunJob) -> str:
+def _attempt(run_dir: Path, job: RunConfig) -> str:
     paths = RunPaths(run_dir)
     try:
         paths.error.unlink(missing_ok=True)
@@ -95,7 +95,7 @@ def _attempt(run_dir: Path, job: RunJob) -> str:
     return status
 
 
-def _execute(run_dir: Path, job: RunJob) -> tuple[str, str]:
+def _execute(run_dir: Path, job: RunConfig) -> tuple[str, str]:
     """`_train`, tried again after a damaged kernel and after a lack of memory, from saved state.
 
     The latter where the job allows it, with half the rows at a time: the same numbers up to
@@ -126,7 +126,7 @@ class OutOfMemory(IsoflopError):
     """The device's memory does not hold a step; the message says what was tried and what to try."""
 
 
-def _rows_per_rank(job: RunJob) -> int:
+def _rows_per_rank(job: RunConfig) -> int:
     batch_tokens = known(job.spec.optim.batch_tokens, "optim.batch_tokens")
     world = int(os.environ.get("WORLD_SIZE", "1"))
     return max(1, batch_tokens // job.spec.model.seq_len // world)
@@ -142,14 +142,14 @@ def _memory_advice(rows: int, error: Exception) -> str:
     )
 
 
-def _train(run_dir: Path, job: RunJob) -> tuple[str, str]:
+def _train(run_dir: Path, job: RunConfig) -> tuple[str, str]:
     """Train, then write the model and the record; returns the status and a message."""
     accelerator = make_accelerator(job.runtime, job.spec.precision)
     with device.released(accelerator):
         return _train_on(accelerator, run_dir, job)
 
 
-def _train_on(accelerator: Accelerator, run_dir: Path, job: RunJob) -> tuple[str, str]:
+def _train_on(accelerator: Accelerator, run_dir: Path, job: RunConfig) -> tuple[str, str]:
     spec = job.spec
     device.reset_peak_memory(accelerator.device)
     dataset = Dataset.open(spec)

@@ -9,7 +9,7 @@ chinchilla     N: every parameter;                 C as in Hoffmann et al. 2022,
 import numpy as np
 
 from analysis.data.cost_law import fit_cost
-from analysis.data.run_arrays import Counted
+from analysis.data.run_arrays import RunArrays
 from analysis.errors import FitError
 
 COUNTINGS = ("exact", "6nd", "non_embedding", "chinchilla")
@@ -32,7 +32,7 @@ def needed_columns(counting: str) -> tuple[str, ...]:
     return (_PARAMS[counting], *([_FLOPS[counting]] if counting in _FLOPS else []))
 
 
-def count(columns: dict[str, np.ndarray], counting: str) -> Counted:
+def count(columns: dict[str, np.ndarray], counting: str) -> RunArrays:
     """Runs under one convention.
 
     Args:    columns: arrays (runs,) by name; n_tokens, loss, those of `needed_columns`, and
@@ -50,7 +50,7 @@ def count(columns: dict[str, np.ndarray], counting: str) -> Counted:
         )
     n_params, n_tokens = columns[_PARAMS[counting]], columns["n_tokens"]
     flops = columns[_FLOPS[counting]] if counting in _FLOPS else 6.0 * n_params * n_tokens
-    return Counted(
+    return RunArrays(
         counting=counting,
         n_params=n_params,
         n_tokens=n_tokens,

@@ -17,7 +17,7 @@ from analysis.data.counting import count
 from analysis.data.reading.cells import is_missing
 from analysis.data.recipes import Recipes, find_recipes
 from analysis.data.repeats import tuned
-from analysis.data.run_arrays import Counted, Curves
+from analysis.data.run_arrays import Curves, RunArrays
 from analysis.data.table_error import TableError
 
 CURVE_COLUMNS = ("run_id", "n_tokens", "flops", "loss")
@@ -117,7 +117,7 @@ class LossTable:
     def warned(self, *messages: str) -> "LossTable":
         return replace(self, warnings=(*self.warnings, *messages))
 
-    def counted(self, counting: str = "exact") -> Counted:
+    def counted(self, counting: str = "exact") -> RunArrays:
         """N, D, C, L and budgets as arrays under a counting convention; see
         `analysis.data.counting`.
         """
@@ -128,7 +128,7 @@ class LossTable:
             budget = group_by_flops(columns["flops"])
         return count({**columns, "budget": budget}, counting)
 
-    def training_curves(self, counted: Counted) -> Curves:
+    def training_curves(self, counted: RunArrays) -> Curves:
         """Curves of the runs of `counted`, with FLOPs and N under its convention."""
         run, n_tokens, flops, loss = self._sorted_curves
         scale = counted.flops / self.numbers("flops")

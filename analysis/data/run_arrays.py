@@ -8,7 +8,7 @@ from analysis.data.cost_law import Cost
 
 
 @dataclass(frozen=True)
-class Counted:
+class RunArrays:
     """N, D, C and L of some runs, (runs,), under one convention, and the cost law C = k N^gamma
     D.
     """
@@ -24,7 +24,7 @@ class Counted:
     def __len__(self) -> int:
         return len(self.loss)
 
-    def take(self, rows: np.ndarray) -> "Counted":
+    def take(self, rows: np.ndarray) -> "RunArrays":
         return replace(
             self,
             n_params=self.n_params[rows],
@@ -85,7 +85,7 @@ class FitInput:
     `budgets_given` says that the budgets were stated, not guessed from FLOPs that lie close.
     """
 
-    runs: Counted
+    runs: RunArrays
     curves: Curves | None = None
     weights: np.ndarray | None = None
     budgets_given: bool = False

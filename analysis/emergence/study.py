@@ -47,7 +47,7 @@ SHARP_TO_SMOOTH = (
 
 TRANSITION_METRICS = ("exact_match", "answer_probability", "token_accuracy", "token_edit_distance")
 COMPANION = "uniform_length"
-"""Operands of an ability's companion."""
+"""Operands of an ability's length_variant."""
 
 MIN_ITEMS = 100
 """Fewer items of a target length than these say too little about it."""
@@ -98,7 +98,7 @@ class AbilityStudy:
     """All of one ability; parts that the rows don't allow are empty, with reasons in `missing`.
 
     `length_source` is the title of the ability whose items gave `lengths`: its own, or its
-    companion's.
+    length_variant's.
     """
 
     ability: Ability
@@ -114,10 +114,10 @@ class AbilityStudy:
 
 
 def study_all(everything: Sequence[Ability]) -> list[AbilityStudy]:
-    """A study of each ability; a companion (operands of uniform length) only gives lengths.
+    """A study of each ability; a length_variant (operands of uniform length) only gives lengths.
 
     Three-digit operands drawn by value are long nine times in ten, which leaves few short answers;
-    the companion exam of the same checkpoints asks for all lengths alike (see
+    the length_variant exam of the same checkpoints asks for all lengths alike (see
     `eval.tasks.eval_set`).
     """
     by_key = {(a.task, a.operands, a.format, a.n_shots): a for a in everything}
@@ -127,14 +127,14 @@ def study_all(everything: Sequence[Ability]) -> list[AbilityStudy]:
     }
     companions = [ability for ability in pairs.values() if ability is not None]
     return [
-        study_ability(ability, companion=pairs[key])
+        study_ability(ability, length_variant=pairs[key])
         for key, ability in by_key.items()
         if not any(ability is one for one in companions)
     ]
 
 
 def study_ability(
-    ability: Ability, seed: int = 0, n_resamples: int = 100, companion: Ability | None = None
+    ability: Ability, seed: int = 0, n_resamples: int = 100, length_variant: Ability | None = None
 ) -> AbilityStudy:
     """Scores, nulls, transitions, resolution, lengths and the token model of an ability."""
     rng = np.random.default_rng(seed)
@@ -153,12 +153,12 @@ def study_ability(
     resolutions = _resolutions(ability)
     if not resolutions:
         missing["resolution"] = "exact match was not stored at several numbers of items"
-    lengths = length_cells(companion or ability)
+    lengths = length_cells(length_variant or ability)
     if not lengths:
         missing["lengths"] = f"no target length with {MIN_ITEMS} items and position accuracies"
     return AbilityStudy(
         ability=ability,
-        length_source=(companion or ability).title,
+        length_source=(length_variant or ability).title,
         metrics=metrics,
         resolutions=resolutions,
         lengths=lengths,

@@ -248,7 +248,7 @@ def _mark_minima(axes: Axes, fit: IsoflopFit, what: str) -> None:
 
 
 def _shade_beyond(left: Axes, right: Axes, study: Study) -> None:
-    """Mark where the lines leave the compute that any run used."""
+    """HoverPoint where the lines leave the compute that any run used."""
     largest = float(study.runs.flops.max())
     for axes in (left, right):
         axes.axvspan(largest, largest * 100, color=GREY, alpha=0.12, lw=0)

@@ -21,7 +21,7 @@ ALONG_A_LINE = 8
 
 
 @dataclass(frozen=True)
-class Mark:
+class HoverPoint:
     """A point of a figure that stands for a run, in the SVG's own units from the top left."""
 
     run_id: str
@@ -39,7 +39,7 @@ def name_runs(drawn: Collection, run_ids: Iterable[str]) -> None:
     drawn.set_urls([link(str(run_id)) for run_id in run_ids])
 
 
-def marks(figure: Figure) -> list[Mark]:
+def marks(figure: Figure) -> list[HoverPoint]:
     """Every named point of a figure as it was last drawn, at most MOST_MARKS, evenly chosen."""
     scale = 72 / figure.dpi
     height = figure.bbox.height
@@ -56,7 +56,7 @@ def marks(figure: Figure) -> list[Mark]:
     x, y = np.concatenate(places).T
     step = -(-len(names) // MOST_MARKS) or 1
     rows = zip(names, (x * scale).tolist(), ((height - y) * scale).tolist(), strict=True)
-    return [Mark(*row) for row in list(rows)[::step]]
+    return [HoverPoint(*row) for row in list(rows)[::step]]
 
 
 def _places(drawn: Collection) -> tuple[np.ndarray, np.ndarray]:

@@ -97,7 +97,7 @@ def fit_repeated(
     ]  # fmt: skip
     best = min(ends, key=lambda end: end.cost)
     surface, r_d, r_n = read(best.x)
-    status, reason = _verdict(bool(best.success), r_d, r_n, n_params, unique, surface)
+    status, reason = _conclusion(bool(best.success), r_d, r_n, n_params, unique, surface)
     rms = float(np.sqrt(np.mean(residual(best.x) ** 2)))
     return RepeatedFit(
         surface, r_d, r_n, rms, int(repeated.sum()), float(epochs.max()), status, reason
@@ -151,7 +151,7 @@ def _base(
     raise FitError("no surface fits the runs well enough to start from; add sizes and budgets")
 
 
-def _verdict(
+def _conclusion(
     success: bool,
     r_d: float,
     r_n: float,

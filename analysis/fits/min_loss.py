@@ -6,7 +6,7 @@ from analysis.errors import FitError
 from analysis.fits.envelope import EnvelopeFit, inner, outline
 from analysis.fits.isoflop import IsoflopFit
 from analysis.fits.min_loss_law import (
-    FLOOR_POINTS,
+    E_POINTS,
     LEAST_POINTS,
     LossLaw,
     fit_loss_law,
@@ -24,10 +24,10 @@ def envelope_loss_law(fit: EnvelopeFit, sizes: np.ndarray) -> LossLaw:
              law.
     """
     n_runs = len(np.unique(inner(fit.points, sizes).run))
-    if n_runs < FLOOR_POINTS:
+    if n_runs < E_POINTS:
         raise FitError(
             f"{n_runs} run(s) between the smallest and the largest size lead the envelope, which "
-            f"do not determine how its loss falls with compute; expected at least {FLOOR_POINTS}"
+            f"do not determine how its loss falls with compute; expected at least {E_POINTS}"
         )
     return fit_loss_law(*outline(fit.points, sizes))
 
@@ -40,7 +40,7 @@ def isoflop_loss_law(fit: IsoflopFit) -> LossLaw:
     if len(fit.bracketed) < LEAST_POINTS:
         raise FitError(
             f"{len(fit.bracketed)} bracketed minima do not determine how the least loss falls with "
-            f"compute; expected at least {LEAST_POINTS}, and {FLOOR_POINTS} for a floor E"
+            f"compute; expected at least {LEAST_POINTS}, and {E_POINTS} for a floor E"
         )
     flops, loss = _minima(fit)
     return fit_loss_law(flops, loss, _loss_errors(fit))
@@ -59,7 +59,7 @@ def isoflop_loss_draws(
     flops, loss = _minima(fit)
     # Where the minima scatter about the law by more than their errors say, the errors are enlarged.
     pulls = np.log(loss / np.asarray(law(flops))) / errors
-    freedom = len(loss) - (3 if law.n_points >= FLOOR_POINTS else 2)
+    freedom = len(loss) - (3 if law.n_points >= E_POINTS else 2)
     scale = max(1.0, float(pulls @ pulls) / freedom) if freedom > 0 else 1.0
     drawn = redrawn(np.asarray(law(flops)), scale * fit.loss_errors, fit.freedom, n_draws, rng)
     return refit_loss_law(law, flops, drawn, errors)

@@ -16,7 +16,7 @@ EXPONENTS = np.geomspace(0.01, 3.0, 90)
 """Exponents g that are searched before the best one is refined."""
 
 LEAST_POINTS = 3
-FLOOR_POINTS = 4
+E_POINTS = 4
 """Points that a pure power law needs, and a law with a floor E."""
 
 
@@ -45,17 +45,17 @@ class LossLaw:
         return self.drop * self.centre**self.g
 
     @property
-    def has_floor(self) -> bool:
+    def determines_E(self) -> bool:
         """Whether the points could tell E from 0; a law of three points, or at the bound, can't."""
-        return self.n_points >= FLOOR_POINTS and self.status == "converged"
+        return self.n_points >= E_POINTS and self.status == "converged"
 
     @property
-    def foretells(self) -> bool:
+    def extrapolates(self) -> bool:
         """Whether its draws say how far it may be off beyond the points: not a power law through
         three of them, whose interval at ten times the compute held the truth in 14 % of simulated
         sweeps (benchmarks/coverage.py).
         """
-        return self.n_points >= FLOOR_POINTS
+        return self.n_points >= E_POINTS
 
 
 def fit_loss_law(flops: np.ndarray, loss: np.ndarray, errors: np.ndarray | None = None) -> LossLaw:
@@ -74,17 +74,17 @@ def fit_loss_law(flops: np.ndarray, loss: np.ndarray, errors: np.ndarray | None 
     if n_points < LEAST_POINTS:
         raise FitError(
             f"{n_points} minima do not determine how the least loss falls with compute; expected "
-            f"at least {LEAST_POINTS} budgets, and {FLOOR_POINTS} for a floor E"
+            f"at least {LEAST_POINTS} budgets, and {E_POINTS} for a floor E"
         )
     centre = float(np.exp(np.log(flops).mean()))
     weights = np.ones_like(loss) if errors is None else 1 / np.asarray(errors) ** 2
-    floor = n_points >= FLOOR_POINTS
+    floor = n_points >= E_POINTS
     rows = np.log(flops / centre)[None], loss[None], weights[None]
     E, drop, g = (float(value[0]) for value in _fitted(*rows, floor))
     if not _falls(*rows)[0]:
         status, reason = "degenerate", "the least losses do not fall with compute"
     else:
-        status, reason = _verdict(E / float(loss.min()), g, floor)
+        status, reason = _conclusion(E / float(loss.min()), g, floor)
     return LossLaw(E, drop, g, centre, n_points, status, reason)
 
 
@@ -102,7 +102,7 @@ def refit_loss_law(
     drawn = np.flatnonzero(np.isfinite(loss + x).all(axis=1))
     drawn = drawn[_falls(x[drawn], loss[drawn], weights[drawn])]
     values = np.full((3, len(loss)), np.nan)
-    floor = law.n_points >= FLOOR_POINTS
+    floor = law.n_points >= E_POINTS
     values[:, drawn] = _fitted(x[drawn], loss[drawn], weights[drawn], floor)
     return LossLaw(*values[:, :, None], centre=law.centre, n_points=law.n_points)
 
@@ -180,7 +180,7 @@ def _falls(x: np.ndarray, loss: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.sum(weights * centred * np.log(loss), axis=1) < 0
 
 
-def _verdict(floor_share: float, g: float, floor: bool) -> tuple[Status, str]:
+def _conclusion(floor_share: float, g: float, floor: bool) -> tuple[Status, str]:
     """The status of a law that falls; `floor_share` is E as a share of the least loss."""
     if not floor:
         return "converged", "three budgets do not determine a floor: a pure power law, E = 0"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from analysis.report.document import Part, Section
-from analysis.report.run_table import RunBook
+from analysis.report.run_table import RunTable
 from train.config.spec import IsoflopError
 
 PACKAGES = ("isoflop", "numpy", "scipy", "pandas", "pyarrow", "matplotlib", "torch", "transformers")
@@ -29,7 +29,7 @@ class Report:
     facts: Sequence[tuple[str, str]]
     parts: Sequence[Part]
     command: str
-    book: RunBook | None = None
+    book: RunTable | None = None
     provenance: Sequence[tuple[str, str]] = ()
 
     def __post_init__(self) -> None:

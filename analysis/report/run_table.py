@@ -60,7 +60,7 @@ IN_TABLE = (
 
 
 @dataclass(frozen=True)
-class RunBook:
+class RunTable:
     """Runs by row: `cells` under `columns`, and for some a curve, (flops, loss), by run_id."""
 
     columns: tuple[str, ...]
@@ -70,7 +70,7 @@ class RunBook:
     n_runs: int
 
 
-def run_book(table: LossTable, used: set[str]) -> RunBook:
+def build_run_table(table: LossTable, used: set[str]) -> RunTable:
     """The facts of every run of a table, those that fits `used` first; at most MOST_RUNS."""
     names = table.texts("run_id")
     order = np.argsort([name not in used for name in names], kind="stable")[:MOST_RUNS]
@@ -87,10 +87,10 @@ def run_book(table: LossTable, used: set[str]) -> RunBook:
     texts["run_id"] = run_ids
     curves = _curves(table, _chosen(run_ids, used))
     cells = tuple(zip(*texts.values(), strict=True))
-    return RunBook(tuple(texts), tuple(run_ids), cells, curves, len(table))
+    return RunTable(tuple(texts), tuple(run_ids), cells, curves, len(table))
 
 
-def run_table(book: RunBook) -> TableSpec:
+def run_table(book: RunTable) -> TableSpec:
     """The runs with the most asked-for of their columns, where their values differ; the others
     show in each run's panel.
     """
@@ -105,7 +105,7 @@ def run_table(book: RunBook) -> TableSpec:
     return TableSpec(title, columns, rows, sortable=True, run_ids=book.run_ids)
 
 
-def limits(book: RunBook) -> list[str]:
+def limits(book: RunTable) -> list[str]:
     """What the page leaves out of its runs, in words."""
     said = []
     if len(book.cells) < book.n_runs:

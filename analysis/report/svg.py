@@ -11,7 +11,7 @@ import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from analysis.figures.hover import Mark, marks
+from analysis.figures.hover import HoverPoint, marks
 from analysis.figures.style import FAINT, INK
 from analysis.report.dark_mode import dark_twin
 
@@ -32,7 +32,7 @@ class Drawing:
     element: Markup
     glyphs: dict[str, Markup]
     colours: frozenset[str]
-    marks: tuple[Mark, ...]
+    marks: tuple[HoverPoint, ...]
     size: tuple[float, float]
 
 

@@ -3,14 +3,14 @@
 import pandas as pd
 
 from analysis.report.document import Section, TableSpec
-from analysis.report.run_table import RunBook, limits, run_table
+from analysis.report.run_table import RunTable, limits, run_table
 from analysis.studies.study import Study
 
 MOST_ROWS = 10_000
 """Exclusions listed at most; fits.json has them all."""
 
 
-def runs(book: RunBook) -> Section:
+def runs(book: RunTable) -> Section:
     """The table of every run that was read, those that were fitted first."""
     return Section("Every run", limits(book), [], [run_table(book)])
 

@@ -13,7 +13,7 @@ from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.style import count_span
 from analysis.format import count_label, number, span
 from analysis.report.document import Part, Section, TableSpec
-from analysis.report.run_table import RunBook
+from analysis.report.run_table import RunTable
 from analysis.sections import appendix
 from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.comparison import (
@@ -55,7 +55,7 @@ def compare(directories: Sequence[Path], first: Study, second: Study) -> Compari
     )
 
 
-def verdict(made: Comparison) -> str:
+def conclusion(made: Comparison) -> str:
     """Whether the exponents differ, in one sentence with the difference's interval."""
     quoted = [p for p in made.exponents if p.name == "a" and np.isfinite(p.values).all()]
     first, second = made.names
@@ -113,7 +113,7 @@ def parts(made: Comparison) -> list[Part]:
     return [Part("Fits", fits), Part("Differences", [_difference_section(made)])]
 
 
-def run_part(made: Comparison, book: RunBook) -> Part:
+def run_part(made: Comparison, book: RunTable) -> Part:
     """Every run of both sweeps, and what each fit left out."""
     left_out = [
         appendix.exclusions(study, f"Excluded runs of {name}")
@@ -126,7 +126,7 @@ def comparison_json(made: Comparison) -> dict[str, Any]:
     """All numbers of the comparison; arrays and NaN are left to `results.plain`."""
     return {
         "sweeps": made.names,
-        "verdict": verdict(made),
+        "conclusion": conclusion(made),
         "exponents": [
             {**asdict(p), "difference": p.difference, "difference_interval": p.difference_interval}
             for p in made.exponents

@@ -1,8 +1,8 @@
 """What stands in the report, in which order: the one list to which a new section is added.
 
-A builder takes the `Material` of an analysis, studies it once and returns a `Chapter`: sections,
-JSON and printed lines of one result. Nothing here, and no section, writes or prints. A section
-lives in a module of its own and its builder is named once, below.
+A builder takes the `ReportInputs` of an analysis, studies it once and returns a `Chapter`:
+sections, JSON and printed lines of one result. Nothing here, and no section, writes or prints. A
+section lives in a module of its own and its builder is named once, below.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,19 +15,19 @@ from analysis.emergence.abilities import abilities
 from analysis.emergence.study import study_all
 from analysis.errors import FitError
 from analysis.report.document import Part, Section
-from analysis.report.run_table import RunBook
+from analysis.report.run_table import RunTable
 from analysis.sections import appendix, emergence, irreducible_loss, recipes, recovery, validation
 from analysis.sections import fits as sections
-from analysis.sections.min_loss import least_loss_section
-from analysis.studies.allocation import Advice
+from analysis.sections.min_loss import min_loss_section
+from analysis.studies.allocation import AllocationRow
 from analysis.studies.fits_json import plain
-from analysis.studies.irreducible_loss import study_floors
+from analysis.studies.irreducible_loss import study_irreducible_loss
 from analysis.studies.recipes import study_recipes
 from analysis.studies.study import Study
 
 
 @dataclass(frozen=True)
-class Material:
+class ReportInputs:
     """All that a builder may draw on: what was asked for, every run read, the fits, the advice.
 
     `everything` holds the runs before the fit's own selection, `book` what the page tells of each.
@@ -36,8 +36,8 @@ class Material:
     config: AnalysisConfig
     everything: LossTable
     study: Study
-    advice: list[Advice]
-    book: RunBook
+    advice: list[AllocationRow]
+    book: RunTable
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ class Contents:
     lines: list[str]
 
 
-Builder = Callable[[Material], Chapter]
+Builder = Callable[[ReportInputs], Chapter]
 
 
-def contents(material: Material) -> Contents:
+def contents(material: ReportInputs) -> Contents:
     """Every builder's chapter, in order; parts without a section are left out."""
     made = {title: [build(material) for build in builders] for title, builders in PARTS}
     parts = [
@@ -76,16 +76,16 @@ def contents(material: Material) -> Contents:
     )
 
 
-def _fits(material: Material) -> Chapter:
+def _fits(material: ReportInputs) -> Chapter:
     return Chapter(sections.study_sections(material.study, material.advice))
 
 
-def _least_loss(material: Material) -> Chapter:
-    section = least_loss_section(material.study)
+def _least_loss(material: ReportInputs) -> Chapter:
+    section = min_loss_section(material.study)
     return Chapter([section] if section is not None else [])
 
 
-def _emergence(material: Material) -> Chapter:
+def _emergence(material: ReportInputs) -> Chapter:
     """Abilities over scale, where checkpoints were evaluated."""
     table = material.everything
     if not len(table.evals):
@@ -97,7 +97,7 @@ def _emergence(material: Material) -> Chapter:
     )
 
 
-def _tested(material: Material) -> Chapter:
+def _tested(material: ReportInputs) -> Chapter:
     """Predictions that were put to the test, where any were."""
     study, config = material.study, material.config
     made = validation.validations(study, config.sweeps, config.counting)
@@ -110,11 +110,11 @@ def _tested(material: Material) -> Chapter:
     )
 
 
-def _ground_truth(material: Material) -> Chapter:
+def _ground_truth(material: ReportInputs) -> Chapter:
     """Fitted floors against the entropy, where the data's entropy is known."""
     study = material.study
     try:
-        made = study_floors(study.table, study.config, study.runs.counting)
+        made = study_irreducible_loss(study.table, study.config, study.runs.counting)
     except FitError as error:
         return Chapter([Section(irreducible_loss.TITLE, [f"Not compared: {error}."])])
     if made is None:
@@ -122,11 +122,11 @@ def _ground_truth(material: Material) -> Chapter:
     return Chapter(
         [irreducible_loss.entropy_section(study, made)],
         {"entropy.json": irreducible_loss.entropy_json(made)},
-        [irreducible_loss.verdict(study, made)],
+        [irreducible_loss.conclusion(study, made)],
     )
 
 
-def _recovered(material: Material) -> Chapter:
+def _recovered(material: ReportInputs) -> Chapter:
     """Estimates against the truth, where the runs are simulated."""
     found = recovery.recoveries(material.study)
     if found is None:
@@ -136,7 +136,7 @@ def _recovered(material: Material) -> Chapter:
     return Chapter([recovery.recovery_section(rows, said)], files, [said])
 
 
-def _recipes(material: Material) -> Chapter:
+def _recipes(material: ReportInputs) -> Chapter:
     """Recipes side by side, where grids train the same cells in other ways."""
     config = material.config
     order = recipes.planned_order(material.everything.sources)
@@ -147,16 +147,16 @@ def _recipes(material: Material) -> Chapter:
     return Chapter([recipes.recipe_section(made)], files, recipes.printed(made))
 
 
-def _left_out(material: Material) -> Chapter:
+def _left_out(material: ReportInputs) -> Chapter:
     section = sections.holdout_section(material.study)
     return Chapter([section] if section is not None else [])
 
 
-def _runs(material: Material) -> Chapter:
+def _runs(material: ReportInputs) -> Chapter:
     return Chapter([sections.runs_section(material.study), appendix.runs(material.book)])
 
 
-def _exclusions(material: Material) -> Chapter:
+def _exclusions(material: ReportInputs) -> Chapter:
     return Chapter([appendix.exclusions(material.study)])
 
 

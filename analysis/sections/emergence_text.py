@@ -92,7 +92,7 @@ def _metric_paragraph(study: AbilityStudy) -> str:
     return (
         f"Prediction 1, the metric. From the same outputs {_scored(sharp)}; {_scored(smooth)}. A "
         f"straight line through {sharp.n_scales} points would score {sharp.n_scales - 1}. "
-        + _verdict(sharp, smooth)
+        + _conclusion(sharp, smooth)
         + _plateau(smooth)
     )
 
@@ -107,7 +107,7 @@ def _scored(metric: MetricStudy) -> str:
     )
 
 
-def _verdict(sharp: MetricStudy, smooth: MetricStudy) -> str:
+def _conclusion(sharp: MetricStudy, smooth: MetricStudy) -> str:
     above = abs(sharp.score) > abs(smooth.score)
     clear = sharp.chance.p_value < CLEAR
     ours, theirs = name_of(sharp.metric), name_of(smooth.metric)

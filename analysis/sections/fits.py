@@ -14,14 +14,14 @@ from analysis.sections.approaches import (
     parametric_section,
     status_lines,
 )
-from analysis.studies.allocation import Advice
+from analysis.studies.allocation import AllocationRow
 from analysis.studies.approaches.kaplan import KaplanApproach
 from analysis.studies.study import Study
 
 LOSS_UNIT = "nats/token"
 
 
-def study_sections(study: Study, advice: list[Advice]) -> list[Section]:
+def study_sections(study: Study, advice: list[AllocationRow]) -> list[Section]:
     """The sections on fits, in the order of the report."""
     made = [
         envelope_section(study),
@@ -56,7 +56,7 @@ def runs_section(study: Study) -> Section:
     return Section("The runs", [text, cost])
 
 
-def overlay_section(study: Study, advice: list[Advice]) -> Section | None:
+def overlay_section(study: Study, advice: list[AllocationRow]) -> Section | None:
     if not advice:
         return None
     figure = FigureSpec(

@@ -10,8 +10,8 @@ from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.style import APPROACH_COLOURS, INK, log_ticks, loss_ticks, new_figure, styled
 from analysis.format import number, span
 from analysis.report.document import Section, TableSpec
-from analysis.sections.min_loss import draw_least_losses
-from analysis.studies.irreducible_loss import Floor, FloorStudy
+from analysis.sections.min_loss import draw_min_losses
+from analysis.studies.irreducible_loss import IrreducibleLoss, IrreducibleLossStudy
 from analysis.studies.study import Study
 
 TITLE = "Ground truth: the floor against the entropy"
@@ -23,16 +23,16 @@ NAMES = {
 }
 
 
-def entropy_json(made: FloorStudy) -> dict:
+def entropy_json(made: IrreducibleLossStudy) -> dict:
     """The comparison as plain values; non-finite numbers are left to `results.plain`."""
     return asdict(made)
 
 
-def entropy_section(study: Study, made: FloorStudy) -> Section:
+def entropy_section(study: Study, made: IrreducibleLossStudy) -> Section:
     """How near each approach's floor comes to the entropy, and how that changes with budget."""
     figure = FigureSpec(
         "entropy",
-        floors_figure(study, made),
+        irreducible_loss_figure(study, made),
         f"Left, the least loss of each budget falling towards the entropy {number(made.entropy, 4)}"
         f" with each approach's law; right, the fitted floors with their intervals against the "
         f"largest budget fitted, beside the entropy as a line.",
@@ -40,7 +40,7 @@ def entropy_section(study: Study, made: FloorStudy) -> Section:
     )
     words = [
         f"The data is a language whose entropy is known: {number(made.entropy, 5)} nats a token, "
-        f"which no model can undercut and an unlimited one would reach. {verdict(study, made)}",
+        f"which no model can undercut and an unlimited one would reach. {conclusion(study, made)}",
         "Laws of Kaplan et al. have no floor: they fall below any entropy in the end. All runs are "
         "judged on the same held-out text, whose own scatter about the entropy moves every loss "
         "alike and is in no interval.",
@@ -53,7 +53,7 @@ def entropy_section(study: Study, made: FloorStudy) -> Section:
     )
 
 
-def floors_figure(study: Study, made: FloorStudy) -> Figure:
+def irreducible_loss_figure(study: Study, made: IrreducibleLossStudy) -> Figure:
     """Least losses with their laws, and floors by the largest budget fitted."""
     with styled():
         figure, (left, right) = new_figure(2, width=10, height=4.2)
@@ -62,9 +62,9 @@ def floors_figure(study: Study, made: FloorStudy) -> Figure:
         return figure
 
 
-def _draw_losses(axes: Axes, study: Study, made: FloorStudy) -> None:
+def _draw_losses(axes: Axes, study: Study, made: IrreducibleLossStudy) -> None:
     flops, loss = np.array(made.least).T
-    draw_least_losses(axes, study, float(flops.max()) * 1000)
+    draw_min_losses(axes, study, float(flops.max()) * 1000)
     axes.scatter(flops, loss, color=INK, s=16, zorder=5, label="least loss that ran")
     axes.axhline(made.entropy, color=INK, lw=1, ls=(0, (6, 3)), label="entropy of the data")
     axes.set_title("Least loss against compute")
@@ -74,7 +74,7 @@ def _draw_losses(axes: Axes, study: Study, made: FloorStudy) -> None:
     loss_ticks(axes)
 
 
-def _draw_floors(axes: Axes, made: FloorStudy) -> None:
+def _draw_floors(axes: Axes, made: IrreducibleLossStudy) -> None:
     for shift, name in zip((0.94, 1.0, 1.06), MARKS, strict=True):
         kept = [f for f in made.growth if f.approach == name and np.isfinite(f.E)]
         if not kept:
@@ -95,7 +95,7 @@ def _draw_floors(axes: Axes, made: FloorStudy) -> None:
     log_ticks(axes, "x")
 
 
-def verdict(study: Study, made: FloorStudy) -> str:
+def conclusion(study: Study, made: IrreducibleLossStudy) -> str:
     """Each approach's floor under the report's own counting, in words."""
     said = []
     for floor in made.floors:
@@ -113,12 +113,12 @@ def verdict(study: Study, made: FloorStudy) -> str:
     return "; ".join([*said[:-1], said[-1] + "."]) + " " + gap if said else gap
 
 
-def _convention_table(made: FloorStudy) -> TableSpec:
+def _convention_table(made: IrreducibleLossStudy) -> TableSpec:
     rows = [_row(floor, made.entropy, floor.counting) for floor in made.floors]
     return TableSpec("Floors of all runs", ["counting", *_COLUMNS], rows)
 
 
-def _growth_table(made: FloorStudy) -> TableSpec:
+def _growth_table(made: IrreducibleLossStudy) -> TableSpec:
     rows = [_row(floor, made.entropy, number(floor.flops)) for floor in made.growth]
     return TableSpec("Floors of the runs up to a budget", ["budgets up to", *_COLUMNS], rows)
 
@@ -126,7 +126,7 @@ def _growth_table(made: FloorStudy) -> TableSpec:
 _COLUMNS = ("approach", "budgets", "runs", "E", "95 %", "error", "holds the entropy", "note")
 
 
-def _row(floor: Floor, entropy: float, first: str) -> list[str]:
+def _row(floor: IrreducibleLoss, entropy: float, first: str) -> list[str]:
     inside = _holds(floor, entropy)
     note = "" if floor.status == "converged" else f"{floor.status}: {floor.reason}"
     return [
@@ -142,7 +142,7 @@ def _row(floor: Floor, entropy: float, first: str) -> list[str]:
     ]
 
 
-def _holds(floor: Floor, entropy: float) -> bool | None:
+def _holds(floor: IrreducibleLoss, entropy: float) -> bool | None:
     low, high = floor.interval
     return None if not np.isfinite(low + high) else bool(low <= entropy <= high)
 

@@ -24,7 +24,7 @@ from analysis.studies.study import Study
 TITLE = "The least loss that compute buys"
 
 
-def least_loss_section(study: Study) -> Section | None:
+def min_loss_section(study: Study) -> Section | None:
     """Laws of the least loss, with a figure and their parameters; None where nothing was fitted."""
     curves = optimal_losses(study, np.array([study.runs.flops.max()]))
     missing = [name for name, fit in study.fits.items() if f"{name} loss" in fit.missing]
@@ -41,7 +41,7 @@ def least_loss_section(study: Study) -> Section | None:
     if curves:
         figure = FigureSpec(
             "least_loss",
-            least_loss_figure(study),
+            min_loss_figure(study),
             f"Least loss against compute: {', '.join(curves)}, falling and flattening towards each "
             f"law's floor; beyond the runs the plot is shaded.",
             "The loss of the optimum by each approach (bands: 95 %). Shaded: beyond any run.",
@@ -50,12 +50,12 @@ def least_loss_section(study: Study) -> Section | None:
     return Section(TITLE, [text], figures, [_table(study)])
 
 
-def least_loss_figure(study: Study) -> Figure:
+def min_loss_figure(study: Study) -> Figure:
     """Loss of the optimum against compute by every approach, with the measured minima."""
     with styled():
         figure, (axes,) = new_figure(1, width=6.4, height=4.2)
         largest = float(study.runs.flops.max())
-        draw_least_losses(axes, study, largest * 100)
+        draw_min_losses(axes, study, largest * 100)
         axes.axvspan(largest, largest * 100, color=GREY, alpha=0.12, lw=0)
         axes.set_title("Least loss against compute")
         axes.legend()
@@ -64,7 +64,7 @@ def least_loss_figure(study: Study) -> Figure:
         return figure
 
 
-def draw_least_losses(axes: Axes, study: Study, up_to: float) -> None:
+def draw_min_losses(axes: Axes, study: Study, up_to: float) -> None:
     """Draw every approach's loss at its optimum up to some FLOPs; ticks are left to the caller."""
     flops = np.geomspace(study.runs.flops.min(), up_to, 100)
     for name, loss in optimal_losses(study, flops).items():
@@ -74,7 +74,7 @@ def draw_least_losses(axes: Axes, study: Study, up_to: float) -> None:
         law, draws = (made.law, made.draws) if made is not None else (None, None)
         # A power law through three minima has no say on how wide its error is beyond them.
         if law is not None and draws is not None:
-            within = flops if law.foretells else flops[flops <= study.runs.flops.max()]
+            within = flops if law.extrapolates else flops[flops <= study.runs.flops.max()]
             low, high = np.nanquantile(draws(within), [0.025, 0.975], axis=0)
             axes.fill_between(within, low, high, color=colour, alpha=0.15, lw=0)
     isoflop = study.find(IsoflopApproach)

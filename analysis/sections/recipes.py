@@ -33,13 +33,13 @@ def recipe_section(study: RecipeStudy) -> Section:
     """What the recipes are, their exponents, and their profiles."""
     return Section(
         TITLE,
-        [verdict(study), _about(study), *_remarks(study)],
+        [conclusion(study), _about(study), *_remarks(study)],
         _figures(study),
         [_exponents(study), _settings(study)],
     )
 
 
-def verdict(study: RecipeStudy) -> str:
+def conclusion(study: RecipeStudy) -> str:
     """The first and the last recipe's exponents under the report's convention, in words."""
     counted = [fit for fit in study.fits if fit.counting != HEADLESS] or list(study.fits)
     without = [
@@ -76,7 +76,7 @@ def planned_order(sources: Sequence[str]) -> list[str]:
 
 
 def printed(study: RecipeStudy) -> list[str]:
-    """One line a recipe for the terminal, then the verdict."""
+    """One line a recipe for the terminal, then the conclusion."""
     lines = []
     for fit in study.fits:
         a, interval = _exponent(fit)
@@ -85,7 +85,7 @@ def printed(study: RecipeStudy) -> list[str]:
             f"recipe {fit.label:28} isoflop a {number(a)} [{span(interval)}]  parametric a "
             f"{number(surface)} [{span(_surface_interval(fit))}]"
         )
-    return [*lines, verdict(study)]
+    return [*lines, conclusion(study)]
 
 
 def recipes_json(study: RecipeStudy) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from analysis.format import number, span
 from analysis.report.document import Section, TableSpec
 from analysis.studies.known_surfaces import truth_of_json
-from analysis.studies.recovery import Recovered, recovered, verdict
+from analysis.studies.recovery import Recovered, conclusion, recovered
 from analysis.studies.study import Study
 from train.rundir.atomic import read_json
 from train.rundir.sweep_layout import SweepPaths
@@ -23,18 +23,18 @@ def simulated_by(sources: Sequence[str]) -> dict[str, Any] | None:
 
 
 def recoveries(study: Study) -> tuple[list[Recovered], str] | None:
-    """Truth against estimate, and the verdict in words; None where runs were trained."""
+    """Truth against estimate, and the conclusion in words; None where runs were trained."""
     simulation = simulated_by(study.table.sources)
     if simulation is None:
         return None
     rows = recovered(study, truth_of_json(simulation["truth"]))
     tuned = simulation["undertuning"]
     how = f", small models undertuned by up to {100 * tuned:g} %" if tuned else ""
-    return rows, verdict(rows, f"{simulation['surface']}, noise {simulation['noise']:g}{how}")
+    return rows, conclusion(rows, f"{simulation['surface']}, noise {simulation['noise']:g}{how}")
 
 
 def recovery_section(rows: list[Recovered], said: str) -> Section:
-    """The table of truths and estimates under its verdict."""
+    """The table of truths and estimates under its conclusion."""
     words = {True: "yes", False: "no", None: "–"}
     cells = [
         [

@@ -10,7 +10,7 @@ import numpy as np
 from analysis.data.published.registry import PREFIX, find_table
 from analysis.figures.style import count_span
 from analysis.format import count_label, number, span
-from analysis.studies.allocation import Advice
+from analysis.studies.allocation import AllocationRow
 from analysis.studies.approaches.fit_all import KINDS
 from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.approaches.parametric import ParametricApproach
@@ -19,7 +19,7 @@ from analysis.studies.study import Study
 from train.rundir.sweep_layout import SweepPaths
 
 
-def decision(study: Study, advice: list[Advice]) -> str:
+def decision(study: Study, advice: list[AllocationRow]) -> str:
     """What to train, in one sentence with its interval; or why the runs can't say."""
     fit = study.preferred
     best = _headline_row(study, advice)
@@ -36,7 +36,7 @@ def decision(study: Study, advice: list[Advice]) -> str:
     )
 
 
-def _headline_row(study: Study, advice: list[Advice]) -> Advice | None:
+def _headline_row(study: Study, advice: list[AllocationRow]) -> AllocationRow | None:
     """The largest budget within the runs' compute, or the first of those beyond it."""
     if study.preferred is None:
         return None
@@ -45,7 +45,7 @@ def _headline_row(study: Study, advice: list[Advice]) -> Advice | None:
     return within[-1] if within else next(iter(rows), None)
 
 
-def _beyond(row: Advice) -> str:
+def _beyond(row: AllocationRow) -> str:
     if not row.beyond:
         return ""
     factors = ", ".join(

@@ -15,7 +15,7 @@ from analysis.report.document import Section, TableSpec
 from analysis.stats.resampling import Interval
 from analysis.studies.approaches.parametric import ParametricApproach
 from analysis.studies.study import Study
-from analysis.studies.validation import Cell, Validation, validate
+from analysis.studies.validation import TrainedCell, Validation, validate
 from analysis.studies.validation_runs import trials
 
 MOST_SCORES = 60
@@ -24,22 +24,22 @@ MOST_SCORES = 60
 def validations(study: Study, sweeps: list[str], counting: str) -> list[Validation]:
     """Every test of a fit among the sweeps of a report."""
     return [
-        validate(study, str(t.directory), t.foretold, t.cells, t.evals, t.notes)
+        validate(study, str(t.directory), t.predicted, t.cells, t.evals, t.notes)
         for t in trials([Path(sweep) for sweep in sweeps], counting)
     ]
 
 
 def validation_json(made: list[Validation]) -> list[dict]:
     """The tests as plain values (arrays and non-finite numbers are left to `results.plain`)."""
-    return [{**asdict(v), "winner": v.winner, "verdict": verdict(v)} for v in made]
+    return [{**asdict(v), "winner": v.winner, "conclusion": conclusion(v)} for v in made]
 
 
 def validation_section(study: Study, made: Validation, index: int = 0) -> Section:
-    """What was foretold and what came, in words, one figure and tables."""
+    """What was predicted and what came, in words, one figure and tables."""
     figure = FigureSpec(
         f"validation{index or ''}",
         slice_figure(study, made),
-        f"Loss against parameters at {number(made.flops)} FLOPs: what the fit foretold as a curve "
+        f"Loss against parameters at {number(made.flops)} FLOPs: what the fit predicted as a curve "
         f"with its band, and the seeds of the predicted optimum and its rival as points.",
         "The prediction (lines; the band is the law's own 95 % interval) and the trained runs.",
     )
@@ -48,13 +48,13 @@ def validation_section(study: Study, made: Validation, index: int = 0) -> Sectio
         tables.append(_score_table(made))
     return Section(
         f"Prediction put to the test: {Path(made.source).name}",
-        [verdict(made), *_words(made)],
+        [conclusion(made), *_words(made)],
         [figure],
         tables,
     )
 
 
-def verdict(made: Validation) -> str:
+def conclusion(made: Validation) -> str:
     """Which allocation won, and by how much, in one sentence."""
     optimum, rival = made.cells
     ratio = made.flops / made.largest_fitted
@@ -82,14 +82,14 @@ def verdict(made: Validation) -> str:
 
 
 def printed(made: Validation) -> list[str]:
-    """A test as lines for a terminal: the verdict, then each law's prediction."""
-    lines = [verdict(made)]
+    """A test as lines for a terminal: the conclusion, then each law's prediction."""
+    lines = [conclusion(made)]
     for f in made.forecasts:
         lines.append(
             f"{f.law:11}{f.cell:8} predicted {f.loss:.4f} {_bracket(f.interval, '.4f')}  measured "
             f"{f.measured:.4f}  error {100 * f.error:+.2f} %"
         )
-    for name, (gap, interval) in made.foretold_gaps.items():
+    for name, (gap, interval) in made.predicted_gaps.items():
         lines.append(f"{name:11}gap      predicted {gap:+.4f} {_bracket(interval, '+.4f')}")
     return lines
 
@@ -150,11 +150,11 @@ def _words(made: Validation) -> list[str]:
     gaps = [
         f"{name} {gap:+.4f}" + (f" ({interval[0]:+.4f} to {interval[1]:+.4f})"
                                 if np.isfinite(interval[0]) else "")
-        for name, (gap, interval) in made.foretold_gaps.items()
+        for name, (gap, interval) in made.predicted_gaps.items()
     ]  # fmt: skip
     words = []
     if gaps:
-        words.append(f"The gap as foretold, rival minus optimum: {'; '.join(gaps)} nats/token.")
+        words.append(f"The gap as predicted, rival minus optimum: {'; '.join(gaps)} nats/token.")
     words.append(
         "Intervals of predictions are the law's own, from resampling the fitted runs; a seed's "
         "scatter comes on top. None of these runs is in the fit."
@@ -225,11 +225,11 @@ def _score_table(made: Validation) -> TableSpec:
     return TableSpec("Evaluations: mean over seeds", columns, rows)
 
 
-def _shape(cell: Cell) -> str:
+def _shape(cell: TrainedCell) -> str:
     return f"{count_label(cell.n_params)} parameters on {count_label(cell.n_tokens)} tokens"
 
 
-def _measured(cell: Cell) -> str:
+def _measured(cell: TrainedCell) -> str:
     n = len(cell.losses)
     spread = "" if np.isnan(cell.spread) else f", SD {cell.spread:.4f}"
     return f"{cell.mean:.4f} ({n} seed{'s' if n > 1 else ''}{spread})"

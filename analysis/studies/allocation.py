@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from analysis.data.run_arrays import Counted
+from analysis.data.run_arrays import RunArrays
 from analysis.stats.resampling import Interval
 from analysis.studies.approaches.fitted_approach import NO_INTERVAL, FittedApproach
 from analysis.studies.study import Study
 
 
 @dataclass(frozen=True)
-class Advice:
+class AllocationRow:
     """How one approach spends one budget; NaN where it does not say, with the `loss_reason`.
 
     `beyond` says by what factor the row lies outside the runs, in each of C, N and D that does.
@@ -57,8 +57,8 @@ def default_budgets(study: Study) -> list[float]:
 
 def allocate(
     study: Study, flops: Sequence[float] = (), n_params: Sequence[float] = ()
-) -> list[Advice]:
-    """Advice by every approach that was fitted, for budgets in FLOPs and for model sizes.
+) -> list[AllocationRow]:
+    """AllocationRow by every approach that was fitted, for budgets in FLOPs and for model sizes.
 
     A model size is given the budget for which the approach finds it optimal. With neither, the
     default budgets.
@@ -73,9 +73,9 @@ def allocate(
     return sorted(advice, key=lambda row: row.flops)
 
 
-def _advice(fit: FittedApproach, flops: float) -> Advice:
+def _advice(fit: FittedApproach, flops: float) -> AllocationRow:
     best, spans = fit.optimal(flops), fit.optimal_intervals(flops)
-    return Advice(
+    return AllocationRow(
         approach=fit.name,
         flops=flops,
         n_opt=float(best.n_params),
@@ -93,7 +93,7 @@ NEAR = 1.05
 """Factor to which a row may lie outside the runs without being an extrapolation."""
 
 
-def _beyond(runs: Counted, flops: float, n_params: float, n_tokens: float) -> dict[str, float]:
+def _beyond(runs: RunArrays, flops: float, n_params: float, n_tokens: float) -> dict[str, float]:
     """By what factor an optimum lies above or below all runs, in each quantity on its own."""
     asked = {
         "C": (flops, runs.flops),

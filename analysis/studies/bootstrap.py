@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.data.run_arrays import Counted, Curves
+from analysis.data.run_arrays import Curves, RunArrays
 from analysis.errors import FitError
 from analysis.fits.envelope import (
     CurveGrid,
@@ -148,7 +148,7 @@ def exponent_intervals(draws: EnvelopeDraws) -> dict[str, Interval]:
 
 
 def kaplan_draws(
-    joint: KaplanJoint, runs: Counted, weights: np.ndarray, delta: float
+    joint: KaplanJoint, runs: RunArrays, weights: np.ndarray, delta: float
 ) -> KaplanJoint:
     """The joint laws of the first KAPLAN_DRAWS resamples, as one law of arrays.
 

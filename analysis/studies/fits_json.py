@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from analysis.fits.surface import PARAMETERS
-from analysis.studies.allocation import Advice
+from analysis.studies.allocation import AllocationRow
 from analysis.studies.fit_config import APPROACHES
 from analysis.studies.study import Study
 
 RANGES = ("n_params", "n_tokens", "flops")
 
 
-def fits_json(study: Study, advice: list[Advice]) -> dict[str, Any]:
+def fits_json(study: Study, advice: list[AllocationRow]) -> dict[str, Any]:
     """The study's fits under the names of the design; JSON values only."""
     return plain({
         "counting": study.runs.counting,

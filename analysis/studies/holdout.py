@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.data.run_arrays import Counted, FitInput
+from analysis.data.run_arrays import FitInput, RunArrays
 from analysis.errors import FitError
 from analysis.fits.isoflop import IsoflopFit
 from analysis.fits.kaplan import fit_frontier
@@ -79,7 +79,7 @@ def _tried(name: str, law: Callable[[], Prediction]) -> Prediction:
         return Prediction(name, None, None, None, None, reason=str(error))
 
 
-def _largest(runs: Counted) -> np.ndarray:
+def _largest(runs: RunArrays) -> np.ndarray:
     budgets = runs.budget[np.isfinite(runs.budget)]
     if len(np.unique(budgets)) > 1:
         return runs.budget == budgets.max()
@@ -102,7 +102,7 @@ def _minimum_near(fit: IsoflopFit, flops: float) -> float | None:
 
 
 def _of_approach(
-    fit: FittedApproach, small: FitInput, large: Counted, measured: float | None
+    fit: FittedApproach, small: FitInput, large: RunArrays, measured: float | None
 ) -> Prediction:
     before = fit.refit(small)
     if not before.usable:
@@ -120,7 +120,7 @@ def _of_approach(
     return Prediction(fit.name, None, None, least, n_opt)
 
 
-def _of_frontier(small: Counted, large: Counted) -> Prediction:
+def _of_frontier(small: RunArrays, large: RunArrays) -> Prediction:
     law = fit_frontier(small.flops, small.loss)
     best = int(large.loss.argmin())
     error = float(np.log(law(large.flops[best]) / large.loss[best]))

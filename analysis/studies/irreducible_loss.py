@@ -11,7 +11,7 @@ import numpy as np
 
 from analysis.data.counting import COUNTINGS
 from analysis.data.loss_table import LossTable
-from analysis.data.run_arrays import Counted
+from analysis.data.run_arrays import RunArrays
 from analysis.errors import FitError
 from analysis.stats.resampling import Interval
 from analysis.studies import bootstrap as intervals
@@ -23,7 +23,7 @@ FITTED = ("parametric", "isoflop", "envelope")
 
 
 @dataclass(frozen=True)
-class Floor:
+class IrreducibleLoss:
     """The E of one approach, fitted to the runs up to `flops`; NaN where there is none."""
 
     approach: str
@@ -38,14 +38,14 @@ class Floor:
 
 
 @dataclass(frozen=True)
-class FloorStudy:
+class IrreducibleLossStudy:
     """The entropy; the floors of all runs by approach and counting; the floors of the runs up to
     each budget, under one counting; and `least`, (FLOPs, least loss) of each budget.
     """
 
     entropy: float
-    floors: tuple[Floor, ...]
-    growth: tuple[Floor, ...]
+    floors: tuple[IrreducibleLoss, ...]
+    growth: tuple[IrreducibleLoss, ...]
     least: tuple[tuple[float, float], ...]
 
 
@@ -66,7 +66,9 @@ def known_entropy(table: LossTable) -> float | None:
     return float(values[0])
 
 
-def study_floors(table: LossTable, config: FitConfig, counting: str) -> FloorStudy | None:
+def study_irreducible_loss(
+    table: LossTable, config: FitConfig, counting: str
+) -> IrreducibleLossStudy | None:
     """Every approach's floor against the entropy; None where the entropy is not known.
 
     Args:    table: runs that belong in one fit; counting: that of the report, which the floors of
@@ -76,20 +78,22 @@ def study_floors(table: LossTable, config: FitConfig, counting: str) -> FloorStu
     entropy = known_entropy(table)
     if entropy is None:
         return None
-    floors = [floor for convention in COUNTINGS for floor in floors_of(table, config, convention)]
+    floors = [
+        floor for convention in COUNTINGS for floor in irreducible_losses(table, config, convention)
+    ]
     budget = table.counted(counting).budget
     budgets = np.unique(budget[np.isfinite(budget)])
     loss = table.numbers("loss")
     growth = [
         floor
         for top in budgets[1:]
-        for floor in floors_of(_up_to(table, budget, float(top)), config, counting)
+        for floor in irreducible_losses(_up_to(table, budget, float(top)), config, counting)
     ]
     least = [(float(top), float(loss[budget == top].min())) for top in budgets]
-    return FloorStudy(entropy, tuple(floors), tuple(growth), tuple(least))
+    return IrreducibleLossStudy(entropy, tuple(floors), tuple(growth), tuple(least))
 
 
-def floors_of(table: LossTable, config: FitConfig, counting: str) -> list[Floor]:
+def irreducible_losses(table: LossTable, config: FitConfig, counting: str) -> list[IrreducibleLoss]:
     """The floor by each approach that has one, with its interval, under one counting convention.
 
     An approach that can't be fitted, or a convention that the table has no columns for, is there
@@ -123,13 +127,17 @@ def _up_to(table: LossTable, budget: np.ndarray, top: float) -> LossTable:
 
 
 def _floor(
-    name: str, runs: Counted, E: float, interval: Interval, status: str, reason: str
-) -> Floor:
+    name: str, runs: RunArrays, E: float, interval: Interval, status: str, reason: str
+) -> IrreducibleLoss:
     budgets = np.unique(runs.budget[np.isfinite(runs.budget)])
     top = float(budgets.max()) if len(budgets) else float(runs.flops.max())
-    return Floor(name, runs.counting, top, len(budgets), len(runs), E, interval, status, reason)
+    return IrreducibleLoss(
+        name, runs.counting, top, len(budgets), len(runs), E, interval, status, reason
+    )
 
 
-def _none(name: str, counting: str, table: LossTable, reason: str) -> Floor:
+def _none(name: str, counting: str, table: LossTable, reason: str) -> IrreducibleLoss:
     nan = float("nan")
-    return Floor(name, counting, nan, 0, len(table), nan, NO_INTERVAL, "degenerate", reason)
+    return IrreducibleLoss(
+        name, counting, nan, 0, len(table), nan, NO_INTERVAL, "degenerate", reason
+    )

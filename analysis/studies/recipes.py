@@ -9,7 +9,7 @@ from analysis.data.cost_law import SIX_ND
 from analysis.data.curve_interpolation import counted_budgets, read_curves
 from analysis.data.loss_table import LossTable, recipes_of, select
 from analysis.data.recipes import Recipes
-from analysis.data.run_arrays import Counted, FitInput
+from analysis.data.run_arrays import FitInput, RunArrays
 from analysis.studies.approaches.fitted_approach import FitErrors
 from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.approaches.parametric import ParametricApproach
@@ -33,7 +33,7 @@ class RecipeFit:
 
     recipe: str
     counting: str
-    runs: Counted
+    runs: RunArrays
     run_ids: np.ndarray
     isoflop: IsoflopApproach | None
     parametric: ParametricApproach | None
@@ -130,13 +130,13 @@ def one_training(table: LossTable) -> bool:
     return True
 
 
-def _read(table: LossTable, runs: Counted) -> tuple[Counted, int]:
+def _read(table: LossTable, runs: RunArrays) -> tuple[RunArrays, int]:
     """What the curves say at the budgets that all sizes reached, under the runs' own count."""
     exact = table.numbers("flops_budget")
     curves = table.training_curves(runs)
     budgets = list(counted_budgets(exact, runs.flops).values())
     made = read_curves(curves.n_params, curves.n_tokens, curves.loss, budgets)
-    counted = Counted(
+    counted = RunArrays(
         counting=HEADLESS,
         n_params=made.n_params,
         n_tokens=made.n_tokens,

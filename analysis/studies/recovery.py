@@ -50,7 +50,7 @@ def recovered(study: Study, truth: Truth) -> list[Recovered]:
     return rows
 
 
-def verdict(rows: list[Recovered], surface: str) -> str:
+def conclusion(rows: list[Recovered], surface: str) -> str:
     """In one sentence: how many intervals hold the truth, and which don't."""
     judged = [row for row in rows if row.held is not None]
     missed = ", ".join(f"{row.quantity} of {row.approach}" for row in judged if not row.held)

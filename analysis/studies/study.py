@@ -7,7 +7,7 @@ import numpy as np
 
 from analysis.data.counting import COUNTINGS
 from analysis.data.loss_table import LossTable
-from analysis.data.run_arrays import Counted, FitInput
+from analysis.data.run_arrays import FitInput, RunArrays
 from analysis.fits.data_constrained import RepeatedFit, fit_repeated
 from analysis.studies import bootstrap
 from analysis.studies.approaches.fit_all import fit_all, fit_input, with_cost
@@ -64,7 +64,7 @@ class Study:
     missing: dict[str, str] = field(default_factory=dict)
 
     @property
-    def runs(self) -> Counted:
+    def runs(self) -> RunArrays:
         return self.data.runs
 
     @property
@@ -141,7 +141,7 @@ def _warned_of_units(table: LossTable, fits: dict[str, FittedApproach]) -> LossT
 
 
 def _repeated(
-    table: LossTable, runs: Counted, config: FitConfig, attempt: FitErrors
+    table: LossTable, runs: RunArrays, config: FitConfig, attempt: FitErrors
 ) -> RepeatedFit | None:
     """The data-constrained law, where runs saw some of their tokens more than once."""
     table = table.with_repeating()

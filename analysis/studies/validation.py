@@ -1,7 +1,8 @@
-"""Predicted against measured: what a fit foretold beyond its runs, and what training then gave.
+"""Predicted against measured: what a fit predicted beyond its runs, and what training then gave.
 
-Two ways to spend one budget were trained with several seeds: the optimum that the fit foretold, and
-a rival with several times the parameters (as Kaplan et al. 2020 and Gopher would have it).
+Two ways to spend one budget were trained with several seeds: the optimum that the fit predicted,
+and an alternative with several times the parameters (as Kaplan et al. 2020 and Gopher would have
+it).
 """
 
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ EVAL_KEYS = ("task", "operands", "format", "n_shots", "split", "metric")
 
 
 @dataclass(frozen=True, eq=False)
-class Cell:
+class TrainedCell:
     """One allocation as it was trained: N and D under the fit's counting, and each seed's loss."""
 
     name: str
@@ -100,16 +101,16 @@ class Score:
 
 @dataclass(frozen=True)
 class Validation:
-    """One test of a fit, in full; `foretold_gaps` are each law's rival minus optimum."""
+    """One test of a fit, in full; `predicted_gaps` are each law's rival minus optimum."""
 
     source: str
     flops: float
     largest_fitted: float
     approach: str
-    cells: tuple[Cell, Cell]
+    cells: tuple[TrainedCell, TrainedCell]
     gap: Difference
     forecasts: tuple[Forecast, ...]
-    foretold_gaps: dict[str, tuple[float, Interval]]
+    predicted_gaps: dict[str, tuple[float, Interval]]
     scores: tuple[Score, ...]
     notes: tuple[str, ...] = field(default=())
 
@@ -119,25 +120,29 @@ class Validation:
 
 
 def validate(
-    study: Study, source: str, foretold: dict, cells: tuple[Cell, Cell], evals: pd.DataFrame,
+    study: Study,
+    source: str,
+    predicted: dict,
+    cells: tuple[TrainedCell, TrainedCell],
+    evals: pd.DataFrame,
     notes: tuple[str, ...] = (),
-) -> Validation:  # fmt: skip
+) -> Validation:
     """A study's laws held against the runs that were trained to test it.
 
-    Args:    foretold: validation.json, as it was written before training.
+    Args:    predicted: validation.json, as it was written before training.
     """
     optimum, rival = cells
-    changed = _changed(study, foretold)
+    changed = _changed(study, predicted)
     forecasts, gaps = _by_surfaces(study, cells)
     return Validation(
         source=source,
-        flops=foretold["flops"],
-        largest_fitted=foretold["fitted"][1],
-        approach=foretold["approach"],
+        flops=predicted["flops"],
+        largest_fitted=predicted["fitted"][1],
+        approach=predicted["approach"],
         cells=cells,
         gap=difference(optimum.losses, rival.losses),
-        forecasts=(*forecasts, *_least_losses(study, optimum)),
-        foretold_gaps=gaps,
+        forecasts=(*forecasts, *_min_losses(study, optimum)),
+        predicted_gaps=gaps,
         scores=scores(evals, cells),
         notes=(*notes, *changed),
     )
@@ -155,7 +160,7 @@ def difference(optimum: np.ndarray, rival: np.ndarray) -> Difference:
     return Difference(value, (float(span.low), float(span.high)))
 
 
-def scores(evals: pd.DataFrame, cells: tuple[Cell, Cell]) -> tuple[Score, ...]:
+def scores(evals: pd.DataFrame, cells: tuple[TrainedCell, TrainedCell]) -> tuple[Score, ...]:
     """Every evaluation that both allocations have.
 
     Args:    evals: rows of evals.parquet; those by target length, by position and of fewer items
@@ -175,7 +180,7 @@ def scores(evals: pd.DataFrame, cells: tuple[Cell, Cell]) -> tuple[Score, ...]:
     return tuple(found)
 
 
-def _values(rows: pd.DataFrame, cell: Cell) -> np.ndarray:
+def _values(rows: pd.DataFrame, cell: TrainedCell) -> np.ndarray:
     """A metric at the last checkpoint of each run of a cell, (runs,)."""
     own = rows.loc[rows["run_id"].isin(list(cell.run_ids)) & rows["value"].notna()]
     last = own.sort_values("step").drop_duplicates("run_id", keep="last")
@@ -183,7 +188,7 @@ def _values(rows: pd.DataFrame, cell: Cell) -> np.ndarray:
 
 
 def _by_surfaces(
-    study: Study, cells: tuple[Cell, Cell]
+    study: Study, cells: tuple[TrainedCell, TrainedCell]
 ) -> tuple[list[Forecast], dict[str, tuple[float, Interval]]]:
     """Forecasts at each cell's own N and D by the laws that have one there, and of the gap."""
     forecasts, gaps = [], {}
@@ -197,7 +202,7 @@ def _by_surfaces(
     return forecasts, gaps
 
 
-def _gap_interval(fit: FittedApproach, cells: tuple[Cell, Cell]) -> Interval:
+def _gap_interval(fit: FittedApproach, cells: tuple[TrainedCell, TrainedCell]) -> Interval:
     """Of the second cell's loss less the first's: their draws go together."""
     draws = fit.surface_draws
     if draws is None:
@@ -207,7 +212,7 @@ def _gap_interval(fit: FittedApproach, cells: tuple[Cell, Cell]) -> Interval:
     return percentile_interval(second - first)
 
 
-def _least_losses(study: Study, optimum: Cell) -> list[Forecast]:
+def _min_losses(study: Study, optimum: TrainedCell) -> list[Forecast]:
     """What approaches 1 and 2 say is the least loss that the budget buys."""
     try:
         advice = allocate(study, [optimum.flops])
@@ -220,14 +225,14 @@ def _least_losses(study: Study, optimum: Cell) -> list[Forecast]:
     ]
 
 
-def _changed(study: Study, foretold: dict) -> list[str]:
-    """A note where today's fit foretells another optimum than the one that was trained."""
-    advice = allocate(study, [foretold["flops"]])
-    now = next((row.n_opt for row in advice if row.approach == foretold["approach"]), float("nan"))
-    then = foretold["optimum"]["n_params"]
+def _changed(study: Study, predicted: dict) -> list[str]:
+    """A note where today's fit predicts another optimum than the one that was trained."""
+    advice = allocate(study, [predicted["flops"]])
+    now = next((row.n_opt for row in advice if row.approach == predicted["approach"]), float("nan"))
+    then = predicted["optimum"]["n_params"]
     if np.isfinite(now) and abs(np.log(now / then)) < 0.01:
         return []
     return [
-        f"The optimum was foretold as N = {then:.4g}; the fit of this report says {now:.4g}: its "
+        f"The optimum was predicted as N = {then:.4g}; the fit of this report says {now:.4g}: its "
         f"runs, counting or procedure are others than then"
     ]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.data.loss_table import TableError
 from analysis.data.readers import read_sweeps
-from analysis.studies.validation import Cell
+from analysis.studies.validation import TrainedCell
 from train.rundir.atomic import read_json
 from train.rundir.sweep_layout import SweepPaths
 
@@ -19,12 +19,12 @@ SAME_BUDGET, SAME_SIZE = 1.05, 1.5
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
-    """A sweep that tests a fit: what was foretold, its cells and evaluations, what was left out."""
+class ValidationRuns:
+    """A sweep that tests a fit: what was predicted, its cells, evaluations, what was left out."""
 
     directory: Path
-    foretold: dict[str, Any]
-    cells: tuple[Cell, Cell]
+    predicted: dict[str, Any]
+    cells: tuple[TrainedCell, TrainedCell]
     evals: pd.DataFrame
     notes: tuple[str, ...]
 
@@ -38,7 +38,7 @@ def to_fit(directories: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(named))
 
 
-def trials(directories: Sequence[Path], counting: str) -> list[Trial]:
+def trials(directories: Sequence[Path], counting: str) -> list[ValidationRuns]:
     """The tests among some sweeps, with their finished runs.
 
     Raises:  TableError: a test of which one allocation has no finished run.
@@ -46,16 +46,16 @@ def trials(directories: Sequence[Path], counting: str) -> list[Trial]:
     return [_trial(d, counting) for d in directories if SweepPaths(d).prediction.is_file()]
 
 
-def _trial(directory: Path, counting: str) -> Trial:
-    foretold = read_json(SweepPaths(directory).prediction)
+def _trial(directory: Path, counting: str) -> ValidationRuns:
+    predicted = read_json(SweepPaths(directory).prediction)
     table = read_sweeps([directory])
     counted = table.counted(counting)
     names = table.texts("run_id")
     exact_n, exact_c = table.numbers("n_params"), table.numbers("flops")
-    near = np.abs(np.log(exact_c / foretold["flops"])) < np.log(SAME_BUDGET)
+    near = np.abs(np.log(exact_c / predicted["flops"])) < np.log(SAME_BUDGET)
     cells, used = [], np.zeros(len(table), bool)
     for name in ("optimum", "rival"):
-        own = near & (np.abs(np.log(exact_n / foretold[name]["n_params"])) < np.log(SAME_SIZE))
+        own = near & (np.abs(np.log(exact_n / predicted[name]["n_params"])) < np.log(SAME_SIZE))
         if not own.any():
             raise TableError(
                 f"{directory}: the {name} has no finished run, so there is nothing to compare; "
@@ -64,7 +64,7 @@ def _trial(directory: Path, counting: str) -> Trial:
         rows = np.flatnonzero(own)
         used |= own
         cells.append(
-            Cell(
+            TrainedCell(
                 name,
                 float(np.median(counted.n_params[rows])),
                 float(np.median(counted.n_tokens[rows])),
@@ -77,4 +77,4 @@ def _trial(directory: Path, counting: str) -> Trial:
     notes = [f"{row.run_id} left out: {row.reason}" for row in left]
     notes += [f"{run} left out: neither allocation at this budget" for run in names[~used]]
     notes += list(table.warnings)
-    return Trial(directory, foretold, (cells[0], cells[1]), table.evals, tuple(notes))
+    return ValidationRuns(directory, predicted, (cells[0], cells[1]), table.evals, tuple(notes))

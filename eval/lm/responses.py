@@ -31,7 +31,7 @@ VERDICTS = ("yes", "no")
 
 
 @dataclass(frozen=True)
-class Settings:
+class GenerationSettings:
     """How answers are obtained; `batch_tokens` bounds rows x tokens and changes speed alone."""
 
     decode: bool = True
@@ -62,7 +62,7 @@ def answer_items(
     vocab: Vocabulary,
     items: Sequence[Item],
     layout: str,
-    settings: Settings,
+    settings: GenerationSettings,
     advance: Callable[[int], None] = lambda n_items: None,
 ) -> list[Outcome]:
     """The outcome of every item that fits, in order; equal for every batch size up to rounding.
@@ -100,7 +100,7 @@ def _answer_batch(
     encoded: Sequence[Encoded],
     layout: str,
     limit: int,
-    settings: Settings,
+    settings: GenerationSettings,
 ) -> Iterator[Outcome]:
     chosen = [encoded[i] for i in batch]
     targets = score(model, read, [[*one.target, vocab.stop_id] for one in chosen])
@@ -181,7 +181,12 @@ def _score_choices(model: Any, read: Read, chosen: Sequence[Encoded]) -> list[li
 
 
 def _samples(
-    model: Any, vocab: Vocabulary, read: Read, batch: list[int], limit: int, settings: Settings
+    model: Any,
+    vocab: Vocabulary,
+    read: Read,
+    batch: list[int],
+    limit: int,
+    settings: GenerationSettings,
 ) -> list[list[tuple[str, bool]]]:
     """Sampled outputs of each row with whether they stopped; an item's draws depend on it alone."""
     found: list[list[tuple[str, bool]]] = [[] for _ in batch]
@@ -197,7 +202,7 @@ def _samples(
 
 
 def _self_evaluated(
-    model: Any, vocab: Vocabulary, outcomes: list[Outcome], settings: Settings
+    model: Any, vocab: Vocabulary, outcomes: list[Outcome], settings: GenerationSettings
 ) -> list[Outcome]:
     """The outcomes with P(yes) / (P(yes) + P(no)) of the model's verdict on its own output."""
     asked = [
@@ -216,7 +221,7 @@ def _first_of_two(first: float, second: float) -> float:
     return float(1 / (1 + np.exp(np.clip(second - first, -700, 700))))
 
 
-def _new_tokens(encoded: Sequence[Encoded], settings: Settings) -> int:
+def _new_tokens(encoded: Sequence[Encoded], settings: GenerationSettings) -> int:
     longest = max(len(one.target) for one in encoded)
     return settings.max_new_tokens or longest + 1 + EXTRA_TOKENS
 
@@ -255,7 +260,7 @@ def _fitted(
 
 
 def _batches(
-    encoded: Sequence[Encoded], kept: Sequence[int], limit: int, settings: Settings
+    encoded: Sequence[Encoded], kept: Sequence[int], limit: int, settings: GenerationSettings
 ) -> Iterator[list[int]]:
     """Item numbers, longest prompts first, grouped by prompt length and cut to the token bound."""
     order = sorted(kept, key=lambda i: -len(encoded[i].prompt))

@@ -14,7 +14,7 @@ HELDOUT_SEED = 1
 
 
 @dataclass(frozen=True)
-class Exam:
+class EvalSet:
     """Items to ask; `label` names files; `task`, `operands`, `format` and `n_shots` are columns.
 
     `layout` tells `formats.graded_part` where outputs hold their answer; `decode` is False where
@@ -36,7 +36,7 @@ class Exam:
 
 def generated_exam(
     spec: TaskSpec, n_items: int, seen_seed: int | None = None, n_seen: int = 0
-) -> Exam:
+) -> EvalSet:
     """Held-out items of a generated task and, for a model trained on it, items that it has seen.
 
     Args:    seen_seed: the seed of the run's own training items, whose first n_seen are asked.
@@ -45,7 +45,7 @@ def generated_exam(
     splits = {"heldout": heldout_items(spec, n_items, HELDOUT_SEED)}
     if seen_seed is not None and n_seen:
         splits["seen"] = training_items(spec, n_seen, seen_seed)
-    return Exam(
+    return EvalSet(
         label=spec.label,
         task=spec.name,
         operands=spec.operands if spec.task in OPERATIONS else "",
@@ -64,7 +64,7 @@ def generated_exam(
     )
 
 
-def companion(spec: TaskSpec) -> TaskSpec | None:
+def length_variant(spec: TaskSpec) -> TaskSpec | None:
     """The same task with all operand lengths alike, for metrics against target length.
 
     None for tasks without digits to vary, and where the lengths already are uniform.

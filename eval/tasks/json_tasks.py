@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.tasks.eval_set import Exam
+from eval.tasks.eval_set import EvalSet
 from eval.tasks.generated import TaskError
 from eval.tasks.prompt_formats import REGEX, STOP, Item
 
@@ -40,7 +40,7 @@ class _Source:
     not_computed: tuple[str, ...] = ()
 
 
-def file_exam(path: Path, shots: int, n_items: int, seed: int) -> Exam:
+def file_exam(path: Path, shots: int, n_items: int, seed: int) -> EvalSet:
     """The exam of a file, at most n_items drawn without replacement, shots from its other items.
 
     Raises:  TaskError: unreadable or malformed file, no items, or fewer items than shots need.
@@ -59,7 +59,7 @@ def file_exam(path: Path, shots: int, n_items: int, seed: int) -> Exam:
     excluded = {f"metric {name}: not computed": 1 for name in source.not_computed}
     if len(source.items) > n_items:
         excluded["items beyond n_items"] = len(source.items) - n_items
-    return Exam(
+    return EvalSet(
         label=re.sub(r"[^\w.-]+", "_", source.name) + (f"-{shots}shot" if shots else ""),
         task=source.name,
         format="file",

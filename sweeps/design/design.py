@@ -8,28 +8,36 @@ from analysis.errors import FitError
 from analysis.fits.surface import Surface
 from analysis.studies.known_surfaces import TRUTHS
 from sweeps.design.candidates import Ground, Ladder, Limits
-from sweeps.design.search import OTHER_COSTS, Candidate, DesignError, Trial, search, tightest, tried
-from sweeps.plan.data_info import FactsOnHand
+from sweeps.design.search import (
+    OTHER_COSTS,
+    Candidate,
+    DesignError,
+    SimulatedFit,
+    search,
+    tightest,
+    tried,
+)
+from sweeps.plan.data_info import DataInfoCache
 from sweeps.plan.expand import Expansion, expand, short_number
 from sweeps.simulate.simulate import DEFAULT_SURFACE, named_truth
 from sweeps.spec.config import SweepConfig
 from sweeps.spec.design import DesignSpec
 from sweeps.spec.grids import SweepSpec
-from train.config.resolve import DataFacts
+from train.config.resolve import DataInfo
 
 
 @dataclass(frozen=True, eq=False)
-class Tried:
+class DesignCandidate:
     """A candidate as a real sweep, and how the approaches fared on its simulated replicates."""
 
     candidate: Candidate
     sweep: SweepSpec
     expansion: Expansion
-    trials: list[Trial]
+    trials: list[SimulatedFit]
 
 
 @dataclass(frozen=True, eq=False)
-class Designed:
+class DesignResult:
     """The outcome of a search: candidates by the asked cost, the tried ones, best first, and the
     best candidate of other costs (None where there is none).
 
@@ -37,18 +45,18 @@ class Designed:
     """
 
     candidates: list[Candidate]
-    tried: list[Tried]
+    tried: list[DesignCandidate]
     other_costs: dict[float, Candidate | None]
     surface: str
     noise: float
     held_tokens: float | None = None
 
     @property
-    def best(self) -> Tried:
+    def best(self) -> DesignCandidate:
         return self.tried[0]
 
 
-def designed(config: SweepConfig) -> Designed:
+def designed(config: SweepConfig) -> DesignResult:
     """The search that a configuration asks for; nothing is printed or written.
 
     Raises:  DesignError: no budget, a surface of another form, nothing that can be laid out, or
@@ -66,7 +74,7 @@ def designed(config: SweepConfig) -> Designed:
             f"reckoned for; expected {', '.join(known)}, or a fitted sweep or its fits.json"
         )
     noise = measured if config.sweep.noise is None else config.sweep.noise
-    known = FactsOnHand(config)(config.data, config.model.seq_len)
+    known = DataInfoCache(config)(config.data, config.model.seq_len)
     ground = _ground(config, surface, known)
     held = ground.limits.max_tokens
     try:
@@ -90,7 +98,7 @@ def designed(config: SweepConfig) -> Designed:
         factor: _best_at(factor * config.budget, asked, ground, noise) for factor in OTHER_COSTS
     }
     short = held if ground.limits.max_tokens is None else None
-    return Designed(candidates, finalists, others, name, noise, short)
+    return DesignResult(candidates, finalists, others, name, noise, short)
 
 
 def sweep_of(candidate: Candidate, config: SweepConfig) -> SweepSpec:
@@ -109,7 +117,7 @@ def design_name(config: SweepConfig) -> str:
     return f"design-{short_number(config.budget or 0)}"
 
 
-def _ground(config: SweepConfig, surface: Surface, known: DataFacts) -> Ground:
+def _ground(config: SweepConfig, surface: Surface, known: DataInfo) -> Ground:
     template = replace(config.model, vocab_size=config.model.vocab_size or known.vocab_size)
     bounds = config.sweep.bounds
     epochs = min(config.data.max_epochs, bounds.max_epochs or np.inf)
@@ -130,13 +138,13 @@ def _try(
     config: SweepConfig,
     surface: Surface,
     noise: float,
-    known: DataFacts,
+    known: DataInfo,
     rng: np.random.Generator,
-) -> Tried:
+) -> DesignCandidate:
     sweep = sweep_of(candidate, config)
     expansion = expand(sweep, config.base, lambda *_: known, config.run_settings, config.tracker)
     trials = tried(expansion.runs, surface, noise, config.design.replicates, rng)
-    return Tried(candidate, sweep, expansion, trials)
+    return DesignCandidate(candidate, sweep, expansion, trials)
 
 
 def _best_at(total: float, asked: DesignSpec, ground: Ground, noise: float) -> Candidate | None:

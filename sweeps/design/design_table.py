@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from sweeps.design.design import Designed, Tried, design_name, designed
+from sweeps.design.design import DesignCandidate, DesignResult, design_name, designed
 from sweeps.design.search import Candidate, tightest, varied
 from sweeps.plan.expand import short_number
 from sweeps.spec.config import SweepConfig
@@ -43,11 +43,11 @@ def design(config: SweepConfig, console: Console) -> None:
     print(shown)
 
 
-def preset(made: Designed, config: SweepConfig, path: Path) -> str:
+def preset(made: DesignResult, config: SweepConfig, path: Path) -> str:
     """The best sweep on the configuration's own model, data and optimiser, as a preset's text."""
     best = made.best
     about = (
-        f"Designed by isoflop sweep design budget={short_number(config.budget or 0)} for "
+        f"DesignResult by isoflop sweep design budget={short_number(config.budget or 0)} for "
         f"the tightest {config.design.by} on the surface {made.surface} with a seed noise of "
         f"{made.noise:g} in log L: {_summary(best, config.design.by)}."
     )
@@ -58,7 +58,7 @@ def preset(made: Designed, config: SweepConfig, path: Path) -> str:
     return preset_text(replace(config, sweep=best.sweep, out=None), comments)
 
 
-def notes(made: Designed, config: SweepConfig) -> list[str]:
+def notes(made: DesignResult, config: SweepConfig) -> list[str]:
     """What stands in the way of launching the best design as it is."""
     if made.held_tokens is None:
         return []
@@ -70,7 +70,7 @@ def notes(made: Designed, config: SweepConfig) -> list[str]:
     ]
 
 
-def print_design(made: Designed, config: SweepConfig, console: Console) -> None:
+def print_design(made: DesignResult, config: SweepConfig, console: Console) -> None:
     """Both tables, the tried designs and the best one."""
     title = (
         f"half-widths of 95 % intervals at {short_number(config.budget or 0)} FLOPs in all, on "
@@ -94,7 +94,7 @@ def print_design(made: Designed, config: SweepConfig, console: Console) -> None:
         print(f"note: {note}")
 
 
-def design_json(made: Designed, path: Path) -> dict[str, Any]:
+def design_json(made: DesignResult, path: Path) -> dict[str, Any]:
     """The outcome as plain values, for format=json."""
     return {
         "surface": made.surface,
@@ -133,7 +133,7 @@ def _candidate_table(candidates: list[Candidate], title: str) -> Table:
     return table
 
 
-def _trial_table(made: list[Tried], asked: DesignSpec) -> Table:
+def _trial_table(made: list[DesignCandidate], asked: DesignSpec) -> Table:
     table = Table(
         title=f"the best by information, simulated {asked.replicates} times (tightest first)",
         title_justify="left",
@@ -161,7 +161,7 @@ def _trial_table(made: list[Tried], asked: DesignSpec) -> Table:
     return table
 
 
-def _summary(best: Tried, quantity: str) -> str:
+def _summary(best: DesignCandidate, quantity: str) -> str:
     layout, choice = best.candidate.layout, best.candidate.layout.choice
     cost = sum(run.flops for run in best.expansion.runs)
     return (

@@ -1,4 +1,4 @@
-"""What a fit foretells at a budget: the optimum, a rival of equal cost, and their losses.
+"""What a fit predicts at a budget: the optimum, an alternative of equal cost, and their losses.
 
 The rival is the allocation of Kaplan et al. 2020 and of Gopher: several times the parameters, so
 much fewer tokens, for the same compute (Hoffmann et al. 2022, section 4).
@@ -19,7 +19,7 @@ class PredictionError(IsoflopError):
 
 @dataclass(frozen=True)
 class Choice:
-    """One way to spend the budget, and the loss that the parametric fit foretells (None: none)."""
+    """One way to spend the budget, and the loss that the parametric fit predicts (None: none)."""
 
     name: str
     n_params: float

@@ -17,7 +17,7 @@ from rich.table import Table
 from sweeps.design.candidates import Ladder, Limits
 from sweeps.design.next_runs import FittedRuns, Proposal, Proposals, propose
 from sweeps.design.validate import FitFile, FittedBase, fitted_base, read_fit
-from sweeps.plan.data_info import FactsOnHand
+from sweeps.plan.data_info import DataInfoCache
 from sweeps.plan.expand import short_number
 from sweeps.plan.plan import Plan, make_plan
 from sweeps.spec.config import SweepConfig
@@ -77,7 +77,7 @@ def proposed(config: SweepConfig, fit: FitFile) -> Proposed:
     stored = stored_config(root)
     base = fitted_base(fit)
     runs, grid, notes = fitted_runs(root, fit.content)
-    known = FactsOnHand(config)(base.spec.data, base.spec.model.seq_len)
+    known = DataInfoCache(config)(base.spec.data, base.spec.model.seq_len)
     template = replace(base.spec.model, vocab_size=base.spec.model.vocab_size or known.vocab_size)
     theirs = stored.sweep.grids[grid]
     bounds = theirs.bounds or stored.sweep.bounds

@@ -57,7 +57,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Trial:
+class SimulatedFit:
     """How one approach fared on simulated replicates of a design."""
 
     approach: str
@@ -114,7 +114,7 @@ def tried(
     noise: float,
     n_replicates: int,
     rng: np.random.Generator,
-) -> list[Trial]:
+) -> list[SimulatedFit]:
     """Approaches 2 (where runs share budgets) and 3 on simulated replicates of planned runs."""
     n_params, n_tokens, flops = (
         np.array([getattr(run, name) for run in runs], dtype=float)
@@ -141,7 +141,7 @@ def tried(
     return [_trial("isoflop", isoflop, losses, truth), *made] if np.isfinite(budget).all() else made
 
 
-def tightest(trials: Sequence[Trial], quantity: str) -> float:
+def tightest(trials: Sequence[SimulatedFit], quantity: str) -> float:
     """`within` of the better approach that converged often enough; infinite without one."""
     widths = [
         trial.spreads[quantity].within
@@ -151,7 +151,7 @@ def tightest(trials: Sequence[Trial], quantity: str) -> float:
     return min(widths, default=float("inf"))
 
 
-def _trial(approach, fit, losses: np.ndarray, truth: tuple[float, ...]) -> Trial:
+def _trial(approach, fit, losses: np.ndarray, truth: tuple[float, ...]) -> SimulatedFit:
     found = []
     for loss in losses:
         try:
@@ -168,7 +168,7 @@ def _trial(approach, fit, losses: np.ndarray, truth: tuple[float, ...]) -> Trial
             name: Spread(float(column.mean()), 1.96 * float(column.std(ddof=1)))
             for name, column in zip(names, errors.T, strict=True)
         }
-    return Trial(approach, len(found), len(losses), spreads)
+    return SimulatedFit(approach, len(found), len(losses), spreads)
 
 
 def _tokens(most: float | None) -> str:

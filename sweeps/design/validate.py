@@ -1,7 +1,7 @@
 """From a fit to the sweep that tests it: the optimum and its rival, trained beyond the fitted runs.
 
 Whatever decides a run's numbers comes from the fitted sweep (`sweep.yaml` in its directory), so
-that losses compare; what is foretold is written to `validation.json` before anything is trained.
+that losses compare; what is predicted is written to `validation.json` before anything is trained.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ class FittedBase:
 
 
 @dataclass(frozen=True)
-class Trial:
+class ValidationSweep:
     """A prediction and the sweep of two cells that tests it."""
 
     fit: FitFile
@@ -60,9 +60,9 @@ def from_fit(config: SweepConfig, overrides: Sequence[str], console: Console) ->
 
     Launching leaves validation.json behind, before anything is trained. None where a plan was asked
     of a foreign table's fit: its prediction is all there is.
-    Raises:  PredictionError: see `foretell`, `trial` and `check_cells`.
+    Raises:  PredictionError: see `predicted_by_fit`, `trial` and `check_cells`.
     """
-    fit, prediction = foretell(config)
+    fit, prediction = predicted_by_fit(config)
     if config.format != "json":
         for line in foretold_lines(prediction, fit):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -98,8 +98,8 @@ def read_fit(place: Path) -> FitFile:
     return FitFile(path, content, tuple(found) if len(found) == len(sources) else ())
 
 
-def foretell(config: SweepConfig) -> tuple[FitFile, Prediction]:
-    """The fit that a configuration names and what it foretells.
+def predicted_by_fit(config: SweepConfig) -> tuple[FitFile, Prediction]:
+    """The fit that a configuration names and what it predicts.
 
     Raises:  PredictionError: no fit named, none there, or one that can't be asked.
     """
@@ -119,7 +119,7 @@ def foretell(config: SweepConfig) -> tuple[FitFile, Prediction]:
 
 def trial(
     config: SweepConfig, overrides: Sequence[str], fit: FitFile, prediction: Prediction
-) -> Trial:
+) -> ValidationSweep:
     """The sweep of two cells that tests a prediction, on the base of the fitted runs.
 
     Raises:  PredictionError: a foreign table, which has no specs to train by; a fit under another
@@ -150,7 +150,7 @@ def trial(
     }
     parts = {name: getattr(base.spec, name) for name in BASE_PARTS}
     made = replace(config, sweep=replace(config.sweep, grids=grids), **parts)
-    return Trial(fit, prediction, made, base)
+    return ValidationSweep(fit, prediction, made, base)
 
 
 def fitted_base(fit: FitFile) -> FittedBase:
@@ -181,7 +181,7 @@ def fitted_base(fit: FitFile) -> FittedBase:
     return FittedBase(specs[0], prints.pop())
 
 
-def check_cells(plan: Plan, tried: Trial) -> None:
+def check_cells(plan: Plan, tried: ValidationSweep) -> None:
     """Both cells can be trained, on the very data of the fitted runs.
 
     Raises:  PredictionError: a cell is dropped (most often more tokens than the data holds), or
@@ -203,14 +203,14 @@ def check_cells(plan: Plan, tried: Trial) -> None:
 
 
 def foretold_lines(prediction: Prediction, fit: FitFile) -> list[str]:
-    """What is foretold, in words for a terminal."""
+    """What is predicted, in words for a terminal."""
     low, high = prediction.fitted
     lines = [
         f"{prediction.approach} fit of {fit.path} ({prediction.status}), at "
         f"{prediction.flops:.3g} FLOPs, {prediction.flops / high:.3g} times the largest fitted run:"
     ]
     for choice in (prediction.optimum, prediction.rival):
-        loss = "not foretold" if choice.loss is None else f"{choice.loss:.4f} (parametric)"
+        loss = "not predicted" if choice.loss is None else f"{choice.loss:.4f} (parametric)"
         lines.append(
             f"{choice.name:8} N {choice.n_params:.4g}  D {choice.n_tokens:.4g}  "
             f"D/N {choice.n_tokens / choice.n_params:.3g}  loss {loss}"
@@ -225,8 +225,8 @@ def foretold_lines(prediction: Prediction, fit: FitFile) -> list[str]:
     return lines
 
 
-def write_trial(root: Path, tried: Trial) -> None:
-    """validation.json: what is foretold, and from which fit."""
+def write_trial(root: Path, tried: ValidationSweep) -> None:
+    """validation.json: what is predicted, and from which fit."""
     content = {
         "fit": str(tried.fit.path),
         "fit_sha256": tried.fit.sha256,
@@ -238,7 +238,7 @@ def write_trial(root: Path, tried: Trial) -> None:
 
 
 def _require_same_world(config: SweepConfig, fit: FitFile) -> None:
-    """A fit of simulated losses foretells nothing of trained ones.
+    """A fit of simulated losses predicts nothing of trained ones.
 
     Raises:  PredictionError: training is asked of a simulated sweep's fit.
     """
@@ -251,7 +251,7 @@ def _require_same_world(config: SweepConfig, fit: FitFile) -> None:
 
 
 def _require_unanswered(root: Path, prediction: Prediction) -> None:
-    """What was foretold stays as it was once runs have begun to answer it.
+    """What was predicted stays as it was once runs have begun to answer it.
 
     Raises:  PredictionError: a directory that tests another prediction and has finished runs.
     """
@@ -263,7 +263,7 @@ def _require_unanswered(root: Path, prediction: Prediction) -> None:
     if not same and any(RunPaths(run_dir).record.exists() for run_dir in run_dirs(root)):
         raise PredictionError(
             f"{root} tests N = {then:.4g} at {before['flops']:.3g} FLOPs and has finished runs; "
-            f"this fit foretells N = {now:.4g} at {prediction.flops:.3g}: test it in another "
+            f"this fit predicts N = {now:.4g} at {prediction.flops:.3g}: test it in another "
             f"out=DIR, so that no prediction is made after its answer"
         )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from train.rundir.atomic import BAD_JSON
-from train.rundir.lock import Holder, holder, is_alive, is_fresh, owner_of
+from train.rundir.lock import LockOwner, holder, is_alive, is_fresh, owner_of
 from train.rundir.record import DONE, RunPaths, last_status
 
 LARGEST = 1e300
@@ -99,7 +99,7 @@ def read_state(run_dir: Path, jobs: Jobs | None = None) -> RunState:
     )
 
 
-def is_lost(run_dir: Path, held: Holder, jobs: Jobs | None = None) -> bool:
+def is_lost(run_dir: Path, held: LockOwner, jobs: Jobs | None = None) -> bool:
     """Whether a lock's holder is known to be gone: its process, its heartbeat, or its Slurm job.
 
     A holder whose heart beat a moment ago is there, whatever a queue does not say about its job.
@@ -140,7 +140,7 @@ def last_line(path: Path) -> str:
     return lines[-1].strip() if lines else ""
 
 
-def _standing(run_dir: Path, jobs: Jobs | None) -> tuple[str, str, Holder | None]:
+def _standing(run_dir: Path, jobs: Jobs | None) -> tuple[str, str, LockOwner | None]:
     """(status, note, holder) of a run without a record."""
     held = holder(run_dir)
     if held is not None and not is_lost(run_dir, held, jobs):

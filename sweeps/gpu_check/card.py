@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from train.config.resolve import resolve
-from train.config.run_config import RunJob, RuntimeSpec
+from train.config.run_config import RunConfig, RuntimeSpec
 from train.config.spec import (
     DataSpec,
     HorizonSpec,
@@ -41,7 +41,7 @@ class Card:
     def name(self) -> str:
         return device_name(self.device)
 
-    def job(self, data: str = "text", n_steps: int = 40, **changes: Any) -> RunJob:
+    def job(self, data: str = "text", n_steps: int = 40, **changes: Any) -> RunConfig:
         """A run of a 64-wide model on generated text or masked sums.
 
         Args:    changes: of the model (family, ...) and `precision`.
@@ -59,9 +59,9 @@ class Card:
             precision=precision,
         )
         spec = resolve(requested, describe(spec_data, seq_len))
-        return RunJob(spec=spec, runtime=RuntimeSpec(n_evals=2), name=data)
+        return RunConfig(spec=spec, runtime=RuntimeSpec(n_evals=2), name=data)
 
-    def trained(self, name: str, job: RunJob, **runtime: Any) -> RunRecord:
+    def trained(self, name: str, job: RunConfig, **runtime: Any) -> RunRecord:
         """The record of a run that was trained in this process.
 
         Raises:  IsoflopError: it did not end well.

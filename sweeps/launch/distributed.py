@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sweeps.directory.run_state import read_state
 from sweeps.launch.failures import GaveUpError
-from sweeps.launch.scheduler import Task
+from sweeps.launch.scheduler import QueuedRun
 from sweeps.spec.launcher import LauncherSpec
 from train.commands.processes import python_command, python_environment
 from train.config.spec import IsoflopError
@@ -47,7 +47,7 @@ class Ranks:
         self._ended = ended
         self._stopping = False  # set by signal handlers, which may not take an Event's lock
 
-    def run(self, tasks: list[Task]) -> None:
+    def run(self, tasks: list[QueuedRun]) -> None:
         """Train every task's run directory; what ends badly is recorded by the run itself.
 
         Raises:  GaveUpError: too many runs in a row failed.

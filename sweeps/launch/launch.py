@@ -16,7 +16,7 @@ from sweeps.directory.run_state import RunState, read_state
 from sweeps.launch.failures import Streak
 from sweeps.launch.local import run_inline, run_pool
 from sweeps.launch.progress import make_display
-from sweeps.launch.scheduler import Task
+from sweeps.launch.scheduler import QueuedRun
 from sweeps.plan.cost_model import predicted_bytes
 from sweeps.plan.hardware_estimate import disk_bytes, in_bytes
 from sweeps.plan.plan import Plan
@@ -25,7 +25,7 @@ from sweeps.spec.config import SweepConfig
 from sweeps.spec.launcher import LauncherSpec
 from train.config.spec import IsoflopError
 from train.rundir.atomic import write_atomic
-from train.rundir.lock import Holder, holder, is_alive, this_process
+from train.rundir.lock import LockOwner, holder, is_alive, this_process
 from train.rundir.record import DONE, RunPaths, last_status
 from train.rundir.sweep_layout import StoreError, SweepPaths, prepare
 
@@ -36,14 +36,16 @@ INTERRUPTED_EXIT = 130
 
 
 @dataclass(frozen=True)
-class Written:
+class WriteResult:
     """What writing a plan found: the directories of its runs, and the damage that was repaired."""
 
     run_dirs: list[Path]
     repaired: list[str]
 
 
-def write_sweep(plan: Plan, config: SweepConfig, composed: str, overrides: list[str]) -> Written:
+def write_sweep(
+    plan: Plan, config: SweepConfig, composed: str, overrides: list[str]
+) -> WriteResult:
     """Write sweep.yaml, plan.jsonl and every run directory; mend damaged spec.json and record.json.
 
     Raises:  IsoflopError: the directory is a file, read-only or full.
@@ -60,7 +62,7 @@ def write_sweep(plan: Plan, config: SweepConfig, composed: str, overrides: list[
         if _unreadable_record(run_dir):
             RunPaths(run_dir).record.rename(run_dir / "record.json.damaged")
             repaired.append(f"{run_dir.name}: record.json was damaged; set aside, the run goes on")
-    return Written([plan.places[run.run_id] for run in plan.runs], repaired)
+    return WriteResult([plan.places[run.run_id] for run in plan.runs], repaired)
 
 
 def require_room(plan: Plan, root: Path, force: bool) -> None:
@@ -81,10 +83,10 @@ def require_room(plan: Plan, root: Path, force: bool) -> None:
     )
 
 
-def tasks_of(plan: Plan) -> list[Task]:
+def tasks_of(plan: Plan) -> list[QueuedRun]:
     """What a launcher needs to know of each run that has no record yet."""
     return [
-        Task(
+        QueuedRun(
             run_dir=plan.places[run.run_id],
             seconds=seconds or 0.0,
             flops=run.flops_to_spend,
@@ -98,7 +100,7 @@ def tasks_of(plan: Plan) -> list[Task]:
 
 
 def train_here(
-    tasks: list[Task], launcher: LauncherSpec, root: Path, n_runs: int, console: Console
+    tasks: list[QueuedRun], launcher: LauncherSpec, root: Path, n_runs: int, console: Console
 ) -> bool:
     """Run tasks inline or in a pool until none is left, runs held by another process included.
 
@@ -108,7 +110,7 @@ def train_here(
     streak = Streak(launcher.max_failures)
     with _announced(root), make_display(console, n_runs, n_runs - len(tasks)) as display:
 
-        def start(chosen: list[Task]) -> bool:
+        def start(chosen: list[QueuedRun]) -> bool:
             if launcher.kind == "inline":
                 return run_inline(chosen, display.report, ended=streak.note)
             logs = SweepPaths(root).logs
@@ -118,8 +120,8 @@ def train_here(
 
 
 def until_done(
-    tasks: list[Task],
-    start: Callable[[list[Task]], bool],
+    tasks: list[QueuedRun],
+    start: Callable[[list[QueuedRun]], bool],
     console: Console,
     poll_seconds: float = POLL_SECONDS,
 ) -> bool:
@@ -165,12 +167,12 @@ def print_failures(failed: list[RunState], console: Console) -> None:
         )
 
 
-def launchers_of(root: Path) -> dict[Path, Holder]:
+def launchers_of(root: Path) -> dict[Path, LockOwner]:
     """Launches that say they are at work on a sweep, by their file."""
     found = {}
     for path in sorted((root / "launchers").glob("*.json")):
         try:
-            found[path] = Holder(**json.loads(path.read_text(encoding="utf-8")))
+            found[path] = LockOwner(**json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             continue
     return found

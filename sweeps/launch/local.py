@@ -9,7 +9,7 @@ import psutil
 from sweeps.launch.failures import GaveUpError
 from sweeps.launch.interrupts import on_interrupt
 from sweeps.launch.pool import Ended, Pool, Report
-from sweeps.launch.scheduler import Task
+from sweeps.launch.scheduler import QueuedRun
 from sweeps.launch.worker import TrainRun, attempt
 from sweeps.plan.device_check import why_unusable
 from sweeps.plan.machine import device_memory, make_slots, usable_cores, visible_devices
@@ -26,7 +26,10 @@ PROCESS_BYTES = 500e6
 
 
 def run_inline(
-    tasks: list[Task], report: Report, train: TrainRun | None = None, ended: Ended | None = None
+    tasks: list[QueuedRun],
+    report: Report,
+    train: TrainRun | None = None,
+    ended: Ended | None = None,
 ) -> bool:
     """Train every task in this process, in the order given but for runs that branch, which wait for
     the shorter ones of their trunk; False where it was interrupted.
@@ -58,7 +61,7 @@ def _stop_training(number: int) -> None:
 
 
 def run_pool(
-    tasks: list[Task],
+    tasks: list[QueuedRun],
     launcher: LauncherSpec,
     log_dir: Path,
     report: Report,

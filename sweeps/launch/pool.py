@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sweeps.directory.run_state import last_line, written
 from sweeps.launch.failures import GaveUpError
-from sweeps.launch.scheduler import Admission, Task
+from sweeps.launch.scheduler import MemoryScheduler, QueuedRun
 from sweeps.launch.worker_process import WorkerProcess
 from sweeps.plan.machine import Slot
 from train.commands.processes import python_command
@@ -25,7 +25,7 @@ WORKER = python_command("sweeps.launch.worker")
 
 TICK_SECONDS = 0.5
 
-Report = Callable[[Task, str, str], None]
+Report = Callable[[QueuedRun, str, str], None]
 """Told (task, status, message) when a run starts ("running") and when it ends."""
 
 Ended = Callable[[Path, str, str], str]
@@ -39,19 +39,19 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class _Duty:
+class WorkerState:
     """A worker and the run that it has in hand, with what was last seen of the run's files."""
 
     worker: WorkerProcess
-    task: Task | None = None
+    task: QueuedRun | None = None
     hung: bool = False
     seen: tuple[float, ...] = ()
     seen_at: float = 0.0
 
-    def begin(self, task: Task) -> None:
+    def begin(self, task: QueuedRun) -> None:
         self.hung, self.seen, self.seen_at, self.task = False, (), time.monotonic(), task
 
-    def silent_seconds(self, task: Task) -> float:
+    def silent_seconds(self, task: QueuedRun) -> float:
         """Time since the run's files last changed, by a clock that no adjustment can jump."""
         seen = written(task.run_dir)
         if seen != self.seen:
@@ -78,23 +78,23 @@ class Pool:
         self._hang_seconds = hang_seconds
         self._limits = limits or {}
         self._command = command or WORKER
-        self._duties: dict[int, _Duty] = {}
+        self._duties: dict[int, WorkerState] = {}
         self._lock = threading.Lock()
         self._stopping = False  # set by signal handlers, which may not take an Event's lock
-        self._queue = Admission([], {})
+        self._queue = MemoryScheduler([], {})
         self._broken: list[str] = []
         self._ended = ended
         self._gave_up = ""
         self._closed: list[str] = []
 
-    def run(self, tasks: list[Task]) -> None:
+    def run(self, tasks: list[QueuedRun]) -> None:
         """Train every task's run directory.
 
         Raises:  IsoflopError: a worker can't even start, or runs are left and every slot is closed;
                  GaveUpError: too many runs failed.
         """
         self._log_dir.mkdir(parents=True, exist_ok=True)
-        self._queue = Admission([] if self._stopping else tasks, self._limits)
+        self._queue = MemoryScheduler([] if self._stopping else tasks, self._limits)
         used = self._slots[: max(1, min(len(self._slots), len(tasks)))]
         threads = [threading.Thread(target=self._serve, args=(slot,)) for slot in used]
         for thread in threads:
@@ -156,11 +156,11 @@ class Pool:
             log.error("%s", reason)
             self._closed.append(reason)
 
-    def _start(self, slot: Slot) -> _Duty | None:
+    def _start(self, slot: Slot) -> WorkerState | None:
         """A worker that has said it is ready; None where it can't start, with the reason kept."""
         path = self._log_dir / f"worker-{slot.index}.log"
         worker = WorkerProcess(slot, self._command, path)
-        duty = self._duties[slot.index] = _Duty(worker)
+        duty = self._duties[slot.index] = WorkerState(worker)
         if self._stopping:
             worker.signal(signal.SIGTERM)
         if worker.ready():
@@ -171,7 +171,7 @@ class Pool:
             self._broken.append(f"worker {slot.index} can't start ({reason}); see {path}")
         return None
 
-    def _train(self, duty: _Duty, task: Task) -> bool:
+    def _train(self, duty: WorkerState, task: QueuedRun) -> bool:
         """Train one run; whether it took the worker or its device with it and made no step."""
         # Taken just before a stop, whose signal may have gone to the worker's former run.
         if self._stopping:
@@ -191,7 +191,7 @@ class Pool:
         self._tell(task, status, message)
         return lost and _curve_bytes(task.run_dir) <= curve
 
-    def _dead(self, duty: _Duty, task: Task) -> tuple[str, str]:
+    def _dead(self, duty: WorkerState, task: QueuedRun) -> tuple[str, str]:
         """Record the death of a worker as the end of its run, and say what is known of it."""
         how = duty.worker.ending()
         if (recorded := _recorded_status(task.run_dir)) in DONE:
@@ -210,7 +210,7 @@ class Pool:
             message = f"{message} ({error})"
         return status, message
 
-    def _tell(self, task: Task, status: str, message: str) -> None:
+    def _tell(self, task: QueuedRun, status: str, message: str) -> None:
         with self._lock:
             self._report(task, status, message)
             if status != "running" and self._ended is not None and not self._gave_up:

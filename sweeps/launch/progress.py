@@ -16,7 +16,7 @@ from rich.progress import (
 )
 
 from sweeps.directory.run_state import RunState, read_state
-from sweeps.launch.scheduler import Task
+from sweeps.launch.scheduler import QueuedRun
 from sweeps.plan.plan import duration
 from train.config.terminal import visible
 
@@ -35,7 +35,7 @@ class Display(Protocol):
         trace: TracebackType | None,
     ) -> None: ...
 
-    def report(self, task: Task, status: str, message: str) -> None: ...
+    def report(self, task: QueuedRun, status: str, message: str) -> None: ...
 
 
 def make_display(console: Console, n_runs: int, n_done: int) -> Display:
@@ -49,7 +49,7 @@ class PlainDisplay:
     def __init__(self, console: Console, n_runs: int, n_done: int) -> None:
         self._console = console
         self._n_runs, self._ended = n_runs, n_done
-        self._started: dict[Task, float] = {}
+        self._started: dict[QueuedRun, float] = {}
 
     def __enter__(self) -> "PlainDisplay":
         return self
@@ -62,7 +62,7 @@ class PlainDisplay:
     ) -> None:
         return None
 
-    def report(self, task: Task, status: str, message: str) -> None:
+    def report(self, task: QueuedRun, status: str, message: str) -> None:
         if status == "running" and not message and task not in self._started:
             self._started[task] = time.monotonic()
             return
@@ -91,7 +91,7 @@ class LiveDisplay:
             transient=True,
         )
         self._all = self._progress.add_task("runs", total=n_runs, completed=n_done, detail="")
-        self._running: dict[Task, tuple[TaskID, float]] = {}
+        self._running: dict[QueuedRun, tuple[TaskID, float]] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._refresh, daemon=True)
 
@@ -110,7 +110,7 @@ class LiveDisplay:
         self._thread.join()
         self._progress.stop()
 
-    def report(self, task: Task, status: str, message: str) -> None:
+    def report(self, task: QueuedRun, status: str, message: str) -> None:
         if status == "running" and not message and task not in self._running:
             bar = self._progress.add_task(
                 f"  {visible(task.run_dir.name)}", total=1, detail="starting"
@@ -147,7 +147,7 @@ def _detail(state: RunState) -> str:
     return "  ".join(parts)
 
 
-def _ending(task: Task, status: str, message: str, seconds: float) -> str:
+def _ending(task: QueuedRun, status: str, message: str, seconds: float) -> str:
     state = read_state(task.run_dir)
     text = f"{status} {state.name or task.run_dir.name}"
     if status == "running":

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweeps.plan.cost_model import predicted_bytes
-from train.config.run_config import RunJob
+from train.config.run_config import RunConfig
 from train.config.spec import known
 from train.config.wsd_branching import flops_of_steps, trunk_id
 
 
 @dataclass(frozen=True)
-class Task:
+class QueuedRun:
     """A run to launch with its predicted cost; unknown seconds sort by FLOPs alone.
 
     Runs of one `trunk` wait for one another, those of fewer `n_tokens` first.
@@ -25,9 +25,9 @@ class Task:
     n_tokens: int = 0
 
 
-def task_of(run_dir: Path, job: RunJob) -> Task:
+def task_of(run_dir: Path, job: RunConfig) -> QueuedRun:
     """A run of unknown duration, its cost as its spec says, as if it trained every step itself."""
-    return Task(
+    return QueuedRun(
         run_dir,
         flops=flops_of_steps(job.spec, known(job.spec.n_steps, "n_steps")),
         memory_bytes=predicted_bytes(job.spec, job.runtime.micro_batch),
@@ -36,27 +36,27 @@ def task_of(run_dir: Path, job: RunJob) -> Task:
     )
 
 
-def chains(tasks: list[Task]) -> list[tuple[Task, ...]]:
+def chains(tasks: list[QueuedRun]) -> list[tuple[QueuedRun, ...]]:
     """Runs of one trunk together, the shortest first, any other run alone; the longest chain first.
 
     A branch starts where a shorter run left its trunk: side by side they would save nothing.
     """
-    groups: dict[str, list[Task]] = {}
+    groups: dict[str, list[QueuedRun]] = {}
     for task in tasks:
         groups.setdefault(task.trunk or str(task.run_dir), []).append(task)
     made = [tuple(sorted(group, key=lambda task: task.n_tokens)) for group in groups.values()]
     return sorted(made, key=lambda chain: (-_seconds(chain), -_flops(chain)))
 
 
-def _seconds(chain: tuple[Task, ...]) -> float:
+def _seconds(chain: tuple[QueuedRun, ...]) -> float:
     return sum(task.seconds for task in chain)
 
 
-def _flops(chain: tuple[Task, ...]) -> float:
+def _flops(chain: tuple[QueuedRun, ...]) -> float:
     return sum(task.flops for task in chain)
 
 
-class Admission:
+class MemoryScheduler:
     """Tasks longest first, handed to several threads within a memory limit a device.
 
     A run of a trunk counts with the runs that wait for it, and while one of them trains no other of
@@ -64,7 +64,7 @@ class Admission:
     that nothing waits forever.
     """
 
-    def __init__(self, tasks: list[Task], limits: dict[str | None, float]) -> None:
+    def __init__(self, tasks: list[QueuedRun], limits: dict[str | None, float]) -> None:
         tails = [chain[start:] for chain in chains(tasks) for start in range(len(chain))]
         tails.sort(key=lambda tail: (-_seconds(tail), -_flops(tail)))
         self._waiting = [tail[0] for tail in tails]
@@ -74,7 +74,7 @@ class Admission:
         self._running: dict[str | None, int] = {}
         self._changed = threading.Condition()
 
-    def take(self, device: str | None) -> Task | None:
+    def take(self, device: str | None) -> QueuedRun | None:
         """The next task for a worker on `device`, waiting for memory; None when none are left."""
         with self._changed:
             while self._waiting:
@@ -94,7 +94,7 @@ class Admission:
         """Tasks that no worker has taken."""
         return len(self._waiting)
 
-    def release(self, task: Task, device: str | None) -> None:
+    def release(self, task: QueuedRun, device: str | None) -> None:
         """Give back the memory of a task that ended."""
         with self._changed:
             self._used[device] -= task.memory_bytes
@@ -108,7 +108,7 @@ class Admission:
             self._waiting.clear()
             self._changed.notify_all()
 
-    def _fits(self, task: Task, device: str | None) -> bool:
+    def _fits(self, task: QueuedRun, device: str | None) -> bool:
         if task.trunk in self._trunks:
             return False
         limit = self._limits.get(device)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from eval.evals_table import write_evals
 from sweeps.directory.record_check import checked_record
 from sweeps.directory.run_state import read_state
-from train.config.run_config import RunJob
+from train.config.run_config import RunConfig
 from train.config.spec import IsoflopError
 from train.rundir.atomic import read_jsonl
 from train.rundir.record import RunPaths, RunRecord, read_job
@@ -103,7 +103,7 @@ def _run_row(root: Path, run_dir: Path, problems: list[str]) -> dict[str, Any] |
     return {**row, "dir": str(home), "checkpoint": str(home / row["checkpoint"])}
 
 
-def _unfinished(run_dir: Path, job: RunJob) -> dict[str, Any]:
+def _unfinished(run_dir: Path, job: RunConfig) -> dict[str, Any]:
     """What is known of a run before its record: its job's columns, its status, and no results."""
     state = read_state(run_dir)
     known = job_columns(job, job.spec.n_steps or 0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sweeps.directory.run_state import Jobs, RunState, is_lost, read_state
 from sweeps.launch.launch import launchers_of
-from sweeps.launch.scheduler import Task, task_of
+from sweeps.launch.scheduler import QueuedRun, task_of
 from train.config.spec import IsoflopError, SpecError
 from train.rundir.lock import holder, is_alive, is_visible
 from train.rundir.record import DONE, STATUSES, RunPaths, read_job
@@ -48,7 +48,7 @@ def to_retry(root: Path, only: list[str], jobs: Jobs | None = None) -> list[RunS
     return [state for state in states if state.status in wanted]
 
 
-def retry_tasks(states: list[RunState], predicted: dict[str, float]) -> list[Task]:
+def retry_tasks(states: list[RunState], predicted: dict[str, float]) -> list[QueuedRun]:
     """The runs as tasks, with the seconds that the plan predicted for a run_id where it did.
 
     Raises:  RecordError: a spec.json that can't be read.

@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
-from sweeps.plan.cell import Cell, resolved
+from sweeps.plan.cell import GridCell, resolved
 from sweeps.spec.grids import Bounds
-from train.config.run_config import RunJob
+from train.config.run_config import RunConfig
 from train.config.spec import OptimSpec, RunSpec, ScheduleSpec, known, require
 from train.config.wsd_branching import latest_branch, trunk_end, trunk_id
 
 
-def in_trunks(cells: list[Cell], bounds: Bounds, grid_name: str) -> list[Cell]:
+def in_trunks(cells: list[GridCell], bounds: Bounds, grid_name: str) -> list[GridCell]:
     """The same cells in the same order, those of one shape with settings that make them one trunk.
 
     Raises:  SpecError: a schedule that depends on a run's length from the start.
@@ -29,7 +29,7 @@ def in_trunks(cells: list[Cell], bounds: Bounds, grid_name: str) -> list[Cell]:
     return made
 
 
-def _sharing(cells: list[Cell], bounds: Bounds) -> list[Cell]:
+def _sharing(cells: list[GridCell], bounds: Bounds) -> list[GridCell]:
     """Cells of one shape with the optimiser settings of the longest one that can be trained.
 
     The warm-up is the shortest one's: a share of the longest's tokens can be more than the shortest
@@ -46,18 +46,18 @@ def _sharing(cells: list[Cell], bounds: Bounds) -> list[Cell]:
     return [_changed(cell, longest.optim, schedule) for cell in cells]
 
 
-def _trained(cells: list[Cell], bounds: Bounds) -> list[RunSpec]:
+def _trained(cells: list[GridCell], bounds: Bounds) -> list[RunSpec]:
     found = [resolved(cell, bounds) for cell in cells]
     return [spec for spec in found if isinstance(spec, RunSpec)]
 
 
-def _changed(cell: Cell, optim: OptimSpec, schedule: ScheduleSpec) -> Cell:
+def _changed(cell: GridCell, optim: OptimSpec, schedule: ScheduleSpec) -> GridCell:
     spec = replace(cell.job.spec, optim=optim, schedule=schedule)
     runtime = replace(cell.job.runtime, branch=True)
     return replace(cell, job=replace(cell.job, spec=spec, runtime=runtime))
 
 
-def first_steps(jobs: list[RunJob]) -> list[int]:
+def first_steps(jobs: list[RunConfig]) -> list[int]:
     """The step that each run starts from where the shorter runs of its trunk are trained first."""
     order = sorted(range(len(jobs)), key=lambda i: known(jobs[i].spec.n_steps, "n_steps"))
     starts = [0] * len(jobs)

@@ -5,21 +5,21 @@ from typing import Any
 
 from sweeps.spec.grids import Bounds
 from train.config.flops import count_params, flops_per_token
-from train.config.resolve import DataFacts, epochs_by_part, resolve
-from train.config.run_config import RunJob
+from train.config.resolve import DataInfo, epochs_by_part, resolve
+from train.config.run_config import RunConfig
 from train.config.spec import RunSpec, SpecError, known
 
 
 @dataclass(frozen=True)
-class Cell:
+class GridCell:
     """One shape and horizon of a grid, before its seeds; `horizon` is as the grid gives it."""
 
-    job: RunJob
-    facts: DataFacts
+    job: RunConfig
+    facts: DataInfo
     horizon: tuple[str, float]
 
 
-def resolved(cell: Cell, bounds: Bounds) -> RunSpec | str:
+def resolved(cell: GridCell, bounds: Bounds) -> RunSpec | str:
     """A cell's spec, or why it is dropped."""
     try:
         spec = resolve(cell.job.spec, cell.facts)
@@ -38,7 +38,7 @@ def cost(spec: RunSpec) -> tuple[int, int, float]:
     )
 
 
-def _out_of_bounds(spec: RunSpec, facts: DataFacts, bounds: Bounds) -> str | None:
+def _out_of_bounds(spec: RunSpec, facts: DataInfo, bounds: Bounds) -> str | None:
     """The first bound that a resolved cell breaks, as a sentence, or None."""
     n_params, n_tokens, flops = cost(spec)
     n_steps = known(spec.n_steps, "n_steps")

@@ -7,7 +7,7 @@ plan of a sweep for another machine takes `assume` instead, and says so.
 from dataclasses import dataclass, field
 
 from sweeps.spec.config import SweepConfig
-from train.config.resolve import DataFacts
+from train.config.resolve import DataInfo
 from train.config.spec import DataSpec, IsoflopError
 from train.data.dataset import describe
 from train.data.hub import HubOptions, is_here
@@ -18,14 +18,14 @@ class AssumedDataError(IsoflopError):
 
 
 @dataclass
-class FactsOnHand:
+class DataInfoCache:
     """Facts of each data specification, looked up once; `assumed` lists what was not looked up."""
 
     config: SweepConfig
-    found: dict[str, DataFacts] = field(default_factory=dict)
+    found: dict[str, DataInfo] = field(default_factory=dict)
     assumed: dict[str, str] = field(default_factory=dict)
 
-    def __call__(self, data: DataSpec, seq_len: int) -> DataFacts:
+    def __call__(self, data: DataSpec, seq_len: int) -> DataInfo:
         key = f"{data!r}|{seq_len}"
         if key not in self.found:
             absent = self._absent(data)
@@ -43,7 +43,7 @@ class FactsOnHand:
             if not is_here(HubOptions(**part.options))
         ]
 
-    def _assume(self, data: DataSpec, absent: list[str]) -> DataFacts:
+    def _assume(self, data: DataSpec, absent: list[str]) -> DataInfo:
         assume = self.config.assume
         assert assume is not None  # only then is anything taken as absent
         for name in absent:
@@ -52,7 +52,7 @@ class FactsOnHand:
                 f"and a vocabulary of {assume.vocab_size:,} (assume.*); run ids are not final"
             )
         tokens: dict[str, int | None] = dict.fromkeys(data.parts, int(assume.n_train_tokens))
-        return DataFacts("assumed", assume.vocab_size, tokens)
+        return DataInfo("assumed", assume.vocab_size, tokens)
 
 
 def only_planned(config: SweepConfig) -> bool:

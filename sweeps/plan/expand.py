@@ -5,16 +5,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from sweeps.plan.branching import first_steps, in_trunks
-from sweeps.plan.cell import Cell, cost, resolved
+from sweeps.plan.cell import GridCell, cost, resolved
 from sweeps.spec.grids import Bounds, GridSpec, SweepSpec
 from sweeps.spec.shapes import labelled, shapes_of
-from train.config.resolve import DataFacts
-from train.config.run_config import RunJob, RuntimeSpec, TrackerSpec
+from train.config.resolve import DataInfo
+from train.config.run_config import RunConfig, RuntimeSpec, TrackerSpec
 from train.config.spec import DataSpec, HorizonSpec, RunSpec, SpecError, known, require
 from train.config.stored_spec import merged
 from train.config.wsd_branching import trunk_id
 
-FactsLookup = Callable[[DataSpec, int], DataFacts]
+FactsLookup = Callable[[DataSpec, int], DataInfo]
 """(data, sequence length) -> facts; the only thing that expansion must be told from outside."""
 
 
@@ -26,7 +26,7 @@ class PlannedRun:
     tokens come first.
     """
 
-    job: RunJob
+    job: RunConfig
     run_id: str
     n_params: int
     n_tokens: int
@@ -49,7 +49,7 @@ class PlannedRun:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class SkippedCell:
     """A cell that is not trained: `kind` is dropped (out of bounds) or merged (into its equal)."""
 
     kind: str
@@ -67,10 +67,10 @@ class Expansion:
     """The runs of a sweep in grid order, and the cells that gave none."""
 
     runs: list[PlannedRun] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
+    left_out: list[SkippedCell] = field(default_factory=list)
 
     @property
-    def dropped(self) -> list[LeftOut]:
+    def dropped(self) -> list[SkippedCell]:
         return [cell for cell in self.left_out if cell.kind == "dropped"]
 
 
@@ -92,7 +92,7 @@ def expand(
     )
     out = Expansion()
     taken: dict[str, str] = {}
-    template = RunJob(
+    template = RunConfig(
         spec=base,
         runtime=runtime or RuntimeSpec(),
         tracker=tracker or TrackerSpec(),
@@ -132,7 +132,7 @@ def _with_unique_names(runs: list[PlannedRun]) -> list[PlannedRun]:
     ]
 
 
-def _cells(grid: GridSpec, job: RunJob, facts: DataFacts) -> Iterator[Cell]:
+def _cells(grid: GridSpec, job: RunConfig, facts: DataInfo) -> Iterator[GridCell]:
     """Shapes x horizons, horizon by horizon, with the shapes in the order given."""
     template = job.spec.model
     template = replace(template, vocab_size=template.vocab_size or facts.vocab_size)
@@ -141,7 +141,7 @@ def _cells(grid: GridSpec, job: RunJob, facts: DataFacts) -> Iterator[Cell]:
     for name, value in grid.horizons:
         for label, model in shapes:
             spec = replace(job.spec, model=model, horizon=HorizonSpec(**{name: value}))
-            yield Cell(
+            yield GridCell(
                 replace(
                     job,
                     spec=spec,
@@ -154,7 +154,7 @@ def _cells(grid: GridSpec, job: RunJob, facts: DataFacts) -> Iterator[Cell]:
 
 
 def _add_cell(
-    out: Expansion, taken: dict[str, str], cell: Cell, seeds: list[int], bounds: Bounds
+    out: Expansion, taken: dict[str, str], cell: GridCell, seeds: list[int], bounds: Bounds
 ) -> None:
     """Resolve a cell once, check it, and add one run a seed."""
 
@@ -162,7 +162,7 @@ def _add_cell(
         name, value = cell.horizon
         job = cell.job
         out.left_out.append(
-            LeftOut(
+            SkippedCell(
                 kind,
                 job.grid,
                 job.name,

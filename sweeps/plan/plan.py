@@ -9,7 +9,7 @@ from rich.table import Table
 
 from sweeps.directory.run_state import RunState, read_state
 from sweeps.plan.cost_model import Speed, makespan, predicted_seconds
-from sweeps.plan.data_info import FactsOnHand, require_launchable
+from sweeps.plan.data_info import DataInfoCache, require_launchable
 from sweeps.plan.expand import Expansion, PlannedRun, expand, short_number
 from sweeps.plan.hardware_estimate import disk_bytes, outlay_lines
 from sweeps.plan.machine import gpu_names, make_slots, usable_cores, visible_devices
@@ -59,7 +59,7 @@ def make_plan(config: SweepConfig) -> Plan:
     Raises:  IsoflopError: a sweep or its data that can't work, or one that is a plan alone.
     """
     require_launchable(config)
-    facts = FactsOnHand(config)
+    facts = DataInfoCache(config)
     expansion = expand(config.sweep, config.base, facts, config.run_settings, config.tracker)
     places = placed(config.root, expansion.runs)
     states = {

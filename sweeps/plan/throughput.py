@@ -19,7 +19,7 @@ from sweeps.plan.cost_model import Speed
 from sweeps.plan.machine import Slot, environment, gpu_names
 from train.commands.processes import python_command
 from train.config.flops import flops_per_token
-from train.config.run_config import RunJob, job_to_json
+from train.config.run_config import RunConfig, job_to_json
 from train.config.spec import IsoflopError, known
 from train.data.file_io import cache_dir
 from train.rundir.atomic import RecordError, write_json
@@ -40,7 +40,7 @@ class CalibrationError(IsoflopError):
 
 
 def speeds(
-    jobs: Sequence[RunJob], device: str | None, command: Sequence[str] = COMMAND
+    jobs: Sequence[RunConfig], device: str | None, command: Sequence[str] = COMMAND
 ) -> list[Speed]:
     """Measured speeds of three of a sweep's sizes, from the cache or by timing steps now.
 
@@ -63,7 +63,7 @@ def speeds(
     return measured
 
 
-def timed_sizes(jobs: Sequence[RunJob]) -> list[RunJob]:
+def timed_sizes(jobs: Sequence[RunConfig]) -> list[RunConfig]:
     """The jobs of the smallest, the middle and the largest model, by FLOPs per token."""
     by_size = {flops_per_token(job.spec.model): job for job in jobs}
     sizes = sorted(by_size)
@@ -71,7 +71,7 @@ def timed_sizes(jobs: Sequence[RunJob]) -> list[RunJob]:
     return [by_size[size] for size in sorted(picked)]
 
 
-def measure(jobs: Sequence[RunJob], device: str | None, command: Sequence[str]) -> list[Speed]:
+def measure(jobs: Sequence[RunConfig], device: str | None, command: Sequence[str]) -> list[Speed]:
     """Tokens per second of training steps of each job, timed by a child process.
 
     Raises:  CalibrationError: it failed, hung, or timed nothing.
@@ -103,7 +103,7 @@ def measure(jobs: Sequence[RunJob], device: str | None, command: Sequence[str]) 
         raise CalibrationError(f"timing steps gave no result: {error}") from error
 
 
-def _key(jobs: Sequence[RunJob], device: str | None) -> str:
+def _key(jobs: Sequence[RunConfig], device: str | None) -> str:
     """Name of the cache's file: the machine for people, the rest as a hash."""
     trained = [
         {

@@ -15,7 +15,7 @@ import torch
 
 from sweeps.plan.cost_model import Speed
 from train.config.flops import flops_per_token
-from train.config.run_config import RunJob, job_from_json
+from train.config.run_config import RunConfig, job_from_json
 from train.config.spec import IsoflopError, known
 from train.engine.compile import compiled, compiles
 from train.model.build import SummedLoss, build_model
@@ -30,7 +30,7 @@ SIZE_SECONDS = 10.0
 """Time after which no further step of a size is timed."""
 
 
-def time_job(job: RunJob, device: torch.device) -> Speed:
+def time_job(job: RunConfig, device: torch.device) -> Speed:
     """Tokens per second of whole optimiser steps: passes over part of a batch, then AdamW.
 
     A pass takes as many rows as `STEP_FLOPS` and the device's memory allow, and a step as many
@@ -60,7 +60,7 @@ def time_job(job: RunJob, device: torch.device) -> Speed:
     return Speed(float(size), batch_tokens / (n_passes * a_pass + an_update))
 
 
-def _seconds(job: RunJob, device: torch.device, rows: int) -> tuple[float, float]:
+def _seconds(job: RunConfig, device: torch.device, rows: int) -> tuple[float, float]:
     """Median seconds of a forward and backward pass over so many rows, and of an update."""
     spec = job.spec
     module: torch.nn.Module = SummedLoss(build_model(spec.model, seed=0)).to(device)

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sweeps.plan.expand import Expansion, LeftOut, PlannedRun
+from sweeps.plan.expand import Expansion, PlannedRun, SkippedCell
 from sweeps.plan.hardware_estimate import checkpoint_bytes
 from train.config.run_config import job_to_json
 from train.rundir.atomic import write_atomic, write_json
@@ -78,6 +78,6 @@ def write_plan(
     write_atomic(SweepPaths(root).plan, text)
 
 
-def _left_out_row(cell: LeftOut) -> dict[str, Any]:
+def _left_out_row(cell: SkippedCell) -> dict[str, Any]:
     row = dataclasses.asdict(cell)
     return {"status": row.pop("kind"), **row}

@@ -20,7 +20,7 @@ from sweeps.launch.distributed import Ranks
 from sweeps.launch.failures import GaveUpError, SharedStreak
 from sweeps.launch.interrupts import on_interrupt
 from sweeps.launch.pool import Pool
-from sweeps.launch.scheduler import Task, task_of
+from sweeps.launch.scheduler import QueuedRun, task_of
 from sweeps.plan.machine import make_slots, usable_cores, visible_devices
 from sweeps.slurm.launches import Launch
 from sweeps.slurm.resources import concurrency
@@ -60,7 +60,7 @@ class _Stop:
         if self.trainer is not None:
             self.trainer.stop()
 
-    def train(self, trainer: Pool | Ranks, tasks: list[Task]) -> None:
+    def train(self, trainer: Pool | Ranks, tasks: list[QueuedRun]) -> None:
         """Have every task trained, unless told to stop before or meanwhile."""
         self.trainer = trainer
         if not self.received:
@@ -170,12 +170,12 @@ def _assignment(task_file: Path) -> tuple[LauncherSpec, Path, list[Path], Launch
     return launcher, Path(content["root"]), run_dirs, launch
 
 
-def _task(run_dir: Path) -> Task:
+def _task(run_dir: Path) -> QueuedRun:
     """A run as its spec says; one that can't be read is tried too, and fails with its reason."""
     try:
         return task_of(run_dir, read_job(run_dir))
     except IsoflopError:
-        return Task(run_dir)
+        return QueuedRun(run_dir)
 
 
 def _trainer(
@@ -202,7 +202,7 @@ def _pool(
     return Pool(slots, log_dir, _report, launcher.hang_seconds, ended=streak.note)
 
 
-def _report(task: Task, status: str, message: str) -> None:
+def _report(task: QueuedRun, status: str, message: str) -> None:
     log.info("%s: %s %s", task.run_dir.name, status, message)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from math import ceil
 
-from sweeps.launch.scheduler import Task, chains
+from sweeps.launch.scheduler import QueuedRun, chains
 from sweeps.plan.cost_model import makespan
 from sweeps.spec.launcher import LauncherSpec
 
@@ -27,7 +27,7 @@ class Batch:
     mem_gb: float
     cpus: int
     gpus: int
-    jobs: tuple[tuple[Task, ...], ...]
+    jobs: tuple[tuple[QueuedRun, ...], ...]
 
     def arrays(self, limit: int) -> "list[Batch]":
         """The batch cut into parts of at most `limit` jobs."""
@@ -36,7 +36,7 @@ class Batch:
 
 
 def batches(
-    tasks: list[Task],
+    tasks: list[QueuedRun],
     launcher: LauncherSpec,
     scale_time: float = 1.0,
     scale_memory: float = 1.0,
@@ -47,7 +47,7 @@ def batches(
     Time and memory come from the plan's prediction with a margin, rounded up to a usual size, times
     the scales (for a retry after timeout or oom); `time_minutes` and `mem_gb` override the former.
     """
-    groups: dict[tuple[int, float, int], list[tuple[Task, ...]]] = {}
+    groups: dict[tuple[int, float, int], list[tuple[QueuedRun, ...]]] = {}
     for packed in _packed(chains(tasks), launcher.runs_per_job):
         job = tuple(task for chain in packed for task in chain)
         at_once = min(concurrency(launcher), len(packed))
@@ -63,7 +63,7 @@ def batches(
     ]
 
 
-Chain = tuple[Task, ...]
+Chain = tuple[QueuedRun, ...]
 
 
 def _packed(ordered: list[Chain], size: int) -> list[list[Chain]]:
@@ -95,7 +95,9 @@ def _minutes(job: list[Chain], at_once: int, launcher: LauncherSpec, scale: floa
     return ceil(_usual(START_MINUTES + TIME_MARGIN * need, MINUTES) * scale)
 
 
-def _memory(job: tuple[Task, ...], at_once: int, launcher: LauncherSpec, scale: float) -> float:
+def _memory(
+    job: tuple[QueuedRun, ...], at_once: int, launcher: LauncherSpec, scale: float
+) -> float:
     if launcher.mem_gb is not None:
         return launcher.mem_gb * scale
     largest = sorted((task.memory_bytes for task in job), reverse=True)[:at_once]

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from sweeps.launch.scheduler import Task
+from sweeps.launch.scheduler import QueuedRun
 from sweeps.slurm.cluster import array_limit
 from sweeps.slurm.commands import SlurmError, persuade
 from sweeps.slurm.launches import Launch
@@ -67,7 +67,7 @@ class Submitted:
 
 
 def submit(
-    tasks: list[Task],
+    tasks: list[QueuedRun],
     launcher: LauncherSpec,
     root: Path,
     name: str,
@@ -108,7 +108,7 @@ def submit(
 
 
 def scripts(
-    tasks: list[Task],
+    tasks: list[QueuedRun],
     launcher: LauncherSpec,
     root: Path,
     name: str,
@@ -161,7 +161,7 @@ def _jobs(rows: list[dict]) -> SlurmJobs:
 
 
 def _parts(
-    tasks: list[Task], launcher: LauncherSpec, scale_time: float, scale_memory: float
+    tasks: list[QueuedRun], launcher: LauncherSpec, scale_time: float, scale_memory: float
 ) -> tuple[list[Batch], list[str]]:
     """Batches of equal needs, each cut into arrays that the cluster takes, and notes on limits."""
     if not tasks:

@@ -9,8 +9,8 @@ import pytest
 from eval import evaluate as run
 from eval.__main__ import EvalConfig, main
 from eval.evals_table import SCHEMA, rows
-from eval.evaluate import Target, examine, rescore, run_targets
-from eval.lm.responses import Settings
+from eval.evaluate import CheckpointRef, evaluate_set, rescore, run_targets
+from eval.lm.responses import GenerationSettings
 from eval.metrics.per_item import Outcome
 from eval.samples import read_outcomes, write_outcomes
 from eval.tasks.eval_set import generated_exam
@@ -83,19 +83,19 @@ def test_equal_requests_are_answered_from_disk(sweep: Path, monkeypatch) -> None
     loads = []
     real = run.load_checkpoint
     monkeypatch.setattr(run, "load_checkpoint", lambda *a: loads.append(a) or real(*a))
-    (path,) = examine(target, [exam], Settings())
+    (path,) = evaluate_set(target, [exam], GenerationSettings())
     assert not loads
     before = path.read_text()
-    examine(target, [exam], Settings(batch_tokens=64))
+    evaluate_set(target, [exam], GenerationSettings(batch_tokens=64))
     assert not loads, "the batch size changes no number"
-    examine(target, [exam], Settings(), again=True)
+    evaluate_set(target, [exam], GenerationSettings(), again=True)
     assert len(loads) == 1
     path.write_text("{ torn")
-    examine(target, [exam], Settings())
+    evaluate_set(target, [exam], GenerationSettings())
     assert len(loads) == 2
     assert json.loads(path.read_text())["rows"] == json.loads(before)["rows"]
     save_checkpoint(Path(target.checkpoint), seed=9)
-    examine(target, [exam], Settings())
+    evaluate_set(target, [exam], GenerationSettings())
     assert len(loads) == 3, "other weights are another checkpoint"
 
 
@@ -176,8 +176,8 @@ def test_a_run_without_checkpoint_is_named(tmp_path: Path) -> None:
 
 def test_a_target_outside_any_run_keeps_its_own_directory(tmp_path: Path) -> None:
     checkpoint = save_checkpoint(tmp_path / "model")
-    target = Target(str(checkpoint), tmp_path / "out")
-    (path,) = examine(target, [generated_exam(TaskSpec(digits=1), 20)], Settings())
+    target = CheckpointRef(str(checkpoint), tmp_path / "out")
+    (path,) = evaluate_set(target, [generated_exam(TaskSpec(digits=1), 20)], GenerationSettings())
     assert path == tmp_path / "out" / "addition-1-plain.json"
     assert set(json.loads(path.read_text())["counts"]) == {"heldout"}
 

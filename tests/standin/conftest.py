@@ -6,13 +6,13 @@ import pytest
 
 from tests.train.conftest import corpus, text_data, tiny_job  # noqa: F401  fixtures
 from train.config.resolve import resolve
-from train.config.run_config import RunJob
+from train.config.run_config import RunConfig
 from train.config.spec import DataSpec, HorizonSpec, ModelSpec, OptimSpec, RunSpec, SourceSpec
 from train.data.dataset import describe
 
 
 @pytest.fixture(scope="session")
-def masked_job(tiny_job: RunJob) -> RunJob:  # noqa: F811
+def masked_job(tiny_job: RunConfig) -> RunConfig:  # noqa: F811
     """Twenty steps on prompts that carry no loss."""
     part = SourceSpec("arithmetic", options={"digits": 2, "n_items": 500})
     data = DataSpec(parts={"sums": part}, val_tokens=640)

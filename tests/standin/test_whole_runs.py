@@ -7,13 +7,13 @@ import pytest
 
 from tests.standin.apart import on_standin
 from tests.standin.device import CARD
-from train.config.run_config import RunJob
+from train.config.run_config import RunConfig
 from train.rundir.record import RunPaths, RunRecord, last_status, read_record, write_job
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 5e-3}
 
 
-def trained(run_dir: Path, job: RunJob, **runtime) -> RunRecord:
+def trained(run_dir: Path, job: RunConfig, **runtime) -> RunRecord:
     """The record of a finished run."""
     from train.run import train_run
 
@@ -25,7 +25,7 @@ def trained(run_dir: Path, job: RunJob, **runtime) -> RunRecord:
     return record
 
 
-def job_of(job: RunJob, family: str, precision: str) -> RunJob:
+def job_of(job: RunConfig, family: str, precision: str) -> RunConfig:
     spec = replace(job.spec, precision=precision, model=replace(job.spec.model, family=family))
     return replace(job, spec=spec)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from train.config.resolve import resolve
-from train.config.run_config import RunJob
+from train.config.run_config import RunConfig
 from train.config.spec import HorizonSpec, ScheduleSpec
 from train.data.dataset import describe
 from train.rundir.record import RunPaths
@@ -39,7 +39,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def wsd(job: RunJob, n_steps: int, **runtime) -> RunJob:
+def wsd(job: RunConfig, n_steps: int, **runtime) -> RunConfig:
     """A branching run of so many steps, all of one trunk; the decay takes the last fifth."""
     spec = replace(
         job.spec,

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from sweeps.plan.expand import Expansion, expand
 from sweeps.spec.grids import Bounds, GridSpec, SweepSpec
-from train.config.resolve import DataFacts
-from train.config.run_config import RunJob
+from train.config.resolve import DataInfo
+from train.config.run_config import RunConfig
 from train.config.spec import DataSpec, HorizonSpec, ModelSpec, RunSpec, SourceSpec
 from train.rundir.record import RunRecord, write_job, write_record
 
-FACTS = DataFacts(fingerprint="f" * 16, vocab_size=257, n_train_tokens={"text": 10_000_000})
+FACTS = DataInfo(fingerprint="f" * 16, vocab_size=257, n_train_tokens={"text": 10_000_000})
 
 
 def base(**changes) -> RunSpec:
@@ -23,9 +23,9 @@ def base(**changes) -> RunSpec:
     return RunSpec(**{**values, **changes})
 
 
-def facts(data: DataSpec, seq_len: int) -> DataFacts:
+def facts(data: DataSpec, seq_len: int) -> DataInfo:
     """Facts of any data: ten million tokens a part, vocabulary 257."""
-    return DataFacts("f" * 16, 257, dict.fromkeys(data.parts, 10_000_000))
+    return DataInfo("f" * 16, 257, dict.fromkeys(data.parts, 10_000_000))
 
 
 def grid(**values) -> GridSpec:
@@ -39,7 +39,7 @@ def expansion(*, seeds=(0,), bounds=None, **grids) -> Expansion:
     return expand(sweep, base(), facts)
 
 
-def record_of(job: RunJob, status: str = "finished", loss: float | None = 2.0) -> RunRecord:
+def record_of(job: RunConfig, status: str = "finished", loss: float | None = 2.0) -> RunRecord:
     """A record such as training would write for this job."""
     model, tokens = job.spec.model, int(job.spec.horizon.n_tokens or 0)
     return RunRecord(
@@ -94,7 +94,7 @@ def make_sweep(root: Path, n_done: int = 0, **grids) -> list[Path]:
     return directories
 
 
-def finish(run_dir: Path, job: RunJob) -> None:
+def finish(run_dir: Path, job: RunConfig) -> None:
     """Leave behind what a finished run leaves: a curve and a record."""
     rows = [{"step": s, "n_tokens": 100 * s, "flops": 1e3 * s, "train_loss": 3.0} for s in (1, 2)]
     (run_dir / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

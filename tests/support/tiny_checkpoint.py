@@ -10,8 +10,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from eval.lm.load import load_checkpoint
 from eval.lm.tokenization import Vocabulary
 from train.config.flops import count_params, flops_per_token
-from train.config.resolve import DataFacts, resolve
-from train.config.run_config import RunJob
+from train.config.resolve import DataInfo, resolve
+from train.config.run_config import RunConfig
 from train.config.spec import (
     DataSpec,
     HorizonSpec,
@@ -78,8 +78,8 @@ def save_run(
         optim=OptimSpec(lr_peak=1e-3, batch_tokens=640),
         seed=seed,
     )
-    spec = resolve(spec, DataFacts("f" * 16, 14, {"part": None}))
-    job = RunJob(spec, name=run_dir.name, sweep="test")
+    spec = resolve(spec, DataInfo("f" * 16, 14, {"part": None}))
+    job = RunConfig(spec, name=run_dir.name, sweep="test")
     write_job(run_dir, job)
     paths = RunPaths(run_dir)
     save_checkpoint(paths.checkpoint, seed=seed)
@@ -91,7 +91,7 @@ def save_run(
     return record
 
 
-def _record(job: RunJob, status: str) -> RunRecord:
+def _record(job: RunConfig, status: str) -> RunRecord:
     spec, counts = job.spec, count_params(job.spec.model)
     model = spec.model
     return RunRecord(

@@ -7,10 +7,10 @@ import pytest
 from sweeps.plan.expand import expand
 from sweeps.spec.config import SweepConfig
 from train.config.cli import load_config
-from train.config.resolve import DataFacts
+from train.config.resolve import DataInfo
 from train.config.spec import RunSpec
 
-FACTS = DataFacts(fingerprint="f" * 16, vocab_size=257, n_train_tokens={"stdlib": 30_000_000})
+FACTS = DataInfo(fingerprint="f" * 16, vocab_size=257, n_train_tokens={"stdlib": 30_000_000})
 STEPS = ("kaplan", "short_warmup", "matched_schedule", "chinchilla")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.launch.scheduler import Task
+from sweeps.launch.scheduler import QueuedRun
 from sweeps.slurm.submit import scripts
 from sweeps.spec.launcher import LauncherSpec
 from train.config.spec import SpecError
@@ -77,6 +77,6 @@ def test_no_setting_puts_lines_of_its_own_into_the_job_script(values):
 
 
 def test_a_sweep_name_of_two_lines_is_not_submitted(tmp_path):
-    task = Task(tmp_path / "run", seconds=60.0)
+    task = QueuedRun(tmp_path / "run", seconds=60.0)
     with pytest.raises(SpecError, match="control character"):
         scripts([task], LauncherSpec(kind="slurm"), tmp_path, "name\necho pwned")

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from sweeps.launch.distributed import Ranks
-from sweeps.launch.scheduler import Task
+from sweeps.launch.scheduler import QueuedRun
 from sweeps.manage.status import read_sweep
 from sweeps.spec.launcher import LauncherSpec
 from train.rundir.record import read_record
@@ -211,7 +211,7 @@ def test_one_run_over_two_ranks_gets_the_losses_of_one(done, tmp_path):
     run_dir = run_dirs(root)[0]
     for name in ("record.json", "status.jsonl", "metrics.jsonl"):
         (run_dir / name).unlink()
-    Ranks(LauncherSpec(kind="slurm", gpus=2), tmp_path / "logs").run([Task(run_dir)])
+    Ranks(LauncherSpec(kind="slurm", gpus=2), tmp_path / "logs").run([QueuedRun(run_dir)])
     assert losses(root) == pytest.approx(expected, rel=1e-4)
     assert json.loads((run_dir / "env.json").read_text())["processes"] == 2
 

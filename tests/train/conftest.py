@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from train.config.resolve import resolve
-from train.config.run_config import RunJob, RuntimeSpec
+from train.config.run_config import RunConfig, RuntimeSpec
 from train.config.spec import DataSpec, HorizonSpec, ModelSpec, OptimSpec, RunSpec, SourceSpec
 from train.data.dataset import describe
 from train.run import train_run
@@ -31,7 +31,7 @@ def text_data(corpus: Path) -> DataSpec:
 
 
 @pytest.fixture(scope="session")
-def tiny_job(text_data: DataSpec) -> RunJob:
+def tiny_job(text_data: DataSpec) -> RunConfig:
     """Forty steps of a 16-wide model; a second or two on one core."""
     requested = RunSpec(
         data=text_data,
@@ -40,11 +40,11 @@ def tiny_job(text_data: DataSpec) -> RunJob:
         optim=OptimSpec(batch_tokens=128),
     )
     spec = resolve(requested, describe(text_data, 32))
-    return RunJob(spec=spec, runtime=RuntimeSpec(device="cpu", n_evals=4), name="tiny")
+    return RunConfig(spec=spec, runtime=RuntimeSpec(device="cpu", n_evals=4), name="tiny")
 
 
 @pytest.fixture(scope="session")
-def longer_job(tiny_job: RunJob) -> RunJob:
+def longer_job(tiny_job: RunConfig) -> RunConfig:
     """The same run over 300 steps, long enough to be killed on the way."""
     spec = replace(tiny_job.spec, horizon=HorizonSpec(n_tokens=300 * 128.0), n_steps=None)
     resolved = resolve(spec, describe(spec.data, 32))
@@ -52,7 +52,7 @@ def longer_job(tiny_job: RunJob) -> RunJob:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory, tiny_job: RunJob) -> Path:
+def finished(tmp_path_factory, tiny_job: RunConfig) -> Path:
     """The tiny run, trained to its end."""
     run_dir = tmp_path_factory.mktemp("finished") / "run"
     write_job(run_dir, tiny_job)

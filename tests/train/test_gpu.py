@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from train.config.run_config import RunJob
+from train.config.run_config import RunConfig
 from train.config.shapes import complete_shape
 from train.config.spec import ModelSpec
 from train.model.build import SummedLoss, build_model
@@ -29,7 +29,7 @@ def test_the_loss_on_the_gpu_is_the_loss_on_the_cpu(family: str):
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("compiled", ["off", "on"])
 def test_a_run_on_the_gpu_learns_as_on_the_cpu(
-    tmp_path: Path, tiny_job: RunJob, precision: str, compiled: str
+    tmp_path: Path, tiny_job: RunConfig, precision: str, compiled: str
 ):
     records = {}
     for device in ("cpu", "cuda"):

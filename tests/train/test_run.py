@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.support.runs import free_port, metrics, start, wait_for_state, weights
 from train import run as run_module
-from train.config.run_config import RunJob, TrackerSpec
+from train.config.run_config import RunConfig, TrackerSpec
 from train.engine.loop import evaluate
 from train.engine.trackers import read_mirror
 from train.run import train_run
@@ -28,7 +28,7 @@ from train.rundir.atomic import read_jsonl
 from train.rundir.record import RunPaths, last_status, read_record, write_job
 
 
-def test_a_run_learns_and_its_record_adds_up(finished: Path, tiny_job: RunJob):
+def test_a_run_learns_and_its_record_adds_up(finished: Path, tiny_job: RunConfig):
     record, rows = read_record(finished), read_jsonl(RunPaths(finished).metrics)
     assert record.status == "finished"
     assert record.n_tokens == record.n_steps * record.batch_tokens == 40 * 128
@@ -74,14 +74,14 @@ def test_a_done_run_is_not_touched_again(finished: Path):
     assert {p: p.stat().st_mtime_ns for p in finished.rglob("*")} == before
 
 
-def test_training_twice_gives_the_same_bits(finished: Path, tmp_path: Path, tiny_job: RunJob):
+def test_training_twice_gives_the_same_bits(finished: Path, tmp_path: Path, tiny_job: RunConfig):
     write_job(tmp_path / "again", tiny_job)
     train_run(tmp_path / "again")
     assert weights(tmp_path / "again") == weights(finished)
     assert metrics(tmp_path / "again") == metrics(finished)
 
 
-def test_accumulation_changes_nothing_but_rounding(finished, tmp_path: Path, tiny_job: RunJob):
+def test_accumulation_changes_nothing_but_rounding(finished, tmp_path: Path, tiny_job: RunConfig):
     job = replace(tiny_job, runtime=replace(tiny_job.runtime, micro_batch=1))
     write_job(tmp_path / "micro", job)
     train_run(tmp_path / "micro")
@@ -96,7 +96,7 @@ def stop_after(steps: int) -> Iterator[Callable[[], bool]]:
 
 
 def test_interrupted_at_every_kind_of_step_it_ends_with_the_same_bits(
-    finished: Path, tmp_path: Path, tiny_job: RunJob, monkeypatch
+    finished: Path, tmp_path: Path, tiny_job: RunConfig, monkeypatch
 ):
     run_dir = tmp_path / "run"
     write_job(run_dir, tiny_job)
@@ -111,7 +111,7 @@ def test_interrupted_at_every_kind_of_step_it_ends_with_the_same_bits(
     assert not RunPaths(run_dir).state.exists()
 
 
-def test_intermediate_checkpoints_are_kept_where_asked(tmp_path: Path, tiny_job: RunJob):
+def test_intermediate_checkpoints_are_kept_where_asked(tmp_path: Path, tiny_job: RunConfig):
     job = replace(tiny_job, runtime=replace(tiny_job.runtime, keep_checkpoints=[0.25, 0.5]))
     write_job(tmp_path / "run", job)
     train_run(tmp_path / "run")
@@ -123,7 +123,7 @@ def test_intermediate_checkpoints_are_kept_where_asked(tmp_path: Path, tiny_job:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(int(os.environ.get("ISOFLOP_KILLS", "5"))))
 def test_killed_at_a_random_moment_it_ends_with_the_same_bits(
-    seed: int, tmp_path: Path, longer_job: RunJob, reference: Path
+    seed: int, tmp_path: Path, longer_job: RunConfig, reference: Path
 ):
     """State is written before every step, so most kills fall into the middle of a write."""
     run_dir = tmp_path / "run"
@@ -142,7 +142,7 @@ def test_killed_at_a_random_moment_it_ends_with_the_same_bits(
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory, longer_job: RunJob) -> Path:
+def reference(tmp_path_factory, longer_job: RunConfig) -> Path:
     run_dir = tmp_path_factory.mktemp("reference") / "run"
     write_job(run_dir, longer_job)
     assert train_run(run_dir) == "finished"
@@ -151,7 +151,7 @@ def reference(tmp_path_factory, longer_job: RunJob) -> Path:
 
 @pytest.mark.slow
 def test_two_processes_see_the_same_tokens_and_reach_the_same_loss(
-    tmp_path: Path, finished: Path, tiny_job: RunJob
+    tmp_path: Path, finished: Path, tiny_job: RunConfig
 ):
     write_job(tmp_path / "run", tiny_job)
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
@@ -166,7 +166,7 @@ def test_two_processes_see_the_same_tokens_and_reach_the_same_loss(
     assert read_record(tmp_path / "run").loss == pytest.approx(read_record(finished).loss, rel=1e-5)
 
 
-def test_wandb_offline_mirrors_the_run(tmp_path: Path, tiny_job: RunJob):
+def test_wandb_offline_mirrors_the_run(tmp_path: Path, tiny_job: RunConfig):
     tracker = TrackerSpec(kind="wandb", mode="offline", project="tests")
     write_job(tmp_path / "run", replace(tiny_job, tracker=tracker))
     assert train_run(tmp_path / "run") == "finished"
@@ -178,7 +178,7 @@ def test_wandb_offline_mirrors_the_run(tmp_path: Path, tiny_job: RunJob):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*lru_cache:UserWarning")
 def test_a_warm_worker_compiles_run_after_run(
-    finished: Path, tmp_path: Path, tiny_job: RunJob, monkeypatch
+    finished: Path, tmp_path: Path, tiny_job: RunConfig, monkeypatch
 ):
     """Traced anew each time; without kernels, whose first build alone takes a minute."""
     counters, real, before = torch._dynamo.utils.counters["frames"], torch.compile, []
@@ -198,8 +198,8 @@ def test_a_warm_worker_compiles_run_after_run(
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_nothing_of_a_run_is_left_in_a_warm_worker(tmp_path: Path, tiny_job: RunJob, precision):
-    """Counted with Python's search for cycles off, so that none has to be found first."""
+def test_nothing_of_a_run_is_left_in_a_warm_worker(tmp_path: Path, tiny_job: RunConfig, precision):
+    """RunArrays with Python's search for cycles off, so that none has to be found first."""
     gc.collect()
     gc.disable()
     try:
@@ -211,7 +211,7 @@ def test_nothing_of_a_run_is_left_in_a_warm_worker(tmp_path: Path, tiny_job: Run
         gc.enable()
 
 
-def with_precision(job: RunJob, precision: str) -> RunJob:
+def with_precision(job: RunConfig, precision: str) -> RunConfig:
     return replace(job, spec=replace(job.spec, precision=precision))
 
 

@@ -16,14 +16,14 @@ import torch
 from sweeps.directory.run_state import read_state
 from tests.support.runs import metrics, start, wait_for_state, weights
 from train import run as run_module
-from train.config.run_config import RunJob, TrackerSpec
+from train.config.run_config import RunConfig, TrackerSpec
 from train.engine import checkpoint
 from train.run import train_run
 from train.rundir.record import RunPaths, last_status, read_record, write_job
 
 
 def test_a_damaged_newest_state_falls_back_to_the_one_before(
-    finished: Path, tmp_path: Path, tiny_job: RunJob, monkeypatch, caplog
+    finished: Path, tmp_path: Path, tiny_job: RunConfig, monkeypatch, caplog
 ):
     run_dir = tmp_path / "run"
     write_job(
@@ -51,7 +51,7 @@ def test_a_damaged_newest_state_falls_back_to_the_one_before(
     assert metrics(run_dir) == metrics(finished)
 
 
-def saved(run_dir: Path, job: RunJob, monkeypatch, steps: int = 25) -> None:
+def saved(run_dir: Path, job: RunConfig, monkeypatch, steps: int = 25) -> None:
     """A run that has saved its state before every step and then died."""
     write_job(run_dir, replace(job, runtime=replace(job.runtime, save_every_seconds=1e-9)))
     real, count = checkpoint.save_state, []
@@ -68,7 +68,7 @@ def saved(run_dir: Path, job: RunJob, monkeypatch, steps: int = 25) -> None:
 
 
 def test_a_shortened_metrics_file_falls_back_to_the_state_that_knows_less(
-    finished: Path, tmp_path: Path, tiny_job: RunJob, monkeypatch, caplog
+    finished: Path, tmp_path: Path, tiny_job: RunConfig, monkeypatch, caplog
 ):
     saved(tmp_path, tiny_job, monkeypatch, 21)  # states at 19 and 20, the row of step 20 between
     path = RunPaths(tmp_path).metrics
@@ -82,7 +82,7 @@ def test_a_shortened_metrics_file_falls_back_to_the_state_that_knows_less(
 
 @pytest.mark.parametrize("damage", ["shortened", "zeros", "missing"])
 def test_a_metrics_file_that_no_state_fits_is_an_error_and_stays_as_it_is(
-    damage, tmp_path: Path, tiny_job: RunJob, monkeypatch
+    damage, tmp_path: Path, tiny_job: RunConfig, monkeypatch
 ):
     saved(tmp_path, tiny_job, monkeypatch)
     path = RunPaths(tmp_path).metrics
@@ -100,7 +100,7 @@ def test_a_metrics_file_that_no_state_fits_is_an_error_and_stays_as_it_is(
 
 
 def test_directories_that_are_no_state_are_passed_over(
-    finished: Path, tmp_path: Path, tiny_job: RunJob, monkeypatch, caplog
+    finished: Path, tmp_path: Path, tiny_job: RunConfig, monkeypatch, caplog
 ):
     saved(tmp_path, tiny_job, monkeypatch)
     for name in ("step-abc", "step-"):
@@ -114,7 +114,7 @@ def test_directories_that_are_no_state_are_passed_over(
 
 @pytest.mark.parametrize("file", ["trainer", "progress", "weights"])
 def test_a_state_of_another_release_fails_with_advice(
-    file, tmp_path: Path, tiny_job: RunJob, monkeypatch
+    file, tmp_path: Path, tiny_job: RunConfig, monkeypatch
 ):
     saved(tmp_path, tiny_job, monkeypatch)
     for directory in RunPaths(tmp_path).state.glob("step-*"):
@@ -135,7 +135,7 @@ def test_a_state_of_another_release_fails_with_advice(
     assert "to start over" in last_status(tmp_path)["message"]
 
 
-def test_divergence_ends_the_run_with_its_last_good_numbers(tmp_path: Path, tiny_job: RunJob):
+def test_divergence_ends_the_run_with_its_last_good_numbers(tmp_path: Path, tiny_job: RunConfig):
     spec = replace(tiny_job.spec, optim=replace(tiny_job.spec.optim, lr_peak=1e18, grad_clip=1e18))
     write_job(tmp_path / "run", replace(tiny_job, spec=spec))
     assert train_run(tmp_path / "run") == "diverged"
@@ -146,7 +146,7 @@ def test_divergence_ends_the_run_with_its_last_good_numbers(tmp_path: Path, tiny
     assert record.loss is None or math.isfinite(record.loss)
 
 
-def test_a_fault_becomes_a_status_and_a_reason(tmp_path: Path, tiny_job: RunJob, monkeypatch):
+def test_a_fault_becomes_a_status_and_a_reason(tmp_path: Path, tiny_job: RunConfig, monkeypatch):
     write_job(tmp_path / "run", tiny_job)
 
     def broken(*_):
@@ -164,7 +164,7 @@ def test_a_fault_becomes_a_status_and_a_reason(tmp_path: Path, tiny_job: RunJob,
 
 
 def test_out_of_memory_halves_the_rows_until_they_fit(
-    finished: Path, tmp_path: Path, tiny_job: RunJob, monkeypatch
+    finished: Path, tmp_path: Path, tiny_job: RunConfig, monkeypatch
 ):
     """A device that holds one row only, found out in the middle of the run."""
     from train.model.build import SummedLoss
@@ -186,7 +186,7 @@ def test_out_of_memory_halves_the_rows_until_they_fit(
 
 
 def test_a_full_disk_while_saving_is_one_clear_line_and_loses_nothing(
-    finished: Path, tmp_path: Path, tiny_job: RunJob, monkeypatch
+    finished: Path, tmp_path: Path, tiny_job: RunConfig, monkeypatch
 ):
     run_dir = tmp_path / "run"
     write_job(
@@ -219,7 +219,7 @@ LIMITED = (
 
 @pytest.mark.parametrize("n_bytes", [60, 300, 20_000])
 def test_files_that_find_no_room_end_the_run_with_one_line_each_and_nothing_else(
-    n_bytes, finished: Path, tmp_path: Path, tiny_job: RunJob
+    n_bytes, finished: Path, tmp_path: Path, tiny_job: RunConfig
 ):
     """A limit on the size of files: for status.jsonl, for train.log, for the first state."""
     run_dir = tmp_path / "run"
@@ -251,7 +251,7 @@ def small_disk(directory: Path, options: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("options", ["size=8k", "size=16k", "size=1m,nr_inodes=6"])
 def test_a_disk_that_holds_next_to_nothing_is_one_clear_reason(
-    options, tmp_path: Path, tiny_job: RunJob, caplog, capsys
+    options, tmp_path: Path, tiny_job: RunConfig, caplog, capsys
 ):
     """8 kB leave no room for a status line, six inodes none for the log."""
     with small_disk(tmp_path, options):
@@ -263,7 +263,9 @@ def test_a_disk_that_holds_next_to_nothing_is_one_clear_reason(
     assert "Traceback" not in printed
 
 
-def test_a_state_of_another_run_is_refused(tmp_path: Path, tiny_job: RunJob, longer_job: RunJob):
+def test_a_state_of_another_run_is_refused(
+    tmp_path: Path, tiny_job: RunConfig, longer_job: RunConfig
+):
     write_job(
         tmp_path / "a",
         replace(longer_job, runtime=replace(longer_job.runtime, save_every_seconds=1e-9)),
@@ -279,7 +281,7 @@ def test_a_state_of_another_run_is_refused(tmp_path: Path, tiny_job: RunJob, lon
 
 
 def test_wandb_that_fails_never_stops_training(
-    tmp_path: Path, tiny_job: RunJob, monkeypatch, caplog
+    tmp_path: Path, tiny_job: RunConfig, monkeypatch, caplog
 ):
     import wandb
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.runs import metrics, wait_for_state, weights
 from tests.support.wandb_server import WandbServer
-from train.config.run_config import RunJob, TrackerSpec
+from train.config.run_config import RunConfig, TrackerSpec
 from train.run import train_run
 from train.rundir.atomic import read_jsonl
 from train.rundir.record import RunPaths, write_job
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory, longer_job: RunJob) -> Path:
+def reference(tmp_path_factory, longer_job: RunConfig) -> Path:
     run_dir = tmp_path_factory.mktemp("reference") / "run"
     write_job(run_dir, longer_job)
     assert train_run(run_dir) == "finished"
@@ -31,7 +31,7 @@ def reference(tmp_path_factory, longer_job: RunJob) -> Path:
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("ISOFLOP_KILLS", "2"))))
 def test_killed_at_a_random_step_it_ends_with_the_same_bits_and_one_curve(
-    seed: int, tmp_path: Path, longer_job: RunJob, reference: Path
+    seed: int, tmp_path: Path, longer_job: RunConfig, reference: Path
 ):
     run_dir = tmp_path / "run"
     tracker = TrackerSpec(kind="wandb", project="tests")

@@ -14,7 +14,7 @@ from train.config.spec import HorizonSpec, ModelSpec, OptimSpec, RunSpec, SpecEr
 
 
 @dataclass(frozen=True)
-class DataFacts:
+class DataInfo:
     """What a spec must know of its data: its identity, vocabulary, and training tokens on hand.
 
     `n_train_tokens` holds, per part, the tokens that exist without repetition; None is without end.
@@ -25,7 +25,7 @@ class DataFacts:
     n_train_tokens: dict[str, int | None]
 
 
-def resolve(spec: RunSpec, facts: DataFacts) -> RunSpec:
+def resolve(spec: RunSpec, facts: DataInfo) -> RunSpec:
     """The same run with every None replaced by its value; resolving twice changes nothing.
 
     Raises:  SpecError: a shape that does not divide, a horizon under one step, a vocabulary that
@@ -69,7 +69,7 @@ def resolve(spec: RunSpec, facts: DataFacts) -> RunSpec:
     return resolved
 
 
-def epochs_by_part(spec: RunSpec, facts: DataFacts, n_tokens: int) -> dict[str, float]:
+def epochs_by_part(spec: RunSpec, facts: DataInfo, n_tokens: int) -> dict[str, float]:
     """Passes over each part's training tokens: share * n_tokens / tokens on hand; 0 if endless."""
     total = sum(part.weight for part in spec.data.parts.values())
     return {
@@ -79,7 +79,7 @@ def epochs_by_part(spec: RunSpec, facts: DataFacts, n_tokens: int) -> dict[str, 
     }  # fmt: skip
 
 
-def _with_vocabulary(model: ModelSpec, facts: DataFacts) -> ModelSpec:
+def _with_vocabulary(model: ModelSpec, facts: DataInfo) -> ModelSpec:
     if model.vocab_size is not None and model.vocab_size < facts.vocab_size:
         raise SpecError(
             f"model.vocab_size={model.vocab_size} is smaller than the tokenizer's "
@@ -112,7 +112,7 @@ def _filled(optim: OptimSpec, rule: Hyperparameters, batch_tokens: int) -> Optim
     )
 
 
-def _check_epochs(spec: RunSpec, facts: DataFacts, n_tokens: int) -> None:
+def _check_epochs(spec: RunSpec, facts: DataInfo, n_tokens: int) -> None:
     for name, epochs in epochs_by_part(spec, facts, n_tokens).items():
         if epochs > spec.data.max_epochs:
             raise SpecError(

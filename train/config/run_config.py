@@ -67,7 +67,7 @@ class RuntimeSpec:
 
 
 @dataclass(frozen=True)
-class RunJob:
+class RunConfig:
     """A resolved spec with its labels and its way of execution: the content of spec.json.
 
     `grid` names the cell group that asked for the run; `flops_budget` is what the grid asked for.
@@ -91,12 +91,12 @@ class RunJob:
         return f"{self.name}-{self.run_id}"
 
 
-def job_to_json(job: RunJob) -> dict[str, Any]:
+def job_to_json(job: RunConfig) -> dict[str, Any]:
     """Plain JSON content of spec.json, with the run_id that guards it against edits."""
     return {"schema": SCHEMA_VERSION, "run_id": job.run_id, **dataclasses.asdict(job)}
 
 
-def job_from_json(content: dict[str, Any]) -> RunJob:
+def job_from_json(content: dict[str, Any]) -> RunConfig:
     """The inverse of `job_to_json`.
 
     Raises:  SpecError: another schema version, unknown or missing fields, or an edited spec.
@@ -110,7 +110,7 @@ def job_from_json(content: dict[str, Any]) -> RunJob:
     )
     fields = {key: value for key, value in content.items() if key not in ("schema", "run_id")}
     try:
-        job = decoded(RunJob, fields, "job")
+        job = decoded(RunConfig, fields, "job")
     except SpecError as error:
         raise SpecError(f"spec can't be read: {error}; restore the file or launch again") from error
     require(

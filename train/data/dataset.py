@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from train.config.resolve import DataFacts
+from train.config.resolve import DataInfo
 from train.config.spec import DataSpec, RunSpec, SpecError, canonical_json, known
 from train.data.document import Source
 from train.data.file_io import cache_dir
@@ -31,7 +31,7 @@ Mapped = tuple[NDArray[Any], NDArray[np.uint8] | None]
 """Tokens of a split, and its loss mask where it has one."""
 
 
-def describe(data: DataSpec, seq_len: int) -> DataFacts:
+def describe(data: DataSpec, seq_len: int) -> DataInfo:
     """Identity, vocabulary and training tokens of the data, whose shards are built where missing.
 
     Raises:  SpecError: a source that is unknown, empty or too small; ShardError: a damaged shard.
@@ -40,9 +40,9 @@ def describe(data: DataSpec, seq_len: int) -> DataFacts:
     return _facts(codec, shards, seq_len)
 
 
-def _facts(codec: TextCodec, shards: dict[str, Shard], seq_len: int) -> DataFacts:
+def _facts(codec: TextCodec, shards: dict[str, Shard], seq_len: int) -> DataInfo:
     content = {name: shard.fingerprint for name, shard in shards.items()}
-    return DataFacts(
+    return DataInfo(
         fingerprint=hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16],
         vocab_size=codec.vocab_size,
         n_train_tokens={
@@ -77,7 +77,7 @@ class Dataset:
     spec: RunSpec
     codec: TextCodec
     shards: dict[str, Shard]
-    facts: DataFacts
+    facts: DataInfo
     sources: dict[str, Source]
 
     @classmethod

@@ -15,7 +15,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from train.config.run_config import RunJob
+from train.config.run_config import RunConfig
 from train.config.wsd_branching import latest_branch, trunk_id
 from train.engine.checkpoint import (
     CheckpointError,
@@ -35,7 +35,7 @@ METRICS = "metrics.jsonl"
 log = logging.getLogger(__name__)
 
 
-def trunk_root(run_dir: Path, job: RunJob) -> Path | None:
+def trunk_root(run_dir: Path, job: RunConfig) -> Path | None:
     """Where states of a run's trunk lie: beside the sweep's folder of runs, flat or spread.
 
     None for a run without a trunk, one that is not to branch, or one that lies in no such folder.
@@ -48,7 +48,7 @@ def trunk_root(run_dir: Path, job: RunJob) -> Path | None:
 
 def leave_trunk(
     run_dir: Path,
-    job: RunJob,
+    job: RunConfig,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     progress: dict[str, Any],
@@ -77,7 +77,7 @@ def leave_trunk(
 
 def take_trunk(
     run_dir: Path,
-    job: RunJob,
+    job: RunConfig,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     accelerator: Accelerator,

@@ -5,7 +5,7 @@ import math
 import torch
 
 from train.config.resolve import epochs_by_part
-from train.config.run_config import RunJob
+from train.config.run_config import RunConfig
 from train.config.wsd_branching import flops_of_steps
 from train.data.dataset import Dataset
 from train.engine.device import device_name, device_versions, peak_flops, peak_memory_bytes
@@ -15,7 +15,7 @@ from train.rundir.record_fields import job_columns
 
 
 def record_of(
-    job: RunJob, outcome: Outcome, dataset: Dataset, device: torch.device, n_devices: int
+    job: RunConfig, outcome: Outcome, dataset: Dataset, device: torch.device, n_devices: int
 ) -> RunRecord:
     """What record.json holds; a diverged run is counted up to the step where it stopped.
 

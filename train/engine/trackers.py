@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from train.config.run_config import RunJob
+from train.config.run_config import RunConfig
 from train.config.spec import known
 from train.engine.wandb_service import launch_mode, service_problem, stay_offline_without_service
 from train.rundir.atomic import RecordError, read_json, read_jsonl, write_json
@@ -53,7 +53,7 @@ class Wandb:
     Args:    mode: online or offline for `sync`, which asks for itself; None: as the launch decided.
     """
 
-    def __init__(self, job: RunJob, run_dir: Path, mode: str | None = None) -> None:
+    def __init__(self, job: RunConfig, run_dir: Path, mode: str | None = None) -> None:
         self._run: Any = None
         self._job, self._run_dir = job, run_dir
         self._last_step, self._lacking = 0, ""
@@ -191,7 +191,7 @@ def _end_service() -> None:
     wandb.teardown()
 
 
-def tags(job: RunJob) -> list[str]:
+def tags(job: RunConfig) -> list[str]:
     """What people filter scaling runs by: compute, size, tokens, and tokens per parameter."""
     columns = job_columns(job, known(job.spec.n_steps, "n_steps"))
     return [

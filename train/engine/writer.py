@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from train.config.run_config import RunJob
+from train.config.run_config import RunConfig
 from train.config.spec import known
 from train.data.tokenizer import TextCodec
 from train.engine.branch_states import leave_trunk
@@ -36,7 +36,7 @@ class RunWriter:
     def __init__(
         self,
         run_dir: Path,
-        job: RunJob,
+        job: RunConfig,
         model: PreTrainedModel,
         optimizer: torch.optim.Optimizer,
         codec: TextCodec,

@@ -40,7 +40,7 @@ class Claimed(IsoflopError):
 
 
 @dataclass(frozen=True)
-class Holder:
+class LockOwner:
     """The content of a lock file; `started` tells a reused pid from the process that locked.
 
     `boot` and `namespace` tell machines and containers of one host name apart, in which the same
@@ -94,24 +94,24 @@ def heartbeat_age(run_dir: Path) -> float:
     return _silence_seconds(RunPaths(run_dir).lock)
 
 
-def holder(run_dir: Path) -> Holder | None:
+def holder(run_dir: Path) -> LockOwner | None:
     """Whoever's lock lies in the run directory, dead or alive; None where there is no lock."""
     try:
         return _parsed(json.loads(RunPaths(run_dir).lock.read_text()))
     except FileNotFoundError:
         return None
     except (OSError, TypeError, *BAD_JSON):
-        return Holder(host="unknown", pid=-1, started="", job=None, token="unreadable")
+        return LockOwner(host="unknown", pid=-1, started="", job=None, token="unreadable")
 
 
-def is_alive(run_dir: Path, held: Holder) -> bool:
+def is_alive(run_dir: Path, held: LockOwner) -> bool:
     """Whether a holder still runs: by its process where that can be seen, else by its heartbeat."""
     if is_visible(held):
         return held.started == _process_start(held.pid)
     return _silence_seconds(RunPaths(run_dir).lock) < REMOTE_TIMEOUT_SECONDS
 
 
-def is_visible(held: Holder) -> bool:
+def is_visible(held: LockOwner) -> bool:
     """Whether a holder's pid is one of this process's own host, boot and pid namespace.
 
     Another container's pid 1 says nothing of ours, nor does that of a machine of the same name.
@@ -127,9 +127,9 @@ def is_fresh(run_dir: Path) -> bool:
     return _silence_seconds(RunPaths(run_dir).lock) < FRESH_SECONDS
 
 
-def this_process(token: str, job: str | None = None) -> Holder:
+def this_process(token: str, job: str | None = None) -> LockOwner:
     """This process as a holder."""
-    return Holder(
+    return LockOwner(
         host=socket.gethostname(),
         pid=os.getpid(),
         started=_process_start(os.getpid()),
@@ -143,7 +143,7 @@ def this_process(token: str, job: str | None = None) -> Holder:
 
 
 @contextmanager
-def claim(run_dir: Path) -> Iterator[Holder]:
+def claim(run_dir: Path) -> Iterator[LockOwner]:
     """Hold the run for the duration of a with block, with a heartbeat on the lock file.
 
     Raises:  Claimed: another live process holds it; RecordError: the lock can't be written.
@@ -165,7 +165,7 @@ def claim(run_dir: Path) -> Iterator[Holder]:
         _release(run_dir, lock, mine)
 
 
-def _take(run_dir: Path, lock: Path, mine: Holder) -> None:
+def _take(run_dir: Path, lock: Path, mine: LockOwner) -> None:
     if _create(lock, mine):
         return
     with _mutex(run_dir):
@@ -180,7 +180,7 @@ def _take(run_dir: Path, lock: Path, mine: Holder) -> None:
             raise Claimed(f"{run_dir} was claimed by another process just now")
 
 
-def _release(run_dir: Path, lock: Path, mine: Holder) -> None:
+def _release(run_dir: Path, lock: Path, mine: LockOwner) -> None:
     """Remove the lock if it is still ours.
 
     A full disk has no mutex to give; kept, the lock would hold the run while a warm worker lives.
@@ -192,12 +192,12 @@ def _release(run_dir: Path, lock: Path, mine: Holder) -> None:
         _remove_own(run_dir, lock, mine)
 
 
-def _remove_own(run_dir: Path, lock: Path, mine: Holder) -> None:
+def _remove_own(run_dir: Path, lock: Path, mine: LockOwner) -> None:
     if holder(run_dir) == mine:
         lock.unlink(missing_ok=True)
 
 
-def _create(lock: Path, mine: Holder) -> bool:
+def _create(lock: Path, mine: LockOwner) -> bool:
     """Put a complete lock file in place unless one exists: written aside, then hard-linked."""
     aside = lock.with_name(f".lock.{mine.token}")
     try:
@@ -241,13 +241,13 @@ def _silence_seconds(lock: Path) -> float:
         probe.unlink(missing_ok=True)
 
 
-def _parsed(content: Any) -> Holder:
+def _parsed(content: Any) -> LockOwner:
     """A holder from JSON; what later releases add is passed over.
 
     Raises:  TypeError: a field is missing or of another type.
     """
-    known = {field.name for field in dataclasses.fields(Holder)}
-    found = Holder(**{name: value for name, value in dict(content).items() if name in known})
+    known = {field.name for field in dataclasses.fields(LockOwner)}
+    found = LockOwner(**{name: value for name, value in dict(content).items() if name in known})
     texts = [value for name, value in asdict(found).items() if name not in ("pid", "job")]
     texts.append(found.job or "")
     if type(found.pid) is not int or not all(isinstance(text, str) for text in texts):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from train.config.run_config import RunJob, job_from_json, job_to_json
+from train.config.run_config import RunConfig, job_from_json, job_to_json
 from train.config.spec import SpecError
 from train.rundir.atomic import (
     BAD_JSON,
@@ -173,7 +173,7 @@ class RunRecord:
             raise RecordError(f"status={self.status!r} is unknown; expected one of {STATUSES}")
 
 
-def write_job(run_dir: Path, job: RunJob, overrides: list[str] | None = None) -> None:
+def write_job(run_dir: Path, job: RunConfig, overrides: list[str] | None = None) -> None:
     """Create a run directory and its spec.json, or check that it already holds this very run.
 
     Raises:  RecordError: the path is a file, or holds another spec.
@@ -197,7 +197,7 @@ def write_job(run_dir: Path, job: RunJob, overrides: list[str] | None = None) ->
         write_atomic(paths.overrides, "\n".join(overrides) + "\n")
 
 
-def read_job(run_dir: Path) -> RunJob:
+def read_job(run_dir: Path) -> RunConfig:
     """The run that a directory holds.
 
     Raises:  RecordError: no readable spec.json, or one that was edited by hand.
@@ -211,7 +211,7 @@ def read_job(run_dir: Path) -> RunJob:
 
 
 def write_record(run_dir: Path, record: RunRecord) -> None:
-    """Mark a run as done: record.json is the last file that a run writes."""
+    """HoverPoint a run as done: record.json is the last file that a run writes."""
     write_json(RunPaths(run_dir).record, dataclasses.asdict(record))
 
 

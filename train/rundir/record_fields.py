@@ -8,12 +8,12 @@ from train.config.flops import (
     flops_per_token_6nd,
     flops_per_token_chinchilla,
 )
-from train.config.run_config import RunJob
+from train.config.run_config import RunConfig
 from train.config.spec import known
 from train.config.wsd_branching import trunk_id
 
 
-def job_columns(job: RunJob, n_steps: int) -> dict[str, Any]:
+def job_columns(job: RunConfig, n_steps: int) -> dict[str, Any]:
     """Identity, shape, settings, and every count under every convention, by `RunRecord`'s names.
 
     Args:    n_steps: optimiser steps done, fewer than the spec's where a run diverged.

@@ -194,7 +194,7 @@ def assess(problem: Problem, theta: np.ndarray, n_basins: int = 1) -> Parametric
     free = ~(problem.held | at_bound)
     norm = float(np.abs(gradient[free]).max()) if free.any() else 0.0
     condition = problem.condition(theta)
-    status, reason = problem.verdict(theta, norm, at_bound, condition)
+    status, reason = problem.conclusion(theta, norm, at_bound, condition)
     return ParametricFit(
         problem=problem,
         surface=problem.surface(theta),

@@ -176,7 +176,7 @@ class Problem:
         squared = Penalty(delta=np.inf, residual=self.residual)
         return exact.derivatives(theta[None], self.weights[None], squared)[2][0]
 
-    def verdict(
+    def conclusion(
         self, theta: np.ndarray, gradient: float, at_bound: np.ndarray, condition: float
     ) -> tuple[Status, str]:
         """The status of an end and its reason.

@@ -7,7 +7,7 @@ import numpy as np
 
 from analysis.data.cost_law import Cost
 from analysis.data.loss_table import LossTable
-from analysis.data.run_arrays import Counted, FitInput
+from analysis.data.run_arrays import FitInput, RunArrays
 from analysis.studies.approaches.envelope import EnvelopeApproach
 from analysis.studies.approaches.fitted_approach import FitErrors, FittedApproach
 from analysis.studies.approaches.isoflop import IsoflopApproach
@@ -41,7 +41,7 @@ def fit_input(
     return FitInput(runs, curves, _weights(table, config), given)
 
 
-def with_cost(runs: Counted, config: FitConfig) -> Counted:
+def with_cost(runs: RunArrays, config: FitConfig) -> RunArrays:
     """The runs with the cost law that closed-form optima take: their own, or C = 6 N D."""
     return replace(runs, cost=Cost()) if config.cost == "6nd" else runs
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from analysis.errors import FitError, Status
 from analysis.fits.min_loss import loss_law_intervals
-from analysis.fits.min_loss_law import FLOOR_POINTS, LossLaw
+from analysis.fits.min_loss_law import E_POINTS, LossLaw
 from analysis.stats.resampling import Interval, percentile_interval
 
 _NONE: Interval = (float("nan"), float("nan"))
@@ -74,7 +74,7 @@ class MinLoss:
         """
         if self.law is None:
             raise FitError(self.reason)
-        if self.law.n_points < FLOOR_POINTS or self.law.status == "degenerate":
+        if self.law.n_points < E_POINTS or self.law.status == "degenerate":
             return float("nan"), _NONE, "degenerate", self.law.reason
         span = _NONE if self.draws is None else percentile_interval(np.ravel(self.draws.E))
         return float(self.law.E), span, self.law.status, self.law.reason
@@ -94,7 +94,7 @@ class MinLoss:
         """
         if self.law is None or self.draws is None or self.law.status == "degenerate":
             return _NONE, self.reason
-        if flops > largest * 1.05 and not self.law.foretells:
+        if flops > largest * 1.05 and not self.law.extrapolates:
             beyond = "whose interval beyond the runs would be too narrow to print"
             return _NONE, f"{self.law.reason}, {beyond}"
         return percentile_interval(np.ravel(self.draws(flops))), self.law.reason

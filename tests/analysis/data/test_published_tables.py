@@ -82,7 +82,7 @@ def test_no_other_table_is_taken_for_a_sweep_or_for_repeated_data(name):
 
 
 def test_datablations_decides_by_data_that_was_not_worn_out():
-    """Counted as new, all 296 runs give a = .68 and 1.4 tokens per parameter."""
+    """RunArrays as new, all 296 runs give a = .68 and 1.4 tokens per parameter."""
     table = select(read_file(published("datablations.csv")), max_epochs=4)
     assert (len(table), len(table.repeating)) == (97, 199)
     n, d, loss = (table.numbers(name) for name in ("n_params", "n_tokens", "loss"))

@@ -4,7 +4,7 @@ import pytest
 
 from analysis.data.readers import from_frame, read_sweeps
 from analysis.report import run_table as runbook
-from analysis.report.run_table import limits, run_book, run_table
+from analysis.report.run_table import build_run_table, limits, run_table
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def fact(book, row, name):
 
 
 def test_a_run_is_described_by_its_spec_and_outcome(table):
-    book = run_book(table, set(table.texts("run_id")))
+    book = build_run_table(table, set(table.texts("run_id")))
     assert fact(book, 0, "run") == table.texts("name")[0]
     assert fact(book, 0, "shape") == "2×8×2"
     assert fact(book, 0, "n_params") == "3.72k"
@@ -31,14 +31,14 @@ def test_a_run_is_described_by_its_spec_and_outcome(table):
 
 def test_fitted_runs_come_first_and_the_rest_says_so(table):
     used = set(table.texts("run_id")[-3:])
-    book = run_book(table, used)
+    book = build_run_table(table, used)
     assert set(book.run_ids[:3]) == used
     assert [fact(book, row, "fitted") for row in (2, 3)] == ["yes", "no"]
     assert limits(book) == []
 
 
 def test_the_table_leaves_out_columns_of_one_value(table):
-    book = run_book(table, set(table.texts("run_id")))
+    book = build_run_table(table, set(table.texts("run_id")))
     shown = run_table(book)
     assert "n_params" in shown.columns and "loss" in shown.columns
     assert "lr_peak" not in shown.columns  # 0.01 everywhere
@@ -48,7 +48,7 @@ def test_the_table_leaves_out_columns_of_one_value(table):
 def test_what_a_page_cannot_hold_is_stated(table, monkeypatch):
     monkeypatch.setattr(runbook, "MOST_RUNS", 20)
     monkeypatch.setattr(runbook, "MOST_CURVES", 7)
-    book = run_book(table, set(table.texts("run_id")))
+    book = build_run_table(table, set(table.texts("run_id")))
     assert len(book.cells) == 20 and len(book.curves) <= 7
     missing, curves = limits(book)
     assert missing.startswith(f"{len(table) - 20} more runs are not on this page")
@@ -60,7 +60,7 @@ def test_a_foreign_table_needs_no_columns_beyond_its_own():
     frame = pd.DataFrame(
         {"n_params": [1e6, 2e6], "n_tokens": [1e9, 1e9], "loss": [3.0, 2.9], "seed": [1, np.nan]}
     )
-    book = run_book(from_frame(frame, "mine.csv"), set())
+    book = build_run_table(from_frame(frame, "mine.csv"), set())
     assert book.run_ids == ("row 1", "row 2")
     assert [fact(book, row, "seed") for row in (0, 1)] == ["1", ""]
     assert book.curves == {}

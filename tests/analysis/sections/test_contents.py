@@ -8,9 +8,9 @@ import pytest
 
 from analysis.__main__ import fitted
 from analysis.config import AnalysisConfig
-from analysis.report.run_table import run_book
+from analysis.report.run_table import build_run_table
 from analysis.sections import contents as contents_module
-from analysis.sections.contents import Material, contents
+from analysis.sections.contents import ReportInputs, contents
 from train.config.cli import load_config
 
 
@@ -39,7 +39,9 @@ def test_abilities_are_studied_once_and_nothing_is_written(sweep, monkeypatch, c
     monkeypatch.setattr(contents_module, "study_all", lambda a: calls.append(a) or real(a))
     before = sorted(sweep.rglob("*"))
     capsys.readouterr()
-    made = contents(Material(config, everything, study, advice, run_book(everything, set())))
+    made = contents(
+        ReportInputs(config, everything, study, advice, build_run_table(everything, set()))
+    )
     assert len(calls) == 1
     assert sorted(sweep.rglob("*")) == before
     assert capsys.readouterr().out == ""

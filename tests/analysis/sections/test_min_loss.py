@@ -5,7 +5,7 @@ import pytest
 
 from analysis.data.loss_table import select
 from analysis.data.readers import read_sweeps
-from analysis.sections.min_loss import least_loss_section, optimal_losses
+from analysis.sections.min_loss import min_loss_section, optimal_losses
 from analysis.studies.allocation import allocate
 from analysis.studies.approaches.envelope import LOSS_CAVEAT
 from analysis.studies.approaches.isoflop import IsoflopApproach
@@ -46,7 +46,7 @@ def test_a_power_law_through_three_minima_gives_no_interval_beyond_the_runs(stud
 
 
 def test_the_section_shows_laws_and_reasons(study: Study):
-    section = least_loss_section(study)
+    section = min_loss_section(study)
     assert section is not None
     rows = {row[0]: row for row in section.tables[0].rows}
     assert "do not determine a floor" in rows["isoflop"][-1]
@@ -55,7 +55,7 @@ def test_the_section_shows_laws_and_reasons(study: Study):
     assert isoflop is not None
     two = replace(isoflop.fit, valleys=isoflop.fit.valleys[:2])
     without = replace(study, fits={"isoflop": replace(isoflop, fit=two)})
-    (row,) = least_loss_section(without).tables[0].rows  # type: ignore[union-attr]
+    (row,) = min_loss_section(without).tables[0].rows  # type: ignore[union-attr]
     assert row[:-1] == ["isoflop", "–", "–", "–", "–", "–"]
     assert row[-1].startswith("2 bracketed minima do not determine")
-    assert least_loss_section(replace(study, fits={})) is None
+    assert min_loss_section(replace(study, fits={})) is None

@@ -40,7 +40,7 @@ def test_equal_exponents_are_not_told_apart(compared):
         low, high = pair["difference_interval"]
         assert low < pair["difference"] < high
         assert pair["difference"] == pytest.approx(0, abs=0.02)
-    assert "do not tell them apart" in made["verdict"]
+    assert "do not tell them apart" in made["conclusion"]
 
 
 def test_shared_budgets_say_how_much_the_losses_differ(compared):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from analysis.config import AnalysisConfig
-from analysis.data.run_arrays import Counted, FitInput
+from analysis.data.run_arrays import FitInput, RunArrays
 from analysis.fits.isoflop import IsoflopFit
 from analysis.fits.surface import Surface
 from analysis.studies.approaches.isoflop import IsoflopApproach
@@ -15,7 +15,7 @@ from train.config.spec import SpecError
 SURFACE = Surface(1.7, 400.0, 410.0, 0.34, 0.28)
 
 
-def runs(budgets=(1e18, 1e19, 1e20)) -> Counted:
+def runs(budgets=(1e18, 1e19, 1e20)) -> RunArrays:
     flops = np.repeat(budgets, 6)
     n_params = np.asarray(SURFACE.optimal(flops).n_params) * np.tile(
         np.geomspace(0.25, 4, 6), len(budgets)
@@ -23,10 +23,10 @@ def runs(budgets=(1e18, 1e19, 1e20)) -> Counted:
     n_tokens = flops / (6 * n_params)
     noise = np.exp(np.random.default_rng(0).normal(0, 0.004, len(flops)))
     loss = np.asarray(SURFACE.loss(n_params, n_tokens)) * noise
-    return Counted("6nd", n_params, n_tokens, flops, loss, flops, SURFACE.cost)
+    return RunArrays("6nd", n_params, n_tokens, flops, loss, flops, SURFACE.cost)
 
 
-def isoflop(runs: Counted, config: FitConfig) -> IsoflopFit:
+def isoflop(runs: RunArrays, config: FitConfig) -> IsoflopFit:
     return IsoflopApproach.fitted(FitInput(runs), config).fit
 
 

@@ -8,9 +8,13 @@ from analysis.data.loss_table import LossTable
 from analysis.data.readers import from_frame
 from analysis.errors import FitError
 from analysis.fits.surface import Surface
-from analysis.sections.irreducible_loss import entropy_section, verdict
+from analysis.sections.irreducible_loss import conclusion, entropy_section
 from analysis.studies.fit_config import FitConfig
-from analysis.studies.irreducible_loss import FloorStudy, known_entropy, study_floors
+from analysis.studies.irreducible_loss import (
+    IrreducibleLossStudy,
+    known_entropy,
+    study_irreducible_loss,
+)
 from analysis.studies.study import run_study
 
 ENTROPY = 0.9
@@ -34,13 +38,13 @@ def table(entropy: float | None = ENTROPY, n_budgets: int = 5) -> LossTable:
 
 
 @pytest.fixture(scope="module")
-def made() -> FloorStudy:
-    found = study_floors(table(), CONFIG, "exact")
+def made() -> IrreducibleLossStudy:
+    found = study_irreducible_loss(table(), CONFIG, "exact")
     assert found is not None
     return found
 
 
-def test_floors_hold_the_entropy_of_the_surface_that_the_runs_obey(made: FloorStudy):
+def test_floors_hold_the_entropy_of_the_surface_that_the_runs_obey(made: IrreducibleLossStudy):
     assert made.entropy == ENTROPY
     own = {floor.approach: floor for floor in made.floors if floor.counting == "exact"}
     for name in ("parametric", "isoflop"):
@@ -50,7 +54,7 @@ def test_floors_hold_the_entropy_of_the_surface_that_the_runs_obey(made: FloorSt
         assert (own[name].n_budgets, own[name].n_runs) == (5, 30)
 
 
-def test_what_can_not_be_fitted_is_there_with_its_reason(made: FloorStudy):
+def test_what_can_not_be_fitted_is_there_with_its_reason(made: IrreducibleLossStudy):
     missing = {(f.approach, f.counting): f.reason for f in made.floors if np.isnan(f.E)}
     assert "no training curves" in missing["envelope", "exact"]
     assert "n_params_non_embedding" in missing["parametric", "non_embedding"]
@@ -60,7 +64,7 @@ def test_what_can_not_be_fitted_is_there_with_its_reason(made: FloorStudy):
     assert "do not determine a floor" in few[1].reason
 
 
-def test_more_compute_narrows_the_interval(made: FloorStudy):
+def test_more_compute_narrows_the_interval(made: IrreducibleLossStudy):
     for name in ("parametric", "isoflop"):
         spans = [f.interval for f in made.growth if f.approach == name and np.isfinite(f.E)]
         widths = [high - low for low, high in spans]
@@ -69,20 +73,20 @@ def test_more_compute_narrows_the_interval(made: FloorStudy):
 
 def test_the_entropy_is_unknown_or_must_be_one():
     assert known_entropy(table(entropy=None)) is None
-    assert study_floors(table(entropy=None), CONFIG, "exact") is None
+    assert study_irreducible_loss(table(entropy=None), CONFIG, "exact") is None
     mixed = table()
     mixed = replace(mixed, runs=mixed.runs.assign(entropy=np.linspace(0.9, 1.0, 30)))
     with pytest.raises(FitError, match=r"entropies from 0\.9 to 1;"):
-        study_floors(mixed, CONFIG, "exact")
+        study_irreducible_loss(mixed, CONFIG, "exact")
 
 
-def test_the_section_says_who_holds_the_entropy(made: FloorStudy):
+def test_the_section_says_who_holds_the_entropy(made: IrreducibleLossStudy):
     study = run_study(table(), CONFIG)
-    assert "its interval holds the entropy" in verdict(study, made)
+    assert "its interval holds the entropy" in conclusion(study, made)
     section = entropy_section(study, made)
     conventions, growth = section.tables
     assert len(conventions.rows) == 12
     assert len(growth.rows) == 12
     assert all(len(row) == len(conventions.columns) for row in conventions.rows)
     wrong = replace(made, entropy=0.5)
-    assert "its interval misses the entropy" in verdict(study, wrong)
+    assert "its interval misses the entropy" in conclusion(study, wrong)

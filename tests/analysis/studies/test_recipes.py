@@ -11,10 +11,10 @@ from analysis.data.loss_table import select
 from analysis.data.readers import read_sweeps
 from analysis.sections.recipes import (
     PUBLISHED,
+    conclusion,
     planned_order,
     recipe_section,
     recipes_json,
-    verdict,
 )
 from analysis.studies.fit_config import FitConfig
 from analysis.studies.fits_json import plain
@@ -110,7 +110,7 @@ def test_the_section_shows_what_could_not_be_fitted_with_its_reason(tmp_path):
     exponents = section.tables[0]
     assert len(exponents.rows) == 3
     assert all(row[1] == "–" for row in exponents.rows)
-    assert "no exponent" in verdict(study)
+    assert "no exponent" in conclusion(study)
     json.dumps(plain(recipes_json(study)), allow_nan=False)
 
 

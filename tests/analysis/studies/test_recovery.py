@@ -12,7 +12,7 @@ from analysis.sections.recovery import recoveries, recovery_json, recovery_secti
 from analysis.studies.approaches.parametric import ParametricApproach
 from analysis.studies.fit_config import FitConfig
 from analysis.studies.known_surfaces import BESIROGLU, KAPLAN, truth_json
-from analysis.studies.recovery import recovered, verdict
+from analysis.studies.recovery import conclusion, recovered
 from analysis.studies.study import run_study
 
 
@@ -39,14 +39,14 @@ def test_the_truth_lies_within_the_intervals_of_its_own_form(study):
         *(("parametric", name) for name in ("a", "b", "alpha", "beta", "E")),
     ]
     assert all(row.held for row in rows)
-    assert verdict(rows, "besiroglu").endswith("7 of 7 intervals hold the truth")
+    assert conclusion(rows, "besiroglu").endswith("7 of 7 intervals hold the truth")
 
 
 def test_another_truth_is_missed_and_named(study):
     rows = recovered(study, KAPLAN)
     assert {row.quantity for row in rows} == {"a", "b"}
     assert rows[0].truth == pytest.approx(KAPLAN.a, abs=1e-3)
-    said = verdict(rows, "kaplan")
+    said = conclusion(rows, "kaplan")
     assert "0 of 4" in said
     assert "not a of isoflop, b of isoflop" in said
 
@@ -60,7 +60,7 @@ def test_an_estimate_without_an_interval_is_not_judged(study):
     )
     rows = recovered(replace(study, fits={"parametric": unknown}), BESIROGLU)
     assert {row.held for row in rows} == {None}
-    assert "0 of 0" in verdict(rows, "besiroglu")
+    assert "0 of 0" in conclusion(rows, "besiroglu")
 
 
 def test_the_truth_is_found_beside_the_runs(study, tmp_path):

@@ -12,8 +12,8 @@ from scipy import stats
 from analysis.__main__ import COMMAND, analyse, fitted
 from analysis.config import AnalysisConfig
 from analysis.data.loss_table import TableError
-from analysis.sections.validation import printed, validations, verdict
-from analysis.studies.validation import Cell, difference, scores
+from analysis.sections.validation import conclusion, printed, validations
+from analysis.studies.validation import TrainedCell, difference, scores
 from analysis.studies.validation_runs import to_fit, trials
 from eval.evals_table import upgraded_frame
 from tests.support.synthetic_sweep import NOISE, TRUTH, record, shape
@@ -29,12 +29,12 @@ SEEDS = (0, 1, 2)
 def write_trial(directory: Path, fitted: Path, noise: float = NOISE, only: tuple = ()) -> Path:
     """A test of the synthetic sweep's fit: runs on the same surface at four times its budget."""
     rng = np.random.default_rng(3)
-    rows, foretold = [], {}
+    rows, predicted = [], {}
     for name, width in WIDTHS.items():
         model = shape(width)
         n_tokens = round(BUDGET / flops_per_token(model) / 2048) * 2048
         n_params = count_params(model).n_params
-        foretold[name] = {"name": name, "n_params": 1.1 * n_params, "n_tokens": n_tokens}
+        predicted[name] = {"name": name, "n_params": 1.1 * n_params, "n_tokens": n_tokens}
         for seed in SEEDS if not only or name in only else ():
             loss = float(TRUTH.loss(n_params, n_tokens) * np.exp(rng.normal(0, noise)))
             rows.append(record(model, n_tokens, loss, budget=BUDGET, name=f"{name}-s{seed}",
@@ -46,7 +46,7 @@ def write_trial(directory: Path, fitted: Path, noise: float = NOISE, only: tuple
         "approach": "isoflop",
         "flops": BUDGET,
         "fitted": [2e11, 3.2e12],
-        **foretold,
+        **predicted,
     }
     directory.mkdir(parents=True)
     (directory / "validation.json").write_text(json.dumps(content))
@@ -93,7 +93,7 @@ def test_the_better_allocation_wins_by_the_surfaces_own_gap(tested):
     truth = [float(TRUTH.loss(n, d)) for n, d in zip(sizes, n_tokens, strict=True)]
     assert made["gap"]["value"] == pytest.approx(truth[1] - truth[0], abs=4 * NOISE)
     assert made["winner"] == ("optimum" if truth[1] > truth[0] else "rival")
-    assert made["verdict"].startswith("At 1.28e13 FLOPs, 4 times the largest fitted run")
+    assert made["conclusion"].startswith("At 1.28e13 FLOPs, 4 times the largest fitted run")
 
 
 def test_runs_of_neither_allocation_are_named(tested):
@@ -104,7 +104,7 @@ def test_runs_of_neither_allocation_are_named(tested):
 def test_an_optimum_that_the_fit_no_longer_foretells_is_said(tested):
     # The synthetic validation.json names 1.1 times the trained size, not what the fit says.
     _, made = tested
-    assert any("was foretold as" in note for note in made["notes"])
+    assert any("was predicted as" in note for note in made["notes"])
 
 
 def test_the_report_shows_the_section_and_its_figure(tested):
@@ -141,8 +141,8 @@ def test_one_seed_has_a_difference_and_no_interval():
     assert made.sign == 0
 
 
-def cell(name: str, *run_ids: str) -> Cell:
-    return Cell(name, 1e5, 1e6, 1e12, run_ids, np.ones(len(run_ids)))
+def cell(name: str, *run_ids: str) -> TrainedCell:
+    return TrainedCell(name, 1e5, 1e6, 1e12, run_ids, np.ones(len(run_ids)))
 
 
 def test_each_metric_is_judged_in_its_own_direction():
@@ -176,7 +176,7 @@ def test_a_prediction_without_an_interval_says_so(sweep_dir, tmp_path):
     _, study, _ = fitted(asked)
     (made,) = validations(study, asked.sweeps, asked.counting)
     lines = printed(made)
-    assert lines[0] == verdict(made)
+    assert lines[0] == conclusion(made)
     parametric = [line for line in lines if line.startswith("parametric")]
     assert parametric
     assert all("(no interval)" in line for line in parametric)

@@ -9,7 +9,7 @@ import torch
 
 from eval.lm.load import load_checkpoint
 from eval.lm.loglikelihood import read_prompts
-from eval.lm.responses import Settings, answer_items
+from eval.lm.responses import GenerationSettings, answer_items
 from eval.lm.tokenization import Vocabulary, encode_items, vocabulary
 from eval.metrics.aggregate import measure
 from eval.metrics.per_item import Outcome, multiple_choice_grade, token_accuracy
@@ -62,7 +62,11 @@ def test_nan_is_counted_and_refused(loaded) -> None:
         model.lm_head.weight[3] = float("nan")
     with pytest.raises(TaskError, match="2 of 2 items have log-probabilities that are NaN"):
         answer_items(
-            model, vocab, [Item("1+1=", "2"), Item("2+1=", "3")], "plain", Settings(samples=1)
+            model,
+            vocab,
+            [Item("1+1=", "2"), Item("2+1=", "3")],
+            "plain",
+            GenerationSettings(samples=1),
         )
 
 
@@ -83,7 +87,7 @@ def test_an_empty_choice_is_refused(loaded) -> None:
 
 
 def test_a_space_of_its_own_is_no_answer_position(loaded) -> None:
-    (one,) = answer_items(*loaded, [Item("1+1=", " 46")], "question", Settings())
+    (one,) = answer_items(*loaded, [Item("1+1=", " 46")], "question", GenerationSettings())
     assert (one.n_leading, len(one.target_tokens), len(one.answer_hits)) == (1, 3, 2)
     first = Outcome("p", " 46", (0, 4, 6), target_hits=(True, False, True, True), n_leading=1)
     assert token_accuracy(first) == 0.5
@@ -93,14 +97,16 @@ def test_a_space_of_its_own_is_no_answer_position(loaded) -> None:
 
 def test_one_item_that_is_too_long_does_not_end_a_file(loaded, caplog) -> None:
     items = [Item("1+1=", "2"), Item("1+1+1+1+1+1+1+1=", "8"), Item("2+2=", "4")]
-    found = answer_items(*loaded, items, "plain", Settings())
+    found = answer_items(*loaded, items, "plain", GenerationSettings())
     assert [one.target for one in found] == ["2", "4"]
     assert "1 items exceed the context of 12 tokens and are skipped: items 1 (17 tokens)" in (
         caplog.text
     )
     with pytest.raises(TaskError, match=r"context of 17 tokens .* has 12; .* \(1 of 3 items"):
-        answer_items(*loaded, items, "plain", Settings(too_long="fail"))
-    cut = answer_items(*loaded, items, "plain", Settings(too_long="truncate"))
-    (alone,) = answer_items(*loaded, [Item("1+1+1+1+1+1+1+1="[-11:], "8")], "plain", Settings())
+        answer_items(*loaded, items, "plain", GenerationSettings(too_long="fail"))
+    cut = answer_items(*loaded, items, "plain", GenerationSettings(too_long="truncate"))
+    (alone,) = answer_items(
+        *loaded, [Item("1+1+1+1+1+1+1+1="[-11:], "8")], "plain", GenerationSettings()
+    )
     assert cut[1].target_logprobs == pytest.approx(alone.target_logprobs, abs=1e-5)
     assert len(cut) == 3

@@ -11,7 +11,7 @@ import torch
 from eval.lm.generate import greedy, sample
 from eval.lm.load import CheckpointError, load_checkpoint
 from eval.lm.loglikelihood import read_prompts, score
-from eval.lm.responses import Settings, answer_items
+from eval.lm.responses import GenerationSettings, answer_items
 from eval.lm.tokenization import Vocabulary, encode_items
 from eval.tasks.generated import TaskError, TaskSpec, heldout_items
 from eval.tasks.prompt_formats import Item
@@ -64,7 +64,7 @@ def test_greedy_equals_decoding_without_cache(loaded) -> None:
 def test_outcomes_do_not_depend_on_the_batch_size(loaded) -> None:
     model, vocab = loaded
     items = heldout_items(TaskSpec(operands="uniform_length"), 40, 3)
-    settings = Settings(samples=2, seed=5)
+    settings = GenerationSettings(samples=2, seed=5)
     one, many = (
         answer_items(model, vocab, items, "plain", dataclasses.replace(settings, batch_tokens=size))
         for size in (1, 4096)
@@ -92,7 +92,7 @@ def test_choices_are_scored_from_the_same_prompt(loaded) -> None:
     model, vocab = loaded
     item = Item("1+1=", "2", choices=("2", "33"), choice_scores=(1.0, 0.0))
     two = Item("2+1=", "3", choices=("3",), choice_scores=(1.0,))
-    first, second = answer_items(model, vocab, [item, two], "plain", Settings())
+    first, second = answer_items(model, vocab, [item, two], "plain", GenerationSettings())
     full = plain_logprobs(model, vocab.encode(["1+1=33"])[0])
     three = vocab.encode(["3"])[0][0]
     assert first.choice_logprobs[1] == pytest.approx(
@@ -104,7 +104,11 @@ def test_choices_are_scored_from_the_same_prompt(loaded) -> None:
 def test_an_output_that_never_stops_is_cut(loaded) -> None:
     model, vocab = loaded
     outcomes = answer_items(
-        model, vocab, heldout_items(TaskSpec(), 200, 0), "plain", Settings(max_new_tokens=1)
+        model,
+        vocab,
+        heldout_items(TaskSpec(), 200, 0),
+        "plain",
+        GenerationSettings(max_new_tokens=1),
     )
     cut = [one for one in outcomes if not one.stopped]
     assert cut
@@ -114,22 +118,24 @@ def test_an_output_that_never_stops_is_cut(loaded) -> None:
 def test_the_context_bounds_decoding_and_refuses_what_cannot_fit(tmp_path: Path) -> None:
     model, vocab = tiny_model(tmp_path, context=12)
     items = [Item("999+999=", "1998"), Item("1+1=", "2")]
-    long, short = answer_items(model, vocab, items, "plain", Settings(max_new_tokens=50))
+    long, short = answer_items(model, vocab, items, "plain", GenerationSettings(max_new_tokens=50))
     assert len(long.output_tokens) <= 5
     assert len(short.output_tokens) <= 9
     with pytest.raises(TaskError, match=r"needs a context of 25 tokens .* has 12; use fewer shots"):
-        answer_items(model, vocab, [Item("1+1=2\n1+1=2\n999+999=", "19982")], "plain", Settings())
+        answer_items(
+            model, vocab, [Item("1+1=2\n1+1=2\n999+999=", "19982")], "plain", GenerationSettings()
+        )
 
 
 def test_what_the_vocabulary_lacks_is_named(loaded) -> None:
     model, vocab = loaded
     with pytest.raises(TaskError, match="vocabulary has no ':'"):
-        answer_items(model, vocab, [Item("1+1:", "#2")], "scratchpad", Settings())
+        answer_items(model, vocab, [Item("1+1:", "#2")], "scratchpad", GenerationSettings())
 
 
 def test_an_empty_item_set_is_refused(loaded) -> None:
     with pytest.raises(TaskError, match="no items"):
-        answer_items(*loaded, [], "plain", Settings())
+        answer_items(*loaded, [], "plain", GenerationSettings())
 
 
 @pytest.mark.parametrize(
@@ -144,14 +150,14 @@ def test_other_vocabularies_stop_at_a_line_break(tmp_path: Path, tokenizer: Toke
     joined = vocab.decode([encoded.prompt + encoded.target])[0]
     assert joined == "Q: 12+34?\nA: 46"
     assert vocab.decode([encoded.choices[1]]) == [" no"]
-    (found,) = answer_items(model, vocab, [Item("12+34=", "46")], "plain", Settings())
+    (found,) = answer_items(model, vocab, [Item("12+34=", "46")], "plain", GenerationSettings())
     assert "\n" not in (found.output or "")
 
 
 def test_self_evaluation_asks_the_model_about_its_own_output(tmp_path: Path) -> None:
     model, vocab = tiny_model(tmp_path, alphabet=DIGITS + "?yesno")
     items = heldout_items(TaskSpec(digits=1), 6, 0)
-    outcomes = answer_items(model, vocab, items, "plain", Settings(self_evaluate=True))
+    outcomes = answer_items(model, vocab, items, "plain", GenerationSettings(self_evaluate=True))
     for one in outcomes:
         start = vocab.encode([f"{one.prompt}{one.output}?"])[0]
         yes, no = (

@@ -21,7 +21,7 @@ from sweeps.spec.design import DesignSpec
 from tests.support.sweep_fixtures import base, facts
 from train.config.cli import load_config
 from train.config.flops import count_params, flops_per_token
-from train.config.resolve import DataFacts
+from train.config.resolve import DataInfo
 from train.config.shapes import complete_shape
 from train.config.spec import IsoflopError, ModelSpec, SpecError
 
@@ -39,7 +39,7 @@ def _no_data(monkeypatch):
     """Facts of any data: endless tokens, vocabulary 257."""
 
     def known(data, seq_len):
-        return DataFacts("f" * 16, 257, dict.fromkeys(data.parts))
+        return DataInfo("f" * 16, 257, dict.fromkeys(data.parts))
 
     monkeypatch.setattr("sweeps.plan.data_info.describe", known)
 
@@ -128,7 +128,7 @@ def test_more_seeds_at_the_same_cells_tell_more():
 def test_simulated_spread_is_near_what_information_promises():
     config = composed("budget=1e14")
     best = search(SMALL, 1e14, GROUND, 0.005)[0]
-    endless = DataFacts("f" * 16, 257, {"text": None})
+    endless = DataInfo("f" * 16, 257, {"text": None})
     runs = expand(sweep_of(best, config), base(), lambda *_: endless).runs
     trials = tried(runs, BESIROGLU, 0.005, 60, np.random.default_rng(0))
     parametric = trials[-1]
@@ -164,7 +164,7 @@ def test_the_outcome_as_json(tmp_path, capsys):
 
 
 def test_a_design_beyond_the_data_says_what_is_missing(monkeypatch, tmp_path, capsys):
-    small = DataFacts("f" * 16, 257, {"stdlib": 1_000_000})
+    small = DataInfo("f" * 16, 257, {"stdlib": 1_000_000})
     monkeypatch.setattr("sweeps.plan.data_info.describe", lambda *_: small)
     design(composed("budget=1e15", f"out={tmp_path / 'best.yaml'}"), Console(width=140))
     note = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("note: "))

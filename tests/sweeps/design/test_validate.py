@@ -17,7 +17,7 @@ from sweeps.plan.plan import make_plan
 from sweeps.spec.config import SweepConfig
 from tests.support.sweep_fixtures import finish
 from train.config.cli import config_as_yaml, config_from_yaml, config_text, load_config
-from train.config.resolve import DataFacts
+from train.config.resolve import DataInfo
 from train.config.run_config import job_to_json
 from train.config.spec import IsoflopError
 from train.rundir.atomic import write_json
@@ -206,7 +206,7 @@ def test_a_fit_that_is_not_there_names_the_command_that_makes_it(tmp_path):
 @pytest.mark.slow
 def test_the_chain_of_fit_and_test_on_simulated_losses(tmp_path, monkeypatch):
     def facts(data, seq_len):
-        return DataFacts("f" * 16, 257, dict.fromkeys(data.parts, 10**9))
+        return DataInfo("f" * 16, 257, dict.fromkeys(data.parts, 10**9))
 
     monkeypatch.setattr("sweeps.plan.data_info.describe", facts)
     monkeypatch.chdir(tmp_path)

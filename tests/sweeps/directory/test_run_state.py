@@ -13,7 +13,7 @@ from sweeps.slurm.squeue import parse_queue
 from sweeps.slurm.submissions import Owner, SlurmJobs
 from tests.support.fake_slurm import FakeSlurm
 from tests.support.sweep_fixtures import finish, make_sweep
-from train.rundir.lock import Holder, claim, user_name
+from train.rundir.lock import LockOwner, claim, user_name
 from train.rundir.record import append_status, read_job
 
 
@@ -23,7 +23,7 @@ def run_dir(tmp_path):
 
 
 def lock(run_dir, **values):
-    content = asdict(Holder(socket.gethostname(), 2**22, "ticks-1", None, "t")) | values
+    content = asdict(LockOwner(socket.gethostname(), 2**22, "ticks-1", None, "t")) | values
     (run_dir / "lock").write_text(json.dumps(content))
 
 

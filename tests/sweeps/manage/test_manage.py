@@ -13,7 +13,7 @@ import pytest
 from sweeps.manage.manage import cancel_local, clean, clear_the_way, retry_tasks, to_retry
 from tests.support.sweep_fixtures import make_sweep
 from train.config.spec import IsoflopError, SpecError
-from train.rundir.lock import Holder, claim, this_process
+from train.rundir.lock import LockOwner, claim, this_process
 from train.rundir.record import append_status
 
 
@@ -44,9 +44,9 @@ def test_retry_refuses_what_it_can_not_change(tmp_path, dirs, name):
 
 def test_retry_sets_a_damaged_record_aside_and_breaks_dead_locks_alone(tmp_path, dirs):
     (dirs[0] / "record.json").write_text("{")
-    dead = Holder("vm", 2**22, "ticks-1", None, "t")
+    dead = LockOwner("vm", 2**22, "ticks-1", None, "t")
     (dirs[1] / "lock").write_text(json.dumps(asdict(dead) | {"host": os.uname().nodename}))
-    elsewhere = Holder("another-host", 1, "ticks-1", None, "t")
+    elsewhere = LockOwner("another-host", 1, "ticks-1", None, "t")
     (dirs[2] / "lock").write_text(json.dumps(asdict(elsewhere)))
     chosen = to_retry(tmp_path, [])
     assert names(chosen) == [dirs[0], dirs[1]]
@@ -89,9 +89,9 @@ def test_cancel_asks_live_launches_of_this_host_and_names_the_others(tmp_path, d
     host = os.uname().nodename
     (tmp_path / "launchers").mkdir()
     for name, holder in {
-        "here": Holder(host, process.pid, started, None, "launcher"),
-        "dead": Holder(host, process.pid, "ticks-0", None, "launcher"),
-        "away": Holder("another-host", 1, "x", None, "launcher"),
+        "here": LockOwner(host, process.pid, started, None, "launcher"),
+        "dead": LockOwner(host, process.pid, "ticks-0", None, "launcher"),
+        "away": LockOwner("another-host", 1, "x", None, "launcher"),
     }.items():
         (tmp_path / "launchers" / f"{name}.json").write_text(json.dumps(asdict(holder)))
     done = cancel_local(tmp_path)

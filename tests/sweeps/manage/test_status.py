@@ -10,7 +10,7 @@ from rich.console import Console
 from sweeps.directory.disk import Room
 from sweeps.launch.launch import failures, print_failures
 from sweeps.launch.progress import make_display
-from sweeps.launch.scheduler import Task
+from sweeps.launch.scheduler import QueuedRun
 from sweeps.manage import status
 from sweeps.manage.console import DataConsole
 from sweeps.manage.status import read_sweep, show_status, status_json, status_table
@@ -150,8 +150,8 @@ def test_names_and_messages_are_shown_as_they_are_and_never_sent(tmp_path, messa
     print_failures(failures(dirs), console)
     display = make_display(console, 4, 0)
     with display:
-        display.report(Task(dirs[0]), "running", "")
-        display.report(Task(dirs[0]), "failed", message)
+        display.report(QueuedRun(dirs[0]), "running", "")
+        display.report(QueuedRun(dirs[0]), "failed", message)
     shown = console.file.getvalue()
     shown.encode()
     assert visible(message) in " ".join(shown.split())

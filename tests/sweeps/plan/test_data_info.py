@@ -2,7 +2,7 @@
 
 import pytest
 
-from sweeps.plan.data_info import AssumedDataError, FactsOnHand
+from sweeps.plan.data_info import AssumedDataError, DataInfoCache
 from sweeps.plan.plan import make_plan, plan_json
 from sweeps.spec.config import SweepConfig
 from train.config.cli import group_options, load_config
@@ -40,7 +40,7 @@ def test_a_launch_is_never_made_of_assumptions(monkeypatch):
     asked = []
     monkeypatch.setattr("sweeps.plan.data_info.describe", lambda data, seq_len: asked.append(data))
     given = config("preset=workstation")
-    FactsOnHand(given)(given.data, 1024)
+    DataInfoCache(given)(given.data, 1024)
     assert asked == [given.data]
 
 
@@ -55,7 +55,7 @@ def test_data_that_is_here_is_looked_up_in_a_plan_too(monkeypatch):
     monkeypatch.setattr("sweeps.plan.data_info.describe", lambda data, seq_len: asked.append(data))
     monkeypatch.setattr("sweeps.plan.data_info.is_here", lambda options: True)
     given = config("preset=workstation", "action=plan")
-    lookup = FactsOnHand(given)
+    lookup = DataInfoCache(given)
     lookup(given.data, 1024)
     assert asked == [given.data]
     assert not lookup.assumed

@@ -23,7 +23,7 @@ from sweeps.simulate.simulated_runs import UNANNEALED, Simulation, curve, deviat
 from sweeps.spec.config import SweepConfig
 from tests.support.sweep_fixtures import expansion, finish, grid
 from train.config.cli import load_config
-from train.config.resolve import DataFacts
+from train.config.resolve import DataInfo
 from train.config.spec import SpecError
 from train.rundir.atomic import read_jsonl
 from train.rundir.record import read_job
@@ -213,7 +213,7 @@ def test_simulating_needs_no_torch(text, tmp_path):
 
 def test_the_demos_grid_recovers_the_exponents_of_its_surface(tmp_path, monkeypatch):
     def known(data, seq_len):
-        return DataFacts("f" * 16, 257, dict.fromkeys(data.parts))
+        return DataInfo("f" * 16, 257, dict.fromkeys(data.parts))
 
     monkeypatch.setattr("sweeps.plan.data_info.describe", known)
     out = tmp_path / "demo"

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeps.directory import disk
-from sweeps.launch.scheduler import Task
+from sweeps.launch.scheduler import QueuedRun
 from sweeps.slurm import cluster, limits, restarts
 from sweeps.slurm.commands import SlurmError
 from sweeps.slurm.resources import batches
@@ -44,7 +44,7 @@ def test_no_answer_of_scontrol_or_sinfo_raises(text, nodes):
         return nodes if command[0] == "sinfo" else text
 
     launcher = LauncherSpec(kind="slurm", gpus=2)
-    [batch] = batches([Task(Path("/r"), seconds=1e6)], launcher)
+    [batch] = batches([QueuedRun(Path("/r"), seconds=1e6)], launcher)
     cluster.settings.cache_clear()
     with (
         mock.patch.object(limits, "output", output),

@@ -25,7 +25,7 @@ from tests.support.pool_runs import behave, statuses, wait_for
 from tests.support.sweep_fixtures import grid, make_sweep
 from train.engine.signals import STOPPED_EXIT, held
 from train.rundir.atomic import read_jsonl, write_json
-from train.rundir.lock import Holder
+from train.rundir.lock import LockOwner
 from train.rundir.record import append_status
 
 FAKE_JOB = [sys.executable, str(Path(__file__).parents[2] / "support" / "fake_job.py")]
@@ -306,7 +306,7 @@ def test_a_controller_that_is_away_for_a_moment_is_asked_again_to_requeue(tmp_pa
 def leave_lock(run_dir: Path, age: float, **holder) -> Path:
     """The lock of a process on another node, last touched `age` seconds ago."""
     append_status(run_dir, "running")
-    content = asdict(Holder("other-node", 1, "ticks-1", "7_0", "t", cluster="here"))
+    content = asdict(LockOwner("other-node", 1, "ticks-1", "7_0", "t", cluster="here"))
     (run_dir / "lock").write_text(json.dumps(content | holder))
     os.utime(run_dir / "lock", (time.time() - age, time.time() - age))
     return run_dir / "lock"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sweeps.launch.scheduler import Task
+from sweeps.launch.scheduler import QueuedRun
 from sweeps.slurm.limits import minutes_of, partitions
 from sweeps.slurm.submit import scripts, submit
 from sweeps.spec.launcher import LauncherSpec
@@ -17,7 +17,7 @@ def slurm(tmp_path, monkeypatch):
 def notes(tmp_path, hours=0.01, **values):
     """What a launch of two runs of so many hours says of its jobs."""
     launcher = LauncherSpec(**{"kind": "slurm", "cpus": 1, **values})
-    runs = [Task(tmp_path / "runs" / f"r{i}", seconds=3600 * hours) for i in range(2)]
+    runs = [QueuedRun(tmp_path / "runs" / f"r{i}", seconds=3600 * hours) for i in range(2)]
     made, said = scripts(runs, launcher, tmp_path, "mine")
     assert submit(runs, launcher, tmp_path, "mine").notes == said
     return said, made[0][1]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sweeps.launch.distributed import first_host, rank_environment
-from sweeps.launch.scheduler import Task
+from sweeps.launch.scheduler import QueuedRun
 from sweeps.slurm.resources import UNKNOWN_MINUTES, batches, concurrency
 from sweeps.slurm.squeue import parse_queue
 from sweeps.slurm.submit import scripts
@@ -14,7 +14,7 @@ SLURM = LauncherSpec(kind="slurm", cpus=2)
 
 def tasks(*seconds, memory=0.0):
     return [
-        Task(Path(f"/r/{i}"), seconds=s, flops=1.0, memory_bytes=memory)
+        QueuedRun(Path(f"/r/{i}"), seconds=s, flops=1.0, memory_bytes=memory)
         for i, s in enumerate(seconds)
     ]
 
@@ -129,7 +129,7 @@ def test_first_host_of_slurms_lists():
 
 def test_a_trunk_is_trained_by_one_job_in_ascending_order():
     made = [
-        Task(Path(f"/r/{trunk}{n}"), seconds=600.0 * n, trunk=trunk, n_tokens=n)
+        QueuedRun(Path(f"/r/{trunk}{n}"), seconds=600.0 * n, trunk=trunk, n_tokens=n)
         for n in (3, 1, 2)
         for trunk in ("a", "b")
     ]
@@ -140,7 +140,7 @@ def test_a_trunk_is_trained_by_one_job_in_ascending_order():
 
 
 def test_a_job_of_a_trunk_has_time_for_all_its_runs():
-    chain = [Task(Path(f"/r/{n}"), seconds=1200.0, trunk="t", n_tokens=n) for n in (1, 2)]
+    chain = [QueuedRun(Path(f"/r/{n}"), seconds=1200.0, trunk="t", n_tokens=n) for n in (1, 2)]
     (alone,) = batches(chain[:1], spec(cpus=2))
     (whole,) = batches(chain, spec(cpus=2))
     assert alone.minutes < whole.minutes

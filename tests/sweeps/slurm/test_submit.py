@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from sweeps.launch.scheduler import Task
+from sweeps.launch.scheduler import QueuedRun
 from sweeps.slurm import cluster
 from sweeps.slurm.commands import SlurmError
 from sweeps.slurm.report import submission_lines
@@ -27,7 +27,7 @@ def slurm(tmp_path, monkeypatch):
 
 @pytest.fixture
 def tasks(tmp_path):
-    return [Task(tmp_path / "sweep" / "runs" / f"r{i}", seconds=60.0) for i in range(4)]
+    return [QueuedRun(tmp_path / "sweep" / "runs" / f"r{i}", seconds=60.0) for i in range(4)]
 
 
 def spec(**values):
@@ -80,8 +80,8 @@ def test_a_refusal_is_one_line_and_leaves_nothing_behind(tmp_path, slurm, tasks)
 def test_no_module_of_slurm_needs_submitit():
     code = "import sys; sys.modules['submitit'] = None; import sweeps.slurm.submit as s; "
     code += "from sweeps.spec.launcher import LauncherSpec as L; from pathlib import Path; "
-    code += "from sweeps.launch.scheduler import Task; "
-    code += "print(len(s.scripts([Task(Path('/r'))], L(kind='slurm'), Path('/x'), 'n')[0]))"
+    code += "from sweeps.launch.scheduler import QueuedRun; "
+    code += "print(len(s.scripts([QueuedRun(Path('/r'))], L(kind='slurm'), Path('/x'), 'n')[0]))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert answer.stdout == "1\n", answer.stderr
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from train.config.flops import flops_per_token
-from train.config.resolve import DataFacts, resolve
+from train.config.resolve import DataInfo, resolve
 from train.config.spec import (
     DataSpec,
     HorizonSpec,
@@ -15,7 +15,7 @@ from train.config.spec import (
     SpecError,
 )
 
-FACTS = DataFacts(fingerprint="f", vocab_size=257, n_train_tokens={"a": 10**7, "b": 10**6})
+FACTS = DataInfo(fingerprint="f", vocab_size=257, n_train_tokens={"a": 10**7, "b": 10**6})
 DATA = DataSpec(parts={"a": SourceSpec(weight=0.9), "b": SourceSpec(weight=0.1)})
 
 

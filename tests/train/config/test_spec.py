@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from train.config.run_config import RunJob, RuntimeSpec, TrackerSpec, job_from_json, job_to_json
+from train.config.run_config import RunConfig, RuntimeSpec, TrackerSpec, job_from_json, job_to_json
 from train.config.spec import (
     DataSpec,
     HorizonSpec,
@@ -47,8 +47,8 @@ def test_run_id_changes_with_anything_that_changes_numbers(changed):
 
 
 def test_run_id_ignores_how_the_run_is_executed():
-    slow = RunJob(spec=RESOLVED, runtime=RuntimeSpec(threads=4, log_every=1))
-    fast = RunJob(spec=RESOLVED, tracker=TrackerSpec(kind="wandb"), name="other")
+    slow = RunConfig(spec=RESOLVED, runtime=RuntimeSpec(threads=4, log_every=1))
+    fast = RunConfig(spec=RESOLVED, tracker=TrackerSpec(kind="wandb"), name="other")
     assert slow.run_id == fast.run_id
 
 
@@ -62,7 +62,7 @@ def test_whole_floats_and_ints_are_the_same_spec():
 
 
 def test_job_survives_json():
-    job = RunJob(
+    job = RunConfig(
         spec=RESOLVED,
         runtime=RuntimeSpec(keep_checkpoints=[0.5]),
         name="n",
@@ -72,7 +72,7 @@ def test_job_survives_json():
 
 
 def test_an_edited_spec_is_refused():
-    content = job_to_json(RunJob(spec=RESOLVED))
+    content = job_to_json(RunConfig(spec=RESOLVED))
     content["spec"]["seed"] = 7
     with pytest.raises(SpecError, match="it was edited"):
         job_from_json(content)

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from tests.support.sweep_fixtures import base
-from train.config.run_config import RunJob, job_from_json
+from train.config.run_config import RunConfig, job_from_json
 from train.config.spec import SpecError, TokenizerSpec
 from train.config.stored_spec import merged
 
@@ -67,7 +67,7 @@ def test_a_mistake_is_named_by_its_path(changes, message):
     ],
 )
 def test_a_stored_job_is_checked_to_its_last_key(path, value, message):
-    content = {"schema": 1, "run_id": "x", **dataclasses.asdict(RunJob(spec=base()))}
+    content = {"schema": 1, "run_id": "x", **dataclasses.asdict(RunConfig(spec=base()))}
     place = content
     for key in path[:-1]:
         place = place[key]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from train.config.resolve import resolve
-from train.config.run_config import RunJob
+from train.config.run_config import RunConfig
 from train.config.spec import (
     DataSpec,
     HorizonSpec,
@@ -63,7 +63,7 @@ def test_the_fingerprint_follows_content_not_location(own_cache, text_data, corp
     assert describe(elsewhere, 32).fingerprint != describe(text_data, 32).fingerprint
 
 
-def test_a_batch_is_a_pure_function_of_seed_and_step(tiny_job: RunJob):
+def test_a_batch_is_a_pure_function_of_seed_and_step(tiny_job: RunConfig):
     first, second = Dataset.open(tiny_job.spec), Dataset.open(tiny_job.spec)
     second.batch(3)
     for a, b in zip(first.batch(7), second.batch(7), strict=True):
@@ -72,7 +72,7 @@ def test_a_batch_is_a_pure_function_of_seed_and_step(tiny_job: RunJob):
     assert (other.batch(7)[0] != first.batch(7)[0]).any()
 
 
-def test_labels_are_the_next_tokens_and_no_training_token_repeats(tiny_job: RunJob):
+def test_labels_are_the_next_tokens_and_no_training_token_repeats(tiny_job: RunConfig):
     dataset = Dataset.open(tiny_job.spec)
     tokens, labels = dataset.batch(0)
     assert tokens.shape == labels.shape == (4, 32)
@@ -82,7 +82,7 @@ def test_labels_are_the_next_tokens_and_no_training_token_repeats(tiny_job: RunJ
     assert len(np.unique(windows, axis=0)) == len(windows)
 
 
-def test_validation_windows_never_occur_in_training(tiny_job: RunJob):
+def test_validation_windows_never_occur_in_training(tiny_job: RunConfig):
     dataset = Dataset.open(tiny_job.spec)
     train, _ = dataset.shards["text"].open("train")
     haystack = train.astype(np.uint8).tobytes()

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.runs import wsd
-from train.config.run_config import RunJob
+from train.config.run_config import RunConfig
 from train.run import train_run
 from train.rundir.atomic import read_jsonl
 from train.rundir.record import RunPaths, last_status, read_record, write_job
 
 
-def trained(root: Path, job: RunJob, name: str) -> Path:
+def trained(root: Path, job: RunConfig, name: str) -> Path:
     run_dir = root / "runs" / name
     write_job(run_dir, job)
     assert train_run(run_dir) == "finished", last_status(run_dir)
@@ -24,13 +24,13 @@ def trained(root: Path, job: RunJob, name: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def scratch(tmp_path_factory, tiny_job: RunJob) -> Path:
+def scratch(tmp_path_factory, tiny_job: RunConfig) -> Path:
     """Eighty steps without a trunk."""
     return trained(tmp_path_factory.mktemp("scratch"), wsd(tiny_job, 80, branch=False), "long")
 
 
 @pytest.fixture(scope="module")
-def sweep(tmp_path_factory, tiny_job: RunJob) -> Path:
+def sweep(tmp_path_factory, tiny_job: RunConfig) -> Path:
     """A sweep whose short run left its trunk at step 32, and its middle one at step 48."""
     root = tmp_path_factory.mktemp("sweep")
     for n_steps in (40, 60):
@@ -65,7 +65,7 @@ def test_a_branch_ends_with_the_bits_of_a_run_from_the_start(copy, tiny_job, scr
     assert read_record(scratch).branched_from is None
 
 
-def test_a_trunk_is_extended_by_each_longer_run(copy: Path, tiny_job: RunJob):
+def test_a_trunk_is_extended_by_each_longer_run(copy: Path, tiny_job: RunConfig):
     assert read_record(copy / "runs/60").branched_from == 32
     trained(copy, wsd(tiny_job, 80), "long")
     (trunk,) = (copy / "trunks").iterdir()

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from train.config.run_config import RunJob
+from train.config.run_config import RunConfig
 from train.data.dataset import Dataset
 from train.engine import build_record, device
 from train.engine.build_record import record_of
 from train.engine.loop import Outcome
 
 
-def test_utilisation_is_of_all_devices_and_the_speed_is_their_sum(tiny_job: RunJob, monkeypatch):
+def test_utilisation_is_of_all_devices_and_the_speed_is_their_sum(tiny_job: RunConfig, monkeypatch):
     monkeypatch.setattr(build_record, "peak_flops", lambda device, spec: 1e12)
     dataset, outcome = Dataset.open(tiny_job.spec), Outcome(step=40, seconds=2.0)
     one, eight = (
@@ -47,7 +47,7 @@ def test_a_machine_without_nccl_or_a_driver_file_says_so_with_none(tmp_path, mon
     assert (versions["nccl_version"], versions["driver_version"]) == (None, None)
 
 
-def test_float32_has_no_utilisation(tiny_job: RunJob, monkeypatch):
+def test_float32_has_no_utilisation(tiny_job: RunConfig, monkeypatch):
     monkeypatch.setattr(device, "device_name", lambda _: "NVIDIA H100 80GB HBM3")
     card = torch.device("cuda")
     assert device.peak_flops(card, tiny_job.spec) is None

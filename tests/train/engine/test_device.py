@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 
 from train import run as run_module
-from train.config.run_config import RunJob
+from train.config.run_config import RunConfig
 from train.rundir.record import RunPaths, write_job
 
 
 def test_deterministic_kernels_are_chosen_for_the_run_that_asks_and_for_no_other(
-    tmp_path: Path, tiny_job: RunJob, monkeypatch
+    tmp_path: Path, tiny_job: RunConfig, monkeypatch
 ):
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     real, seen = run_module.train, []

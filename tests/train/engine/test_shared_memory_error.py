@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.runs import free_port
-from train.config.run_config import RunJob
+from train.config.run_config import RunConfig
 from train.rundir.record import RunPaths, last_status, read_record, write_job
 
 SCRIPT = Path(__file__).parents[2] / "support" / "small_rank.py"
@@ -37,7 +37,7 @@ def two_ranks(run_dir: Path) -> list[int]:
 
 @pytest.mark.slow
 def test_all_ranks_halve_together_and_the_run_ends_as_with_room(
-    tmp_path: Path, tiny_job: RunJob, finished: Path
+    tmp_path: Path, tiny_job: RunConfig, finished: Path
 ):
     runtime = replace(tiny_job.runtime, auto_micro_batch=True)
     write_job(tmp_path / "run", replace(tiny_job, runtime=runtime))

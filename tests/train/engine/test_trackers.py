@@ -17,7 +17,7 @@ from sweeps.manage.sync import _from_files
 from tests.support.runs import metrics, weights
 from tests.support.wandb_server import WandbServer, used_here
 from train import run as run_module
-from train.config.run_config import RunJob, TrackerSpec
+from train.config.run_config import RunConfig, TrackerSpec
 from train.engine import trackers, wandb_service
 from train.engine.trackers import Wandb, read_mirror
 from train.engine.writer import RunWriter
@@ -29,7 +29,7 @@ CURVE = [10, 20, 30, 40]
 
 
 @pytest.fixture
-def mirrored(tiny_job: RunJob) -> RunJob:
+def mirrored(tiny_job: RunConfig) -> RunConfig:
     return replace(tiny_job, tracker=TrackerSpec(kind="wandb", project="tests"))
 
 
@@ -69,7 +69,9 @@ def at_step(monkeypatch, step: int, action) -> None:
     monkeypatch.setattr(RunWriter, "_write", write)
 
 
-def test_a_run_is_mirrored_whole_with_tags_to_filter_by(server, tmp_path: Path, mirrored: RunJob):
+def test_a_run_is_mirrored_whole_with_tags_to_filter_by(
+    server, tmp_path: Path, mirrored: RunConfig
+):
     write_job(tmp_path / "run", replace(mirrored, sweep="ladder"))
     assert train_run(tmp_path / "run") == "finished"
     seen, record = server.only_run(), read_record(tmp_path / "run")
@@ -87,7 +89,7 @@ def test_a_run_is_mirrored_whole_with_tags_to_filter_by(server, tmp_path: Path, 
 
 @pytest.mark.parametrize("how", ["mute", "500", "401", "dead"])
 def test_a_service_that_fails_after_the_start_costs_seconds_and_is_synced_later(
-    how, server, tmp_path: Path, mirrored: RunJob, monkeypatch, caplog
+    how, server, tmp_path: Path, mirrored: RunConfig, monkeypatch, caplog
 ):
     run_dir, recorded = tmp_path / "run", []
     real = Wandb.finish
@@ -115,7 +117,7 @@ def test_a_service_that_fails_after_the_start_costs_seconds_and_is_synced_later(
 
 @pytest.mark.parametrize("how", ["mute", "500", "401", "dead"])
 def test_without_the_service_a_launch_is_offline_at_once_and_asks_no_more(
-    how, server, tmp_path: Path, mirrored: RunJob, monkeypatch, caplog
+    how, server, tmp_path: Path, mirrored: RunConfig, monkeypatch, caplog
 ):
     fail(server, how)
     for name in ("first", "second"):
@@ -132,7 +134,7 @@ def test_without_the_service_a_launch_is_offline_at_once_and_asks_no_more(
 
 
 def test_a_service_that_takes_no_run_though_it_answers_leaves_this_one_offline(
-    tmp_path: Path, mirrored: RunJob, monkeypatch
+    tmp_path: Path, mirrored: RunConfig, monkeypatch
 ):
     with served(monkeypatch, "no-runs") as server:
         write_job(tmp_path / "a", mirrored)
@@ -145,7 +147,7 @@ def test_a_service_that_takes_no_run_though_it_answers_leaves_this_one_offline(
 
 
 def test_a_run_that_fails_closes_its_own_and_the_next_one_opens_another(
-    server, tmp_path: Path, mirrored: RunJob, monkeypatch
+    server, tmp_path: Path, mirrored: RunConfig, monkeypatch
 ):
     def break_down():
         raise RuntimeError("power cut")
@@ -161,7 +163,7 @@ def test_a_run_that_fails_closes_its_own_and_the_next_one_opens_another(
 
 
 def test_a_record_that_can_not_be_written_closes_it_too(
-    server, tmp_path: Path, mirrored: RunJob, monkeypatch
+    server, tmp_path: Path, mirrored: RunConfig, monkeypatch
 ):
     def broken(*_):
         raise RuntimeError("no record")
@@ -173,7 +175,7 @@ def test_a_record_that_can_not_be_written_closes_it_too(
 
 
 def test_after_a_lack_of_memory_the_same_one_goes_on(
-    server, tmp_path: Path, mirrored: RunJob, monkeypatch
+    server, tmp_path: Path, mirrored: RunConfig, monkeypatch
 ):
     def full():
         raise torch.OutOfMemoryError("CUDA out of memory")
@@ -200,7 +202,7 @@ def interrupted(run_dir: Path, monkeypatch, *steps: int) -> None:
         monkeypatch.undo()
 
 
-def test_a_resumed_run_logs_every_step_once(tmp_path: Path, mirrored: RunJob, monkeypatch):
+def test_a_resumed_run_logs_every_step_once(tmp_path: Path, mirrored: RunConfig, monkeypatch):
     write_job(tmp_path / "run", mirrored)
     with WandbServer() as server, used_here(pytest.MonkeyPatch(), server):
         interrupted(tmp_path / "run", monkeypatch, 15, 3, 13)
@@ -212,7 +214,7 @@ def test_a_resumed_run_logs_every_step_once(tmp_path: Path, mirrored: RunJob, mo
 
 
 def test_a_run_resumed_offline_leaves_one_directory_with_every_step_once(
-    tmp_path: Path, mirrored: RunJob, monkeypatch
+    tmp_path: Path, mirrored: RunConfig, monkeypatch
 ):
     write_job(tmp_path / "run", mirrored)
     interrupted(tmp_path / "run", monkeypatch, 15, 3, 13)
@@ -229,7 +231,7 @@ def test_a_run_resumed_offline_leaves_one_directory_with_every_step_once(
 
 
 def test_two_users_two_sweeps_and_a_fresh_repetition_are_runs_of_their_own(
-    server, tmp_path: Path, mirrored: RunJob, monkeypatch
+    server, tmp_path: Path, mirrored: RunConfig, monkeypatch
 ):
     for name, key in (("a", "anna"), ("b", "anna"), ("c", "bert")):
         with used_here(monkeypatch, server, key * 10):
@@ -245,7 +247,7 @@ def test_two_users_two_sweeps_and_a_fresh_repetition_are_runs_of_their_own(
     assert all(run.exit_codes == [0] for run in server.runs.values())
 
 
-def test_a_mirror_changes_no_bit(server, tmp_path: Path, mirrored: RunJob, finished: Path):
+def test_a_mirror_changes_no_bit(server, tmp_path: Path, mirrored: RunConfig, finished: Path):
     write_job(tmp_path / "run", mirrored)
     assert train_run(tmp_path / "run") == "finished"
     assert weights(tmp_path / "run") == weights(finished)

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from tests.support.runs import free_port, wsd
-from train.config.run_config import RunJob
+from train.config.run_config import RunConfig
 from train.model.fsdp import cut_like, is_sharded, moments, parameters, whole
 from train.run import train_run
 from train.rundir.record import RunPaths, last_status, read_record, write_job
@@ -57,7 +57,7 @@ def two_ranks(run_dir: Path, stop_after: int = 0) -> None:
 
 @pytest.mark.slow
 def test_a_sharded_run_in_bfloat16_keeps_its_loss_and_gradients_in_float32(
-    tmp_path: Path, tiny_job: RunJob
+    tmp_path: Path, tiny_job: RunConfig
 ):
     """Rounded to bfloat16 a loss has 8 bits: every number of the curve would be one of those."""
     job = replace(tiny_job, spec=replace(tiny_job.spec, precision="bf16"))
@@ -77,7 +77,9 @@ def test_a_sharded_run_in_bfloat16_keeps_its_loss_and_gradients_in_float32(
 
 
 @pytest.mark.slow
-def test_a_sharded_run_saves_resumes_and_ends_as_on_one_process(tmp_path: Path, tiny_job: RunJob):
+def test_a_sharded_run_saves_resumes_and_ends_as_on_one_process(
+    tmp_path: Path, tiny_job: RunConfig
+):
     """Stopped between two steps, on two ranks that hold half of every parameter each."""
     job = replace(wsd(tiny_job, 40), runtime=replace(tiny_job.runtime, branch=True, log_every=5))
     write_job(tmp_path / "one/runs/run", job)

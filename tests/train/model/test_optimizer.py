@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from train.config.run_config import RunJob
+from train.config.run_config import RunConfig
 from train.config.shapes import complete_shape
 from train.config.spec import ModelSpec, OptimSpec, ScheduleSpec
 from train.engine.loop import step_learning_rate
@@ -75,7 +75,7 @@ def test_completep_scales_initial_weights():
     assert ratio["lm_head.weight"] == pytest.approx(8)
 
 
-def test_a_fixed_horizon_leaves_a_short_run_at_a_high_rate(tiny_job: RunJob):
+def test_a_fixed_horizon_leaves_a_short_run_at_a_high_rate(tiny_job: RunConfig):
     """Kaplan's mismatch: a cosine planned for ten times the tokens has hardly decayed."""
     n_tokens = tiny_job.spec.horizon.n_tokens
     mismatched = replace(

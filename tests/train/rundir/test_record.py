@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from train.config.run_config import RunJob
+from train.config.run_config import RunConfig
 from train.rundir.atomic import RecordError, read_jsonl
 from train.rundir.record import (
     RunPaths,
@@ -53,7 +53,7 @@ def test_status_lines_are_read_from_the_end_and_torn_ones_passed_over(tmp_path: 
     assert len(read_jsonl(RunPaths(tmp_path).status)) == 2
 
 
-def test_a_directory_takes_one_run_only(tmp_path: Path, tiny_job: RunJob, longer_job: RunJob):
+def test_a_directory_takes_one_run_only(tmp_path: Path, tiny_job: RunConfig, longer_job: RunConfig):
     run_dir = tmp_path / "run"
     write_job(run_dir, tiny_job, ["seed=0"])
     write_job(run_dir, tiny_job)
@@ -62,7 +62,7 @@ def test_a_directory_takes_one_run_only(tmp_path: Path, tiny_job: RunJob, longer
         write_job(run_dir, longer_job)
 
 
-def test_foreign_directories_and_files_are_left_alone(tmp_path: Path, tiny_job: RunJob):
+def test_foreign_directories_and_files_are_left_alone(tmp_path: Path, tiny_job: RunConfig):
     file = tmp_path / "file"
     file.write_text("mine")
     with pytest.raises(RecordError, match="is a file; expected a directory"):
