@@ -4,6 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 # Others' tables are no part of the repository; a folder of them may lie beside it.
@@ -27,3 +28,10 @@ os.environ.update(
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+
+@pytest.fixture(autouse=True)
+def _a_launch_of_its_own(monkeypatch: pytest.MonkeyPatch):
+    """What one test's launch decided about W&B is inherited by its workers, not by other tests."""
+    monkeypatch.setenv("ISOFLOP_WANDB_OFFLINE_REASON", "")
+    monkeypatch.delenv("ISOFLOP_WANDB_OFFLINE_REASON")

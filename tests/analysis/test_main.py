@@ -179,7 +179,8 @@ def test_objectives_by_name_reach_fit_intervals_and_json(made_csv, name):
 def test_the_printed_line_says_what_was_minimised(made_csv, tmp_path, capsys):
     with pytest.raises(SystemExit):
         table = f"table={made_csv(n_runs=60, noise=0.005)}"
-        run_command([table, "fit=gadre", "fit.n_resamples=0", f"out={tmp_path / 'out'}"])
+        words = [table, "fit=gadre", "fit.n_resamples=0", f"out={tmp_path / 'out'}"]
+        run_command(COMMAND, words, "isoflop analyze")
     printed = capsys.readouterr().out
     assert "least squares (sum) of residuals of the loss itself, alpha = beta" in printed
     page = (tmp_path / "out" / "report.html").read_text()
@@ -244,8 +245,8 @@ def test_a_table_of_nearly_one_size_is_one_line_and_no_traceback(tmp_path, capsy
     frame = pd.DataFrame({"n_params": sizes, "n_tokens": tokens, "loss": loss})
     frame.to_csv(tmp_path / "one.csv", index=False)
     with pytest.raises(SystemExit) as stopped:
-        run_command([f"table={tmp_path / 'one.csv'}", f"fit.approaches={approaches}",
-                     f"out={tmp_path / 'out'}", "fit.n_resamples=100"])  # fmt: skip
+        words = [str(tmp_path / "one.csv"), f"fit.approaches={approaches}", "fit.n_resamples=100"]
+        run_command(COMMAND, [*words, f"out={tmp_path / 'out'}"], "isoflop analyze")
     assert stopped.value.code == 0
     printed = capsys.readouterr().out
     assert "the model size does not vary: 2.151e+09 to 2.156e+09" in printed

@@ -158,7 +158,7 @@ def test_a_task_that_a_run_was_not_trained_on_needs_consent(sweep: Path, capsys)
         ({"target": "b"}, "needs a task"),
         ({"target": "a", "path": "x.json"}, "go together"),
         ({"target": "a", "n_items": 0}, "n_items=0"),
-        ({"target": "/nowhere"}, "holds no sweep"),
+        ({"target": "/nowhere"}, "has no runs"),
         ({"target": "/nowhere", "rescore": True}, "no stored answers"),
         ({"target": "b", "task": {"task": "addition", "dig": 2}}, "dig"),
     ],
@@ -193,7 +193,7 @@ def test_a_torn_checkpoint_ends_its_own_evaluation_alone_and_is_named(
         write_checksums(torn)
     weights = torn / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    assert main(EvalConfig(sweep_dir=str(tmp_path), n_items=20, n_seen=0, n_by_length=0), []) == 1
+    assert main(EvalConfig(target=str(tmp_path), n_items=20, n_seen=0, n_by_length=0), []) == 1
     printed = capsys.readouterr()
     assert "2 checkpoints examined" in printed.out
     assert f"failed: 1 ({torn})" in printed.err

@@ -11,10 +11,11 @@ from transformers import (
     PreTrainedModel,
 )
 
+from train.config.labels import IGNORED
 from train.config.spec import ModelSpec, known
 from train.model.forward import computes, hidden_states
 from train.model.linear import linear
-from train.model.loss import IGNORED, chunked_loss
+from train.model.loss import chunked_loss
 
 
 def build_model(spec: ModelSpec, seed: int, end_id: int | None = None) -> PreTrainedModel:

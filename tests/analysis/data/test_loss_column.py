@@ -10,7 +10,7 @@ from analysis.data.table_error import TableError
 def table(bits=(1.0, 1.2)):
     """Two runs, each with two points of its curve; bits per byte are known at the end."""
     frame = pd.DataFrame({
-        "run": ["a", "a", "b", "b"],
+        "run_id": ["a", "a", "b", "b"],
         "n_params": [1e6, 1e6, 2e6, 2e6],
         "n_tokens": [1e8, 2e8, 1e8, 2e8],
         "loss": [4.0, 3.0, 3.5, 2.4],
@@ -44,7 +44,7 @@ def test_a_run_without_the_column_is_excluded_by_name():
 
 
 def test_an_unknown_or_empty_column_is_refused():
-    with pytest.raises(TableError, match=r"fit.loss=bpb is no column of the runs; it has: run"):
+    with pytest.raises(TableError, match=r"fit.loss=bpb is no column of the runs; it has: run_id"):
         with_loss(table(), "bpb")
     with pytest.raises(TableError, match="no run has a positive finite value"):
         with_loss(table(bits=(np.nan, -1.0)), "bits_per_byte")

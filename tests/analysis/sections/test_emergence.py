@@ -149,7 +149,7 @@ def test_too_few_scales_are_named_not_drawn() -> None:
     section = emergence_section(studied(*simulated(SIZES[:2], seeds=1)))
     assert section.figures == []
     assert "measured at 2 scales; a shape needs 3" in section.paragraphs[-1]
-    assert "python -m eval" in emergence_section([]).paragraphs[0]
+    assert "isoflop eval" in emergence_section([]).paragraphs[0]
 
 
 def foreign() -> pd.DataFrame:

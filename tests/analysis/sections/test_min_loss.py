@@ -53,7 +53,7 @@ def test_the_section_shows_laws_and_reasons(study: Study):
     assert len(section.figures) == 1
     isoflop = study.find(IsoflopApproach)
     assert isoflop is not None
-    two = replace(isoflop.fit, valleys=isoflop.fit.valleys[:2])
+    two = replace(isoflop.fit, profiles=isoflop.fit.profiles[:2])
     without = replace(study, fits={"isoflop": replace(isoflop, fit=two)})
     (row,) = min_loss_section(without).tables[0].rows  # type: ignore[union-attr]
     assert row[:-1] == ["isoflop", "–", "–", "–", "–", "–"]

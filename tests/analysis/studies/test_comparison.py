@@ -100,7 +100,7 @@ def test_where_comparisons_go():
     ("overrides", "message"),
     [
         (["compare=[a]"], "compare has 1 sweeps; expected two"),
-        (["compare=[a,b]", "sweep=c"], "got sweep and compare"),
+        (["compare=[a,b]", "c"], "got sweeps and compare"),
         (["compare=[nowhere,b]"], "nowhere is not a directory"),
     ],
 )

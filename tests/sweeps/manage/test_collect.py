@@ -71,7 +71,7 @@ def test_rows_that_fit_no_column_are_left_out_and_counted(tmp_path):
     record = json.loads((dirs[0] / "record.json").read_text()) | {"n_tokens": 10**30}
     (dirs[0] / "record.json").write_text(json.dumps(record))
     (dirs[1] / "evals").mkdir()
-    rows = [{"metric": "a", "n_items": 1}, {"metric": "b", "n_items": 10**30}]
+    rows = [{"task": "t", "metric": m, "n_items": n} for m, n in (("a", 1), ("b", 10**30))]
     (dirs[1] / "evals" / "a.json").write_text(json.dumps({"rows": rows}))
     (dirs[1] / "evals" / "b.json").write_text("[" * 100_000)
     collected = collect(tmp_path)

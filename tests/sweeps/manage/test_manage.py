@@ -112,7 +112,7 @@ def test_cancel_signals_no_process_that_has_the_pid_of_one_in_another_container(
     (tmp_path / "launchers" / "other.json").write_text(json.dumps(other))
     done = cancel_local(tmp_path)
     assert signalled == []
-    assert "run action=cancel there" in done.problems[0]
+    assert "run isoflop sweep cancel there" in done.problems[0]
 
 
 def test_clean_deletes_only_what_is_named_and_only_of_runs_that_are_done(tmp_path, dirs):

@@ -105,7 +105,7 @@ def test_a_service_that_fails_after_the_start_costs_seconds_and_is_synced_later(
     assert train_run(run_dir) == "finished"
     assert time.monotonic() - started < 25
     assert recorded == [True]
-    assert "action=sync" in caplog.text
+    assert "isoflop sweep sync" in caplog.text
     assert not read_mirror(run_dir).uploaded
     with served(monkeypatch) as later:
         later.runs |= server.runs

@@ -141,7 +141,7 @@ def test_a_lock_of_an_earlier_release_is_read_as_it_was_and_of_a_later_one_too(t
     assert held is not None
     assert is_alive(tmp_path, held)
     assert not is_alive(tmp_path, replace(held, started="ticks-0"))
-    RunPaths(tmp_path).lock.write_text(json.dumps(asdict(mine) | {"cluster": "later"}))
+    RunPaths(tmp_path).lock.write_text(json.dumps(asdict(mine) | {"colour": "later"}))
     assert holder(tmp_path) == mine
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.__main__ import run_command
+from analysis.__main__ import COMMAND
 from analysis.data.published.columns import renamed
 from analysis.data.published.download import digest, read_published, table_file
 from analysis.data.published.registry import TABLES, PublishedTable, RemoteFile
 from analysis.data.table_error import TableError
 from analysis.fits.surface import Surface
 from tests.support.published import published_file
+from train.commands.command_line import run_command
 
 
 def content() -> str:
@@ -184,7 +185,7 @@ def test_a_cache_that_cannot_be_written_says_so(table, tmp_path, monkeypatch):
 
 def test_the_command_downloads_describes_and_fits(host, table, tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
-        run_command(["published:made", f"out={tmp_path / 'out'}", "fit.n_resamples=0"])
+        _analyze("published:made", f"out={tmp_path / 'out'}", "fit.n_resamples=0")
     assert stopped.value.code == 0
     printed = capsys.readouterr().out
     assert printed.startswith("published:made: nine runs of a known surface (nobody 2026; licence")
@@ -202,7 +203,7 @@ def test_the_command_downloads_describes_and_fits(host, table, tmp_path, capsys)
 def test_a_mistake_is_one_line_and_a_failing_exit(host, table, tmp_path, capsys, name, message):
     host.status = 500
     with pytest.raises(SystemExit) as stopped:
-        run_command([name, f"out={tmp_path / 'out'}"])
+        _analyze(name, f"out={tmp_path / 'out'}")
     assert stopped.value.code == 2
     error = capsys.readouterr().err
     assert message in error
@@ -220,7 +221,11 @@ def test_published_scores_reach_the_emergence_report(tmp_path, monkeypatch, caps
     published_file("obsscaling_benchmarks.csv")
     monkeypatch.setenv("ISOFLOP_CACHE", str(tmp_path / "cache"))
     with pytest.raises(SystemExit) as stopped:
-        run_command(["published:obsscaling", f"out={tmp_path / 'out'}"])
+        _analyze("published:obsscaling", f"out={tmp_path / 'out'}")
     assert stopped.value.code == 0
     assert Path(tmp_path / "out" / "emergence.json").is_file()
     assert "scores of 84 public models" in capsys.readouterr().out
+
+
+def _analyze(*words):
+    run_command(COMMAND, list(words), "isoflop analyze")

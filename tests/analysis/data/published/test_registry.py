@@ -3,11 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from analysis.__main__ import fitted, rewritten
+from analysis.__main__ import COMMAND, fitted
 from analysis.config import AnalysisConfig
 from analysis.data.published.registry import TABLES, find_table
 from analysis.data.table_error import TableError
 from tests.support.published import published_table
+from train.commands.command_line import translate
 from train.config.cli import load_config
 
 ROOT = Path(__file__).parents[4]
@@ -50,7 +51,9 @@ def test_a_fit_gives_what_the_registry_expects(name):
     published_table(name)
     table = TABLES[name]
     overrides = [f"published:{name}", *table.settings, "fit.n_resamples=0"]
-    _, study, _ = fitted(load_config("analysis", list(map(rewritten, overrides)), AnalysisConfig))
+    _, study, _ = fitted(
+        load_config("analysis", translate(COMMAND, overrides).overrides, AnalysisConfig)
+    )
     for key, value in table.expected.items():
         approach, quantity = key.split(".")
         fit = study.fits[approach]
