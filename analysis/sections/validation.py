@@ -40,7 +40,7 @@ def validation_section(study: Study, made: Validation, index: int = 0) -> Sectio
         f"validation{index or ''}",
         slice_figure(study, made),
         f"Loss against parameters at {number(made.flops)} FLOPs: what the fit predicted as a curve "
-        f"with its band, and the seeds of the predicted optimum and its rival as points.",
+        f"with its band, and the seeds of the predicted optimum and its alternative as points.",
         "The prediction (lines; the band is the law's own 95 % interval) and the trained runs.",
     )
     tables = [_cells_table(made), _forecast_table(made)]
@@ -56,7 +56,7 @@ def validation_section(study: Study, made: Validation, index: int = 0) -> Sectio
 
 def conclusion(made: Validation) -> str:
     """Which allocation won, and by how much, in one sentence."""
-    optimum, rival = made.cells
+    optimum, alternative = made.cells
     ratio = made.flops / made.largest_fitted
     where = (
         f"{number(ratio, 2)} times the largest fitted run"
@@ -65,7 +65,7 @@ def conclusion(made: Validation) -> str:
     )
     outcome = {
         "optimum": "the predicted optimum wins",
-        "rival": "the rival wins, against the prediction",
+        "alternative": "the alternative wins, against the prediction",
         "neither": "the seeds do not tell them apart",
     }[made.winner]
     gap = f"{made.gap.value:+.4f} nats/token, {100 * made.gap.value / optimum.mean:+.2f} %"
@@ -76,8 +76,9 @@ def conclusion(made: Validation) -> str:
     )
     return (
         f"At {number(made.flops)} FLOPs, {where}, the optimum by {made.approach} "
-        f"({_shape(optimum)}) reached {_measured(optimum)} and a rival of equal cost "
-        f"({_shape(rival)}) {_measured(rival)}: {outcome} (rival minus optimum {gap}; {noise})."
+        f"({_shape(optimum)}) reached {_measured(optimum)} and an alternative of equal cost "
+        f"({_shape(alternative)}) {_measured(alternative)}: {outcome} "
+        f"(alternative minus optimum {gap}; {noise})."
     )
 
 
@@ -154,7 +155,9 @@ def _words(made: Validation) -> list[str]:
     ]  # fmt: skip
     words = []
     if gaps:
-        words.append(f"The gap as predicted, rival minus optimum: {'; '.join(gaps)} nats/token.")
+        words.append(
+            f"The gap as predicted, alternative minus optimum: {'; '.join(gaps)} nats/token."
+        )
     words.append(
         "Intervals of predictions are the law's own, from resampling the fitted runs; a seed's "
         "scatter comes on top. None of these runs is in the fit."
@@ -213,15 +216,16 @@ def _score_table(made: Validation) -> TableSpec:
             s.split,
             s.metric,
             number(s.optimum),
-            number(s.rival),
+            number(s.alternative),
             span(s.difference.interval),
             s.winner,
         ]
         for s in made.scores[:MOST_SCORES]
     ]
     columns = [
-        "task", "format", "split", "metric", "optimum", "rival", "95 % of difference", "better",
-    ]  # fmt: skip
+        *("task", "format", "split", "metric"),
+        *("optimum", "alternative", "95 % of difference", "better"),
+    ]
     return TableSpec("Evaluations: mean over seeds", columns, rows)
 
 

@@ -67,7 +67,7 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Difference:
-    """Rival minus optimum with Welch's 95 % interval over seeds (NaN with a single one)."""
+    """Alternative minus optimum with Welch's 95 % interval over seeds (NaN with a single one)."""
 
     value: float
     interval: Interval
@@ -90,18 +90,18 @@ class Score:
     split: str
     metric: str
     optimum: float
-    rival: float
+    alternative: float
     difference: Difference
 
     @property
     def winner(self) -> str:
         sign = self.difference.sign * (1 if self.metric in LOWER_IS_BETTER else -1)
-        return {1: "optimum", -1: "rival", 0: "neither"}[sign]
+        return {1: "optimum", -1: "alternative", 0: "neither"}[sign]
 
 
 @dataclass(frozen=True)
 class Validation:
-    """One test of a fit, in full; `predicted_gaps` are each law's rival minus optimum."""
+    """One test of a fit, in full; `predicted_gaps` are each law's alternative minus optimum."""
 
     source: str
     flops: float
@@ -116,7 +116,7 @@ class Validation:
 
     @property
     def winner(self) -> str:
-        return {1: "optimum", -1: "rival", 0: "neither"}[self.gap.sign]
+        return {1: "optimum", -1: "alternative", 0: "neither"}[self.gap.sign]
 
 
 def validate(
@@ -131,7 +131,7 @@ def validate(
 
     Args:    predicted: validation.json, as it was written before training.
     """
-    optimum, rival = cells
+    optimum, alternative = cells
     changed = _changed(study, predicted)
     forecasts, gaps = _by_surfaces(study, cells)
     return Validation(
@@ -140,7 +140,7 @@ def validate(
         largest_fitted=predicted["fitted"][1],
         approach=predicted["approach"],
         cells=cells,
-        gap=difference(optimum.losses, rival.losses),
+        gap=difference(optimum.losses, alternative.losses),
         forecasts=(*forecasts, *_min_losses(study, optimum)),
         predicted_gaps=gaps,
         scores=scores(evals, cells),
@@ -148,15 +148,15 @@ def validate(
     )
 
 
-def difference(optimum: np.ndarray, rival: np.ndarray) -> Difference:
-    """Mean of rival minus mean of optimum; values (seeds,) each.
+def difference(optimum: np.ndarray, alternative: np.ndarray) -> Difference:
+    """Mean of alternative minus mean of optimum; values (seeds,) each.
 
     Source:  Welch 1947 (unequal variances).
     """
-    value = float(rival.mean() - optimum.mean())
-    if min(len(optimum), len(rival)) < 2 or np.ptp(optimum) + np.ptp(rival) == 0:
+    value = float(alternative.mean() - optimum.mean())
+    if min(len(optimum), len(alternative)) < 2 or np.ptp(optimum) + np.ptp(alternative) == 0:
         return Difference(value, NO_INTERVAL)
-    span = stats.ttest_ind(rival, optimum, equal_var=False).confidence_interval(0.95)
+    span = stats.ttest_ind(alternative, optimum, equal_var=False).confidence_interval(0.95)
     return Difference(value, (float(span.low), float(span.high)))
 
 
@@ -171,12 +171,12 @@ def scores(evals: pd.DataFrame, cells: tuple[TrainedCell, TrainedCell]) -> tuple
     whole = evals.loc[evals[list(PARTS)].isna().all(axis=1)]
     found = []
     for _, rows in whole.groupby(list(EVAL_KEYS), sort=True):
-        optimum, rival = (_values(rows, cell) for cell in cells)
-        if len(optimum) and len(rival):
-            means = float(optimum.mean()), float(rival.mean())
+        optimum, alternative = (_values(rows, cell) for cell in cells)
+        if len(optimum) and len(alternative):
+            means = float(optimum.mean()), float(alternative.mean())
             task, operands, form, shots, split, name = (rows[key].iloc[0] for key in EVAL_KEYS)
             named = str(task), str(operands), str(form), int(shots), str(split), str(name)
-            found.append(Score(*named, *means, difference(optimum, rival)))
+            found.append(Score(*named, *means, difference(optimum, alternative)))
     return tuple(found)
 
 

@@ -48,13 +48,14 @@ def trials(directories: Sequence[Path], counting: str) -> list[ValidationRuns]:
 
 def _trial(directory: Path, counting: str) -> ValidationRuns:
     predicted = read_json(SweepPaths(directory).prediction)
+    predicted.setdefault("alternative", predicted.get("rival"))  # its name until release 0.2
     table = read_sweeps([directory])
     counted = table.counted(counting)
     names = table.texts("run_id")
     exact_n, exact_c = table.numbers("n_params"), table.numbers("flops")
     near = np.abs(np.log(exact_c / predicted["flops"])) < np.log(SAME_BUDGET)
     cells, used = [], np.zeros(len(table), bool)
-    for name in ("optimum", "rival"):
+    for name in ("optimum", "alternative"):
         own = near & (np.abs(np.log(exact_n / predicted[name]["n_params"])) < np.log(SAME_SIZE))
         if not own.any():
             raise TableError(

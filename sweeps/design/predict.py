@@ -1,6 +1,6 @@
 """What a fit predicts at a budget: the optimum, an alternative of equal cost, and their losses.
 
-The rival is the allocation of Kaplan et al. 2020 and of Gopher: several times the parameters, so
+The alternative is the allocation of Kaplan et al. 2020 and of Gopher: more parameters, so
 much fewer tokens, for the same compute (Hoffmann et al. 2022, section 4).
 """
 
@@ -41,7 +41,7 @@ class Prediction:
     flops: float
     fitted: tuple[float, float]
     optimum: Choice
-    rival: Choice
+    alternative: Choice
     forced: bool = False
 
     @property
@@ -51,7 +51,7 @@ class Prediction:
 
 
 def predict(fits: dict[str, Any], asked: ValidateSpec, force: bool = False) -> Prediction:
-    """The optimum at a budget and its rival, from the content of fits.json.
+    """The optimum at a budget and its alternative, from the content of fits.json.
 
     N_opt = k C^a for approaches 1 and 2, G (C/k)^a for approach 3; tokens follow from the runs' own
     cost law C = k N^gamma D.
@@ -81,7 +81,7 @@ def predict(fits: dict[str, Any], asked: ValidateSpec, force: bool = False) -> P
         flops=flops,
         fitted=fitted,
         optimum=choice("optimum", n_opt),
-        rival=choice("rival", asked.params_factor * n_opt),
+        alternative=choice("alternative", asked.params_factor * n_opt),
         forced=fit["status"] != "converged",
     )
 

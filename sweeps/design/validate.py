@@ -1,4 +1,4 @@
-"""From a fit to the sweep that tests it: the optimum and its rival, trained beyond the fitted runs.
+"""From a fit to the sweep that tests it: optimum and alternative, trained beyond the fitted runs.
 
 Whatever decides a run's numbers comes from the fitted sweep (`sweep.yaml` in its directory), so
 that losses compare; what is predicted is written to `validation.json` before anything is trained.
@@ -146,7 +146,7 @@ def trial(
         choice.name: GridSpec(
             kind="isoflop", budgets=[prediction.flops], n_params=[choice.n_params]
         )
-        for choice in (prediction.optimum, prediction.rival)
+        for choice in (prediction.optimum, prediction.alternative)
     }
     parts = {name: getattr(base.spec, name) for name in BASE_PARTS}
     made = replace(config, sweep=replace(config.sweep, grids=grids), **parts)
@@ -209,7 +209,7 @@ def foretold_lines(prediction: Prediction, fit: FitFile) -> list[str]:
         f"{prediction.approach} fit of {fit.path} ({prediction.status}), at "
         f"{prediction.flops:.3g} FLOPs, {prediction.flops / high:.3g} times the largest fitted run:"
     ]
-    for choice in (prediction.optimum, prediction.rival):
+    for choice in (prediction.optimum, prediction.alternative):
         loss = "not predicted" if choice.loss is None else f"{choice.loss:.4f} (parametric)"
         lines.append(
             f"{choice.name:8} N {choice.n_params:.4g}  D {choice.n_tokens:.4g}  "

@@ -56,7 +56,7 @@ class ValidateSpec:
     """How a fit is put to the test; the seeds are the sweep's own.
 
     `approach` None is the one that the fit's report decides by. `budget` is in FLOPs; None is
-    `budget_factor` times the most that a fitted run took, to two digits. The rival has
+    `budget_factor` times the most that a fitted run took, to two digits. The alternative has
     `params_factor` times the optimum's parameters.
     """
 
@@ -73,5 +73,5 @@ class ValidateSpec:
             require(value is None or value > 0, f"validate.{name}={value} must be positive")
         require(
             self.params_factor != 1,
-            "validate.params_factor=1 makes the rival the optimum itself; 4 is Gopher's",
+            "validate.params_factor=1 makes the alternative the optimum itself; 4 is Gopher's",
         )

@@ -1,4 +1,4 @@
-"""Predictions held against runs: synthetic sweeps from a known surface, and a rival that loses."""
+"""Predictions against runs: synthetic sweeps from a known surface, an alternative that loses."""
 
 import dataclasses
 import json
@@ -22,7 +22,7 @@ from train.config.cli import load_config
 from train.config.flops import count_params, flops_per_token
 
 BUDGET = 1.28e13
-WIDTHS = {"optimum": 96, "rival": 208}
+WIDTHS = {"optimum": 96, "alternative": 208}
 SEEDS = (0, 1, 2)
 
 
@@ -78,7 +78,7 @@ def test_the_fit_is_of_the_fitted_sweep_and_none_of_the_test_runs(tested, sweep_
 def test_forecasts_at_the_trained_sizes_meet_the_losses_of_the_same_surface(tested):
     _, made = tested
     surfaces = [f for f in made["forecasts"] if f["law"] == "parametric"]
-    assert [f["cell"] for f in surfaces] == ["optimum", "rival"]
+    assert [f["cell"] for f in surfaces] == ["optimum", "alternative"]
     for forecast in surfaces:
         assert forecast["loss"] == pytest.approx(forecast["measured"], rel=0.02)
         low, high = forecast["interval"]
@@ -92,7 +92,7 @@ def test_the_better_allocation_wins_by_the_surfaces_own_gap(tested):
     sizes = [count_params(shape(w)).n_params for w in WIDTHS.values()]
     truth = [float(TRUTH.loss(n, d)) for n, d in zip(sizes, n_tokens, strict=True)]
     assert made["gap"]["value"] == pytest.approx(truth[1] - truth[0], abs=4 * NOISE)
-    assert made["winner"] == ("optimum" if truth[1] > truth[0] else "rival")
+    assert made["winner"] == ("optimum" if truth[1] > truth[0] else "alternative")
     assert made["conclusion"].startswith("At 1.28e13 FLOPs, 4 times the largest fitted run")
 
 
@@ -122,15 +122,15 @@ def test_the_fitted_sweep_may_be_given_beside_the_test(sweep_dir, tmp_path):
 
 def test_one_allocation_alone_is_no_test(sweep_dir, tmp_path):
     trial = write_trial(tmp_path / "test", sweep_dir, only=("optimum",))
-    with pytest.raises(TableError, match="rival has no finished run"):
+    with pytest.raises(TableError, match="alternative has no finished run"):
         trials([trial], "exact")
 
 
 def test_the_difference_is_welchs():
-    optimum, rival = np.array([1.5, 1.52, 1.49]), np.array([1.6, 1.7])
-    made = difference(optimum, rival)
-    wanted = stats.ttest_ind(rival, optimum, equal_var=False).confidence_interval(0.95)
-    assert made.value == pytest.approx(rival.mean() - optimum.mean())
+    optimum, alternative = np.array([1.5, 1.52, 1.49]), np.array([1.6, 1.7])
+    made = difference(optimum, alternative)
+    wanted = stats.ttest_ind(alternative, optimum, equal_var=False).confidence_interval(0.95)
+    assert made.value == pytest.approx(alternative.mean() - optimum.mean())
     assert made.interval == pytest.approx((wanted.low, wanted.high))
 
 
@@ -161,7 +161,8 @@ def test_each_metric_is_judged_in_its_own_direction():
     for row in rows:
         row["value"] += 5 * (row["step"] == 10)  # an earlier checkpoint does not count
     found = scores(
-        upgraded_frame(pd.DataFrame(rows)), (cell("optimum", "o1", "o2"), cell("rival", "r1", "r2"))
+        upgraded_frame(pd.DataFrame(rows)),
+        (cell("optimum", "o1", "o2"), cell("alternative", "r1", "r2")),
     )
     assert [(s.metric, s.winner) for s in found] == [
         ("exact_match", "optimum"),
@@ -184,4 +185,4 @@ def test_a_prediction_without_an_interval_says_so(sweep_dir, tmp_path):
 
 
 def test_without_evaluations_there_are_no_scores():
-    assert scores(pd.DataFrame(), (cell("optimum", "a"), cell("rival", "b"))) == ()
+    assert scores(pd.DataFrame(), (cell("optimum", "a"), cell("alternative", "b"))) == ()

@@ -35,13 +35,13 @@ def test_the_decisions_approach_is_extended_to_the_budget():
     made = predict(fits(), ValidateSpec())
     assert (made.approach, made.flops) == ("isoflop", 4e12)
     assert made.optimum.n_params == pytest.approx(2 * 4e12**0.4, rel=1e-12)
-    assert made.rival.n_params == pytest.approx(4 * made.optimum.n_params, rel=1e-12)
+    assert made.alternative.n_params == pytest.approx(4 * made.optimum.n_params, rel=1e-12)
     assert not made.interpolates
 
 
 def test_both_allocations_cost_the_budget_under_the_runs_own_cost_law():
     made = predict(fits(), ValidateSpec(budget=3e13))
-    for choice in (made.optimum, made.rival):
+    for choice in (made.optimum, made.alternative):
         assert SURFACE.cost.flops(choice.n_params, choice.n_tokens) == pytest.approx(3e13)
         assert choice.loss == pytest.approx(SURFACE.loss(choice.n_params, choice.n_tokens))
 

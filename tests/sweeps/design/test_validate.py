@@ -77,7 +77,7 @@ def test_two_cells_of_equal_cost_on_the_base_of_the_fitted_grid(fitted, tmp_path
     config = settled(tmp_path / "test", fitted)
     assert config is not None
     runs = make_plan(config).runs
-    assert [run.job.grid for run in runs] == ["optimum"] * 3 + ["rival"] * 3
+    assert [run.job.grid for run in runs] == ["optimum"] * 3 + ["alternative"] * 3
     assert [run.job.spec.seed for run in runs] == [0, 1, 2] * 2
     theirs = read_job(run_dirs(fitted)[0]).spec
     for run in runs:
