@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from analysis.data.published.registry import PREFIX, find_table
+from analysis.data.reading.columns import label_columns
 from analysis.figures.style import count_span
 from analysis.format import count_label, number, span
+from analysis.stats.explained import explaining_column
 from analysis.studies.allocation import AllocationRow
 from analysis.studies.approaches.fit_all import KINDS
 from analysis.studies.approaches.isoflop import IsoflopApproach
@@ -138,7 +140,7 @@ def _quality_caveats(study: Study) -> list[str]:
     notes = []
     for name, fit in study.deciding.items():
         quality = fit.quality
-        if quality is None:
+        if quality is None or fit.residuals is None:
             continue
         worst = ", ".join(study.table.texts("run_id")[list(quality.worst)])
         if quality.lack_of_fit is not None and quality.lack_of_fit < CERTAIN_MISFIT:
@@ -152,6 +154,9 @@ def _quality_caveats(study: Study) -> list[str]:
                 f"Runs scatter about the {name} law by {100 * quality.rms:.2g} % (rms; farthest "
                 f"off: {worst})"
             )
+        kinds = explaining_column(label_columns(study.table.runs), fit.residuals)
+        if kinds is not None:
+            notes.append(kinds.sentence())
     for name, fit in study.deciding.items():
         if fit.status == "converged" and fit.objections:
             notes.append(f"The {name} fit is not trusted: {'; '.join(fit.objections)}")

@@ -31,11 +31,11 @@ class Explained:
     offsets: tuple[float, ...]
 
     def sentence(self, setting: str | None = None) -> str:
-        """Such as "dataset explains 93 % of the residuals; fit.where=... or fit.by=dataset"."""
-        first = setting or f"""fit.where='{self.column} == "{self.values[0]}"'"""
+        """Such as "dataset explains 93 % of the residuals; fit.where='dataset == ...' fits one"."""
+        one = setting or f"""fit.where='{self.column} == "{self.values[0]}"'"""
         return (
-            f"{self.column} explains {100 * self.share:.0f} % of the residuals; {first} or "
-            f"fit.by={self.column}"
+            f"{self.column} explains {100 * self.share:.0f} % of the residuals, so its values are "
+            f"kinds of runs that no one law describes; {one} fits one of them"
         )
 
 

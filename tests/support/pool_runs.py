@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sweeps.directory.run_state import read_state
 from sweeps.launch.pool import Pool
-from sweeps.launch.scheduler import Task
+from sweeps.launch.scheduler import QueuedRun
 from sweeps.plan.machine import make_slots
 from sweeps.spec.launcher import LauncherSpec
 
@@ -31,7 +31,7 @@ def behave(run_dir, how):
 
 
 def tasks(run_dirs):
-    return [Task(path, seconds=float(i)) for i, path in enumerate(run_dirs)]
+    return [QueuedRun(path, seconds=float(i)) for i, path in enumerate(run_dirs)]
 
 
 def run_pool(

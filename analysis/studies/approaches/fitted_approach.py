@@ -143,12 +143,19 @@ class FittedApproach(ABC):
         return 0
 
     @cached_property
-    def quality(self) -> FitQuality | None:
-        """How well the surface fits its own runs; None without a usable one."""
+    def residuals(self) -> np.ndarray | None:
+        """log L - log L_fit of each run, shape (runs,); None without a usable surface."""
         if self.surface is None or not self.usable:
             return None
         runs = self.data.runs
-        residuals = np.log(runs.loss / np.asarray(self.surface.loss(runs.n_params, runs.n_tokens)))
+        return np.log(runs.loss / np.asarray(self.surface.loss(runs.n_params, runs.n_tokens)))
+
+    @cached_property
+    def quality(self) -> FitQuality | None:
+        """How well the surface fits its own runs; None without a usable one."""
+        runs, residuals = self.data.runs, self.residuals
+        if residuals is None:
+            return None
         _, cells = np.unique(np.stack([runs.n_params, runs.n_tokens]), axis=1, return_inverse=True)
         return assess_fit(residuals, runs.loss, cells.ravel(), runs.budget, self.n_free)
 

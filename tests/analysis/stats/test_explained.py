@@ -18,9 +18,10 @@ def test_a_column_that_separates_the_residuals_is_named_with_its_share():
     assert found.values[0] == "web"
     assert dict(zip(found.values, found.offsets, strict=True)) == pytest.approx(OFFSETS, abs=0.01)
     assert found.sentence("fit.data=web") == (
-        "dataset explains 99 % of the residuals; fit.data=web or fit.by=dataset"
+        "dataset explains 99 % of the residuals, so its values are kinds of runs that no one law "
+        "describes; fit.data=web fits one of them"
     )
-    assert found.sentence().startswith("dataset explains 99 % of the residuals; fit.where='dataset")
+    assert "; fit.where='dataset == \"web\"' fits one" in found.sentence()
 
 
 def test_the_share_that_seeds_leave_is_not_explained():

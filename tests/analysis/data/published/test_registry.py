@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[4]
 FITTED = [name for name, table in TABLES.items() if table.expected]
 
 
-@pytest.mark.parametrize("table", TABLES.values(), ids=str)
+@pytest.mark.parametrize("table", TABLES.values(), ids=list(TABLES))
 def test_every_entry_names_its_source_at_a_commit_and_its_digests(table):
     for file in table.files:
         assert re.fullmatch(

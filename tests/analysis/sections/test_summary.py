@@ -1,0 +1,87 @@
+"""What the headline has to survive: fit quality, identification, extrapolation."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.data.readers import from_frame
+from analysis.fits.surface import Surface
+from analysis.sections.summary import caveats, decision
+from analysis.studies.allocation import allocate
+from analysis.studies.fit_config import FitConfig
+from analysis.studies.study import Study, run_study
+
+SURFACE = Surface(1.7, 400.0, 410.0, 0.34, 0.28)
+CONFIG = FitConfig(n_resamples=0, approaches=["isoflop", "parametric"])
+
+
+def grid(spans=(0.2, 5.0), budgets=(1e17, 1e18, 1e19, 1e20), n_sizes=7) -> pd.DataFrame:
+    """Budgets of sizes about the optimum of a known surface, with the noise of a seed."""
+    rng = np.random.default_rng(5)
+    best = np.asarray(SURFACE.optimal(np.array(budgets)).n_params)
+    n_params = (best[:, None] * np.geomspace(*spans, n_sizes)).ravel()
+    budget = np.repeat(budgets, n_sizes)
+    n_tokens = budget / (6 * n_params)
+    loss = np.asarray(SURFACE.loss(n_params, n_tokens)) * np.exp(
+        0.002 * rng.normal(size=len(budget))
+    )
+    return pd.DataFrame(
+        {"n_params": n_params, "n_tokens": n_tokens, "flops_budget": budget, "loss": loss}
+    )
+
+
+def studied(frame: pd.DataFrame, config: FitConfig = CONFIG) -> Study:
+    return run_study(from_frame(frame, "made"), config)
+
+
+def headline(study: Study, *flops: float) -> str:
+    return decision(study, allocate(study, flops))
+
+
+def test_runs_that_obey_a_law_get_a_headline_without_objection():
+    study = studied(grid())
+    assert headline(study).startswith("With 1e20 FLOPs, train")
+    assert not any("not trusted" in note or "scatter" in note for note in caveats(study))
+
+
+def test_kinds_of_runs_in_one_table_are_named_and_give_no_headline():
+    """Two corpora, whose losses differ threefold, under a column of a name that is not known."""
+    frame = grid()
+    half = frame.assign(corpus="web", loss=frame["loss"] / 3)
+    study = studied(pd.concat([frame.assign(corpus="code"), half], ignore_index=True))
+    assert study.preferred is None
+    assert "misses its own runs by" in headline(study)
+    notes = " ".join(caveats(study))
+    assert "corpus explains" in notes and "fit.where='corpus ==" in notes
+
+
+def test_a_budget_beyond_the_runs_is_answered_and_marked_in_each_quantity():
+    said = headline(studied(grid()), 1e24)
+    assert said.startswith("With 1e24 FLOPs, train")
+    assert "an extrapolation beyond the runs, in C by 1e+04 times, N by" in said.replace(
+        "10,000", "1e+04"
+    )
+
+
+def test_sizes_on_one_side_of_every_minimum_determine_nothing_and_say_what_would():
+    study = studied(grid(spans=(0.02, 0.3)))
+    said = headline(study)
+    if study.preferred is not None:  # approach 3 may still see the curvature
+        assert study.preferred.name == "parametric"
+        return
+    assert said.startswith("These runs do not determine a compute-optimal size")
+    assert "These would: N =" in said
+
+
+def test_only_isoflop_asked_for_gives_its_headline_even_with_guessed_budgets():
+    frame = grid().drop(columns="flops_budget")
+    study = studied(frame, FitConfig(n_resamples=0, approaches=["isoflop"]))
+    assert study.preferred is not None and study.preferred.name == "isoflop"
+
+
+@pytest.mark.parametrize("size", [1e3, 1e12])
+def test_a_row_outside_the_sizes_is_an_extrapolation_even_within_the_compute(size):
+    study = studied(grid())
+    fit = study.fits["parametric"]
+    (row,) = [r for r in allocate(study, [fit.flops_for(size)]) if r.approach == "parametric"]
+    assert "N" in row.beyond and row.extrapolated
