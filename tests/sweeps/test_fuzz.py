@@ -1,9 +1,12 @@
 """Mutated configurations and records: a valid result or an error of our own, never a traceback."""
 
+import contextlib
 import json
 import math
+import os
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +15,7 @@ from sweeps.manage.collect import collect
 from sweeps.manage.status import read_sweep, status_json
 from sweeps.plan.expand import expand
 from sweeps.plan.write_sweep import create_run, placed
+from sweeps.slurm import cluster, limits
 from sweeps.slurm.squeue import parse_queue
 from sweeps.slurm.submissions import SlurmJobs, submissions
 from sweeps.spec.config import SweepConfig
@@ -24,8 +28,10 @@ from train.config.spec import IsoflopError, SpecError
 from train.config.stored_spec import merged
 from train.rundir.record import read_job
 
+N_EXAMPLES = int(os.environ.get("ISOFLOP_FUZZ", "150"))
+
 FAST = settings(
-    max_examples=150,
+    max_examples=N_EXAMPLES,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -182,6 +188,40 @@ def test_true_for_one_is_an_edit_and_is_repaired(tmp_path_factory):
         part["weight"] = True
     (run_dir / "spec.json").write_text(json.dumps(content))
     check_everything(root, run_dir)
+
+
+@FAST
+@given(
+    CONTENT | st.lists(JSON, max_size=4).map(lambda rows: "\n".join(map(json.dumps, rows)).encode())
+)
+def test_any_bytes_as_the_plan_leave_status_and_tables(tmp_path_factory, content):
+    root = tmp_path_factory.mktemp("fuzz")
+    make_sweep(root, n_done=1, iso=grid(d_models=[16], budgets=[1e10]))
+    (root / "plan.jsonl").write_bytes(content)
+    json.dumps(status_json(read_sweep(root)))
+    collect(root)
+
+
+LINES = st.text(max_size=200) | st.builds(
+    "{}={}".format,
+    st.sampled_from(["PartitionName", "MaxTime", "State", "MaxArraySize   ", "ClusterName"]),
+    st.text(max_size=20) | st.sampled_from(["UNLIMITED", "1-00:00:00", "0", "-1", "9" * 30]),
+)
+
+
+@FAST
+@given(st.lists(LINES, max_size=6).map("\n".join))
+def test_any_text_from_scontrol_is_limits_or_none(text):
+    """What the cluster says of itself is read by the same parsers whoever administers it."""
+    cluster.settings.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (cluster, limits):
+            patch.setattr(module, "output", lambda command: text)
+        with contextlib.suppress(IsoflopError):
+            assert cluster.array_limit() > 0
+        assert isinstance(limits.partitions("gpu"), list)
+        assert isinstance(cluster.cluster_name(), str)
+    cluster.settings.cache_clear()
 
 
 def check_everything(root: Path, run_dir: Path) -> None:

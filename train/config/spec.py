@@ -283,8 +283,17 @@ def canonical_json(content: Any) -> str:
 
     Dataclasses count as dictionaries of their fields; `dataclasses.asdict`, which copies deeply,
     would take most of the time that a sweep of 10,000 runs is planned in.
+
+    Raises:  SpecError: a number that is not finite, which has no JSON and no identity.
     """
-    return json.dumps(_canonical(content), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    try:
+        return json.dumps(
+            _canonical(content), sort_keys=True, separators=(",", ":"), allow_nan=False
+        )
+    except ValueError as error:
+        raise SpecError(
+            f"a setting is not finite ({error}); every number of a spec has to be"
+        ) from error
 
 
 def _canonical(content: Any) -> Any:

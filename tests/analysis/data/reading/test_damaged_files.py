@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import io
 import json
+import os
 import warnings
 
 import numpy as np
@@ -59,6 +60,8 @@ FILES = {
 with contextlib.suppress(ImportError):  # openpyxl is an optional extra
     FILES["xlsx"] = excel(FRAME)
 
+N_MUTATIONS = int(os.environ.get("ISOFLOP_FUZZ", "50"))
+
 WORDS = (
     b"", b"n_params", b"loss", b"N", b"nan", b"1e999", b"-1", b"0", b",,,,", b'"', b"\n\n", b"\xff",
     b"1,5", b"1.300,5", b"7B", b"[", b"{", b"null", b"9" * 400, b"\x00", b"run_id", b"step",
@@ -95,7 +98,7 @@ def test_damage_gives_a_table_or_our_error(tmp_path, name):
     path.write_bytes(FILES[name])
     (read_scores if name == "scores" else read_file)(path)
     outcomes = set()
-    for seed in range(50):
+    for seed in range(N_MUTATIONS):
         path.write_bytes(mutated(FILES[name], np.random.default_rng(seed)))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
