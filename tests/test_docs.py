@@ -196,7 +196,7 @@ def test_commands_named_in_the_text_exist(page):
     text = page.read_text(encoding="utf-8")
     for module in re.findall(r"`[^`]*python -m ([\w.]+)", text):
         assert exists(module), f"there is no module {module}"
-    for command in re.findall(r"`isoflop ([a-z]+)", text):
+    for command in re.findall(r"`isoflop ([a-z-]+)", text):
         assert command in FRONT, f"isoflop has no command {command}"
     for target in re.findall(r"`make ([a-z-]+)`", text):
         assert target in make_targets()

@@ -49,7 +49,8 @@ def environment(wheel, tmp_path_factory) -> Path:
     libraries = Path(own.stdout.strip()) / "libraries.pth"
     libraries.write_text(sysconfig.get_path("purelib"))
     pip = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index"]
-    subprocess.run([*pip, wheel], check=True, capture_output=True)
+    # Ignored: this very version may be installed, editable, in the folder of libraries.
+    subprocess.run([*pip, "--ignore-installed", wheel], check=True, capture_output=True)
     return place
 
 

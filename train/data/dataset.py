@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from train.config.labels import IGNORED
 from train.config.resolve import DataInfo
 from train.config.spec import DataSpec, RunSpec, SpecError, canonical_json, known
 from train.data.document import Source
@@ -20,6 +19,7 @@ from train.data.sampler import draw
 from train.data.sources import make_source
 from train.data.token_shards import Shard, ensure_shard
 from train.data.tokenizer import TextCodec, build_codec, codec_of
+from train.model.labels import IGNORED
 from train.rundir.atomic import write_atomic
 
 BPE_ROW = 4096

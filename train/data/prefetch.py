@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from train.config.labels import IGNORED
 from train.data.dataset import Rows
+from train.model.labels import IGNORED
 
 T = TypeVar("T")
 

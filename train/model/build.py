@@ -11,9 +11,9 @@ from transformers import (
     PreTrainedModel,
 )
 
-from train.config.labels import IGNORED
 from train.config.spec import ModelSpec, known
 from train.model.forward import computes, hidden_states
+from train.model.labels import IGNORED
 from train.model.linear import linear
 from train.model.loss import chunked_loss
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-from train.config.labels import IGNORED
+from train.model.labels import IGNORED
 
 CHUNK_LOGITS = 2**26
 """Logits that lie in memory together, in float32 256 MiB; 32 rows of 1,024 tokens over GPT-2's

@@ -12,8 +12,9 @@ from analysis.fits.envelope import EnvelopeFit, fit_envelope, inner
 from analysis.fits.min_loss import envelope_loss_law
 from analysis.fits.surface import Allocation
 from analysis.stats.resampling import Interval, percentile_interval
-from analysis.studies.approaches.fitted_approach import FittedApproach, OptimumIntervals, no_law
+from analysis.studies.approaches.fitted_approach import FittedApproach, OptimumIntervals
 from analysis.studies.approaches.min_loss import MinLoss
+from analysis.studies.approaches.objections import no_law
 from analysis.studies.bootstrap import EnvelopeDraws, envelope_draws, exponent_intervals
 from analysis.studies.fit_config import FitConfig
 

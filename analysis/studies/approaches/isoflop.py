@@ -14,13 +14,9 @@ from analysis.fits.min_loss import isoflop_loss_draws, isoflop_loss_law
 from analysis.fits.surface import Allocation
 from analysis.stats.power_law import PowerLaw
 from analysis.stats.resampling import Interval
-from analysis.studies.approaches.fitted_approach import (
-    FittedApproach,
-    OptimumIntervals,
-    no_law,
-    unstable,
-)
+from analysis.studies.approaches.fitted_approach import FittedApproach, OptimumIntervals
 from analysis.studies.approaches.min_loss import MinLoss
+from analysis.studies.approaches.objections import no_law, unstable
 from analysis.studies.fit_config import FitConfig
 
 LEAST_MINIMA = 3

@@ -13,7 +13,8 @@ from analysis.fits.parametric.lbfgs import HOFFMANN, fit_lbfgs
 from analysis.fits.parametric.profile_likelihood import Profile, profile, profiled
 from analysis.fits.surface import PARAMETERS, Allocation, Surface
 from analysis.stats.resampling import Interval
-from analysis.studies.approaches.fitted_approach import NO_INTERVAL, FittedApproach, misfit, no_law
+from analysis.studies.approaches.fitted_approach import NO_INTERVAL, FittedApproach
+from analysis.studies.approaches.objections import misfit, no_law
 from analysis.studies.bootstrap import parametric_draws, parametric_intervals
 from analysis.studies.fit_config import FitConfig
 
