@@ -17,7 +17,6 @@ def steps(directory: str, settings: Sequence[str] = ()) -> list[list[str]]:
     return [
         ["sweep", "launch", directory, "preset=demo", *settings],
         ["eval", directory],
-        ["sweep", "collect", directory],
         ["analyze", directory],
     ]
 

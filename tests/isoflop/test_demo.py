@@ -42,7 +42,7 @@ def test_every_step_is_a_command_in_todays_spelling():
 def test_the_steps_run_in_order_away_from_the_working_directory(ran):
     assert demo.main(["out/demo", "launcher.workers=1"], "isoflop demo") == 0
     assert [command[4:6] for command in ran.commands] == [
-        ["sweep", "launch"], ["eval", "out/demo"], ["sweep", "collect"], ["analyze", "out/demo"],
+        ["sweep", "launch"], ["eval", "out/demo"], ["analyze", "out/demo"],
     ]  # fmt: skip
     assert all(command[1:4] == ["-P", "-m", "isoflop"] for command in ran.commands)
     assert ran.commands[0][-1] == "launcher.workers=1"
