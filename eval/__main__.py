@@ -86,7 +86,7 @@ class EvalConfig:
 
 
 def main(config: EvalConfig, overrides: list[str]) -> int:
-    """Evaluate and print where the results lie; 1 if a checkpoint could not be examined."""
+    """Evaluate and print where the results lie; 1 if a checkpoint could not be evaluated."""
     _require(
         config.target is not None,
         "nothing to evaluate; expected a sweep's directory, or a checkpoint's directory or "
@@ -137,13 +137,13 @@ def _sweep(config: EvalConfig, sweep: Path) -> int:
             planned += [(target, exams) for target in run_targets(run_dir)]
         except IsoflopError as error:
             skipped.setdefault(str(error).replace(f"{run_dir} ", ""), []).append(run_dir.name)
-    _report("not examined", skipped)
+    _report("not evaluated", skipped)
     if not planned:
-        raise TaskError(f"no run under {sweep} can be examined; the reasons stand above")
+        raise TaskError(f"no run under {sweep} can be evaluated; the reasons stand above")
     failed = _examine_all(config, planned)
     _report("failed", failed)
-    n_examined = len(planned) - sum(map(len, failed.values()))
-    print(f"{n_examined} checkpoints examined: {SweepPaths(sweep).runs}")
+    n_evaluated = len(planned) - sum(map(len, failed.values()))
+    print(f"{n_evaluated} checkpoints evaluated: {SweepPaths(sweep).runs}")
     table, problems = SweepPaths(sweep).table("evals"), []
     write_evals(table, found, problems)
     for problem in problems:

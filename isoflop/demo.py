@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -43,9 +44,20 @@ def main(arguments: Sequence[str], prog: str) -> int:
     environment = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", **os.environ}
     for words in steps(directory, settings):
         print(f"$ isoflop {' '.join(words)}", file=sys.stderr, flush=True)
-        ended = subprocess.run(
-            python_command("isoflop", *words), env=python_environment(environment), check=False
-        )
-        if ended.returncode:
-            return ended.returncode
+        status = _run(python_command("isoflop", *words), python_environment(environment))
+        if status:
+            return status
     return 0
+
+
+def _run(command: list[str], environment: dict[str, str]) -> int:
+    """One step to its end; returns its status.
+
+    SIGTERM is passed on: a launch then saves its runs, and left behind it would go on unseen.
+    """
+    step = subprocess.Popen(command, env=environment)
+    before = signal.signal(signal.SIGTERM, lambda *_: step.terminate())
+    try:
+        return step.wait()
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -154,7 +154,7 @@ def _standing(run_dir: Path, jobs: Jobs | None) -> tuple[str, str, LockOwner | N
         return ("preempted" if begun else status), jobs.describe(job), held
     if status == "running" or (held is not None and status == "planned"):
         who = held.describe() if held else f"pid {row.get('pid')} on {row.get('host')}"
-        note = f"{who} died without a word; retry continues it"
+        note = f"{who} exited without reporting an error; retry continues it"
         if jobs is None or job is None:
             return "failed", note, held
         ending = jobs.ending(job) if alive is False else "failed"

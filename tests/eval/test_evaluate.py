@@ -37,8 +37,8 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_sweep_scores_what_it_can_and_says_why_not(sweep: Path, capsys) -> None:
     assert main(EvalConfig(target=str(sweep), n_items=60, n_seen=30, n_by_length=20), []) == 0
     printed = capsys.readouterr()
-    assert "not examined: 1 (b): was trained on no generated task" in printed.err
-    assert "not examined: 1 (c): is diverged" in printed.err
+    assert "not evaluated: 1 (b): was trained on no generated task" in printed.err
+    assert "not evaluated: 1 (c): is diverged" in printed.err
     scores, table = printed.out.splitlines()[1:-1], sweep / "evals.parquet"
     assert printed.out.endswith(f"{table}\n")
     assert scores[0].split()[:5] == ["task", "split", "N", "checkpoints", "exact_match"]
@@ -195,7 +195,7 @@ def test_a_torn_checkpoint_ends_its_own_evaluation_alone_and_is_named(
     weights.write_bytes(weights.read_bytes()[:-100])
     assert main(EvalConfig(target=str(tmp_path), n_items=20, n_seen=0, n_by_length=0), []) == 1
     printed = capsys.readouterr()
-    assert "2 checkpoints examined" in printed.out
+    assert "2 checkpoints evaluated" in printed.out
     assert f"failed: 1 ({torn})" in printed.err
     assert ("model.safetensors is not as it was written" in printed.err) == sums
     assert sorted(p.parts[-3] for p in tmp_path.rglob("evals/*.json")) == ["a", "c"]

@@ -1,4 +1,7 @@
 import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,12 +26,12 @@ def ran(monkeypatch):
     """The commands that the demo starts, which then end with the status of `ran.status`."""
     found = SimpleNamespace(commands=[], status=0)
 
-    def run(command, env, check):
+    def run(command, environment):
         found.commands.append(command)
-        assert env["OMP_NUM_THREADS"]
-        return SimpleNamespace(returncode=found.status)
+        assert environment["OMP_NUM_THREADS"]
+        return found.status
 
-    monkeypatch.setattr(demo.subprocess, "run", run)
+    monkeypatch.setattr(demo, "_run", run)
     return found
 
 
@@ -60,3 +63,23 @@ def test_make_demo_is_the_set_up_and_this_command():
     target = re.search(r"^demo: setup.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.M)
     assert target is not None
     assert target[1].split("\n")[:-1] == ["\t$(PIN) $(BIN)/isoflop demo $(DEMO)"]
+
+
+def test_sigterm_reaches_the_step_that_runs(tmp_path):
+    mark = tmp_path / "stopped"
+    child = (
+        "import pathlib, signal, sys, time\n"
+        f"signal.signal(15, lambda *_: (pathlib.Path({str(mark)!r}).touch(), sys.exit(7)))\n"
+        f"pathlib.Path({str(tmp_path / 'up')!r}).touch()\n"
+        "time.sleep(60)"
+    )
+    parent = (
+        "import sys; from isoflop import demo; "
+        f"sys.exit(demo._run([sys.executable, '-c', {child!r}], None))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", parent])
+    while not (tmp_path / "up").exists():
+        time.sleep(0.02)
+    process.terminate()
+    assert process.wait(timeout=30) == 7
+    assert mark.exists()

@@ -20,7 +20,7 @@ published exponents of all recipes and conventions span .35 to .88."""
 
 
 def misfit(quality: FitQuality | None) -> list[str]:
-    """A law that misses its own runs is no headline, whatever its interval."""
+    """A law that misses its own runs is no headline, however narrow its interval."""
     if quality is None:
         return []
     if quality.rms > MOST_SCATTER:

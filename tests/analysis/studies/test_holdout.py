@@ -28,7 +28,7 @@ def runs(budgets=(1e17, 1e18, 1e19, 1e20), known=True):
 
 
 def held_out(data, **settings):
-    config = FitConfig(valley="parabola", **settings)
+    config = FitConfig(isoflop_curve="parabola", **settings)
     return leave_largest_out(data, fit_all(data, config))
 
 

@@ -70,7 +70,7 @@ def test_a_holder_that_died_without_a_word_is_a_failure_that_says_so(run_dir):
     lock(run_dir)
     state = read_state(run_dir)
     assert state.status == "failed"
-    assert "died without a word" in state.note
+    assert "exited without reporting an error" in state.note
 
 
 def test_a_reused_pid_is_not_taken_for_the_holder(run_dir):
@@ -174,8 +174,8 @@ def test_a_vanished_record_is_noticed(run_dir):
         (False, "9_0|PENDING|Resources", "planned", "pending (Resources)"),
         (True, "9_0|PENDING|BeginTime", "preempted", "pending"),
         (False, "9_0|CANCELLED|None", "failed", "ended before the run began"),
-        (True, "9_0|TIMEOUT|TimeLimit", "timeout", "died without a word"),
-        (True, "9_0|OUT_OF_MEMORY|OutOfMemory", "oom", "died without a word"),
+        (True, "9_0|TIMEOUT|TimeLimit", "timeout", "exited without reporting an error"),
+        (True, "9_0|OUT_OF_MEMORY|OutOfMemory", "oom", "exited without reporting an error"),
         (True, "9_0|NODE_FAIL|None", "failed", "node_fail"),
         (True, "8_0|RUNNING|None", "failed", "9_0 is gone"),
     ],

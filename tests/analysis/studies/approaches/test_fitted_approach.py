@@ -17,7 +17,7 @@ from analysis.studies.fits_json import fits_json
 from analysis.studies.study import run_study
 
 SURFACE = Surface(1.7, 400.0, 410.0, 0.34, 0.28)
-QUICK = FitConfig(n_resamples=100, valley="parabola")
+QUICK = FitConfig(n_resamples=100, isoflop_curve="parabola")
 
 
 @pytest.fixture(scope="module")
