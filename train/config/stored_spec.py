@@ -43,7 +43,9 @@ def merged(spec: T, changes: Any, where: str = "base") -> T:
 
 
 def typed(hint: Any, value: Any, path: str) -> Any:
-    """`value` as the annotated scalar type, whole floats taken for ints and ints for floats.
+    """`value` as the annotated type, whole floats taken for ints and ints for floats.
+
+    Elements of a list are checked one by one.
 
     Raises:  SpecError: a value of another type.
     """
@@ -57,6 +59,9 @@ def typed(hint: Any, value: Any, path: str) -> Any:
             return float(number)
         if origin is int and number is not None and float(number).is_integer():
             return int(number)
+        if origin is list and isinstance(value, list) and get_args(choice):
+            element = get_args(choice)[0]
+            return [typed(element, item, f"{path}[{i}]") for i, item in enumerate(value)]
         if origin not in (int, float) and (origin is typing.Any or isinstance(value, origin)):
             return value
     names = " or ".join(getattr(choice, "__name__", str(choice)) for choice in choices)
