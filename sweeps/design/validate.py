@@ -17,8 +17,8 @@ from sweeps.plan.plan import Plan, make_plan
 from sweeps.spec.config import SweepConfig
 from sweeps.spec.grids import BASE_PARTS, GridSpec
 from sweeps.spec.stored import stored_config
+from train.config.decode import merge
 from train.config.spec import IsoflopError, RunSpec
-from train.config.stored_spec import merged
 from train.rundir.atomic import read_json, write_json
 from train.rundir.record import RunPaths
 from train.rundir.sweep_layout import SweepPaths, fits_file, prepare, run_dirs
@@ -170,7 +170,7 @@ def fitted_base(fit: FitFile) -> FittedBase:
                     f"describes; launch that grid again to write it anew"
                 )
             where = f"{root}: {grid}"
-            found[where] = merged(config.base, config.sweep.grids[grid].base, where)
+            found[where] = merge(config.base, config.sweep.grids[grid].base, where)
             prints.add(fingerprint)
     specs = list(found.values())
     if not specs or len(prints) != 1 or any(spec != specs[0] for spec in specs):
