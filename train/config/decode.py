@@ -34,18 +34,19 @@ def decode(cls: type[T], content: Mapping[str, Any]) -> T:
     return _Decoder(root=cls).instance(cls, content, "")
 
 
-def decode_stored(cls: type[T], content: Any, where: str) -> T:
+def decode_stored(cls: type[T], content: Any, where: str, other_keys: bool = False) -> T:
     """An instance of a dataclass from a JSON file of our own, whose values have their types.
 
     Args:
         cls: The dataclass; what has a default may be left out.
         content: The parsed JSON.
         where: What the content is called in errors.
+        other_keys: Whether keys that the dataclass has not are passed over rather than refused.
 
     Raises:
         SpecError: an unknown key, a value of another type or a missing one, with its full path.
     """
-    return _Decoder().instance(cls, content, where)
+    return _Decoder(other_keys=other_keys).instance(cls, content, where)
 
 
 def merge(spec: T, changes: Any, where: str = "base") -> T:
@@ -93,6 +94,7 @@ class _Decoder:
     """`root` is the dataclass of settings whose keys are proposed; None for stored content."""
 
     root: type | None = None
+    other_keys: bool = False
 
     def instance(self, cls: type[T], content: Any, where: str) -> T:
         values = self.values(cls, content, where)
@@ -109,6 +111,8 @@ class _Decoder:
         hints, found = _fields(cls)[0], {}
         for key, value in content.items():
             path = _key(where, key)
+            if key not in hints and self.other_keys:
+                continue
             if key not in hints:
                 raise self._unknown(path, hints)
             found[key] = self._value(hints[key], value, path, getattr(present, key, None))
