@@ -23,10 +23,10 @@ import torch
 from accelerate import Accelerator
 
 from train.commands.processes import ROOT
+from train.config.decode import decode_stored
 from train.config.flops import flops_per_token
 from train.config.run_config import RunConfig
 from train.config.spec import IsoflopError, SpecError, known
-from train.config.stored_spec import decoded
 from train.config.terminal import visible
 from train.data.dataset import Dataset
 from train.engine import checkpoint, device
@@ -196,7 +196,7 @@ def _train_on(accelerator: Accelerator, run_dir: Path, job: RunConfig) -> tuple[
 
 def _progress(restored: checkpoint.TrainerState) -> Outcome:
     try:
-        return decoded(Outcome, restored.progress, "progress")
+        return decode_stored(Outcome, restored.progress, "progress")
     except SpecError as error:
         raise checkpoint.CheckpointError(
             f"the saved state can't be continued ({error}): {checkpoint.ANOTHER_RELEASE}"

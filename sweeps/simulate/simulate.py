@@ -12,7 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from analysis.studies.known_surfaces import SEED_NOISE, TRUTHS, Truth, fitted_surface, truth_json
+from analysis.stored_fits import read_fits
+from analysis.studies.known_surfaces import SEED_NOISE, TRUTHS, Truth, truth_json
 from sweeps.plan.expand import PlannedRun
 from sweeps.plan.plan import Plan
 from sweeps.plan.write_sweep import write_plan
@@ -83,16 +84,13 @@ def named_truth(surface: str) -> tuple[Truth, float]:
     """
     if surface in TRUTHS:
         return TRUTHS[surface], SEED_NOISE
-    place = Path(surface)
-    found = fits_file(place)
-    if found is None:
+    if fits_file(Path(surface)) is None:
         raise SimulationError(
             f"sweep.surface={surface} is unknown; expected one of {', '.join(TRUTHS)}, or the path "
             f"of a fits.json or of a fitted sweep"
         )
-    fits = read_json(found)
-    noise = (fits.get("isoflop") or {}).get("noise")
-    return fitted_surface(fits), noise if isinstance(noise, float) and noise > 0 else SEED_NOISE
+    fits = read_fits(Path(surface))
+    return fits.surface, (fits.isoflop and fits.isoflop.noise) or SEED_NOISE
 
 
 def described(simulation: Simulation) -> dict[str, Any]:

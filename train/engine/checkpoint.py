@@ -20,8 +20,8 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
+from train.config.decode import decode_stored
 from train.config.spec import IsoflopError, SpecError, require
-from train.config.stored_spec import decoded
 from train.data.tokenizer import TextCodec, save_tokenizer
 from train.model.fsdp import cut_like, is_sharded, moments, parameters
 from train.rundir.atomic import RecordError, read_json, write_atomic, write_json
@@ -237,7 +237,7 @@ def _verified(directory: Path) -> TrainerState:
     except (RecordError, OSError) as error:
         raise DamagedState(f"{directory} is damaged ({error})") from error
     try:
-        state = decoded(TrainerState, content, "trainer.json")
+        state = decode_stored(TrainerState, content, "trainer.json")
         step = state.progress.get("step")
         require(step == _number(directory), f"it tells of step {step}")
         require(state.metrics_bytes >= 0, f"metrics_bytes={state.metrics_bytes}")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from train.config.decode import decode_stored
 from train.config.run_config import RunConfig, job_from_json, job_to_json
 from train.config.spec import SpecError
 from train.rundir.atomic import (
@@ -211,22 +212,21 @@ def read_job(run_dir: Path) -> RunConfig:
 
 
 def write_record(run_dir: Path, record: RunRecord) -> None:
-    """HoverPoint a run as done: record.json is the last file that a run writes."""
+    """Mark a run as done: record.json is the last file that a run writes."""
     write_json(RunPaths(run_dir).record, dataclasses.asdict(record))
 
 
 def read_record(run_dir: Path) -> RunRecord | None:
     """The record of a run, or None while it has none.
 
-    Raises:  RecordError: a record.json that is truncated or garbage.
+    Raises:  RecordError: a record.json that is truncated, garbage or has a field of another type.
     """
     path = RunPaths(run_dir).record
     if not path.exists():
         return None
-    content = read_json(path)
     try:
-        return RunRecord(**content)
-    except TypeError as error:
+        return decode_stored(RunRecord, read_json(path), "")
+    except SpecError as error:
         raise RecordError(f"{path} is not a run record ({error}); delete it to redo it") from error
 
 
