@@ -45,11 +45,6 @@ class LossLaw:
         return self.drop * self.centre**self.g
 
     @property
-    def determines_E(self) -> bool:
-        """Whether the points could tell E from 0; a law of three points, or at the bound, can't."""
-        return self.n_points >= E_POINTS and self.status == "converged"
-
-    @property
     def extrapolates(self) -> bool:
         """Whether its draws say how far it may be off beyond the points: not a power law through
         three of them, whose interval at ten times the compute held the truth in 14 % of simulated

@@ -72,18 +72,6 @@ class Surface:
         n_tokens = self.cost.n_tokens(n_params, flops)
         return Allocation(flops, n_params, n_tokens, self.loss(n_params, n_tokens))
 
-    def optimal_for(self, n_params: Numbers) -> Allocation:
-        """The budget for which each model size is the optimal one, and its tokens and loss."""
-        n_params = _positive("n_params", n_params)
-        self._require_interior()
-        return self.optimal(self.cost.k * (n_params / self.G) ** (1 / self.a))
-
-    def iso_loss(self, loss: float, n_params: np.ndarray) -> np.ndarray:
-        """Tokens that bring each model size to a loss; NaN where no number of tokens does."""
-        gap = np.asarray(loss - self.E - self.A / np.asarray(n_params) ** self.alpha)
-        reachable = np.where(gap > 0, gap, np.nan)
-        return (self.B / reachable) ** (1 / np.asarray(self.beta))
-
     def _require_interior(self) -> None:
         for name in ("A", "B", "alpha", "beta"):
             value = np.asarray(getattr(self, name))

@@ -15,7 +15,7 @@ from sweeps.directory.record_check import checked_record
 from sweeps.directory.run_state import RunState, read_state
 from sweeps.launch.failures import Streak
 from sweeps.launch.local import run_inline, run_pool
-from sweeps.launch.progress import make_display
+from sweeps.launch.progress import display
 from sweeps.launch.scheduler import QueuedRun
 from sweeps.plan.cost_model import predicted_bytes
 from sweeps.plan.hardware_estimate import disk_bytes, in_bytes
@@ -108,13 +108,13 @@ def train_here(
     Raises:  GaveUpError: too many runs in a row failed.
     """
     streak = Streak(launcher.max_failures)
-    with _announced(root), make_display(console, n_runs, n_runs - len(tasks)) as display:
+    with _announced(root), display(console, n_runs, n_runs - len(tasks)) as report:
 
         def start(chosen: list[QueuedRun]) -> bool:
             if launcher.kind == "inline":
-                return run_inline(chosen, display.report, ended=streak.note)
+                return run_inline(chosen, report, ended=streak.note)
             logs = SweepPaths(root).logs
-            return run_pool(chosen, launcher, logs, display.report, ended=streak.note)
+            return run_pool(chosen, launcher, logs, report, ended=streak.note)
 
         return until_done(tasks, start, console)
 

@@ -8,8 +8,8 @@ import psutil
 
 from sweeps.launch.failures import GaveUpError
 from sweeps.launch.interrupts import on_interrupt
-from sweeps.launch.pool import Ended, Pool, Report
-from sweeps.launch.scheduler import QueuedRun
+from sweeps.launch.pool import Ended, Pool
+from sweeps.launch.scheduler import QueuedRun, Report
 from sweeps.launch.worker import TrainRun, attempt
 from sweeps.plan.device_check import why_unusable
 from sweeps.plan.machine import device_memory, make_slots, usable_cores, visible_devices

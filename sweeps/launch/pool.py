@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sweeps.directory.run_state import last_line, written
 from sweeps.launch.failures import GaveUpError
-from sweeps.launch.scheduler import MemoryScheduler, QueuedRun
+from sweeps.launch.scheduler import MemoryScheduler, QueuedRun, Report
 from sweeps.launch.worker_process import WorkerProcess
 from sweeps.plan.machine import Slot
 from train.commands.processes import python_command
@@ -25,8 +25,6 @@ WORKER = python_command("sweeps.launch.worker")
 
 TICK_SECONDS = 0.5
 
-Report = Callable[[QueuedRun, str, str], None]
-"""Told (task, status, message) when a run starts ("running") and when it ends."""
 
 Ended = Callable[[Path, str, str], str]
 """Told (run directory, status, message) when a run ends; returns why to start no more, or ""."""

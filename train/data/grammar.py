@@ -83,13 +83,6 @@ class Grammar:
         return [(START + "".join(words[row]))[:n_tokens] for row in index]
 
 
-def entropy_rate(grammar: Grammar) -> float:
-    """Nats a character in the long run: (H(class | last class) + H(word | class)) / mean length."""
-    per_word = _entropy(grammar.transition).mean() + _entropy(grammar.word_given_class)
-    lengths = np.array([len(word) + 1 for word in grammar.words]).reshape(grammar.n_classes, -1)
-    return float(per_word / (lengths @ grammar.word_given_class).mean())
-
-
 def window_entropy(grammar: Grammar, n_tokens: int) -> float:
     """Nats per character over the first n_tokens characters after the start mark: a perfect loss.
 

@@ -46,7 +46,7 @@ def test_the_interval_of_the_floor_grows_with_the_noise():
 
 def test_three_minima_get_a_power_law_and_two_a_reason():
     law = isoflop_loss_law(fit_isoflop(*grid(3, 1e-3)))
-    assert (law.E, law.determines_E) == (0.0, False)
+    assert (law.E, law.extrapolates) == (0.0, False)
     with pytest.raises(FitError, match="2 bracketed minima do not determine"):
         isoflop_loss_law(fit_isoflop(*grid(2, 1e-3)))
 
