@@ -17,7 +17,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -35,6 +35,7 @@ from train.engine.compile import compiled, compiles, discard_damaged_kernel
 from train.engine.cpu_allocator import freed_memory_kept
 from train.engine.device import make_accelerator
 from train.engine.loop import Outcome, train
+from train.engine.process_end import leave_after
 from train.engine.shared_memory_error import SharedMemoryError
 from train.engine.signals import Stopped, answer_at_once, stop_requests
 from train.engine.writer import RunWriter, follower_hooks
@@ -273,20 +274,5 @@ def main(argv: list[str] | None = None) -> int:
     return {"finished": 0, "diverged": 0, "preempted": PREEMPTED_EXIT}.get(status, 1)
 
 
-def leave(status: int) -> NoReturn:
-    """End this process with an exit status; a rank of several skips the interpreter's own end.
-
-    Gloo's threads outlive the group while a mesh of shards holds it. One that lets go of its last
-    tensor while the interpreter is torn down aborts the process, though all it did is on disk.
-    """
-    if not torch.distributed.is_initialized():
-        sys.exit(status)
-    torch.distributed.destroy_process_group()
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
-
-
 if __name__ == "__main__":
-    leave(main())
+    leave_after(main)
