@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 
 import torch
+from torch._dynamo import OptimizedModule
+from torch.nn.parallel import DistributedDataParallel
 
 from train.config.run_config import RuntimeSpec
 
@@ -30,10 +32,18 @@ def compiled(module: torch.nn.Module) -> torch.nn.Module:
     """The module under torch.compile, which finds the kernels of earlier runs on disk.
 
     What a warm worker compiled for earlier runs is forgotten: torch gives up on a function and runs
-    it uncompiled, after a few recompilations, and every size of model is one.
+    it uncompiled, after a few recompilations, and every size of model is one. Shapes are taken as
+    fixed: training has one, and validation one of its own.
     """
     torch.compiler.reset()
-    return torch.compile(module)  # type: ignore[return-value]
+    return torch.compile(module, dynamic=False)  # type: ignore[return-value]
+
+
+def is_compiled(module: torch.nn.Module) -> bool:
+    """Whether a module is compiled, or one under DDP is."""
+    if isinstance(module, DistributedDataParallel):
+        module = module.module
+    return isinstance(module, OptimizedModule)
 
 
 def discard_damaged_kernel(error: Exception) -> Path | None:
