@@ -22,6 +22,7 @@ from analysis.sections.contents import ReportInputs, contents
 from analysis.sections.score_table import is_score_table, report_scores
 from analysis.sections.summary import caveats, decision, facts, provenance
 from analysis.studies.allocation import AllocationRow, allocate
+from analysis.studies.approaches.repeated import RepeatedApproach
 from analysis.studies.fits_json import fits_json, plain
 from analysis.studies.study import Study, run_study
 from analysis.studies.validation_runs import to_fit
@@ -141,9 +142,10 @@ def print_fits(study: Study, advice: list[AllocationRow]) -> None:
     for line in study.table.understood:
         print(line)
     print(f"{len(study.runs)} runs fitted, {len(study.table.excluded)} excluded")
-    for name in study.config.approaches:
+    for name in (*study.config.approaches, RepeatedApproach.name):
         if name not in study.fits:
-            print(f"{name:11}{study.missing.get(name, '')}")
+            if name in study.missing:
+                print(f"{name:11}{study.missing[name]}")
             continue
         fit = study.fits[name]
         low, high = fit.intervals.get("a", (float("nan"), float("nan")))

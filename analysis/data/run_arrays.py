@@ -82,13 +82,15 @@ class Curves:
 class FitInput:
     """What an approach is fitted to: runs, points of their training curves, weights of the runs.
 
-    `budgets_given` says that the budgets were stated, not guessed from FLOPs that lie close.
+    `budgets_given` says that the budgets were stated, not guessed from FLOPs that lie close;
+    `epochs` (runs,) is how often each run saw its tokens, 0 where that is not known.
     """
 
     runs: RunArrays
     curves: Curves | None = None
     weights: np.ndarray | None = None
     budgets_given: bool = False
+    epochs: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -100,4 +102,5 @@ class FitInput:
             runs=self.runs.take(rows),
             curves=None if self.curves is None else self.curves.of_runs(rows),
             weights=None if self.weights is None else self.weights[rows],
+            epochs=None if self.epochs is None else self.epochs[rows],
         )

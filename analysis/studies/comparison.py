@@ -12,7 +12,7 @@ from analysis.stats.resampling import Interval
 from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.study import Study
 
-APPROACHES = ("isoflop", "parametric", "envelope", "kaplan")
+APPROACHES = ("repeated", "isoflop", "parametric", "envelope", "kaplan")
 """In the order in which a difference of exponents is quoted."""
 
 SPEC = (

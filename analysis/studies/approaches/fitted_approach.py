@@ -137,6 +137,11 @@ class FittedApproach(ABC):
         return None
 
     @property
+    def rows(self) -> np.ndarray:
+        """Which rows of the study's table the approach was fitted to, indices (runs,)."""
+        return np.arange(len(self.data))
+
+    @property
     def n_free(self) -> int:
         """Parameters of the surface that the runs determine."""
         return 0
