@@ -19,8 +19,6 @@ from analysis.studies.approaches.kaplan import KaplanApproach
 from analysis.studies.approaches.repeated import RepeatedApproach
 from analysis.studies.study import Study
 
-LOSS_UNIT = "nats/token"
-
 
 def study_sections(study: Study, advice: list[AllocationRow]) -> list[Section]:
     """The sections on fits, in the order of the report."""
@@ -47,7 +45,7 @@ def runs_section(study: Study) -> Section:
         f"D from {count_label(runs.n_tokens.min())} to {count_label(runs.n_tokens.max())}, "
         f"C from {number(runs.flops.min())} to {number(runs.flops.max())} FLOPs in "
         f"{len(budgets)} compute budgets; loss {number(runs.loss.min(), 4)} to "
-        f"{number(runs.loss.max(), 4)} {LOSS_UNIT}."
+        f"{number(runs.loss.max(), 4)} {study.config.loss_unit}."
     )
     cost = (
         f"Counting: {runs.counting}. Closed-form optima take the cost of a run as C = "

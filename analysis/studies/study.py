@@ -11,6 +11,7 @@ from analysis.data.run_arrays import FitInput, RunArrays
 from analysis.errors import FitError
 from analysis.fits.data_constrained import DECAYS, FEWEST_REPEATED, REPEATED
 from analysis.studies import bootstrap
+from analysis.studies.approaches.best_of_cells import with_best_of
 from analysis.studies.approaches.fit_all import fit_all, fit_input
 from analysis.studies.approaches.fitted_approach import FitErrors, FittedApproach
 from analysis.studies.approaches.parametric import ParametricApproach
@@ -112,6 +113,7 @@ def run_study(table: LossTable, config: FitConfig, counting: str = "exact") -> S
     _require_repeats(table, config)
     attempt = FitErrors()
     data = fit_input(table, counting, config)
+    table, data = with_best_of(table, data, config)
     fits = fit_all(data, config, attempt)
     table = _warned_of_units(table, fits)
     holdout = attempt("holdout", lambda: leave_largest_out(data, fits))

@@ -87,7 +87,7 @@ class ParametricApproach(FittedApproach):
     def surface_draws(self) -> Surface | None:
         if self.resamples is None or self.status != "converged":
             return None
-        return parametric_draws(self.fit, self.resamples)
+        return parametric_draws(self.fit, self.resamples, self.data.best_of)
 
     @cached_property
     def intervals(self) -> dict[str, Interval]:
