@@ -40,7 +40,8 @@ class LossTable:
     `runs` has at least run_id, n_params, n_tokens, flops, flops_budget (NaN for none) and loss;
     `curves` has run_id, n_tokens, flops and loss along training; `evals` is evals.parquet's
     content; `understood` are lines on what was taken from which column of a file;
-    `repeating` are runs that saw their tokens too often for the laws of new data.
+    `repeating` are runs that saw their tokens too often for the laws of new data; `settings` are
+    all runs of cells whose best alone is fitted: best_of (the best one's run_id), loss, settings.
     """
 
     runs: pd.DataFrame
@@ -51,6 +52,7 @@ class LossTable:
     evals: pd.DataFrame = field(default_factory=pd.DataFrame)
     understood: tuple[str, ...] = ()
     repeating: pd.DataFrame = field(default_factory=pd.DataFrame)
+    settings: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -241,7 +243,9 @@ def _best_of_cells(table: LossTable, best_of: Sequence[str] | None) -> LossTable
         return table
     said = "loss {:.5g}, its cell's best is {:.5g} (fit.best_of)"
     reasons = [said.format(*pair) for pair in zip(loss, found.best, strict=True)]
-    return table.without(~found.keep, reasons).warned(found.note)
+    names = table.texts("run_id")
+    settings = table.runs[list(found.swept)].assign(loss=loss, best_of=names[found.best_rows])
+    return replace(table.without(~found.keep, reasons).warned(found.note), settings=settings)
 
 
 def _one_data(table: LossTable, data: str | None) -> LossTable:
