@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from train import run
-from train.ranks.process_end import leave_after
 from train.model.build import SummedLoss
 from train.ranks.process_end import leave_after
 
