@@ -94,7 +94,7 @@ def resolution_figure(study: AbilityStudy) -> FigureSpec:
         alt=f"Accuracy of {ability.title} measured with different numbers of items, log scale.",
         caption=f"{ability.title}: the same models measured with few and many items. Open "
         f"triangles scored exactly zero and stand at 1/n. The exact probability of a fully "
-        f"correct answer at temperature 1 has no such floor; it is not the greedy accuracy.",
+        f"correct answer at temperature 1 has no such lower limit; it is not the greedy accuracy.",
     )
 
 
@@ -157,8 +157,8 @@ def _by_length(cells: list[LengthCell]) -> Figure:
             _draw_lengths(right, own, "distance", ("quasilinear",), colour, label)
         left.set_ylabel("exact match (log)")
         left.set_yscale("log")
-        floor = min(wilson(0, max(cell.n_items for cell in cells))[1], 1e-3)
-        left.set_ylim(float(floor), 1.5)
+        bottom = min(wilson(0, max(cell.n_items for cell in cells))[1], 1e-3)
+        left.set_ylim(float(bottom), 1.5)
         right.set_ylabel("token edit distance")
         for axes in (left, right):
             axes.set_xlabel("target length L (tokens, stop token left out)")

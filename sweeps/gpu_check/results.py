@@ -37,7 +37,7 @@ class Check:
 
 
 def perform(checks: list[Check], out: Path, show: Callable[[str], None]) -> list[Result]:
-    """Make every check, whatever becomes of those before it, and write each result at once."""
+    """Make every check, also where one before it failed, and write each result at once."""
     done: list[Result] = []
     for check in checks:
         started = time.perf_counter()
