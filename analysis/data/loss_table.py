@@ -41,6 +41,11 @@ class LossTable:
     `curves` has run_id, n_tokens, flops and loss along training; `evals` is evals.parquet's
     content; `understood` are lines on what was taken from which column of a file;
     `repeating` are runs that saw their tokens too often for the laws of new data.
+
+    Example:
+        >>> from isoflop import read_runs
+        >>> read_runs({"n_params": [1e6], "n_tokens": [2e7], "loss": [4.1]}).numbers("flops")
+        array([1.2e+14])
     """
 
     runs: pd.DataFrame
