@@ -93,7 +93,7 @@ def summary_path(target: CheckpointRef, exam: EvalSet) -> Path:
 
 
 def rescore(summary: Path) -> Path:
-    """Compute a summary anew from its stored item rows, without any model.
+    """Compute a summary again from its stored item rows, without any model.
 
     Raises:  RecordError: the summary or its item rows are missing or unreadable.
     """

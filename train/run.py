@@ -111,7 +111,7 @@ def _execute(run_dir: Path, job: RunConfig) -> tuple[str, str]:
                 return _train(run_dir, job)
         except Exception as error:
             if (kernel := discard_damaged_kernel(error)) is not None:
-                log.warning("compiling anew what was left half written: %s", kernel)
+                log.warning("compiling again what was left half written: %s", kernel)
                 continue
             if _status_of(error) != "oom":
                 raise

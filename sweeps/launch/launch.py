@@ -58,7 +58,7 @@ def write_sweep(
     for run in plan.runs:
         run_dir = plan.places[run.run_id]
         if create_run(run_dir, run, overrides):
-            repaired.append(f"{run_dir.name}: spec.json was damaged or edited; written anew")
+            repaired.append(f"{run_dir.name}: spec.json was damaged or edited; written again")
         if _unreadable_record(run_dir):
             RunPaths(run_dir).record.rename(run_dir / "record.json.damaged")
             repaired.append(f"{run_dir.name}: record.json was damaged; set aside, the run goes on")

@@ -109,7 +109,7 @@ class LauncherSpec:
 
 
 def _check_script_parts(launcher: LauncherSpec) -> None:
-    """Whatever goes into a job script is one line of its own kind, and holds no secret.
+    """All that goes into a job script is one line of its own kind, and holds no secret.
 
     Raises:  SpecError: a line break, a name that is none, or what looks like a secret.
     """

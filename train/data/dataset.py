@@ -92,7 +92,7 @@ class Dataset:
         if facts.fingerprint != spec.data.fingerprint:
             raise SpecError(
                 f"the data here has fingerprint {facts.fingerprint}, the run was made for "
-                f"{spec.data.fingerprint}: files changed or another Python version; plan it anew"
+                f"{spec.data.fingerprint}: files changed or another Python version; plan it again"
             )
         for shard in shards.values():
             shard.verify()

@@ -67,7 +67,7 @@ class Grammar:
         return self.order * fixed + (1 - self.order) / self.n_classes
 
     def sample(self, n_texts: int, n_tokens: int, rng: np.random.Generator) -> list[str]:
-        """Texts of exactly n_tokens characters, each begun anew and cut at the end."""
+        """Texts of exactly n_tokens characters, each from its start and cut at the end."""
         shortest = min(map(len, self.words)) + 1
         n_words = n_tokens // shortest + 1
         classes = np.empty((n_texts, n_words), dtype=np.int64)

@@ -145,5 +145,5 @@ def _load_hf(name: str) -> TextCodec:
 def codec_of(tokenizer: Tokenizer, table: NDArray[np.int64] | None = None) -> TextCodec:
     end_id = tokenizer.token_to_id(END)
     if end_id is None:
-        raise SpecError(f"the tokenizer has no {END} token; delete it from the cache to train anew")
+        raise SpecError(f"the tokenizer has no {END} token; delete it from the cache")
     return TextCodec(tokenizer=tokenizer, end_id=end_id, table=table)

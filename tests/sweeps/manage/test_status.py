@@ -1,4 +1,4 @@
-"""The standing of a whole sweep."""
+"""The status of a whole sweep."""
 
 import json
 from io import StringIO
