@@ -210,7 +210,7 @@ def _study_metric(
         n_scales=len(mean_x),
         score=emergence_score(mean_x, mean_y),
         seed_scores=seed_scores,
-        chance=chance_null(mean_x, mean_y, rng),
+        chance=chance_null(mean_x, mean_y),
         permutation=permutation_null(mean_x, mean_y, rng),
         low=float(mean_y.min()),
         high=float(mean_y.max()),
