@@ -74,11 +74,7 @@ class LossTable:
         return np.array([default if is_missing(v) else str(v) for v in values], dtype=object)
 
     def epochs(self) -> np.ndarray:
-        """Passes over the training data, (runs,): a column epochs, the most of any data part's, or
-        tokens over unique ones.
-
-        0 where it is not known or the data has no end.
-        """
+        """Passes over the data, (runs,): the most of any part, or tokens over unique; 0 if unknown."""
         names = [c for c in map(str, self.runs.columns) if c == "epochs" or c.startswith("epochs_")]
         if names:
             return np.nan_to_num(np.stack([self.numbers(name) for name in names])).max(axis=0)
@@ -125,9 +121,7 @@ class LossTable:
         return replace(self, warnings=(*self.warnings, *messages))
 
     def counted(self, counting: str = "exact") -> RunArrays:
-        """N, D, C, L and budgets as arrays under a counting convention; see
-        `analysis.data.counting`.
-        """
+        """N, D, C, L and budgets as arrays under a counting of `analysis.data.counting`."""
         present = [name for name in (*NUMBERS, *_OPTIONAL) if name in self.runs]
         columns = {name: self.numbers(name) for name in present}
         budget = self.numbers("flops_budget")
