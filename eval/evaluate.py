@@ -27,12 +27,16 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True)
 class CheckpointRef:
-    """A checkpoint to evaluate_set and the directory for its results; step None is a final one."""
+    """A checkpoint to evaluate_set and the directory for its results; step None is a final one.
+
+    `trust_remote_code`: Python files that come with it may be run.
+    """
 
     checkpoint: str
     out: Path
     step: int | None = None
     run_id: str | None = None
+    trust_remote_code: bool = False
 
 
 def run_targets(run_dir: Path) -> list[CheckpointRef]:
@@ -67,7 +71,9 @@ def evaluate_set(
     """
     due = [exam for exam in exams if again or not _is_done(target, exam, settings)]
     if due:
-        model, vocab = load_checkpoint(target.checkpoint, device, settings.bos)
+        model, vocab = load_checkpoint(
+            target.checkpoint, device, settings.bos, target.trust_remote_code
+        )
         for exam in due:
             started = time.perf_counter()
             outcomes = {
@@ -126,6 +132,8 @@ def _identity(target: CheckpointRef, exam: EvalSet, settings: GenerationSettings
                 del asked[name]
     checkpoint = Path(target.checkpoint)
     weights = fingerprint(checkpoint) if checkpoint.is_dir() else target.checkpoint
+    if target.trust_remote_code:
+        asked["trust_remote_code"] = True  # another implementation may give other answers
     return {"exam": exam.identity, "settings": asked, "weights": weights}
 
 

@@ -132,7 +132,7 @@ def _load_hf(name: str) -> TextCodec:
     from transformers import AutoTokenizer
 
     try:
-        loaded = AutoTokenizer.from_pretrained(name)
+        loaded = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise SpecError(f"tokenizer.name={name!r} can't be loaded: {reason}") from error
