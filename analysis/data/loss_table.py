@@ -40,7 +40,8 @@ class LossTable:
     `runs` has at least run_id, n_params, n_tokens, flops, flops_budget (NaN for none) and loss;
     `curves` has run_id, n_tokens, flops and loss along training; `evals` is evals.parquet's
     content; `understood` are lines on what was taken from which column of a file;
-    `repeating` are runs that saw their tokens too often for the laws of new data.
+    `repeating` are runs that saw their tokens too often for the laws of new data; `settings` are
+    all runs of cells whose best alone is fitted: best_of (the best one's run_id), loss, settings.
 
     Example:
         >>> from isoflop import read_runs
@@ -56,6 +57,7 @@ class LossTable:
     evals: pd.DataFrame = field(default_factory=pd.DataFrame)
     understood: tuple[str, ...] = ()
     repeating: pd.DataFrame = field(default_factory=pd.DataFrame)
+    settings: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -123,9 +125,7 @@ class LossTable:
         return replace(self, warnings=(*self.warnings, *messages))
 
     def counted(self, counting: str = "exact") -> RunArrays:
-        """N, D, C, L and budgets as arrays under a counting convention; see
-        `analysis.data.counting`.
-        """
+        """N, D, C, L and budgets as arrays under a convention of `analysis.data.counting`."""
         present = [name for name in (*NUMBERS, *_OPTIONAL) if name in self.runs]
         columns = {name: self.numbers(name) for name in present}
         budget = self.numbers("flops_budget")
@@ -141,9 +141,7 @@ class LossTable:
 
     @cached_property
     def _sorted_curves(self) -> tuple[np.ndarray, ...]:
-        """Row of the run, tokens, FLOPs and loss of each point, by run and FLOPs; (points,)
-        each.
-        """
+        """Row of the run, tokens, FLOPs and loss of each point, (points,) each, in that order."""
         position = pd.Index(self.runs["run_id"]).get_indexer(pd.Index(self.curves["run_id"]))
         kept = np.flatnonzero(position >= 0)
         run = position[kept]
@@ -246,7 +244,9 @@ def _best_of_cells(table: LossTable, best_of: Sequence[str] | None) -> LossTable
         return table
     said = "loss {:.5g}, its cell's best is {:.5g} (fit.best_of)"
     reasons = [said.format(*pair) for pair in zip(loss, found.best, strict=True)]
-    return table.without(~found.keep, reasons).warned(found.note)
+    names = table.texts("run_id")
+    settings = table.runs[list(found.swept)].assign(loss=loss, best_of=names[found.best_rows])
+    return replace(table.without(~found.keep, reasons).warned(found.note), settings=settings)
 
 
 def _one_data(table: LossTable, data: str | None) -> LossTable:

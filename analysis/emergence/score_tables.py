@@ -8,15 +8,13 @@ import pandas as pd
 
 from analysis.data.reading.columns import as_quantity, decimal_marks
 from analysis.data.reading.formats import read_cells
-from analysis.emergence.abilities import (
-    _FOREIGN,
-    _NUMERIC,
-    _OPTIONAL,
-    HELDOUT,
-    EmergenceError,
-    _number,
-)
+from analysis.emergence.abilities import HELDOUT, EmergenceError
+from analysis.emergence.rows import NUMERIC as _NUMERIC
+from analysis.emergence.rows import number_of as _number
 from eval.evals_table import upgraded_frame
+
+_FOREIGN = ("model", "scale", "task", "metric", "value")
+_OPTIONAL = ("n_tokens", "flops", "loss", "ci_low", "ci_high", "n_items", "seed")
 
 
 def read_scores(path: Path, columns: Mapping[str, str] | None = None) -> pd.DataFrame:

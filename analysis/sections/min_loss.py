@@ -84,7 +84,8 @@ def draw_min_losses(axes: Axes, study: Study, up_to: float) -> None:
             [one.flops for one in kept], [one.loss for one in kept], marker="D", s=26,
             color=APPROACH_COLOURS["isoflop"], ec="white", zorder=4, label="minima of the profiles",
         )  # fmt: skip
-    axes.set(xscale="log", yscale="log", xlabel="compute C (FLOPs)", ylabel="loss (nats/token)")
+    axes.set(xscale="log", yscale="log", xlabel="compute C (FLOPs)")
+    axes.set(ylabel=f"loss ({study.config.loss_unit})")
 
 
 def optimal_losses(study: Study, flops: np.ndarray) -> dict[str, np.ndarray]:

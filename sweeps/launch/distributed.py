@@ -131,6 +131,22 @@ def rank_environment(launcher: LauncherSpec, local_rank: int) -> dict[str, str]:
     }
 
 
+def sharded_environment() -> dict[str, str]:
+    """The variables by which Accelerate cuts a run's model into shards (FSDP2)."""
+    return {
+        "ACCELERATE_USE_FSDP": "true",
+        "FSDP_VERSION": "2",
+        "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
+    }
+
+
+def free_port() -> int:
+    """A port of this host that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def first_host(node_list: str) -> str:
     """The first host of Slurm's compressed list (n[1-2,7] -> n1); this host where there is none."""
     if not node_list:

@@ -70,6 +70,21 @@ def test_rows_are_complete_rows_of_evals_parquet(sweep: Path) -> None:
     assert rows(sweep / "runs" / "b") == []
 
 
+def test_a_run_on_a_codebook_of_several_lengths_is_asked_each(tmp_path: Path) -> None:
+    options = {"length": 4, "n_keys": 20, "lengths": "uniform_length", "seed": 5}
+    run_dir = tmp_path / "runs" / "a"
+    save_run(run_dir, options, kind="codebook", alphabet="abcdefgh0123456789= \n")
+    assert main(EvalConfig(target=str(tmp_path), n_items=50, n_seen=10, n_by_length=40), []) == 0
+    whole = [r for r in rows(run_dir) if r["metric"] == "exact_match" and not r["target_length"]]
+    assert {(r["task"], r["operands"], r["split"], r["n_items"]) for r in whole} == {
+        ("codebook-20-L4", "", "heldout", 50),
+        ("codebook-20-L4", "uniform_length", "heldout", 40),
+        ("codebook-20-L4", "uniform_length", "seen", 10),
+    }
+    task = {"task": "codebook", "length": 4, "n_keys": 20}
+    assert main(EvalConfig(target=str(tmp_path), task=task, n_items=50, n_seen=10), []) == 0
+
+
 def test_seen_items_are_the_run_s_own_training_items(sweep: Path) -> None:
     path = sweep / "runs" / "a" / "evals" / "addition-2-plain.parquet"
     seen = read_outcomes(path, "plain")["seen"]

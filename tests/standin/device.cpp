@@ -244,6 +244,11 @@ Tensor& set_storage(Tensor& self, at::Storage storage, int64_t offset, at::IntAr
   return at::native::set_storage_cpu_(self, std::move(storage), offset, size, stride);
 }
 
+Tensor& set_whole_storage(Tensor& self, at::Storage storage) {
+  auto n = static_cast<int64_t>(storage.nbytes() / self.element_size());
+  return at::native::set_storage_cpu_(self, std::move(storage), 0, {n}, {});
+}
+
 Tensor& set_tensor(Tensor& self, const Tensor& source) {
   return at::native::set_tensor_(self, source);
 }
@@ -318,6 +323,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("view", &view);
   library.impl("resize_", &resize);
   library.impl("set_.source_Storage_storage_offset", &set_storage);
+  library.impl("set_.source_Storage", &set_whole_storage);
   library.impl("set_.source_Tensor", &set_tensor);
   library.impl("_reshape_alias", &reshape_alias);
 }

@@ -33,6 +33,15 @@ class RankBatch:
             self.labels[chosen].to(device, non_blocking=pinned),
         )
 
+    def filled_up(self, rows: int) -> "RankBatch":
+        """The batch with rows added, up to so many, whose labels carry no loss."""
+        lacking = rows - len(self.tokens)
+        if lacking <= 0:
+            return self
+        tokens = torch.nn.functional.pad(self.tokens, (0, 0, 0, lacking))
+        labels = torch.nn.functional.pad(self.labels, (0, 0, 0, lacking), value=IGNORED)
+        return RankBatch(tokens, labels, self.n_labelled, self.masked)
+
 
 def rank_batch(batch: Rows, rank: int = 0, world: int = 1, pin: bool = False) -> RankBatch:
     """Every `world`-th row of a batch, from row `rank` on; `pin` for a copy that need not wait."""

@@ -114,6 +114,46 @@ def _arithmetic(options: dict[str, Any], val_tokens: float) -> Source:
 
 
 @dataclass(frozen=True)
+class CodebookSource:
+    """Strings of known keys with their digits; validation takes strings that training lacks."""
+
+    task: Any
+    n_items: int
+    n_val_items: int
+    seed: int
+    rows: bool = True
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        from eval.tasks.codebook import CODEBOOK_VERSION
+
+        return {"version": CODEBOOK_VERSION, "kind": "codebook", **dataclasses.asdict(self)}
+
+    def entropy(self, seq_len: int) -> float | None:
+        return None
+
+    def documents(self, split: str, length: int | None = None) -> Iterator[Document]:
+        from eval.tasks.codebook import heldout_strings, training_strings
+
+        draw, n = (
+            (training_strings, self.n_items)
+            if split == "train"
+            else (heldout_strings, self.n_val_items)
+        )
+        for item in draw(self.task, n, self.seed):
+            yield Document(f"{item.prompt}{item.target}\n", loss_from=len(item.prompt))
+
+
+def _codebook(options: dict[str, Any], val_tokens: float) -> Source:
+    from eval.tasks.codebook import CodebookSpec
+
+    own, rest = _own_options(options, {"n_items": 200_000, "seed": 0})
+    task = _read_options("codebook", CodebookSpec, rest, tuple(own))
+    n_val_items = min(4096, max(1, int(val_tokens)))
+    return CodebookSource(task, int(own["n_items"]), n_val_items, int(own["seed"]))
+
+
+@dataclass(frozen=True)
 class GrammarSource:
     """Texts of a synthetic language, as many as asked for, none repeated; see
     `train.data.grammar`.
@@ -154,6 +194,7 @@ KINDS: dict[str, Callable[[dict[str, Any], float], Source]] = {
     "text": _text,
     "hub": _hub,
     "arithmetic": _arithmetic,
+    "codebook": _codebook,
     "grammar": _grammar,
 }
 

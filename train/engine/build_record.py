@@ -41,6 +41,7 @@ def record_of(
         n_devices=n_devices,
         **device_versions(device),
         wall_seconds=outcome.seconds,
+        compile_seconds=outcome.compile_seconds,
         tokens_per_second=spent_tokens / outcome.seconds if outcome.seconds > 0 else 0.0,
         flops_per_second=speed,
         mfu=None if peak is None else speed / (n_devices * peak),

@@ -20,7 +20,8 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
-from train.config.spec import IsoflopError
+from train.config.decode import decode_stored
+from train.config.spec import IsoflopError, SpecError, require
 from train.data.tokenizer import TextCodec, save_tokenizer
 from train.model.fsdp import cut_like, is_sharded, moments, parameters
 from train.rundir.atomic import RecordError, read_json, write_atomic, write_json
@@ -28,6 +29,7 @@ from train.rundir.checksums import sha256_of, write_checksums
 from train.rundir.metrics_file import shortened
 
 KEPT_STATES = 2
+STATE_FILES = ("model.safetensors", "optimizer.safetensors", "rng.safetensors", "trainer.json")
 MOMENTS = ("exp_avg", "exp_avg_sq")
 ANOTHER_RELEASE = (
     "it was written by another release; go on with that one, or delete it to start over"
@@ -226,16 +228,22 @@ def _verified(directory: Path) -> TrainerState:
     """
     try:
         checksums = read_json(directory / "manifest.json")
+        if not isinstance(checksums, dict) or not set(STATE_FILES) <= set(checksums):
+            raise DamagedState(f"{directory} is damaged (manifest.json does not list every file)")
         for name, expected in checksums.items():
             if sha256_of(directory / name) != expected:
                 raise DamagedState(f"{directory} is damaged (checksum of {name} differs)")
         content = read_json(directory / "trainer.json")
-    except (RecordError, OSError, AttributeError) as error:
+    except (RecordError, OSError) as error:
         raise DamagedState(f"{directory} is damaged ({error})") from error
     try:
-        return TrainerState(**content)
-    except TypeError as error:
+        state = decode_stored(TrainerState, content, "trainer.json")
+        step = state.progress.get("step")
+        require(step == _number(directory), f"it tells of step {step}")
+        require(state.metrics_bytes >= 0, f"metrics_bytes={state.metrics_bytes}")
+    except SpecError as error:
         raise CheckpointError(f"{directory} can't be read ({error}): {ANOTHER_RELEASE}") from error
+    return state
 
 
 def _write_directory(directory: Path, fill: Callable[[Path], None]) -> None:

@@ -78,7 +78,8 @@ class RunRecord:
 
     `flops` is what training took under the design's count, a branch's trunk included; `flops_spent`
     leaves out the steps up to `branched_from`, which another run of the same `trunk_id` had
-    trained. `wall_seconds` and speeds are of what was spent, by all `n_devices` together; `mfu` is
+    trained. `wall_seconds` and speeds are of what was spent, by all `n_devices` together, without
+    the `compile_seconds` that passed before the first step of each of the run's lives; `mfu` is
     the share of the sum of their peaks. Versions are None where nothing of the kind was used.
     `simulated` says what the losses were drawn from where nothing was trained, and is empty for a
     trained run. `horizon_tokens` is the length that the decay was planned for where that was not
@@ -131,6 +132,7 @@ class RunRecord:
     nccl_version: str | None = None
     driver_version: str | None = None
     wall_seconds: float = 0.0
+    compile_seconds: float = 0.0
     tokens_per_second: float = 0.0
     flops_per_second: float = 0.0
     mfu: float | None = None

@@ -138,6 +138,11 @@ class FittedApproach(ABC):
         return None
 
     @property
+    def rows(self) -> np.ndarray:
+        """Which rows of the study's table the approach was fitted to, indices (runs,)."""
+        return np.arange(len(self.data))
+
+    @property
     def n_free(self) -> int:
         """Parameters of the surface that the runs determine."""
         return 0
@@ -157,7 +162,8 @@ class FittedApproach(ABC):
         if residuals is None:
             return None
         _, cells = np.unique(np.stack([runs.n_params, runs.n_tokens]), axis=1, return_inverse=True)
-        return assess_fit(residuals, runs.loss, cells.ravel(), runs.budget, self.n_free)
+        own = (residuals, runs.loss, cells.ravel(), runs.budget)
+        return assess_fit(*own, self.n_free, self.data.best_of)
 
     @cached_property
     def min_loss(self) -> MinLoss | None:

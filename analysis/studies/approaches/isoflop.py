@@ -42,7 +42,7 @@ class IsoflopApproach(SingleFit):
             used.n_tokens,
             used.loss,
             curve=config.curve,
-            noise=config.noise,
+            noise=_noise(data, config),
             weights=config.isoflop_weights,
         )
         return cls(data=data, config=config, fit=fit)
@@ -118,6 +118,13 @@ class IsoflopApproach(SingleFit):
             "d_coefficient": fit.d_law.coefficient if fit.d_law else None,
             "loss_law": self.min_loss.to_json(),
         }
+
+
+def _noise(data: FitInput, config: FitConfig) -> float | None:
+    """The seed noise that was given; of a cell's best run, which varies less, what follows."""
+    if config.noise is None or data.best_of is None:
+        return config.noise
+    return float(np.sqrt(np.mean(data.best_of.sd**2)))
 
 
 def _budget_json(profile: IsoflopProfile) -> dict[str, Any]:

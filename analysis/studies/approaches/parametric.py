@@ -8,6 +8,7 @@ import numpy as np
 
 from analysis.data.run_arrays import FitInput
 from analysis.errors import Numbers, Status
+from analysis.fits.data_constrained import DECAYS
 from analysis.fits.parametric.fit import ParametricFit, pose, solve
 from analysis.fits.parametric.lbfgs import HOFFMANN, fit_lbfgs
 from analysis.fits.parametric.profile_likelihood import Profile, profile, profiled
@@ -37,7 +38,7 @@ class ParametricApproach(SingleFit):
             config.delta,
             config.reduction,
             config.above,
-            config.fixed,
+            {name: value for name, value in config.fixed.items() if name not in DECAYS},
             runs.cost,
             residual=config.residual,
             tied=config.tied,
@@ -75,7 +76,7 @@ class ParametricApproach(SingleFit):
     def surface_draws(self) -> Surface | None:
         if self.resamples is None or self.status != "converged":
             return None
-        return parametric_draws(self.fit, self.resamples)
+        return parametric_draws(self.fit, self.resamples, self.data.best_of)
 
     @cached_property
     def intervals(self) -> dict[str, Interval]:

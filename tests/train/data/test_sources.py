@@ -133,3 +133,15 @@ def test_arithmetic_training_holds_no_heldout_problem():
 
     hashes = arithmetic.hashes("addition", np.array(operands), 7)
     assert not is_heldout(hashes).any()
+
+
+def test_codebook_training_holds_no_heldout_string_and_prompts_carry_no_loss():
+    source = make_source(
+        SourceSpec("codebook", options={"length": 3, "n_keys": 30, "n_items": 2000}), 300
+    )
+    trained, validated = list(source.documents("train", None)), list(source.documents("val", None))
+    assert (len(trained), len(validated)) == (2000, 300)
+    assert not {d.text for d in trained} & {d.text for d in validated}
+    assert all(d.text[d.loss_from - 1] == "=" and len(d.text) == d.loss_from + 4 for d in trained)
+    with pytest.raises(SpecError, match="no option 'keys'; it has: length"):
+        make_source(SourceSpec("codebook", options={"keys": 3}), 300)
