@@ -1,4 +1,4 @@
-"""Checkpoint x evaluation set: a summary with the rows that evals.parquet is made of, one row per item.
+"""Checkpoint x evaluation set: a summary with the rows of evals.parquet, and one row per item.
 
 A run directory holds `evals/<label>.json` and `evals/<label>.parquet` for its final checkpoint, and
 the same under `evals/step-N/` for intermediate ones. The summary is written last, so its presence
