@@ -119,10 +119,10 @@ def _one_checkpoint(config: EvalConfig, checkpoint: str) -> int:
     slug = re.sub(r"[^\w.-]+", "_", checkpoint.strip("/")).strip("_")
     out = Path(config.out) if config.out else Path("results/eval") / slug
     target = CheckpointRef(checkpoint, out, trust_remote_code=config.trust_remote_code)
-    exams = named_sets(config, None)
-    with progress(_n_items(exams), checkpoint) as advance:
+    eval_sets = named_sets(config, None)
+    with progress(_n_items(eval_sets), checkpoint) as advance:
         paths = evaluate_set(
-            target, exams, config.settings, config.device, config.overwrite, advance
+            target, eval_sets, config.settings, config.device, config.overwrite, advance
         )
     _print(scores(row for path in paths for row in read_json(path)["rows"]))
     for path in paths:
@@ -139,14 +139,14 @@ def _sweep(config: EvalConfig, sweep: Path) -> int:
     skipped: dict[str, list[str]] = {}
     for run_dir in found:
         try:
-            exams = sets_of_run(config, run_dir)
-            planned += [(target, exams) for target in run_targets(run_dir)]
+            eval_sets = sets_of_run(config, run_dir)
+            planned += [(target, eval_sets) for target in run_targets(run_dir)]
         except IsoflopError as error:
             skipped.setdefault(str(error).replace(f"{run_dir} ", ""), []).append(run_dir.name)
     _report("not evaluated", skipped)
     if not planned:
         raise TaskError(f"no run under {sweep} can be evaluated; the reasons stand above")
-    failed = _examine_all(config, planned)
+    failed = _evaluate_all(config, planned)
     _report("failed", failed)
     n_evaluated = len(planned) - sum(map(len, failed.values()))
     print(f"{n_evaluated} checkpoints evaluated: {SweepPaths(sweep).runs}")
@@ -159,16 +159,16 @@ def _sweep(config: EvalConfig, sweep: Path) -> int:
     return 1 if failed else 0
 
 
-def _examine_all(
+def _evaluate_all(
     config: EvalConfig, planned: list[tuple[CheckpointRef, list[EvalSet]]]
 ) -> dict[str, list[str]]:
     failed: dict[str, list[str]] = {}
-    total = sum(_n_items(exams) for _, exams in planned)
+    total = sum(_n_items(eval_sets) for _, eval_sets in planned)
     with progress(total, f"{len(planned)} checkpoints") as advance:
-        for target, exams in planned:
+        for target, eval_sets in planned:
             try:
                 evaluate_set(
-                    target, exams, config.settings, config.device, config.overwrite, advance
+                    target, eval_sets, config.settings, config.device, config.overwrite, advance
                 )
             except IsoflopError as error:
                 failed.setdefault(str(error), []).append(target.checkpoint)
@@ -202,8 +202,8 @@ def _print(table: Table) -> None:
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
-def _n_items(exams: list[EvalSet]) -> int:
-    return sum(len(items) for exam in exams for items in exam.splits.values())
+def _n_items(eval_sets: list[EvalSet]) -> int:
+    return sum(len(items) for eval_set in eval_sets for items in eval_set.splits.values())
 
 
 def _require(condition: bool, message: str) -> None:

@@ -121,7 +121,7 @@ class LossTable:
         return replace(self, warnings=(*self.warnings, *messages))
 
     def counted(self, counting: str = "exact") -> RunArrays:
-        """N, D, C, L and budgets as arrays under a counting of `analysis.data.counting`."""
+        """N, D, C, L and budgets as arrays under a convention of `analysis.data.counting`."""
         present = [name for name in (*NUMBERS, *_OPTIONAL) if name in self.runs]
         columns = {name: self.numbers(name) for name in present}
         budget = self.numbers("flops_budget")
@@ -137,9 +137,7 @@ class LossTable:
 
     @cached_property
     def _sorted_curves(self) -> tuple[np.ndarray, ...]:
-        """Row of the run, tokens, FLOPs and loss of each point, by run and FLOPs; (points,)
-        each.
-        """
+        """Row of the run, tokens, FLOPs and loss of each point, (points,) each, in that order."""
         position = pd.Index(self.runs["run_id"]).get_indexer(pd.Index(self.curves["run_id"]))
         kept = np.flatnonzero(position >= 0)
         run = position[kept]
