@@ -24,6 +24,12 @@ def step(model, optimizer):
     optimizer.zero_grad()
 
 
+def same(model, weights) -> bool:
+    """Whether all parameters are these."""
+    pairs = zip(model.parameters(), weights, strict=True)
+    return all((parameter.detach().cpu() == weight).all() for parameter, weight in pairs)
+
+
 def state(number: int) -> TrainerState:
     return TrainerState("run", 0, {"step": number})
 
@@ -61,9 +67,9 @@ def test_a_state_holds_the_weights_of_its_step_though_training_goes_on(tmp_path)
     fresh, its_optimizer = trained_once()
     loaded = load_state(tmp_path, "run", fresh, its_optimizer, at_most=1)
     assert loaded == state(1)
-    assert all((a.detach().cpu() == b).all() for a, b in zip(fresh.parameters(), saved, strict=True))
+    assert same(fresh, saved)
     assert load_state(tmp_path, "run", fresh, its_optimizer) == state(2)
-    assert not any((a.detach().cpu() == b).all() for a, b in zip(fresh.parameters(), saved, strict=True))
+    assert not same(fresh, saved)
 
 
 @on_standin
