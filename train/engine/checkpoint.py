@@ -90,6 +90,15 @@ def step_dir(root: Path, step: int) -> Path:
     return root / f"step-{step:09d}"
 
 
+@dataclass(frozen=True)
+class StateTensors:
+    """Weights and optimiser moments by name, and the random generator's state, on the host."""
+
+    weights: dict[str, torch.Tensor]
+    moments: dict[str, torch.Tensor]
+    rng: torch.Tensor
+
+
 def save_state(
     root: Path,
     model: nn.Module,
@@ -103,12 +112,23 @@ def save_state(
     Args:    keep: how many of the newest states stay, None for all; files: put beside, checksummed.
     Raises:  CheckpointError: disk full or read-only; earlier states stay.
     """
-    weights, kept = parameters(model), moments(model, optimizer)
+    tensors = StateTensors(parameters(model), moments(model, optimizer), torch.get_rng_state())
+    write_state(root, tensors, state, keep, files)
+
+
+def write_state(
+    root: Path,
+    tensors: StateTensors,
+    state: TrainerState,
+    keep: int | None = KEPT_STATES,
+    files: dict[str, bytes] | None = None,
+) -> None:
+    """`save_state` of tensors that lie on the host; needs neither the model nor its device."""
 
     def fill(building: Path) -> None:
-        save_file(weights, building / "model.safetensors")
-        save_file(kept, building / "optimizer.safetensors")
-        save_file({"torch": torch.get_rng_state()}, building / "rng.safetensors")
+        save_file(tensors.weights, building / "model.safetensors")
+        save_file(tensors.moments, building / "optimizer.safetensors")
+        save_file({"torch": tensors.rng}, building / "rng.safetensors")
         write_json(building / "trainer.json", state.__dict__)
         for name, content in (files or {}).items():
             write_atomic(building / name, content)
