@@ -44,7 +44,11 @@ lint: setup  ## ruff and pyright
 docs: .venv/docs-ready  ## build the site into build/site; a warning or a broken link fails it
 	$(BIN)/zensical build --clean --strict
 
+notebooks: setup  ## run the notebooks in place, with their figures, after installing a kernel
+	$(PIP) --group notebooks
+	$(BIN)/jupyter execute --inplace docs/notebooks/*.ipynb
+
 clean:  ## remove what can be built again; results/ stays
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo test test-slurm bench packages lint docs clean
+.PHONY: help setup demo test test-slurm bench packages lint docs notebooks clean
