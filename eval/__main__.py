@@ -19,9 +19,9 @@ from eval.tasks.codebook import TASK as CODEBOOK
 from eval.tasks.eval_set import EvalSet
 from eval.tasks.generated import TASKS, TaskError
 from train.commands.command_line import Command, run_command, text_override
+from train.commands.terminal import visible
 from train.config.cli import UsageError
 from train.config.spec import IsoflopError
-from train.config.terminal import visible
 from train.rundir.atomic import read_json
 from train.rundir.record import RunPaths
 from train.rundir.sweep_layout import SweepPaths, run_dirs
