@@ -23,9 +23,10 @@ import torch
 from accelerate import Accelerator
 
 from train.commands.processes import ROOT
+from train.config.decode import decode_stored
 from train.config.flops import flops_per_token
 from train.config.run_config import RunConfig
-from train.config.spec import IsoflopError, known
+from train.config.spec import IsoflopError, SpecError, known
 from train.config.terminal import visible
 from train.data.dataset import Dataset
 from train.engine import checkpoint, device
@@ -111,7 +112,7 @@ def _execute(run_dir: Path, job: RunConfig) -> tuple[str, str]:
                 return _train(run_dir, job)
         except Exception as error:
             if (kernel := discard_damaged_kernel(error)) is not None:
-                log.warning("compiling anew what was left half written: %s", kernel)
+                log.warning("compiling again what was left half written: %s", kernel)
                 continue
             if _status_of(error) != "oom":
                 raise
@@ -204,8 +205,8 @@ def _train_on(accelerator: Accelerator, run_dir: Path, job: RunConfig) -> tuple[
 
 def _progress(restored: checkpoint.TrainerState) -> Outcome:
     try:
-        return Outcome(**restored.progress)
-    except TypeError as error:
+        return decode_stored(Outcome, restored.progress, "progress")
+    except SpecError as error:
         raise checkpoint.CheckpointError(
             f"the saved state can't be continued ({error}): {checkpoint.ANOTHER_RELEASE}"
         ) from error

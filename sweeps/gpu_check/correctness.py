@@ -9,7 +9,7 @@ from eval.evaluate import CheckpointRef, evaluate_set
 from eval.lm.responses import GenerationSettings
 from eval.metrics.per_item import Outcome
 from eval.samples import read_outcomes
-from eval.tasks.eval_set import generated_exam
+from eval.tasks.eval_set import generated_set
 from eval.tasks.generated import TaskSpec
 from sweeps.gpu_check.card import Card
 from sweeps.gpu_check.results import Check, Found
@@ -182,12 +182,12 @@ def evaluation(card: Card) -> Found:
     """Held-out sums, answered by the checkpoint of a run on sums."""
     card.trained("evaluated", card.job("masked", 200 if card.real else 20), device="cpu")
     checkpoint = str(RunPaths(card.out / "runs" / "evaluated").checkpoint)
-    exam = generated_exam(TaskSpec(task="addition", digits=2), 200 if card.real else 20)
+    eval_set = generated_set(TaskSpec(task="addition", digits=2), 200 if card.real else 20)
     answers: dict[str, list[Outcome]] = {}
     for device in ("cpu", card.device.type):
         target = CheckpointRef(checkpoint, card.out / "evals" / device)
-        summary = evaluate_set(target, [exam], GenerationSettings(), device)[0]
-        answers[device] = read_outcomes(summary.with_suffix(".parquet"), exam.layout)["heldout"]
+        summary = evaluate_set(target, [eval_set], GenerationSettings(), device)[0]
+        answers[device] = read_outcomes(summary.with_suffix(".parquet"), eval_set.layout)["heldout"]
     pairs = list(zip(*answers.values(), strict=True))
     gaps = [abs(a - b) for x, y in pairs for a, b in _logprobs(x, y)]
     differing = [one.prompt for one, two in pairs if one.output != two.output]

@@ -46,7 +46,7 @@ class Check:
 def perform(
     checks: list[Check], out: Path, show: Callable[[str], None], budget: float | None = None
 ) -> list[Result]:
-    """Make every check, whatever becomes of those before it, and write each result at once.
+    """Make every check, also where one before it failed, and write each result at once.
 
     Args:    budget: seconds for all; a check whose allowance is more than is left is skipped, and
              shorter ones behind it are not.

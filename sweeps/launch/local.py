@@ -11,8 +11,8 @@ from sweeps.directory.run_state import read_state
 from sweeps.launch.distributed import Ranks
 from sweeps.launch.failures import GaveUpError
 from sweeps.launch.interrupts import on_interrupt
-from sweeps.launch.pool import Ended, Pool, Report
-from sweeps.launch.scheduler import QueuedRun
+from sweeps.launch.pool import Ended, Pool
+from sweeps.launch.scheduler import QueuedRun, Report
 from sweeps.launch.sharding import MEMORY_SHARE, is_sharded
 from sweeps.launch.worker import TrainRun, attempt
 from sweeps.plan.device_check import why_unusable

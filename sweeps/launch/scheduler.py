@@ -1,6 +1,7 @@
 """Which run starts next: the longest that fits the memory left on its device."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,10 @@ class QueuedRun:
     memory_bytes: float = 0.0
     trunk: str | None = None
     n_tokens: int = 0
+
+
+Report = Callable[[QueuedRun, str, str], None]
+"""Told (task, status, message) when a run starts ("running") and when it ends."""
 
 
 def task_of(run_dir: Path, job: RunConfig) -> QueuedRun:

@@ -1,4 +1,4 @@
-"""The plan of a sweep: every run with its cost and standing, and the table that shows it."""
+"""The plan of a sweep: every run with its cost and status, and the table that shows it."""
 
 from dataclasses import dataclass
 from pathlib import Path

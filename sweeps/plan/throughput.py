@@ -1,6 +1,6 @@
 """How fast this machine trains a sweep's models: real steps, timed once and kept in a cache.
 
-The steps run in a child process on one chosen device. Whatever happens there costs a prediction
+The steps run in a child process on one chosen device. An error there costs a prediction
 and nothing else, and its memory on the device is free again when it ends.
 """
 

@@ -11,10 +11,11 @@ LAUNCHERS = ("inline", "pool", "slurm", "simulate")
 
 _OPTIONAL = ("workers", "threads_per_worker", "memory_gb")
 _SECRET = re.compile(
-    r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|(?:^|[_.-])(?:PAT|PWD|AUTH)(?:$|[_.-])", re.IGNORECASE
+    r"KEY|TOKEN(?!IZ)|SECRET|PASSW|CREDENTIAL|(?:^|[_.-])(?:PAT|PWD|AUTH)(?:$|[_.-])", re.IGNORECASE
 )
-_ASSIGNED = re.compile(r"([A-Za-z_]\w*)=")
-"""NAME= of a shell line: `export NAME=...`, `NAME=... command`, `env NAME=...`."""
+_ASSIGNED = re.compile(r"([A-Za-z_][\w-]*)=")
+"""NAME= of a line: `export NAME=...`, `env NAME=... command`, sbatch's `export: ALL,NAME=...`,
+`command --api-key=...`."""
 
 _SECRET_VALUE = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}"
@@ -120,7 +121,7 @@ class LauncherSpec:
 
 
 def _check_script_parts(launcher: LauncherSpec) -> None:
-    """Whatever goes into a job script is one line of its own kind, and holds no secret.
+    """All that goes into a job script is one line of its own kind, and holds no secret.
 
     Raises:  SpecError: a line break, a name that is none, or what looks like a secret.
     """
@@ -144,14 +145,13 @@ def _check_script_parts(launcher: LauncherSpec) -> None:
     for name in (*launcher.env, *launcher.extra):
         where = "env" if name in launcher.env else "extra"
         require(_SECRET.search(name) is None, _looks_secret(f"{where}.{name}"))
-    for line in launcher.setup:
-        for name in _ASSIGNED.findall(line):
-            require(_SECRET.search(name) is None, _looks_secret(f"setup ({name}=)"))
     texts = {f"env.{name}": value for name, value in launcher.env.items()}
     texts |= {f"setup[{index}]": line for index, line in enumerate(launcher.setup)}
     for name, value in {**options, **texts}.items():
-        found = value is not None and _SECRET_VALUE.search(str(value))
-        require(not found, _looks_secret(name))
+        text = "" if value is None else str(value)
+        for given in _ASSIGNED.findall(text):
+            require(_SECRET.search(given) is None, _looks_secret(f"{name} ({given}=)"))
+        require(_SECRET_VALUE.search(text) is None, _looks_secret(name))
 
 
 def _words(name: str, command: str | None) -> None:

@@ -158,7 +158,7 @@ def run_command(command: Command, argv: Sequence[str], prog: str) -> NoReturn:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         datefmt="%H:%M:%S",
     )
-    # Whatever we start, and sbatch which passes it on, finds the packages that run here.
+    # Every process that we start, and sbatch which passes it on, finds the packages that run here.
     os.environ.update(python_environment(os.environ))
     try:
         status = _run(command, options, prog)

@@ -4,8 +4,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from train.config.decode import decode_stored
 from train.config.spec import SCHEMA_VERSION, RunSpec, SpecError, one_of, require
-from train.config.stored_spec import decoded
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def job_from_json(content: dict[str, Any]) -> RunConfig:
     )
     fields = {key: value for key, value in content.items() if key not in ("schema", "run_id")}
     try:
-        job = decoded(RunConfig, fields, "job")
+        job = decode_stored(RunConfig, fields, "job")
     except SpecError as error:
         raise SpecError(f"spec can't be read: {error}; restore the file or launch again") from error
     require(

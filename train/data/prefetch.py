@@ -58,7 +58,7 @@ def in_turn(make: Callable[[int], T], steps: range, ahead: bool) -> Iterator[T]:
     """`make(step)` of every step in order; `ahead`: by a thread, while the one before is in use.
 
     A batch is a function of its step, so that its numbers do not depend on when it is made.
-    Raises:  whatever `make` raises, at the step that it is raised for.
+    Raises:  what `make` raises, at the step that it is raised for.
     """
     if not ahead:
         yield from map(make, steps)

@@ -50,7 +50,7 @@ def is_compiled(module: torch.nn.Module) -> bool:
 
 
 def discard_damaged_kernel(error: Exception) -> Path | None:
-    """Delete the kernel on disk that an error says can't be loaded, so that it is compiled anew.
+    """Delete the kernel on disk that an error says can't be loaded, so that it is compiled again.
 
     A compiler that is killed while it writes leaves half a library, which torch takes for a whole
     one ever after. Returns None where the error is of another kind.

@@ -149,7 +149,7 @@ def is_usable() -> bool:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Start measuring anew, so that a warm worker reports this run's peak alone."""
+    """Start measuring again, so that a warm worker reports this run's peak alone."""
     if has_own_memory(device):
         _module(device).reset_peak_memory_stats(device)
         return

@@ -18,13 +18,13 @@ from train.engine.checkpoint import (
     give_state,
     give_weights,
     save_model,
-    sweep_leftovers,
 )
 from train.engine.loop import Hooks, Outcome
 from train.engine.state_saver import StateSaver
 from train.engine.trackers import Wandb
 from train.rundir.metrics_file import MetricsFile
 from train.rundir.record import RunPaths, RunRecord, append_status, write_record
+from train.rundir.whole_directory import sweep_leftovers
 
 BEAT_SECONDS = 5.0
 """How often progress is noted in status.jsonl."""

@@ -1,7 +1,7 @@
 """Causal attention on a CPU: softmax(Q K^T / sqrt(h)) V over the part of the square that counts.
 
 PyTorch's CPU kernel computes much of the masked half of the scores at training lengths, and its
-backward pass computes every score anew. Here a block of queries meets the keys up to its own end,
+backward pass computes every score again. Here a block of queries meets the keys up to its own end,
 and the probabilities are kept.
 """
 
