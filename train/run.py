@@ -42,6 +42,7 @@ from train.engine.writer import RunWriter, follower_hooks
 from train.model.build import SummedLoss, build_model
 from train.model.optimizer import build_optimizer, transfer_initial_weights
 from train.ranks.process_end import leave_after
+from train.ranks.shared_failure import Failure, OtherRankError, shared_failures
 from train.ranks.shared_memory_error import SharedMemoryError
 from train.rundir.atomic import write_atomic, write_json
 from train.rundir.lock import Claimed, claim
@@ -115,6 +116,8 @@ def _execute(run_dir: Path, job: RunConfig) -> tuple[str, str]:
                 continue
             if _status_of(error) != "oom":
                 raise
+            if isinstance(error, OtherRankError):
+                raise
             alone = torch.distributed.is_initialized() and not isinstance(error, SharedMemoryError)
             if rows == 1 or not job.runtime.auto_micro_batch or alone:
                 raise OutOfMemory(_memory_advice(rows, error)) from error
@@ -148,7 +151,12 @@ def _memory_advice(rows: int, error: Exception) -> str:
 def _train(run_dir: Path, job: RunConfig) -> tuple[str, str]:
     """Train, then write the model and the record; returns the status and a message."""
     accelerator = make_accelerator(job.runtime, job.spec.precision)
-    with device.released(accelerator):
+
+    def told(failure: Failure) -> None:
+        if _leads():
+            append_status(run_dir, failure.status, message=str(failure))
+
+    with device.released(accelerator), shared_failures(_status_of, told):
         return _train_on(accelerator, run_dir, job)
 
 
@@ -246,6 +254,8 @@ def _commit() -> str | None:
 
 
 def _status_of(error: Exception) -> str:
+    if isinstance(error, OtherRankError):
+        return error.status
     out_of_memory = isinstance(error, OutOfMemory | torch.OutOfMemoryError | MemoryError)
     cpu_allocator = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     return "oom" if out_of_memory or cpu_allocator else "failed"
