@@ -1,6 +1,6 @@
 """Fits of scaling laws in one call each: runs in, a law with its exponents out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,13 +24,24 @@ from analysis.studies.approaches.kaplan import KaplanApproach
 from analysis.studies.approaches.parametric import ParametricApproach
 from analysis.studies.fit_config import FitConfig
 
-Runs = LossTable | pd.DataFrame | str | Path
+Runs = LossTable | pd.DataFrame | Mapping[str, Any] | str | Path
 Kind = TypeVar("Kind", bound=FittedApproach)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A predicted loss with its 95 % interval; floats, or arrays of the arguments' shape."""
+    """A predicted loss with its 95 % interval.
+
+    Attributes:
+        loss: In the unit of the fitted losses; a float, or an array of the arguments' shape.
+        low: Lower end of the interval, NaN for none.
+        high: Upper end.
+
+    Example:
+        >>> from isoflop import Prediction
+        >>> Prediction(2.31, 2.28, 2.35).high
+        2.35
+    """
 
     loss: Numbers
     low: Numbers
@@ -40,11 +51,11 @@ class Prediction:
 def read_runs(
     source: Runs | Sequence[str | Path], columns: dict[str, str] | None = None
 ) -> LossTable:
-    """Runs from sweep directories, any file that holds a table, published:NAME or a data frame.
+    """Runs from sweep directories, any file of a table, published:NAME, or columns in memory.
 
     Args:
-        source: What to read. A data frame or file needs n_params, n_tokens and loss; flops follow
-            as 6 N D where there is no such column.
+        source: What to read. A data frame, a mapping of columns or a file needs n_params, n_tokens
+            and loss; flops follow as 6 N D where there is no such column.
         columns: The table's own names of these columns, {"n_params": "Model Size"}.
 
     Returns:
@@ -63,7 +74,8 @@ def read_runs(
     """
     if isinstance(source, LossTable):
         return source
-    if isinstance(source, pd.DataFrame):
+    if isinstance(source, pd.DataFrame | Mapping):
+        source = pd.DataFrame(source)
         return from_frame(source, "data frame", columns)
     if isinstance(source, str) and source.startswith(PREFIX):
         return read_published(source, TableOptions(columns or {}))
