@@ -75,6 +75,15 @@ def test_the_python_page_describes_every_public_name():
     assert sorted(described) == sorted(name for name in isoflop.__all__ if name[0] != "_")
 
 
+def test_examples_stand_under_a_heading_that_the_site_knows():
+    """Under any other the site takes [1, 2] of an output for a link, and its build fails."""
+    for path in sorted((ROOT / "isoflop").glob("*.py")):
+        text = path.read_text()
+        assert text.count("Examples:\n") == len(re.findall(r"^ +[A-Z]\w+:\n +>>>", text, re.M)), (
+            path
+        )
+
+
 def source() -> str:
     """The program's text, in which strings that continue on the next line are one."""
     files = [path for name in PACKAGES for path in sorted((ROOT / name).rglob("*.py"))]
@@ -98,7 +107,6 @@ def test_every_error_that_the_questions_quote_is_one_that_the_program_prints():
 
 def test_the_glossary_has_every_status_and_every_metric_that_reports_lead_with():
     from analysis.errors import Status
-
     from train.rundir.record import STATUSES
 
     glossary = (DOCS / "glossary.md").read_text()
