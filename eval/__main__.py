@@ -6,21 +6,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from eval.evals_table import write_evals
 from eval.evaluate import CheckpointRef, evaluate_set, rescore, run_targets
 from eval.lm.responses import GenerationSettings
-from eval.progress import progress
+from eval.progress import progress, say_reasons
 from eval.score_table import scores, sweep_scores
 from eval.tasks.eval_set import EvalSet, generated_exam, length_variant, spec_from_options
 from eval.tasks.generated import TASKS, TaskError, TaskSpec
 from eval.tasks.json_tasks import file_exam
 from train.commands.command_line import Command, run_command, text_override
+from train.commands.console import DataConsole
 from train.config.cli import UsageError
 from train.config.spec import IsoflopError
-from train.config.terminal import visible
+from train.config.terminal import say
 from train.rundir.atomic import read_json
 from train.rundir.record import RunPaths, read_job, read_record
 from train.rundir.sweep_layout import SweepPaths, run_dirs
@@ -142,17 +142,17 @@ def _sweep(config: EvalConfig, sweep: Path) -> int:
             planned += [(target, exams) for target in run_targets(run_dir)]
         except IsoflopError as error:
             skipped.setdefault(str(error).replace(f"{run_dir} ", ""), []).append(run_dir.name)
-    _report("not evaluated", skipped)
+    say_reasons("not evaluated", skipped)
     if not planned:
         raise TaskError(f"no run under {sweep} can be evaluated; the reasons stand above")
     failed = _examine_all(config, planned)
-    _report("failed", failed)
+    say_reasons("failed", failed)
     n_evaluated = len(planned) - sum(map(len, failed.values()))
     print(f"{n_evaluated} checkpoints evaluated: {SweepPaths(sweep).runs}")
     table, problems = SweepPaths(sweep).table("evals"), []
     write_evals(table, found, problems)
     for problem in problems:
-        print(problem, file=sys.stderr)
+        say(problem, sys.stderr)
     _print(sweep_scores(table))
     print(table)
     return 1 if failed else 0
@@ -239,15 +239,9 @@ def _rescore(root: Path) -> int:
     return 0
 
 
-def _report(what: str, by_reason: dict[str, list[str]]) -> None:
-    for reason, names in by_reason.items():
-        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        print(visible(f"{what}: {len(names)} ({shown}): {reason}"), file=sys.stderr)
-
-
 def _print(table: Table) -> None:
     # A file's lines need no folding.
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    DataConsole(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def _n_items(exams: list[EvalSet]) -> int:

@@ -12,10 +12,10 @@ from sweeps.launch.launch import failures, print_failures
 from sweeps.launch.progress import make_display
 from sweeps.launch.scheduler import QueuedRun
 from sweeps.manage import status
-from sweeps.manage.console import DataConsole
 from sweeps.manage.status import read_sweep, show_status, status_json, status_table
 from sweeps.plan.plan import duration
 from tests.support.sweep_fixtures import grid, make_sweep
+from train.commands.console import DataConsole
 from train.config.terminal import visible
 from train.rundir.lock import claim
 from train.rundir.record import append_status
