@@ -127,16 +127,31 @@ class StoredFits:
         return Surface(*values, cost=Cost(self.cost.k, self.cost.gamma))  # type: ignore[arg-type]
 
 
-def read_fits(place: Path) -> StoredFits:
+def read_fits(place: str | Path) -> StoredFits:
     """The fits of a sweep's directory, of an analysis' own directory, or a fits.json itself.
 
     Args:
         place: Any of the three.
 
+    Returns:
+        StoredFits: `envelope`, `isoflop`, `parametric` and `kaplan` with their status and numbers,
+        None for what was not fitted; `surface`; `preferred_approach`; what the runs were.
+
     Raises:
         FitError: there are none.
         IsoflopError: the file is damaged, or a value in it is of another type.
+
+    Example:
+        >>> import json, pathlib
+        >>> from isoflop import read_fits
+        >>> law = {"E": 1.8, "A": 480, "B": 480, "alpha": 0.35, "beta": 0.35, "status": "converged"}
+        >>> content = {"parametric": law, "cost": {"k": 6, "gamma": 1}}
+        >>> _ = pathlib.Path("fits.json").write_text(json.dumps(content))
+        >>> fits = read_fits("fits.json")
+        >>> fits.parametric.status, f"{fits.surface.optimal(6e18).n_params:.0e}"
+        ('converged', '1e+09')
     """
+    place = Path(place)
     path = fits_file(place)
     if path is None:
         raise FitError(f"{place} has no analysis/fits.json; fit it first: isoflop analyze {place}")

@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from eval.evaluate import Advance
 from train.commands.console import DataConsole
-from train.config.terminal import say, visible
+from train.commands.terminal import say, visible
 
 
 @contextmanager

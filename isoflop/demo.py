@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from train.commands.processes import python_command, python_environment
-from train.config.terminal import say
+from train.commands.terminal import say
 
 DIRECTORY = "results/demo"
 

@@ -10,9 +10,9 @@ from sweeps.verbs import VERBS, old_only, paths
 from train.__main__ import GROUP_OPTIONS
 from train.commands.command_line import Command, run_command
 from train.commands.console import DataConsole
+from train.commands.terminal import say
 from train.config.cli import config_as_yaml, config_text
 from train.config.spec import IsoflopError
-from train.config.terminal import say
 
 FAILED_EXIT = 1
 
@@ -209,7 +209,7 @@ def collect(config: SweepConfig, overrides: list[str], console: Console) -> int:
 
 
 def cancel(config: SweepConfig, overrides: list[str], console: Console) -> int:
-    """Ask whatever trains the sweep to save and stop."""
+    """Ask all processes that train the sweep to save and stop."""
     from sweeps.manage.manage import cancel_local
     from sweeps.slurm.submit import cancel as cancel_jobs
 

@@ -15,7 +15,7 @@ from sweeps.plan.expand import short_number
 from sweeps.spec.config import SweepConfig
 from sweeps.spec.design import DesignSpec
 from sweeps.spec.preset import preset_text
-from train.config.terminal import say
+from train.commands.terminal import say
 from train.rundir.atomic import write_atomic
 from train.rundir.sweep_layout import relative_to_cwd
 

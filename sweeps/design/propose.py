@@ -25,8 +25,8 @@ from sweeps.spec.config import SweepConfig
 from sweeps.spec.grids import GridSpec
 from sweeps.spec.preset import preset_text
 from sweeps.spec.stored import stored_config
+from train.commands.terminal import say
 from train.config.spec import IsoflopError
-from train.config.terminal import say
 from train.rundir.atomic import write_atomic
 from train.rundir.sweep_layout import SweepPaths, relative_to_cwd
 

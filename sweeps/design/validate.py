@@ -1,6 +1,6 @@
 """From a fit to the sweep that tests it: optimum and alternative, trained beyond the fitted runs.
 
-Whatever decides a run's numbers comes from the fitted sweep (`sweep.yaml` in its directory), so
+All that decides a run's numbers comes from the fitted sweep (`sweep.yaml` in its directory), so
 that losses compare; what is predicted is written to `validation.json` before anything is trained.
 """
 
@@ -46,7 +46,7 @@ def from_fit(config: SweepConfig, overrides: Sequence[str], console: Console) ->
 
     Launching leaves validation.json behind, before anything is trained. None where a plan was asked
     of a foreign table's fit: its prediction is all there is.
-    Raises:  PredictionError: see `predicted_by_fit`, `trial` and `check_cells`.
+    Raises:  PredictionError: see `predicted_by_fit`, `validation_sweep` and `check_cells`.
     """
     fit, prediction = predicted_by_fit(config)
     if config.format != "json":
@@ -55,14 +55,14 @@ def from_fit(config: SweepConfig, overrides: Sequence[str], console: Console) ->
     if config.action == "plan" and not fit.sweeps:
         console.print("fitted to a foreign table: no specs to plan or launch by", highlight=False)
         return None
-    tried = trial(config, overrides, fit, prediction)
-    check_cells(make_plan(tried.config), tried)
+    test = validation_sweep(config, overrides, fit, prediction)
+    check_cells(make_plan(test.config), test)
     if config.action == "launch" and not config.launcher.dry_run:
         _require_same_world(config, fit)
         _require_unanswered(config.root, prediction)
         prepare(config.root)
-        write_trial(config.root, tried)
-    return tried.config
+        write_prediction(config.root, test)
+    return test.config
 
 
 def predicted_by_fit(config: SweepConfig) -> tuple[StoredFits, Prediction]:
@@ -84,7 +84,7 @@ def predicted_by_fit(config: SweepConfig) -> tuple[StoredFits, Prediction]:
     return fit, predict(fit, config.validate, config.force)
 
 
-def trial(
+def validation_sweep(
     config: SweepConfig, overrides: Sequence[str], fit: StoredFits, prediction: Prediction
 ) -> ValidationSweep:
     """The sweep of two cells that tests a prediction, on the base of the fitted runs.
@@ -134,7 +134,7 @@ def fitted_base(fit: StoredFits) -> FittedBase:
             if grid not in config.sweep.grids:
                 raise PredictionError(
                     f"{root} has fitted runs of grid {grid!r}, which its sweep.yaml no longer "
-                    f"describes; launch that grid again to write it anew"
+                    f"describes; launch that grid again to write it again"
                 )
             where = f"{root}: {grid}"
             found[where] = merge(config.base, config.sweep.grids[grid].base, where)
@@ -148,7 +148,7 @@ def fitted_base(fit: StoredFits) -> FittedBase:
     return FittedBase(specs[0], prints.pop())
 
 
-def check_cells(plan: Plan, tried: ValidationSweep) -> None:
+def check_cells(plan: Plan, test: ValidationSweep) -> None:
     """Both cells can be trained, on the very data of the fitted runs.
 
     Raises:  PredictionError: a cell is dropped (most often more tokens than the data holds), or
@@ -161,9 +161,9 @@ def check_cells(plan: Plan, tried: ValidationSweep) -> None:
             f"or a source that holds more"
         )
     got = {str(run.job.spec.data.fingerprint) for run in plan.runs}
-    if got != {tried.base.fingerprint} and not tried.config.force:
+    if got != {test.base.fingerprint} and not test.config.force:
         raise PredictionError(
-            f"the fitted runs' data is {tried.base.fingerprint} and here it is {', '.join(got)} "
+            f"the fitted runs' data is {test.base.fingerprint} and here it is {', '.join(got)} "
             f"(another version of the source?), so losses would not compare; train where the fit "
             f"was made, or pass force=true"
         )
@@ -192,14 +192,14 @@ def prediction_lines(prediction: Prediction, fit: StoredFits) -> list[str]:
     return lines
 
 
-def write_trial(root: Path, tried: ValidationSweep) -> None:
+def write_prediction(root: Path, test: ValidationSweep) -> None:
     """validation.json: what is predicted, and from which fit."""
     content = {
-        "fit": str(tried.fit.path),
-        "fit_sha256": tried.fit.sha256,
-        "sweeps": [str(path) for path in tried.fit.sweeps],
-        **asdict(tried.prediction),
-        "interpolates": tried.prediction.interpolates,
+        "fit": str(test.fit.path),
+        "fit_sha256": test.fit.sha256,
+        "sweeps": [str(path) for path in test.fit.sweeps],
+        **asdict(test.prediction),
+        "interpolates": test.prediction.interpolates,
     }
     write_json(SweepPaths(root).prediction, content)
 

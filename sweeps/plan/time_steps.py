@@ -14,10 +14,10 @@ from dataclasses import asdict
 import torch
 
 from sweeps.plan.cost_model import Speed
+from train.commands.terminal import say
 from train.config.flops import flops_per_token
 from train.config.run_config import RunConfig, job_from_json
 from train.config.spec import IsoflopError, known
-from train.config.terminal import say
 from train.engine.compile import compiled, compiles
 from train.model.build import SummedLoss, build_model
 from train.model.optimizer import build_optimizer
@@ -105,7 +105,7 @@ def _timed(call: Callable[[], None], device: torch.device) -> float:
 def _device(visible: str) -> torch.device:
     """The accelerator, where one is meant to be seen.
 
-    Raises:  IsoflopError: torch can't use it, whatever nvidia-smi lists.
+    Raises:  IsoflopError: torch can't use it, though nvidia-smi may list it.
     """
     if not visible:
         return torch.device("cpu")

@@ -162,11 +162,11 @@ def _write_run(
         write_record(run_dir, record)
         return
     made = RunPaths(staging / run_dir.name)
-    made.run_dir.mkdir()
+    made.directory.mkdir()
     made.spec.write_text(json.dumps(job_to_json(run.job)), encoding="utf-8")
     made.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     ended = {"status": "finished", "time": time.time(), "note": "simulated"}
     made.status.write_text(json.dumps(ended) + "\n", encoding="utf-8")
     made.record.write_text(json.dumps(asdict(record), allow_nan=False), encoding="utf-8")
     run_dir.parent.mkdir(parents=True, exist_ok=True)
-    made.run_dir.rename(run_dir)
+    made.directory.rename(run_dir)

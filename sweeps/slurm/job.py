@@ -33,8 +33,8 @@ from sweeps.slurm.restarts import (
     was_preempted,
 )
 from sweeps.spec.launcher import LauncherSpec
+from train.commands.terminal import say
 from train.config.spec import IsoflopError
-from train.config.terminal import say
 from train.engine.signals import release
 from train.rundir.atomic import read_json
 from train.rundir.lock import slurm_job
@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class _Stop:
-    """The signals that this job got so far, passed on to whatever trains."""
+    """The signals that this job got so far, passed on to the process that trains."""
 
     received: list[int] = field(default_factory=list)
     trainer: Pool | Ranks | None = None

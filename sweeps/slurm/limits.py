@@ -8,6 +8,7 @@ all jobs of a user together are none of these: jobs wait for one another, and ru
 
 import re
 from dataclasses import dataclass, replace
+from math import ceil
 
 from sweeps.slurm.commands import MissingError, ask, output
 from sweeps.slurm.resources import Batch
@@ -134,10 +135,12 @@ def fitted(
     longest, whose = _longest(allowed, limited)
     cut = ""
     if longest and batch.minutes > longest and launcher.time_minutes is None:
+        needed = ceil(batch.minutes / longest) - 1
+        short = f"; {needed} may be needed, so raise it" if needed > launcher.max_requeues else ""
         cut = (
             f"{batch.minutes} min predicted, cut to the {longest} min that {whose} allows: jobs "
             f"save ahead of it and requeue themselves, {launcher.max_requeues} times at most "
-            f"(launcher.max_requeues)"
+            f"(launcher.max_requeues{short})"
         )
         batch = replace(batch, minutes=longest)
     obstacles = [_obstacles(batch, launcher, partition) for partition in allowed]

@@ -4,6 +4,7 @@ import re
 import shlex
 from dataclasses import dataclass, field
 
+from train.config.gpu_peaks import PEAK_BF16_FLOPS, peak_of
 from train.config.spec import SpecError, one_of, require
 
 LAUNCHERS = ("inline", "pool", "slurm", "simulate")
@@ -44,7 +45,10 @@ class LauncherSpec:
     is preempted or whose node dies comes back, at most `max_restarts` times.
 
     all: after `max_failures` failed runs in a row no more are started (0: never mind). `on_end` is
-    a command that is run when the launch is over, with the outcome in its environment.
+    a command that is run when the launch is over, with the outcome in its environment. `gpu` names
+    the GPUs that runs will have (A100, H100, ...), for times where none is here. `shard`: a
+    run over several GPUs cuts its model into shards (FSDP2) never, always, or (auto) where it is
+    predicted not to fit one of them; a pool gives such a run all its GPUs, after the others.
     """
 
     kind: str = "pool"
@@ -76,10 +80,17 @@ class LauncherSpec:
     max_restarts: int = 10
     max_failures: int = 5
     on_end: str | None = None
+    gpu: str | None = None
+    shard: str = "auto"
     dry_run: bool = False
 
     def __post_init__(self) -> None:
         one_of("launcher.kind", self.kind, LAUNCHERS)
+        one_of("launcher.shard", self.shard, ("auto", "never", "always"))
+        require(
+            self.gpu is None or peak_of(self.gpu) is not None,
+            f"launcher.gpu={self.gpu!r} is not known; expected one of {', '.join(PEAK_BF16_FLOPS)}",
+        )
         least_one = ("runs_per_device", "nodes", "runs_per_job")
         for name in (*least_one, "runs_per_gpu", "max_parallel"):
             require(getattr(self, name) >= 1, f"launcher.{name}={getattr(self, name)} must be >= 1")
@@ -110,7 +121,7 @@ class LauncherSpec:
 
 
 def _check_script_parts(launcher: LauncherSpec) -> None:
-    """Whatever goes into a job script is one line of its own kind, and holds no secret.
+    """All that goes into a job script is one line of its own kind, and holds no secret.
 
     Raises:  SpecError: a line break, a name that is none, or what looks like a secret.
     """

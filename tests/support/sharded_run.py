@@ -12,7 +12,7 @@ from accelerate import PartialState
 from accelerate.utils import DistributedType
 
 from train import run
-from train.engine.process_end import leave_after
+from train.ranks.process_end import leave_after
 
 
 class StopAfter:

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from train import run
-from train.engine.process_end import leave_after
 from train.model.build import SummedLoss
+from train.ranks.process_end import leave_after
 
 _forward = SummedLoss.forward
 

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from train.config.terminal import say
-
 
 class _LogFile(logging.FileHandler):
     """A log that is no reason for a run to fail; standard error has every line as well."""
@@ -26,7 +24,7 @@ class _LogFile(logging.FileHandler):
         """One line, once, where logging would print a traceback for every line."""
         if not self._said:
             self._said = True
-            say(f"can't write {self.baseFilename}: {sys.exc_info()[1]}", sys.stderr)
+            print(f"can't write {self.baseFilename}: {sys.exc_info()[1]}", file=sys.stderr)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # of lines whose loss was reported

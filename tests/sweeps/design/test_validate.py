@@ -92,7 +92,7 @@ def test_two_cells_of_equal_cost_on_the_base_of_the_fitted_grid(fitted, tmp_path
     assert 2 < runs[-1].n_params / runs[0].n_params < 8
 
 
-def test_what_is_foretold_is_written_before_anything_is_trained(fitted, tmp_path):
+def test_the_prediction_is_written_before_anything_is_trained(fitted, tmp_path):
     out = tmp_path / "test"
     settled(out, fitted)
     content = json.loads((out / "validation.json").read_text())

@@ -1,6 +1,6 @@
 """A Slurm job without Slurm: real processes, real signals, and stand-ins for its commands.
 
-Slurm signals every process of a job, one after the other, at any moment. Whatever the moment, a job
+Slurm signals every process of a job, one after the other, at any moment. At every moment a job
 must save and requeue itself, or leave a status that says what happened.
 """
 

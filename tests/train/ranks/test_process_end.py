@@ -10,7 +10,7 @@ import sys
 
 import torch
 
-from train.engine.process_end import leave_after
+from train.ranks.process_end import leave_after
 
 
 class Kept:
