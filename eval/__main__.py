@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from eval.asked import named_sets, sets_of_run
 from eval.evals_table import write_evals
 from eval.evaluate import CheckpointRef, evaluate_set, rescore, run_targets
 from eval.lm.responses import GenerationSettings
-from eval.progress import progress
+from eval.progress import progress, say_reasons
 from eval.score_table import scores, sweep_scores
 from eval.tasks.codebook import TASK as CODEBOOK
 from eval.tasks.eval_set import EvalSet
@@ -22,7 +21,8 @@ from eval.text.command import evaluate_text
 from eval.text.documents import has_text
 from eval.text.settings import TASKS as TEXT_TASKS
 from train.commands.command_line import Command, run_command, text_override
-from train.commands.terminal import visible
+from train.commands.console import DataConsole
+from train.commands.terminal import say
 from train.config.cli import UsageError
 from train.config.spec import IsoflopError
 from train.rundir.atomic import read_json
@@ -149,20 +149,20 @@ def _sweep(config: EvalConfig, sweep: Path) -> int:
             planned += [(target, eval_sets) for target in run_targets(run_dir)]
         except IsoflopError as error:
             skipped.setdefault(str(error).replace(f"{run_dir} ", ""), []).append(run_dir.name)
-    _report("not evaluated", skipped)
+    say_reasons("not evaluated", skipped)
     if not planned:
         raise TaskError(f"no run under {sweep} can be evaluated; the reasons stand above")
     if running_text:
         failed = _score_text(config, [target for target, _ in planned])
     else:
         failed = _evaluate_all(config, planned)
-    _report("failed", failed)
+    say_reasons("failed", failed)
     n_evaluated = len(planned) - sum(map(len, failed.values()))
     print(f"{n_evaluated} checkpoints evaluated: {SweepPaths(sweep).runs}")
     table, problems = SweepPaths(sweep).table("evals"), []
     write_evals(table, found, problems)
     for problem in problems:
-        print(problem, file=sys.stderr)
+        say(problem, sys.stderr)
     _print(sweep_scores(table))
     print(table)
     return 1 if failed else 0
@@ -170,7 +170,7 @@ def _sweep(config: EvalConfig, sweep: Path) -> int:
 
 def _text(config: EvalConfig, targets: list[CheckpointRef]) -> int:
     failed = _score_text(config, targets)
-    _report("failed", failed)
+    say_reasons("failed", failed)
     found = [path for target in targets for path in sorted(target.out.glob("*.json"))]
     _print(scores(row for path in found for row in read_json(path)["rows"]))
     for path in found:
@@ -222,15 +222,9 @@ def _rescore(root: Path) -> int:
     return 0
 
 
-def _report(what: str, by_reason: dict[str, list[str]]) -> None:
-    for reason, names in by_reason.items():
-        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        print(visible(f"{what}: {len(names)} ({shown}): {reason}"), file=sys.stderr)
-
-
 def _print(table: Table) -> None:
     # A file's lines need no folding.
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    DataConsole(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def _n_items(eval_sets: list[EvalSet]) -> int:

@@ -23,7 +23,7 @@ import torch
 from accelerate import Accelerator
 
 from train.commands.processes import ROOT
-from train.commands.terminal import visible
+from train.commands.terminal import say
 from train.config.decode import decode_stored
 from train.config.flops import flops_per_token
 from train.config.run_config import RunConfig
@@ -281,7 +281,7 @@ def main(argv: list[str] | None = None) -> int:
     except Stopped:
         return PREEMPTED_EXIT
     except IsoflopError as error:
-        print(visible(f"train.run: {error}"), file=sys.stderr)
+        say(f"train.run: {error}", sys.stderr)
         return 2
     print(json.dumps({"run_dir": arguments[0], "status": status}))
     return {"finished": 0, "diverged": 0, "preempted": PREEMPTED_EXIT}.get(status, 1)
