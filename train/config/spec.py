@@ -17,12 +17,14 @@ from train.config.identity import added, canonical_json
 SCHEMA_VERSION = 1
 """Raised whenever the meaning of a spec changes, so that old results never pass for new ones."""
 
-FAMILIES = ("llama", "gpt2")
+FAMILIES = ("llama", "qwen3", "gpt2")  # Qwen3: Llama with each head's queries and keys normalised
 
 
 @dataclass(frozen=True)
 class ModelSpec:
     """Shape of a decoder-only transformer; None means derived by `train.config.shapes`.
+
+    Of `n_kv_heads` heads of keys and values each serves several of queries; None is one for each.
 
     Example:
         >>> from isoflop import ModelSpec
@@ -39,10 +41,11 @@ class ModelSpec:
     seq_len: int = 128
     tied: bool = False
     init_std: float | None = None
+    n_kv_heads: int | None = added(None)
 
     def __post_init__(self) -> None:
         one_of("model.family", self.family, FAMILIES)
-        sizes = ("d_model", "n_layers", "n_heads", "d_ff", "vocab_size", "seq_len")
+        sizes = ("d_model", "n_layers", "n_heads", "n_kv_heads", "d_ff", "vocab_size", "seq_len")
         at_least(1, "model.", self, *sizes)
         positive("model.", self, "init_std")
         if self.n_heads is not None and self.d_model % self.n_heads:
@@ -52,7 +55,14 @@ class ModelSpec:
                 f"model.d_model={self.d_model} is not divisible by model.n_heads={self.n_heads}; "
                 f"use d_model={fixes}"
             )
-        if self.n_heads is not None and self.family == "llama":
+        n_kv = self.n_kv_heads or 1
+        shares = self.n_kv_heads is not None
+        require(not shares or self.family != "gpt2", "model.n_kv_heads is not for family=gpt2")
+        require(
+            (self.n_heads or n_kv) % n_kv == 0,
+            f"model.n_heads={self.n_heads} is not a multiple of model.n_kv_heads={n_kv}; use one",
+        )
+        if self.n_heads is not None and self.family != "gpt2":
             head_dim = self.d_model // self.n_heads
             require(
                 head_dim % 2 == 0,
