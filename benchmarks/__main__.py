@@ -25,6 +25,7 @@ SHORT = {
     "sweep": ["grid=demo", "serial=2"],
     "evaluation": ["n_items=20000"],
     "fits": ["stride=450"],
+    "score_tables": [],
     "scaling": [],
 }
 """Benchmarks in order, with the settings that keep all of them under a quarter of an hour."""

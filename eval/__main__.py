@@ -19,9 +19,9 @@ from eval.tasks.codebook import TASK as CODEBOOK
 from eval.tasks.eval_set import EvalSet
 from eval.tasks.generated import TASKS, TaskError
 from train.commands.command_line import Command, run_command, text_override
+from train.commands.terminal import visible
 from train.config.cli import UsageError
 from train.config.spec import IsoflopError
-from train.config.terminal import visible
 from train.rundir.atomic import read_json
 from train.rundir.record import RunPaths
 from train.rundir.sweep_layout import SweepPaths, run_dirs
@@ -54,6 +54,7 @@ class EvalConfig:
     device: str = "auto"
     threads: int = 1
     allow_untrained: bool = False
+    trust_remote_code: bool = False
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -101,6 +102,11 @@ def main(config: EvalConfig, overrides: list[str]) -> int:
         f"{target} has no runs, so it is no sweep, and a checkpoint needs a task, since its "
         f"training data is unknown: task=addition, or task=file path=FILE",
     )
+    _require(
+        not (config.is_sweep and config.trust_remote_code),
+        f"trust_remote_code=true is for one checkpoint that you name; those of a sweep such as "
+        f"{target} need no code of their own",
+    )
     import torch
 
     torch.set_num_threads(config.threads)
@@ -111,9 +117,8 @@ def main(config: EvalConfig, overrides: list[str]) -> int:
 
 def _one_checkpoint(config: EvalConfig, checkpoint: str) -> int:
     slug = re.sub(r"[^\w.-]+", "_", checkpoint.strip("/")).strip("_")
-    target = CheckpointRef(
-        checkpoint, Path(config.out) if config.out else Path("results/eval") / slug
-    )
+    out = Path(config.out) if config.out else Path("results/eval") / slug
+    target = CheckpointRef(checkpoint, out, trust_remote_code=config.trust_remote_code)
     eval_sets = named_sets(config, None)
     with progress(_n_items(eval_sets), checkpoint) as advance:
         paths = evaluate_set(

@@ -27,12 +27,16 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True)
 class CheckpointRef:
-    """A checkpoint to evaluate_set and the directory for its results; step None is a final one."""
+    """A checkpoint to evaluate_set and the directory for its results; step None is a final one.
+
+    `trust_remote_code`: Python files that come with it may be run.
+    """
 
     checkpoint: str
     out: Path
     step: int | None = None
     run_id: str | None = None
+    trust_remote_code: bool = False
 
 
 def run_targets(run_dir: Path) -> list[CheckpointRef]:
@@ -67,7 +71,9 @@ def evaluate_set(
     """
     due = [eval_set for eval_set in eval_sets if again or not _is_done(target, eval_set, settings)]
     if due:
-        model, vocab = load_checkpoint(target.checkpoint, device, settings.bos)
+        model, vocab = load_checkpoint(
+            target.checkpoint, device, settings.bos, target.trust_remote_code
+        )
         for eval_set in due:
             started = time.perf_counter()
             outcomes = {
@@ -128,6 +134,8 @@ def _identity(
                 del asked[name]
     checkpoint = Path(target.checkpoint)
     weights = fingerprint(checkpoint) if checkpoint.is_dir() else target.checkpoint
+    if target.trust_remote_code:
+        asked["trust_remote_code"] = True  # another implementation may give other answers
     # The key of release 0.1, by which results that are stored count as done.
     return {"exam": eval_set.identity, "settings": asked, "weights": weights}
 

@@ -48,7 +48,9 @@ class Prediction:
     high: Numbers
 
 
-def read_runs(source: Runs | Sequence[str | Path], columns: dict[str, str] | None = None):
+def read_runs(
+    source: Runs | Sequence[str | Path], columns: dict[str, str] | None = None
+) -> LossTable:
     """Runs from sweep directories, any file of a table, published:NAME, or columns in memory.
 
     Args:
@@ -57,12 +59,12 @@ def read_runs(source: Runs | Sequence[str | Path], columns: dict[str, str] | Non
         columns: The table's own names of these columns, {"n_params": "Model Size"}.
 
     Returns:
-        LossTable: the usable runs, those left out with the reason in `excluded`.
+        The usable runs, with those left out with the reason in `excluded`.
 
     Raises:
         TableError: no such file, no such column, or no usable run.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from isoflop import read_runs
         >>> frame = pd.DataFrame({"N": [1e6, 2e6], "n_tokens": [2e7, 4e7], "loss": [4.1, None]})
@@ -100,7 +102,7 @@ def fit_parametric(runs: Runs, *, counting: str = "exact", **settings: Any) -> P
     Raises:
         FitError: fewer runs than parameters, or values that are not positive and finite.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from isoflop import Surface, fit_parametric
         >>> law = Surface(E=1.8, A=480.0, B=2100.0, alpha=0.35, beta=0.37)
@@ -126,7 +128,7 @@ def fit_isoflop(runs: Runs, *, counting: str = "exact", **settings: Any) -> Isof
     Raises:
         FitError: no budget has as many model sizes as the profile needs.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from isoflop import Surface, fit_isoflop
         >>> law = Surface(E=1.8, A=480.0, B=480.0, alpha=0.35, beta=0.35)
@@ -154,7 +156,7 @@ def fit_envelope(runs: Runs, *, counting: str = "exact", **settings: Any) -> Env
     Raises:
         FitError: no training curves.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from isoflop import Surface, fit_envelope
         >>> law = Surface(E=1.8, A=480.0, B=480.0, alpha=0.35, beta=0.35)
@@ -180,7 +182,7 @@ def fit_kaplan(runs: Runs, *, counting: str = "exact", **settings: Any) -> Kapla
     Raises:
         FitError: fewer than four runs, or too few sizes or token counts to tell the parameters.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from isoflop import fit_kaplan
         >>> cells = [(n, d) for n in (1e7, 1e8, 1e9) for d in (1e9, 1e10, 1e11)]
@@ -207,7 +209,7 @@ def allocate(fit: FittedApproach, flops: Numbers) -> Allocation:
     Raises:
         FitError: the fit has no optimum, or no law for want of minima.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from isoflop import Surface, allocate, fit_parametric
         >>> law = Surface(E=1.8, A=480.0, B=480.0, alpha=0.35, beta=0.35)
@@ -234,7 +236,7 @@ def predict(fit: FittedApproach, n_params: Numbers, n_tokens: Numbers) -> Predic
     Raises:
         FitError: the fit did not come to a surface that can be asked, or knows optima alone.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from isoflop import Surface, fit_parametric, predict
         >>> law = Surface(E=1.8, A=480.0, B=480.0, alpha=0.35, beta=0.35)

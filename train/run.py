@@ -23,11 +23,11 @@ import torch
 from accelerate import Accelerator
 
 from train.commands.processes import ROOT
+from train.commands.terminal import visible
 from train.config.decode import decode_stored
 from train.config.flops import flops_per_token
 from train.config.run_config import RunConfig
 from train.config.spec import IsoflopError, SpecError, known
-from train.config.terminal import visible
 from train.data.dataset import Dataset
 from train.engine import checkpoint, device
 from train.engine.branch_states import take_trunk

@@ -74,11 +74,7 @@ class LossTable:
         return np.array([default if is_missing(v) else str(v) for v in values], dtype=object)
 
     def epochs(self) -> np.ndarray:
-        """Passes over the training data, (runs,): a column epochs, the most of any data part's, or
-        tokens over unique ones.
-
-        0 where it is not known or the data has no end.
-        """
+        """Passes over the data, (runs,): the most of any part, or tokens over unique; else 0."""
         names = [c for c in map(str, self.runs.columns) if c == "epochs" or c.startswith("epochs_")]
         if names:
             return np.nan_to_num(np.stack([self.numbers(name) for name in names])).max(axis=0)

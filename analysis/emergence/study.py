@@ -231,7 +231,7 @@ def _study_metric(
         summary=summary,
         score=emergence_score(mean_x, mean_y),
         seed_scores=seed_scores,
-        chance=chance_null(mean_x, mean_y, rng),
+        chance=chance_null(mean_x, mean_y),
         permutation=permutation_null(mean_x, mean_y, rng),
         low=low,
         high=high,

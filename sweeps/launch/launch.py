@@ -90,7 +90,7 @@ def tasks_of(plan: Plan) -> list[QueuedRun]:
             run_dir=plan.places[run.run_id],
             seconds=seconds or 0.0,
             flops=run.flops_to_spend,
-            memory_bytes=predicted_bytes(run.job.spec, run.job.runtime.micro_batch),
+            memory_bytes=predicted_bytes(run.job.spec, run.job.runtime.micro_batch, plan.on_gpus),
             trunk=run.trunk_id,
             n_tokens=run.n_tokens,
         )

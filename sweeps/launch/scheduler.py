@@ -35,7 +35,9 @@ def task_of(run_dir: Path, job: RunConfig) -> QueuedRun:
     return QueuedRun(
         run_dir,
         flops=flops_of_steps(job.spec, known(job.spec.n_steps, "n_steps")),
-        memory_bytes=predicted_bytes(job.spec, job.runtime.micro_batch),
+        memory_bytes=predicted_bytes(
+            job.spec, job.runtime.micro_batch, on_gpu=job.runtime.device == "cuda"
+        ),
         trunk=trunk_id(job.spec) if job.runtime.branch else None,
         n_tokens=int(known(job.spec.horizon.n_tokens, "horizon.n_tokens")),
     )

@@ -36,10 +36,11 @@ def predicted_seconds(flops_a_token: float, n_tokens: float, speeds: list[Speed]
     size's tokens a second (overhead rules), above the largest that size's FLOPs a second.
     Raises:  ValueError: no measured speed.
     """
-    return START_SECONDS + (1 + EVAL_SHARE) * n_tokens / _tokens_per_second(flops_a_token, speeds)
+    return START_SECONDS + (1 + EVAL_SHARE) * n_tokens / tokens_per_second(flops_a_token, speeds)
 
 
-def _tokens_per_second(flops_a_token: float, speeds: list[Speed]) -> float:
+def tokens_per_second(flops_a_token: float, speeds: list[Speed]) -> float:
+    """Speed of a size, interpolated as `predicted_seconds` says."""
     if not speeds:
         raise ValueError("a prediction needs at least one measured speed")
     ordered = sorted(speeds, key=lambda speed: speed.flops_per_token)

@@ -63,6 +63,11 @@ def speeds(
     return measured
 
 
+def cached_speeds(jobs: Sequence[RunConfig], device: str | None) -> list[Speed]:
+    """What `speeds` has measured before; none where it never did, and nothing is started."""
+    return _read(cache_dir() / "calibration" / f"{_key(timed_sizes(jobs), device)}.json")
+
+
 def timed_sizes(jobs: Sequence[RunConfig]) -> list[RunConfig]:
     """The jobs of the smallest, the middle and the largest model, by FLOPs per token."""
     by_size = {flops_per_token(job.spec.model): job for job in jobs}

@@ -201,6 +201,8 @@ Tensor empty_strided(at::IntArrayRef size, at::IntArrayRef stride,
 Tensor copy_from(const Tensor& from, const Tensor& to, bool non_blocking) {
   if (on_device(from) && on_device(to)) {
     count("copy within the device");
+  } else if (on_device(from) && non_blocking && is_pinned(to.storage().data())) {
+    count("copy to the host");
   } else if (on_device(from)) {
     count("wait: copy to the host");
   } else if (!non_blocking && from.dim() > 0) {

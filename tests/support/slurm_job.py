@@ -85,5 +85,5 @@ def signal_all(process: psutil.Popen, number: signal.Signals) -> None:
 
 def ended(process: psutil.Popen) -> tuple[int, str]:
     """(exit status, standard error) of a job's process."""
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=280)[1]
     return process.returncode, said

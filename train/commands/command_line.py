@@ -17,6 +17,7 @@ from rapidfuzz import process
 
 from train.commands.processes import python_environment
 from train.commands.settings import settings_text
+from train.commands.terminal import visible
 from train.config.cli import (
     UsageError,
     expand_sweep,
@@ -26,7 +27,6 @@ from train.config.cli import (
 )
 from train.config.keys import has_key
 from train.config.spec import IsoflopError
-from train.config.terminal import visible
 
 _OVERRIDE = re.compile(r"([+~]{0,2})([A-Za-z_][\w.@\[\]-]*)=(.*)|~[A-Za-z_][\w.@-]*", re.DOTALL)
 _PLAIN = re.compile(r"[\w./:@%-]+")

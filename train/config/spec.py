@@ -6,13 +6,13 @@ The classes are the Hydra schema too. A field that is None asks for a value to b
 
 import dataclasses
 import hashlib
-import json
 import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from train.config.errors import IsoflopError as IsoflopError
 from train.config.errors import SpecError, at_least, known, one_of, positive, require
+from train.config.identity import added, canonical_json
 
 SCHEMA_VERSION = 1
 """Raised whenever the meaning of a spec changes, so that old results never pass for new ones."""
@@ -65,12 +65,13 @@ class ModelSpec:
         return self.d_model // known(self.n_heads, "model.n_heads")
 
 
-TOKENIZERS = ("bytes", "characters", "bpe", "hf")
+TOKENIZERS = ("bytes", "characters", "bpe", "hf", "ids")
 
 
 @dataclass(frozen=True)
 class TokenizerSpec:
-    """bytes (257 ids) | characters (an alphabet) | bpe (trained here) | hf (name or directory).
+    """bytes (257 ids) | characters (an alphabet) | bpe (trained here) | hf (name or directory) |
+    ids (none: the data holds token ids; `vocab_size` and `end_id` are the files' own where unset).
 
     Example:
         >>> from isoflop import TokenizerSpec
@@ -82,21 +83,25 @@ class TokenizerSpec:
     alphabet: str | None = None
     vocab_size: int | None = None
     name: str | None = None
+    end_id: int | None = added(None)
 
     def __post_init__(self) -> None:
         one_of("tokenizer.kind", self.kind, TOKENIZERS)
         needs = {"characters": "alphabet", "bpe": "vocab_size", "hf": "name"}
-        for kind, name in needs.items():
+        takes = {"ids": {"vocab_size", "end_id"}}
+        for name in ("alphabet", "vocab_size", "name", "end_id"):
             value = getattr(self, name)
-            if self.kind == kind:
+            if needs.get(self.kind) == name:
                 require(
-                    value is not None, f"tokenizer.kind={kind} needs tokenizer.{name}; got none"
+                    value is not None,
+                    f"tokenizer.kind={self.kind} needs tokenizer.{name}; got none",
                 )
-            else:
-                require(
-                    value is None,
+            elif value is not None and name not in takes.get(self.kind, ()):
+                owners = [k for k, n in needs.items() if n == name]
+                owners += [k for k, names in takes.items() if name in names]
+                raise SpecError(
                     f"tokenizer.{name}={value!r} has no meaning for tokenizer.kind={self.kind}; "
-                    f"it belongs to kind={kind}",
+                    f"it belongs to kind={' or '.join(owners)}"
                 )
 
 
@@ -121,11 +126,16 @@ class SourceSpec:
         )
 
 
+VAL_RULES = ("tokens", "characters")
+
+
 @dataclass(frozen=True)
 class DataSpec:
     """What is trained on: one part, or a weighted mixture of named parts.
 
     `val_tokens` is held out of each part; `max_epochs` bounds how often a token may be seen.
+    `val_rule`: tokens (held out by the token, in many short pieces) | characters (as the first
+    release did: `val_tokens` counts characters, in pieces of up to 16,384).
     `fingerprint` identifies the content and is filled in by `train.config.resolve`.
 
     Example:
@@ -139,8 +149,10 @@ class DataSpec:
     val_tokens: float = 131072
     max_epochs: float = 1.0
     fingerprint: str | None = None
+    val_rule: str = added("characters")
 
     def __post_init__(self) -> None:
+        one_of("data.val_rule", self.val_rule, VAL_RULES)
         require(
             len(self.parts) > 0, "data.parts is empty; choose data=stdlib, text, arithmetic, ..."
         )
@@ -276,25 +288,3 @@ class RunSpec:
         known(self.data.fingerprint, "data.fingerprint")
         content = {"schema": SCHEMA_VERSION, "spec": self}
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:12]
-
-
-def canonical_json(content: Any) -> str:
-    """JSON with sorted keys, no spaces and whole floats as integers: equal specs, equal text.
-    Raises:  SpecError: a number that is not finite.
-    """
-    plain = _canonical(content)
-    try:
-        return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    except ValueError as error:
-        raise SpecError(f"every number of a spec has to be finite: {error}") from error
-
-
-def _canonical(content: Any) -> Any:
-    if dataclasses.is_dataclass(content):
-        content = vars(content)  # `asdict` copies, which would take most of a large plan's time
-    if isinstance(content, dict):
-        return {str(key): _canonical(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_canonical(value) for value in content]
-    whole = isinstance(content, float) and content.is_integer() and abs(content) < 2**53
-    return int(content) if whole else content

@@ -99,7 +99,7 @@ def train(
         stopping, due = _agree(hooks.stopping(), due, step, runtime, accelerator)
         if stopping or due:
             outcome.seconds = time.perf_counter() - started
-            outcome.window = [_summed(loss, accelerator) for loss in window]
+            outcome.window = _values(window, accelerator)
             hooks.save(outcome)
             saved = time.perf_counter()
         if stopping:
@@ -191,6 +191,15 @@ def _restored_window(outcome: Outcome, accelerator: Accelerator) -> list[Tensor]
 def _mean(window: list[Tensor], accelerator: Accelerator) -> float:
     """Mean loss over the window's steps and all ranks: the only wait for the device."""
     return _summed(torch.stack(window).mean(), accelerator)
+
+
+def _values(window: list[Tensor], accelerator: Accelerator) -> list[float]:
+    """Each step's loss, summed over the ranks, with one wait for all."""
+    if not window:
+        return []
+    total = accelerator.reduce(torch.stack(window), reduction="sum")
+    assert isinstance(total, Tensor)
+    return total.tolist()
 
 
 def _summed(share: Tensor, accelerator: Accelerator) -> float:

@@ -16,7 +16,7 @@ from sweeps.manage.console import DataConsole
 from sweeps.manage.status import read_sweep, show_status, status_json, status_table
 from sweeps.plan.plan import duration
 from tests.support.sweep_fixtures import grid, make_sweep
-from train.config.terminal import visible
+from train.commands.terminal import visible
 from train.rundir.lock import claim
 from train.rundir.record import append_status
 

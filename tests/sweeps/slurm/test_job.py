@@ -101,7 +101,7 @@ def test_one_run_over_two_processes_stopped_while_it_starts_says_so(tmp_path):
     with held():
         process = psutil.Popen([sys.executable, "-m", "train.run", str(job.dirs[0])])
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) in (75, STOPPED_EXIT)
+    assert process.wait(280) in (75, STOPPED_EXIT)
     assert not (job.dirs[0] / "lock").exists()
     assert {row["status"] for row in read_jsonl(job.dirs[0] / "status.jsonl")} <= {"preempted"}
 
