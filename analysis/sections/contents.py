@@ -7,10 +7,12 @@ section lives in a module of its own and its builder is named once, below.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from analysis.config import AnalysisConfig
+from analysis.config import AnalysisConfig, PredictConfig
 from analysis.data.loss_table import LossTable
+from analysis.data.reading.points import read_points
 from analysis.emergence.abilities import abilities
 from analysis.emergence.study import study_all
 from analysis.errors import FitError
@@ -19,9 +21,11 @@ from analysis.report.run_table import RunTable
 from analysis.sections import appendix, emergence, irreducible_loss, recipes, recovery, validation
 from analysis.sections import fits as sections
 from analysis.sections.min_loss import min_loss_section
+from analysis.sections.questions import prediction
 from analysis.studies.allocation import AllocationRow
 from analysis.studies.fits_json import plain
 from analysis.studies.irreducible_loss import study_irreducible_loss
+from analysis.studies.questions.prediction import Point, predict_losses
 from analysis.studies.recipes import study_recipes
 from analysis.studies.study import Study
 
@@ -42,20 +46,26 @@ class ReportInputs:
 
 @dataclass(frozen=True)
 class Chapter:
-    """What one result gives: sections, JSON content by file name, and lines for the terminal."""
+    """What one result gives: sections, JSON content by file name, lines for the terminal, and what
+    fits.json says of it.
+    """
 
     sections: Sequence[Section] = ()
     files: Mapping[str, Any] = field(default_factory=dict)
     lines: Sequence[str] = ()
+    numbers: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Contents:
-    """All chapters of a report: its parts, the files that lie beside it, the printed lines."""
+    """All chapters of a report: its parts, the files that lie beside it, the printed lines, and
+    what they add to fits.json.
+    """
 
     parts: list[Part]
     files: dict[str, Any]
     lines: list[str]
+    numbers: dict[str, Any]
 
 
 Builder = Callable[[ReportInputs], Chapter]
@@ -73,6 +83,7 @@ def contents(material: ReportInputs) -> Contents:
         [part for part in parts if part.sections],
         {name: plain(held) for chapter in chapters for name, held in chapter.files.items()},
         [line for chapter in chapters for line in chapter.lines],
+        {name: plain(held) for chapter in chapters for name, held in chapter.numbers.items()},
     )
 
 
@@ -83,6 +94,27 @@ def _fits(material: ReportInputs) -> Chapter:
 def _least_loss(material: ReportInputs) -> Chapter:
     section = min_loss_section(material.study)
     return Chapter([section] if section is not None else [])
+
+
+def _predictions(material: ReportInputs) -> Chapter:
+    """Losses of runs that were asked for."""
+    points = [Point(*map(float, row)) for row in asked_points(material.config.predict)]
+    if not points:
+        return Chapter()
+    made = predict_losses(material.study, points)
+    return Chapter(
+        [prediction.prediction_section(material.study, made)],
+        lines=prediction.printed(made),
+        numbers={"predictions": prediction.predictions_json(made)},
+    )
+
+
+def asked_points(asked: PredictConfig) -> list[tuple[float, float, float]]:
+    """N, D and measured loss of the runs to predict, by settings and by table."""
+    listed = [(n, d, float("nan")) for n, d in asked.pairs]
+    if asked.table is None:
+        return listed
+    return [*listed, *map(tuple, read_points(Path(asked.table)).tolist())]
 
 
 def _emergence(material: ReportInputs) -> Chapter:
@@ -161,7 +193,7 @@ def _exclusions(material: ReportInputs) -> Chapter:
 
 
 PARTS: tuple[tuple[str, tuple[Builder, ...]], ...] = (
-    ("Fits", (_fits, _least_loss, _recipes)),
+    ("Fits", (_fits, _least_loss, _predictions, _recipes)),
     ("Emergence", (_emergence,)),
     ("Validation", (_tested, _ground_truth, _recovered, _left_out)),
     ("Runs", (_runs,)),
