@@ -13,6 +13,7 @@ from analysis.data.loss_table import LossTable, select
 from analysis.data.published.download import published_path, read_published
 from analysis.data.published.registry import PREFIX, find_table
 from analysis.data.readers import read_file, read_sweeps
+from analysis.emergence.tables.read import ScoreOptions, is_score_table
 from analysis.report.report import Report
 from analysis.report.run_table import build_run_table
 from analysis.report.wandb import mirror
@@ -20,7 +21,7 @@ from analysis.report.write import write_report
 from analysis.sections import comparison as comparison_report
 from analysis.sections.contents import ReportInputs, contents
 from analysis.sections.questions import by_column as by_column_report
-from analysis.sections.score_table import is_score_table, report_scores
+from analysis.sections.score_table import report_scores
 from analysis.sections.summary import caveats, decision, facts, provenance
 from analysis.studies.allocation import AllocationRow, allocate
 from analysis.studies.approaches.repeated import RepeatedApproach
@@ -206,15 +207,37 @@ def main(config: AnalysisConfig, overrides: list[str]) -> int:
         if table.path.startswith(PREFIX):
             print(find_table(table.path).description)
         path = published_path(table.path)
-        if is_score_table(path, table.columns):
+        options = ScoreOptions(
+            table.columns, table.units, table.decimal, table.filters, table.models
+        )
+        if is_score_table(path, options):
             directory = output_directory(config)
-            print(report_scores(path, table.columns, directory, config.title, command))
+            print(report_scores(path, options, directory, config.title, command))
             return 0
+        _only_for_scores(config)
     if config.compare:
         print(compare_sweeps(config, command))
     else:
         print((analyse_by if config.fit.by else analyse)(config, command))
     return 0
+
+
+def _only_for_scores(config: AnalysisConfig) -> None:
+    """Refuse settings that a table of runs has no use for, which would be passed over silently.
+
+    Raises:  UsageError: table.filters of a file, or table.models.
+    """
+    table = config.table
+    if table.models is not None:
+        raise UsageError(
+            f"table.models={table.models} is joined to tables of scores, and {table.path} is none "
+            f"(it needs model, task, metric and value, or one column per score)"
+        )
+    if table.filters and not str(table.path).startswith("wandb:"):
+        raise UsageError(
+            f"table.filters select rows of scores or runs of W&B, and {table.path} is a table of "
+            f"runs; use fit.where, for example 'fit.where={{optimizer: adamw}}'"
+        )
 
 
 def paths(given: list[str], verb: str | None) -> list[str]:
@@ -235,7 +258,18 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".parquet", ".gz")
 
 def is_table(path: str) -> bool:
     remote = path.startswith(("wandb:", "published:"))
-    return remote or Path(path).suffix in TABLE_SUFFIXES or Path(path).is_file()
+    return (
+        remote
+        or Path(path).suffix in TABLE_SUFFIXES
+        or Path(path).is_file()
+        or _holds_results(Path(path))
+    )
+
+
+def _holds_results(path: Path) -> bool:
+    """Whether a directory is no sweep but holds results of lm-evaluation-harness or BIG-bench."""
+    sweep = SweepPaths(path)
+    return path.is_dir() and not sweep.runs.exists() and is_score_table(path)
 
 
 def _quoted(path: str) -> str:

@@ -9,20 +9,21 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from eval.asked import named_sets, sets_of_run
 from eval.evals_table import write_evals
 from eval.evaluate import CheckpointRef, evaluate_set, rescore, run_targets
 from eval.lm.responses import GenerationSettings
 from eval.progress import progress
 from eval.score_table import scores, sweep_scores
-from eval.tasks.eval_set import EvalSet, generated_exam, length_variant, spec_from_options
-from eval.tasks.generated import TASKS, TaskError, TaskSpec
-from eval.tasks.json_tasks import file_exam
+from eval.tasks.codebook import TASK as CODEBOOK
+from eval.tasks.eval_set import EvalSet
+from eval.tasks.generated import TASKS, TaskError
 from train.commands.command_line import Command, run_command, text_override
+from train.commands.terminal import visible
 from train.config.cli import UsageError
 from train.config.spec import IsoflopError
-from train.config.terminal import visible
 from train.rundir.atomic import read_json
-from train.rundir.record import RunPaths, read_job, read_record
+from train.rundir.record import RunPaths
 from train.rundir.sweep_layout import SweepPaths, run_dirs
 
 
@@ -53,6 +54,7 @@ class EvalConfig:
     device: str = "auto"
     threads: int = 1
     allow_untrained: bool = False
+    trust_remote_code: bool = False
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -100,6 +102,11 @@ def main(config: EvalConfig, overrides: list[str]) -> int:
         f"{target} has no runs, so it is no sweep, and a checkpoint needs a task, since its "
         f"training data is unknown: task=addition, or task=file path=FILE",
     )
+    _require(
+        not (config.is_sweep and config.trust_remote_code),
+        f"trust_remote_code=true is for one checkpoint that you name; those of a sweep such as "
+        f"{target} need no code of their own",
+    )
     import torch
 
     torch.set_num_threads(config.threads)
@@ -110,13 +117,12 @@ def main(config: EvalConfig, overrides: list[str]) -> int:
 
 def _one_checkpoint(config: EvalConfig, checkpoint: str) -> int:
     slug = re.sub(r"[^\w.-]+", "_", checkpoint.strip("/")).strip("_")
-    target = CheckpointRef(
-        checkpoint, Path(config.out) if config.out else Path("results/eval") / slug
-    )
-    exams = _exams(config, None)
-    with progress(_n_items(exams), checkpoint) as advance:
+    out = Path(config.out) if config.out else Path("results/eval") / slug
+    target = CheckpointRef(checkpoint, out, trust_remote_code=config.trust_remote_code)
+    eval_sets = named_sets(config, None)
+    with progress(_n_items(eval_sets), checkpoint) as advance:
         paths = evaluate_set(
-            target, exams, config.settings, config.device, config.overwrite, advance
+            target, eval_sets, config.settings, config.device, config.overwrite, advance
         )
     _print(scores(row for path in paths for row in read_json(path)["rows"]))
     for path in paths:
@@ -133,14 +139,14 @@ def _sweep(config: EvalConfig, sweep: Path) -> int:
     skipped: dict[str, list[str]] = {}
     for run_dir in found:
         try:
-            exams = _run_exams(config, run_dir)
-            planned += [(target, exams) for target in run_targets(run_dir)]
+            eval_sets = sets_of_run(config, run_dir)
+            planned += [(target, eval_sets) for target in run_targets(run_dir)]
         except IsoflopError as error:
             skipped.setdefault(str(error).replace(f"{run_dir} ", ""), []).append(run_dir.name)
     _report("not evaluated", skipped)
     if not planned:
         raise TaskError(f"no run under {sweep} can be evaluated; the reasons stand above")
-    failed = _examine_all(config, planned)
+    failed = _evaluate_all(config, planned)
     _report("failed", failed)
     n_evaluated = len(planned) - sum(map(len, failed.values()))
     print(f"{n_evaluated} checkpoints evaluated: {SweepPaths(sweep).runs}")
@@ -153,69 +159,20 @@ def _sweep(config: EvalConfig, sweep: Path) -> int:
     return 1 if failed else 0
 
 
-def _examine_all(
+def _evaluate_all(
     config: EvalConfig, planned: list[tuple[CheckpointRef, list[EvalSet]]]
 ) -> dict[str, list[str]]:
     failed: dict[str, list[str]] = {}
-    total = sum(_n_items(exams) for _, exams in planned)
+    total = sum(_n_items(eval_sets) for _, eval_sets in planned)
     with progress(total, f"{len(planned)} checkpoints") as advance:
-        for target, exams in planned:
+        for target, eval_sets in planned:
             try:
                 evaluate_set(
-                    target, exams, config.settings, config.device, config.overwrite, advance
+                    target, eval_sets, config.settings, config.device, config.overwrite, advance
                 )
             except IsoflopError as error:
                 failed.setdefault(str(error), []).append(target.checkpoint)
     return failed
-
-
-def _run_exams(config: EvalConfig, run_dir: Path) -> list[EvalSet]:
-    """What a run is asked: its own tasks, or the task that was named if its data holds that."""
-    record = read_record(run_dir)
-    if record is None or record.status != "finished":
-        raise TaskError(f"{run_dir} is {record.status if record else 'not finished'}")
-    parts = read_job(run_dir).spec.data.parts.values()
-    trained = [part.options for part in parts if part.kind == "arithmetic"]
-    asked = config.task.get("task", "own")
-    if asked == "own":
-        _require(bool(trained), f"{run_dir} was trained on no generated task; name one with task=")
-        return [exam for options in trained for exam in _own_exams(config, options)]
-    holds = asked == "file" or any(part.get("task", "addition") == asked for part in trained)
-    _require(
-        holds or config.allow_untrained,
-        f"{run_dir} was not trained on {asked}; allow_untrained=true asks it all the same",
-    )
-    return _exams(config, trained)
-
-
-def _own_exams(config: EvalConfig, options: dict[str, Any]) -> list[EvalSet]:
-    """The task of a data part, held-out and seen, and its variant of uniform operand lengths."""
-    spec = spec_from_options(options)
-    exams = [generated_exam(spec, config.n_items, options.get("seed", 0), config.n_seen)]
-    uniform = length_variant(spec)
-    if uniform is not None and config.n_by_length:
-        exams.append(generated_exam(uniform, config.n_by_length))
-    return exams
-
-
-def _exams(config: EvalConfig, trained: list[dict[str, Any]] | None) -> list[EvalSet]:
-    """The named task; seen items are asked only of a run that was trained on this very task."""
-    if config.path is not None:
-        shots = int(config.task.get("shots", 0))
-        return [file_exam(Path(config.path), shots, config.n_items, config.seed)]
-    spec = _task_spec(config.task)
-    seeds = [
-        options.get("seed", 0) for options in trained or [] if spec_from_options(options) == spec
-    ]
-    seen_seed = seeds[0] if seeds else None
-    return [generated_exam(spec, config.n_items, seen_seed, config.n_seen)]
-
-
-def _task_spec(fields: dict[str, Any]) -> TaskSpec:
-    try:
-        return TaskSpec(**fields)
-    except TypeError as error:
-        raise TaskError(f"task: {error}; expected fields of a task, see conf/task/") from error
 
 
 def _rescore(root: Path) -> int:
@@ -245,8 +202,8 @@ def _print(table: Table) -> None:
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
-def _n_items(exams: list[EvalSet]) -> int:
-    return sum(len(items) for exam in exams for items in exam.splits.values())
+def _n_items(eval_sets: list[EvalSet]) -> int:
+    return sum(len(items) for eval_set in eval_sets for items in eval_set.splits.values())
 
 
 def _require(condition: bool, message: str) -> None:
@@ -272,7 +229,7 @@ def _old_rescore(value: str, verb: str | None) -> list[str]:
 
 def task_option(name: str) -> list[str]:
     """task=NAME of a generated task that has no file in conf/task/."""
-    return [f"task.task={name}"] if name in TASKS else []
+    return [f"task.task={name}"] if name in (*TASKS, CODEBOOK) else []
 
 
 COMMAND = Command(

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from eval.evaluate import Advance
-from train.config.terminal import visible
+from train.commands.terminal import visible
 
 
 @contextmanager

@@ -208,7 +208,7 @@ def collect(config: SweepConfig, overrides: list[str], console: Console) -> int:
 
 
 def cancel(config: SweepConfig, overrides: list[str], console: Console) -> int:
-    """Ask whatever trains the sweep to save and stop."""
+    """Ask all processes that train the sweep to save and stop."""
     from sweeps.manage.manage import cancel_local
     from sweeps.slurm.submit import cancel as cancel_jobs
 

@@ -125,7 +125,7 @@ def kaplan_section(study: Study) -> Section | None:
     ]
     text = (
         f"The joint law L = [(N_c/N)^(alpha_N/alpha_D) + D_c/D]^alpha_D gives {', '.join(shown)}; "
-        f"rms of log residuals {number(joint.rms, 2)}; status {joint.status}. It has no floor E. "
+        f"rms of log residuals {number(joint.rms, 2)}; status {joint.status}. It has no E. "
         f"Intervals of the frontier laws L(N) and L(D) are too narrow: in simulated sweeps "
         f"they held the truth in 18 to 46 and 7 to 22 %, those of L(C) in 91 to 93 %."
     )

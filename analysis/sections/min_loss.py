@@ -43,7 +43,7 @@ def min_loss_section(study: Study) -> Section | None:
             "least_loss",
             min_loss_figure(study),
             f"Least loss against compute: {', '.join(curves)}, falling and flattening towards each "
-            f"law's floor; beyond the runs the plot is shaded.",
+            f"law's E; beyond the runs the plot is shaded.",
             "The loss of the optimum by each approach (bands: 95 %). Shaded: beyond any run.",
         )
         figures = [figure]

@@ -31,11 +31,6 @@ class Minimum:
     at_bound: np.ndarray
     iterations: np.ndarray
 
-    @property
-    def free_gradient(self) -> np.ndarray:
-        """The gradient (batch, p) in the directions that no bound blocks."""
-        return np.where(self.at_bound, 0.0, self.gradient)
-
 
 def minimise(
     derivatives: Derivatives,

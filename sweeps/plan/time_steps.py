@@ -104,7 +104,7 @@ def _timed(call: Callable[[], None], device: torch.device) -> float:
 def _device(visible: str) -> torch.device:
     """The accelerator, where one is meant to be seen.
 
-    Raises:  IsoflopError: torch can't use it, whatever nvidia-smi lists.
+    Raises:  IsoflopError: torch can't use it, though nvidia-smi may list it.
     """
     if not visible:
         return torch.device("cpu")

@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class _Stop:
-    """The signals that this job got so far, passed on to whatever trains."""
+    """The signals that this job got so far, passed on to the process that trains."""
 
     received: list[int] = field(default_factory=list)
     trainer: Pool | Ranks | None = None

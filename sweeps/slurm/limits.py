@@ -7,6 +7,7 @@ sinfo. Limits of an account or a QOS are not, which sbatch or the reason of a pe
 
 import re
 from dataclasses import dataclass, replace
+from math import ceil
 
 from sweeps.slurm.commands import output
 from sweeps.slurm.resources import Batch
@@ -72,10 +73,12 @@ def fitted(batch: Batch, launcher: LauncherSpec, allowed: list[Partition]) -> tu
     longest = None if None in limits else max((limit or 0 for limit in limits), default=None)
     cut = ""
     if longest and batch.minutes > longest and launcher.time_minutes is None:
+        needed = ceil(batch.minutes / longest) - 1
+        short = f"; {needed} may be needed, so raise it" if needed > launcher.max_requeues else ""
         cut = (
             f"{batch.minutes} min predicted, cut to the {longest} min that partition "
             f"{_names(allowed)} allows: jobs save ahead of it and requeue themselves, "
-            f"{launcher.max_requeues} times at most (launcher.max_requeues)"
+            f"{launcher.max_requeues} times at most (launcher.max_requeues{short})"
         )
         batch = replace(batch, minutes=longest)
     obstacles = [_obstacles(batch, launcher, partition) for partition in allowed]

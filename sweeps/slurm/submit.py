@@ -210,7 +210,7 @@ def _submit_array(
     job_name = _job_name(name, folder)
     script = sbatch_script(batch, launcher, job_name, folder, folder / TASKS)
     jobs = [[str(task.run_dir.resolve()) for task in job] for job in batch.jobs]
-    root = str(paths.root.resolve())
+    root = str(paths.directory.resolve())
     settings = {"launcher": asdict(launcher), "root": root, "launch": launch.ticket}
     asked = {"name": job_name, "user": user_name(), "jobs": jobs}
     write_json(folder / TASKS, {**settings, "jobs": jobs})

@@ -8,6 +8,7 @@ import torch
 
 from train import run
 from train.model.build import SummedLoss
+from train.ranks.process_end import leave_after
 
 _forward = SummedLoss.forward
 
@@ -20,5 +21,4 @@ def small_forward(self: Any, tokens: torch.Tensor, *rest: Any, **named: Any) -> 
 
 if __name__ == "__main__":
     SummedLoss.forward = small_forward  # type: ignore[method-assign]
-    status = run.train_run(Path(sys.argv[1]))
-    run.leave(0 if status == "finished" else 1)
+    leave_after(lambda: 0 if run.train_run(Path(sys.argv[1])) == "finished" else 1)

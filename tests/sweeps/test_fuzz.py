@@ -23,9 +23,9 @@ from sweeps.spec.grids import Bounds, GridSpec, SweepSpec
 from sweeps.spec.launcher import LauncherSpec
 from tests.support.sweep_fixtures import base, expansion, facts, finish, grid, make_sweep
 from train.config.cli import load_config
+from train.config.decode import merge
 from train.config.run_config import job_from_json, job_to_json
 from train.config.spec import IsoflopError, SpecError
-from train.config.stored_spec import merged
 from train.rundir.record import read_job
 
 N_EXAMPLES = int(os.environ.get("ISOFLOP_FUZZ", "150"))
@@ -102,7 +102,7 @@ def test_a_mutated_spec_is_the_same_run_or_refused(content):
 @given(st.dictionaries(st.sampled_from(["model", "data", "optim", "schedule", "precision"]), JSON))
 def test_a_mutated_base_gives_a_run_or_is_refused(changes):
     try:
-        merged(base(), changes)
+        merge(base(), changes)
     except IsoflopError:
         return
 

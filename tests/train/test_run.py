@@ -180,7 +180,7 @@ def test_wandb_offline_mirrors_the_run(tmp_path: Path, tiny_job: RunConfig):
 def test_a_warm_worker_compiles_run_after_run(
     finished: Path, tmp_path: Path, tiny_job: RunConfig, monkeypatch
 ):
-    """Traced anew each time; without kernels, whose first build alone takes a minute."""
+    """Traced again each time; without kernels, whose first build alone takes a minute."""
     counters, real, before = torch._dynamo.utils.counters["frames"], torch.compile, []
 
     def uncompiled(module):

@@ -17,6 +17,7 @@ from rapidfuzz import process
 
 from train.commands.processes import python_environment
 from train.commands.settings import settings_text
+from train.commands.terminal import visible
 from train.config.cli import (
     UsageError,
     expand_sweep,
@@ -26,7 +27,6 @@ from train.config.cli import (
 )
 from train.config.keys import has_key
 from train.config.spec import IsoflopError
-from train.config.terminal import visible
 
 _OVERRIDE = re.compile(r"([+~]{0,2})([A-Za-z_][\w.@\[\]-]*)=(.*)|~[A-Za-z_][\w.@-]*", re.DOTALL)
 _PLAIN = re.compile(r"[\w./:@%-]+")
@@ -158,7 +158,7 @@ def run_command(command: Command, argv: Sequence[str], prog: str) -> NoReturn:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         datefmt="%H:%M:%S",
     )
-    # Whatever we start, and sbatch which passes it on, finds the packages that run here.
+    # Every process that we start, and sbatch which passes it on, finds the packages that run here.
     os.environ.update(python_environment(os.environ))
     try:
         status = _run(command, options, prog)

@@ -82,7 +82,7 @@ def profiled(fit: ParametricFit) -> tuple[str, ...]:
     fixed = fit.problem.fixed
     free = [name for name in PROFILED if name not in fixed]
     if fit.problem.tied or {"alpha", "beta"} <= fixed.keys():
-        # With one exponent, or with both fixed, a is known, whatever the runs say.
+        # With one exponent, or with both fixed, a is known before any run.
         free = [name for name in free if name not in _DERIVED]
     return tuple(free)
 

@@ -13,7 +13,7 @@ from analysis.fits.parametric.huber import LogRuns, Penalty, objective
 EXPONENTS = np.geomspace(0.04, 1.8, 16)
 """Grid of alpha and of beta; published surfaces lie between 0.1 and 1.2."""
 
-_FLOOR = 1e-3
+_LEAST_SHARE = 1e-3
 """Smallest start of a coefficient, as a share of the least loss; its logarithm must be finite."""
 
 
@@ -159,9 +159,9 @@ def _solve_symmetric(g: np.ndarray, h: np.ndarray) -> np.ndarray:
 def _thetas(
     coefficients: np.ndarray, runs: LogRuns, alpha: np.ndarray, beta: np.ndarray
 ) -> np.ndarray:
-    floor = _FLOOR * runs.loss.min()
+    least = _LEAST_SHARE * runs.loss.min()
     with np.errstate(invalid="ignore"):
-        logs = np.log(np.maximum(coefficients, floor))
+        logs = np.log(np.maximum(coefficients, least))
     return np.column_stack([logs, alpha, beta])
 
 

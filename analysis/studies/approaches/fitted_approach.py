@@ -19,6 +19,7 @@ from analysis.fits.surface import Allocation
 from analysis.stats.goodness_of_fit import FitQuality, assess_fit
 from analysis.stats.resampling import Interval, percentile_interval
 from analysis.studies.approaches.min_loss import MinLoss
+from analysis.studies.approaches.objections import no_law
 from analysis.studies.fit_config import FitConfig
 
 NO_INTERVAL: Interval = (float("nan"), float("nan"))
@@ -244,6 +245,44 @@ class FittedApproach(ABC):
             "quality": None if self.quality is None else asdict(self.quality),
             **self.details(),
         }
+
+
+class FitResult(Protocol):
+    """What a fit of any form says of itself."""
+
+    @property
+    def status(self) -> Status: ...
+
+    @property
+    def reason(self) -> str: ...
+
+    @property
+    def a(self) -> float: ...
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SingleFit(FittedApproach):
+    """An approach that is one fit, which has its status and its reason."""
+
+    fit: FitResult
+
+    @property
+    def status(self) -> Status:
+        return self.fit.status
+
+    @property
+    def reason(self) -> str:
+        return self.fit.reason
+
+    @property
+    def objections(self) -> tuple[str, ...]:
+        if self.status != "converged":
+            return (self.reason or f"the fit is {self.status}",)
+        return (*no_law(self.a), *self.doubts())
+
+    def doubts(self) -> list[str]:
+        """What speaks against the headline though the fit converged."""
+        return []
 
 
 class FitErrors:

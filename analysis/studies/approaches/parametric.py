@@ -14,14 +14,14 @@ from analysis.fits.parametric.lbfgs import HOFFMANN, fit_lbfgs
 from analysis.fits.parametric.profile_likelihood import Profile, profile, profiled
 from analysis.fits.surface import PARAMETERS, Allocation, Surface
 from analysis.stats.resampling import Interval
-from analysis.studies.approaches.fitted_approach import NO_INTERVAL, FittedApproach
-from analysis.studies.approaches.objections import misfit, no_law
+from analysis.studies.approaches.fitted_approach import NO_INTERVAL, SingleFit
+from analysis.studies.approaches.objections import misfit
 from analysis.studies.bootstrap import parametric_draws, parametric_intervals
 from analysis.studies.fit_config import FitConfig
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ParametricApproach(FittedApproach):
+class ParametricApproach(SingleFit):
     """See `analysis.fits.parametric`; intervals by bootstrap or profile, as configured."""
 
     fit: ParametricFit
@@ -47,14 +47,6 @@ class ParametricApproach(FittedApproach):
         return cls(data=data, config=config, fit=fit)
 
     @property
-    def status(self) -> Status:
-        return self.fit.status
-
-    @property
-    def reason(self) -> str:
-        return self.fit.reason
-
-    @property
     def parameters(self) -> dict[str, float]:
         return {name: getattr(self.fit, name) for name in (*PARAMETERS, "a", "b", "G")}
 
@@ -62,11 +54,8 @@ class ParametricApproach(FittedApproach):
     def usable(self) -> bool:
         return self.fit.usable
 
-    @property
-    def objections(self) -> tuple[str, ...]:
-        if self.status != "converged":
-            return (self.reason or f"the fit is {self.status}",)
-        return (*no_law(self.a), *misfit(self.quality))
+    def doubts(self) -> list[str]:
+        return misfit(self.quality)
 
     @property
     def n_free(self) -> int:

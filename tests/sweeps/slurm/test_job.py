@@ -1,6 +1,6 @@
 """A Slurm job without Slurm: real processes, real signals, and stand-ins for its commands.
 
-Slurm signals every process of a job, one after the other, at any moment. Whatever the moment, a job
+Slurm signals every process of a job, one after the other, at any moment. At every moment a job
 must save and requeue itself, or leave a status that says what happened.
 """
 
@@ -99,7 +99,7 @@ def signal_all(process: psutil.Popen, number: signal.Signals) -> None:
 
 def ended(process: psutil.Popen) -> tuple[int, str]:
     """(exit status, standard error) of a job's process."""
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=280)[1]
     return process.returncode, said
 
 
@@ -365,7 +365,7 @@ def test_one_run_over_two_processes_stopped_while_it_starts_says_so(tmp_path):
     with held():
         process = psutil.Popen([sys.executable, "-m", "train.run", str(job.dirs[0])])
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) in (75, STOPPED_EXIT)
+    assert process.wait(280) in (75, STOPPED_EXIT)
     assert not (job.dirs[0] / "lock").exists()
     assert {row["status"] for row in read_jsonl(job.dirs[0] / "status.jsonl")} <= {"preempted"}
 

@@ -5,9 +5,11 @@ import math
 import numpy as np
 
 from analysis.emergence.abilities import Ability
+from analysis.emergence.lengths import length_deviation
 from analysis.emergence.metric_names import AXES, name_of
-from analysis.emergence.study import AbilityStudy, MetricStudy, TokenModel, length_deviation
+from analysis.emergence.study import AbilityStudy, MetricStudy, TokenModel
 from analysis.format import count_label, number
+from analysis.sections.prose.emergence_kinds import CLEAR, conclusion, seeds_paragraph
 
 PAIRS = (
     ("exact_match", "token_edit_distance"),
@@ -16,13 +18,12 @@ PAIRS = (
 )
 """A nonlinear or discontinuous metric and a smoother one of the same answers."""
 
-CLEAR = 0.05
-"""A score counts as clearly above chance where its null gives p below this."""
-
 
 def paragraphs(study: AbilityStudy) -> list[str]:
     """What was measured, the three predictions, loss, the model, and what was not measured."""
-    found = [_what_was_measured(study), _metric_paragraph(study)]
+    found = [conclusion(study), _what_was_measured(study), _metric_paragraph(study)]
+    if study.seeds:
+        found.append(seeds_paragraph(study.seeds))
     if study.resolutions:
         found.append(_resolution_paragraph(study))
     if study.lengths:
@@ -43,6 +44,7 @@ def metric_pair(study: AbilityStudy) -> tuple[str, str] | None:
 
 def split_means(ability: Ability) -> dict[str, dict[str, float]]:
     """Exact match of the largest scale by split: memorisation shows as seen above held-out."""
+    # A mean over the seeds of the largest scale is fair here: both splits are of the same models.
     found = {}
     for split in ("heldout", "seen"):
         points = ability.points("exact_match", split)
@@ -99,7 +101,7 @@ def _metric_paragraph(study: AbilityStudy) -> str:
 
 def _scored(metric: MetricStudy) -> str:
     seeds = ", ".join(number(score) for score in metric.seed_scores.values())
-    each = f" (single seeds {seeds})" if len(metric.seed_scores) > 1 else ""
+    each = f" ({metric.summary}; single seeds {seeds})" if len(metric.seed_scores) > 1 else ""
     return (
         f"{name_of(metric.metric)} has emergence score {number(metric.score)}{each}, where noise "
         f"around one level scores {number(metric.chance.median)} at the median and "
