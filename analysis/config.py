@@ -18,7 +18,9 @@ class TableConfig:
 
     `columns` maps the design's names to the table's ("" leaves a field alone), `units` says what
     n_params, n_tokens, flops or loss are in, `decimal` is the mark of decimals (docs/tables.md);
-    `filters` are passed to W&B; `cache` is where its downloads are kept.
+    `filters` are passed to W&B, or keep rows of a table of scores ({task: [a, b], n_shots: 0});
+    `models` is a table of sizes, families and FLOPs that is joined to one of scores by model;
+    `cache` is where downloads of W&B are kept.
     """
 
     path: str | None = None
@@ -26,6 +28,7 @@ class TableConfig:
     units: dict[str, str] = field(default_factory=dict)
     decimal: str | None = None
     filters: dict[str, Any] = field(default_factory=dict)
+    models: str | None = None
     cache: str = "results/wandb-cache"
 
     @property
@@ -75,6 +78,10 @@ class AnalysisConfig:
                 f"give exactly one of the directories of sweeps, a table, and compare=[A,B]; got "
                 f"{' and '.join(given) or 'none'}; for example: isoflop analyze results/demo"
             )
+        require(
+            not (self.compare and self.fit.by),
+            "compare and fit.by both fit apart; give one of them",
+        )
         require(
             len(self.compare) in (0, 2),
             f"compare has {len(self.compare)} sweeps; expected two: compare=[results/a,results/b]",

@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from eval.asked import named_sets, sets_of_run
 from eval.evals_table import write_evals
 from eval.evaluate import CheckpointRef, evaluate_set, rescore, run_targets
 from eval.lm.responses import GenerationSettings
-from eval.progress import progress
+from eval.progress import progress, say_reasons
 from eval.score_table import scores, sweep_scores
 from eval.tasks.codebook import TASK as CODEBOOK
 from eval.tasks.eval_set import EvalSet
@@ -22,9 +21,10 @@ from eval.text.command import evaluate_text
 from eval.text.documents import has_text
 from eval.text.settings import TASKS as TEXT_TASKS
 from train.commands.command_line import Command, run_command, text_override
+from train.commands.console import DataConsole
+from train.commands.terminal import say
 from train.config.cli import UsageError
 from train.config.spec import IsoflopError
-from train.config.terminal import visible
 from train.rundir.atomic import read_json
 from train.rundir.record import RunPaths, read_job, read_record
 from train.rundir.sweep_layout import SweepPaths, run_dirs
@@ -57,6 +57,7 @@ class EvalConfig:
     device: str = "auto"
     threads: int = 1
     allow_untrained: bool = False
+    trust_remote_code: bool = False
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -104,6 +105,11 @@ def main(config: EvalConfig, overrides: list[str]) -> int:
         f"{target} has no runs, so it is no sweep, and a checkpoint needs a task, since its "
         f"training data is unknown: task=addition, or task=file path=FILE",
     )
+    _require(
+        not (config.is_sweep and config.trust_remote_code),
+        f"trust_remote_code=true is for one checkpoint that you name; those of a sweep such as "
+        f"{target} need no code of their own",
+    )
     import torch
 
     torch.set_num_threads(config.threads)
@@ -114,15 +120,14 @@ def main(config: EvalConfig, overrides: list[str]) -> int:
 
 def _one_checkpoint(config: EvalConfig, checkpoint: str) -> int:
     slug = re.sub(r"[^\w.-]+", "_", checkpoint.strip("/")).strip("_")
-    target = CheckpointRef(
-        checkpoint, Path(config.out) if config.out else Path("results/eval") / slug
-    )
+    out = Path(config.out) if config.out else Path("results/eval") / slug
+    target = CheckpointRef(checkpoint, out, trust_remote_code=config.trust_remote_code)
     if config.task.get("task") in TEXT_TASKS:
         return _text(config, [target])
-    exams = named_sets(config, None)
-    with progress(_n_items(exams), checkpoint) as advance:
+    eval_sets = named_sets(config, None)
+    with progress(_n_items(eval_sets), checkpoint) as advance:
         paths = evaluate_set(
-            target, exams, config.settings, config.device, config.overwrite, advance
+            target, eval_sets, config.settings, config.device, config.overwrite, advance
         )
     _print(scores(row for path in paths for row in read_json(path)["rows"]))
     for path in paths:
@@ -140,24 +145,24 @@ def _sweep(config: EvalConfig, sweep: Path) -> int:
     running_text = config.task.get("task") in TEXT_TASKS
     for run_dir in found:
         try:
-            exams = _no_sets(config, run_dir) if running_text else sets_of_run(config, run_dir)
-            planned += [(target, exams) for target in run_targets(run_dir)]
+            eval_sets = _no_sets(config, run_dir) if running_text else sets_of_run(config, run_dir)
+            planned += [(target, eval_sets) for target in run_targets(run_dir)]
         except IsoflopError as error:
             skipped.setdefault(str(error).replace(f"{run_dir} ", ""), []).append(run_dir.name)
-    _report("not evaluated", skipped)
+    say_reasons("not evaluated", skipped)
     if not planned:
         raise TaskError(f"no run under {sweep} can be evaluated; the reasons stand above")
     if running_text:
         failed = _score_text(config, [target for target, _ in planned])
     else:
-        failed = _examine_all(config, planned)
-    _report("failed", failed)
+        failed = _evaluate_all(config, planned)
+    say_reasons("failed", failed)
     n_evaluated = len(planned) - sum(map(len, failed.values()))
     print(f"{n_evaluated} checkpoints evaluated: {SweepPaths(sweep).runs}")
     table, problems = SweepPaths(sweep).table("evals"), []
     write_evals(table, found, problems)
     for problem in problems:
-        print(problem, file=sys.stderr)
+        say(problem, sys.stderr)
     _print(sweep_scores(table))
     print(table)
     return 1 if failed else 0
@@ -165,7 +170,7 @@ def _sweep(config: EvalConfig, sweep: Path) -> int:
 
 def _text(config: EvalConfig, targets: list[CheckpointRef]) -> int:
     failed = _score_text(config, targets)
-    _report("failed", failed)
+    say_reasons("failed", failed)
     found = [path for target in targets for path in sorted(target.out.glob("*.json"))]
     _print(scores(row for path in found for row in read_json(path)["rows"]))
     for path in found:
@@ -185,16 +190,16 @@ def _score_text(config: EvalConfig, targets: list[CheckpointRef]) -> dict[str, l
         return evaluate_text(config, targets, advance)
 
 
-def _examine_all(
+def _evaluate_all(
     config: EvalConfig, planned: list[tuple[CheckpointRef, list[EvalSet]]]
 ) -> dict[str, list[str]]:
     failed: dict[str, list[str]] = {}
-    total = sum(_n_items(exams) for _, exams in planned)
+    total = sum(_n_items(eval_sets) for _, eval_sets in planned)
     with progress(total, f"{len(planned)} checkpoints") as advance:
-        for target, exams in planned:
+        for target, eval_sets in planned:
             try:
                 evaluate_set(
-                    target, exams, config.settings, config.device, config.overwrite, advance
+                    target, eval_sets, config.settings, config.device, config.overwrite, advance
                 )
             except IsoflopError as error:
                 failed.setdefault(str(error), []).append(target.checkpoint)
@@ -217,19 +222,13 @@ def _rescore(root: Path) -> int:
     return 0
 
 
-def _report(what: str, by_reason: dict[str, list[str]]) -> None:
-    for reason, names in by_reason.items():
-        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        print(visible(f"{what}: {len(names)} ({shown}): {reason}"), file=sys.stderr)
-
-
 def _print(table: Table) -> None:
     # A file's lines need no folding.
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    DataConsole(width=None if sys.stdout.isatty() else 200).print(table)
 
 
-def _n_items(exams: list[EvalSet]) -> int:
-    return sum(len(items) for exam in exams for items in exam.splits.values())
+def _n_items(eval_sets: list[EvalSet]) -> int:
+    return sum(len(items) for eval_set in eval_sets for items in eval_set.splits.values())
 
 
 def _require(condition: bool, message: str) -> None:

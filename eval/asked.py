@@ -10,13 +10,13 @@ from eval.tasks.eval_set import (
     EvalSet,
     Generated,
     codebook_spec,
-    generated_exam,
+    generated_set,
     length_variant,
     longest_variant,
     spec_from_options,
 )
 from eval.tasks.generated import TaskError, TaskSpec
-from eval.tasks.json_tasks import file_exam
+from eval.tasks.json_tasks import file_set
 from train.config.spec import SourceSpec
 from train.rundir.record import read_job, read_record
 
@@ -73,10 +73,10 @@ def named_sets(config: Asked, trained: Trained | None) -> list[EvalSet]:
     """The named task; seen items are asked only of a run that was trained on this very task."""
     if config.path is not None:
         shots = int(config.task.get("shots", 0))
-        return [file_exam(Path(config.path), shots, config.n_items, config.seed)]
+        return [file_set(Path(config.path), shots, config.n_items, config.seed)]
     spec = _named_spec(config.task)
     seeds = [seed for own, seed in trained or [] if own == spec]
-    return [generated_exam(spec, config.n_items, seeds[0] if seeds else None, config.n_seen)]
+    return [generated_set(spec, config.n_items, seeds[0] if seeds else None, config.n_seen)]
 
 
 def _trained(parts: Sequence[SourceSpec]) -> Trained:
@@ -92,13 +92,13 @@ def _own_sets(config: Asked, spec: Generated, seed: int) -> list[EvalSet]:
     longest = longest_variant(spec)
     if longest is not None:
         return [
-            generated_exam(longest, config.n_items),
-            generated_exam(spec, max(1, config.n_by_length), seed, config.n_seen),
+            generated_set(longest, config.n_items),
+            generated_set(spec, max(1, config.n_by_length), seed, config.n_seen),
         ]
-    found = [generated_exam(spec, config.n_items, seed, config.n_seen)]
+    found = [generated_set(spec, config.n_items, seed, config.n_seen)]
     uniform = length_variant(spec)
     if uniform is not None and config.n_by_length:
-        found.append(generated_exam(uniform, config.n_by_length))
+        found.append(generated_set(uniform, config.n_by_length))
     return found
 
 

@@ -2,7 +2,7 @@
 
 Earlier releases wrote parts of a measurement into names: task `addition-3-uniform_length`, metrics
 `exact_match@1000` and `token_accuracy_3`. Whoever reads evaluations gets columns, by way of
-`upgraded` or `upgraded_frame`, whatever wrote them.
+`upgraded` or `upgraded_frame`, of any release.
 """
 
 import re

@@ -75,7 +75,7 @@ class Ability:
 
     @property
     def key(self) -> tuple[str, str, str, int]:
-        """What is asked, whatever the curve."""
+        """What is asked, for any curve."""
         return (self.task, self.operands, self.format, self.n_shots)
 
     @property

@@ -13,21 +13,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
 
+from analysis.emergence.null import (
+    CHANCE_DRAWS,
+    ORDERS,
+    Null,
+    chance_nulls,
+    permutation_nulls,
+    row_scores,
+)
+
 Floats = NDArray[np.float64]
 
 MIN_POINTS = 3
 """Fewer scales than these have no shape."""
-
-
-@dataclass(frozen=True)
-class Null:
-    """A score under chance: quantiles of |score|, and P(|null| >= |score|) with add-one."""
-
-    kind: str
-    n_draws: int
-    median: float
-    q95: float
-    p_value: float
 
 
 @dataclass(frozen=True)
@@ -59,37 +57,35 @@ class Transition:
 def emergence_score(x: ArrayLike, y: ArrayLike) -> float:
     """sign(argmax y - argmin y) (max y - min y) / sqrt(median of squared steps), y sorted by x.
 
-    M points on a straight line score M - 1 whatever its slope; a constant scores 0, and +-inf means
+    M points on a straight line score M - 1 at any slope; a constant scores 0, and +-inf means
     that more than half of the steps are exactly 0 and others are not. x's spacing is not used.
 
     Args:    x: scale, shape (points,); y: metric, same shape, higher or lower better alike.
     Raises:  ValueError: lengths differ, fewer than two points, or values that are not finite.
     """
     x, y = _checked(x, y)
-    return float(_scores(y[np.argsort(x, kind="stable")][None])[0])
+    return float(row_scores(y[np.argsort(x, kind="stable")][None])[0])
 
 
 def permutation_null(
-    x: ArrayLike, y: ArrayLike, rng: np.random.Generator, n_draws: int = 2000
+    x: ArrayLike, y: ArrayLike, rng: np.random.Generator, n_draws: int = ORDERS
 ) -> Null:
     """Null by shuffling y over x: would these very values in any order look as emergent?
 
     Its p-value can't be below the share of orders that score alike, about 2 in M! for M points.
     """
     x, y = _checked(x, y)
-    shuffled = rng.permuted(np.tile(y, (n_draws, 1)), axis=1)
-    return _null("permutation", emergence_score(x, y), shuffled)
+    return permutation_nulls(y[np.argsort(x, kind="stable")][None], rng, n_draws)[0]
 
 
-def chance_null(x: ArrayLike, y: ArrayLike, rng: np.random.Generator, n_draws: int = 2000) -> Null:
+def chance_null(x: ArrayLike, y: ArrayLike, n_draws: int = CHANCE_DRAWS) -> Null:
     """Null by noise alone: every point at one level, with independent normal errors of one size.
 
     The size does not matter, since the score does not depend on y's unit. Twelve points score about
     3.3 at the median and 6.4 at 95 %.
     """
     x, y = _checked(x, y)
-    noise = rng.standard_normal((n_draws, len(y)))
-    return _null("chance", emergence_score(x, y), noise)
+    return chance_nulls(np.array([emergence_score(x, y)]), len(y), n_draws)[0]
 
 
 def fit_transition(
@@ -151,22 +147,6 @@ def bootstrap_mean(
 
 _STEEPEST = 400.0
 """Bound of steepness times the range of log x: a rise within 1 % of the range is a step."""
-
-
-def _scores(y: Floats) -> Floats:
-    """Scores of each row, (rows, points) -> (rows,); points already in order of scale."""
-    step = np.sqrt(np.median(np.diff(y, axis=1) ** 2, axis=1))
-    rise = np.ptp(y, axis=1)
-    sign = np.sign(np.argmax(y, axis=1) - np.argmin(y, axis=1))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(rise == 0, 0.0, sign * rise / step)
-
-
-def _null(kind: str, score: float, rows: Floats) -> Null:
-    drawn = np.abs(_scores(rows))
-    n_as_large = int(np.sum(drawn >= abs(score) * (1 - 1e-12)))
-    median, q95 = np.quantile(drawn, [0.5, 0.95], method="higher")
-    return Null(kind, len(rows), float(median), float(q95), (1 + n_as_large) / (1 + len(rows)))
 
 
 def _logistic(log_x: Floats, low: float, high: float, centre: float, steepness: float) -> Floats:

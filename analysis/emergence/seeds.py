@@ -89,7 +89,7 @@ def study_seeds(
         level=level,
         sizes=sizes,
         score=emergence_score(scales, shares) if enough else None,
-        chance=chance_null(scales, shares, rng) if enough else None,
+        chance=chance_null(scales, shares) if enough else None,
         mixture=two_modes(x, y, rng, n_simulated)
         if apart and enough and len(y) >= MIN_RUNS
         else None,

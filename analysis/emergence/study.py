@@ -139,7 +139,7 @@ def study_all(everything: Sequence[Ability]) -> list[AbilityStudy]:
     """A study of each ability; a length_variant (operands of uniform length) only gives lengths.
 
     Three-digit operands drawn by value are long nine times in ten, which leaves few short answers;
-    the length_variant exam of the same checkpoints asks for all lengths alike (see
+    the length_variant set of the same checkpoints asks for all lengths alike (see
     `eval.tasks.eval_set`).
     """
     by_key = {(*a.key, a.curve): a for a in everything}
@@ -225,7 +225,7 @@ def _study_metric(
         summary=summary,
         score=emergence_score(mean_x, mean_y),
         seed_scores=seed_scores,
-        chance=chance_null(mean_x, mean_y, rng),
+        chance=chance_null(mean_x, mean_y),
         permutation=permutation_null(mean_x, mean_y, rng),
         low=low,
         high=high,

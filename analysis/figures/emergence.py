@@ -105,7 +105,7 @@ def resolution_figure(study: AbilityStudy) -> FigureSpec:
         alt=f"Accuracy of {ability.title} measured with different numbers of items, log scale.",
         caption=f"{ability.title}: the same models measured with few and many items. Open "
         f"triangles scored exactly zero and stand at 1/n. The exact probability of a fully "
-        f"correct answer at temperature 1 has no such floor; it is not the greedy accuracy.",
+        f"correct answer at temperature 1 has no such lower limit; it is not the greedy accuracy.",
     )
 
 

@@ -117,8 +117,8 @@ def _by_length(cells: list[LengthCell]) -> Figure:
                       linewidth=1, label="chance")  # fmt: skip
         left.set_ylabel("exact match (log)")
         left.set_yscale("log")
-        floor = min(wilson(0, max(cell.n_items for cell in cells))[1], 1e-3)
-        left.set_ylim(float(floor), 1.5)
+        bottom = min(wilson(0, max(cell.n_items for cell in cells))[1], 1e-3)
+        left.set_ylim(float(bottom), 1.5)
         right.set_ylabel("token edit distance")
         for axes in (left, right):
             axes.set_xlabel("target length L (tokens, stop token left out)")

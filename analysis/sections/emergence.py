@@ -91,7 +91,7 @@ def _curve_metrics(family: Sequence[AbilityStudy]) -> list[str]:
 
 def emergence_json(studies: Sequence[AbilityStudy]) -> dict[str, Any]:
     """All numbers of the section as JSON content; infinities and NaN are written as strings."""
-    return {"abilities": [_json(_results(study)) for study in studies]}
+    return {"abilities": [plain_json(_results(study)) for study in studies]}
 
 
 def _results(study: AbilityStudy) -> dict[str, Any]:
@@ -251,14 +251,14 @@ def _detail_tables(study: AbilityStudy) -> list[TableSpec]:
     return found
 
 
-def _json(content: Any) -> Any:
+def plain_json(content: Any) -> Any:
     """JSON content with non-finite numbers as strings, so that every reader parses it."""
     if isinstance(content, dict):
-        return {str(key): _json(value) for key, value in content.items()}
+        return {str(key): plain_json(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
-        return [_json(value) for value in content]
+        return [plain_json(value) for value in content]
     if isinstance(content, float) and not math.isfinite(content):
         return "nan" if math.isnan(content) else ("inf" if content > 0 else "-inf")
     if isinstance(content, np.generic):
-        return _json(content.item())
+        return plain_json(content.item())
     return content

@@ -22,6 +22,7 @@ from analysis.emergence.score import chance_null, emergence_score, mean_by
 from eval.induced.datasets import DATASETS, Images, InducedError, load_images
 from eval.induced.models import autoencoder, classifier, transformer
 from eval.induced.records import Experiment, Score
+from train.commands.terminal import say
 from train.config.spec import IsoflopError
 from train.rundir.atomic import write_atomic, write_json
 
@@ -73,12 +74,11 @@ def run_experiment(experiment: Experiment, images: Images, seeds: int) -> Iterat
 
 def summarise(experiment: Experiment, scores: list[Score]) -> dict[str, Any]:
     """Emergence score of the seed mean with its chance null, for both metrics."""
-    rng = np.random.default_rng(0)
     found: dict[str, Any] = {"parameter": experiment.parameter, "scale": experiment.scale}
     for metric in (experiment.sharp, experiment.smooth):
         own = [score for score in scores if score.metric == metric]
         x, y = mean_by([score.width for score in own], [score.value for score in own])
-        null = chance_null(x, y, rng)
+        null = chance_null(x, y)
         score = emergence_score(x, y)
         found[metric] = {
             "emergence_score": score if np.isfinite(score) else str(score),
@@ -130,7 +130,7 @@ def main(argv: list[str] | None = None) -> None:
         data_dir = Path(settings["data_dir"])
         summary = run_all(settings["dataset"], data_dir, out, settings["seeds"])
     except IsoflopError as error:
-        print(f"eval.induced: {error}", file=sys.stderr)
+        say(f"eval.induced: {error}", sys.stderr)
         sys.exit(2)
     for experiment in EXPERIMENTS:
         for metric in (experiment.sharp, experiment.smooth):

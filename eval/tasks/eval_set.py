@@ -1,4 +1,4 @@
-"""An exam: a named set of items by split, with everything that identifies its results."""
+"""An evaluation set: named items by split, with everything that identifies its results."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class EvalSet:
     """Items to ask; `label` names files; `task`, `operands`, `format` and `n_shots` are columns.
 
     `layout` tells `formats.graded_part` where outputs hold their answer; `decode` is False where
-    choices are only scored; `excluded` counts what the source holds and the exam leaves out.
+    choices are only scored; `excluded` counts what the source holds and the set leaves out.
     `identity` is JSON: equal identities pose equal items, and stored results are then reused.
     """
 
@@ -43,7 +43,7 @@ class EvalSet:
     excluded: dict[str, int] = field(default_factory=dict)
 
 
-def generated_exam(
+def generated_set(
     spec: Generated, n_items: int, seen_seed: int | None = None, n_seen: int = 0
 ) -> EvalSet:
     """Held-out items of a generated task and, for a model trained on it, items that it has seen.

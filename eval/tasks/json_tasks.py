@@ -40,8 +40,8 @@ class _Source:
     not_computed: tuple[str, ...] = ()
 
 
-def file_exam(path: Path, shots: int, n_items: int, seed: int) -> EvalSet:
-    """The exam of a file, at most n_items drawn without replacement, shots from its other items.
+def file_set(path: Path, shots: int, n_items: int, seed: int) -> EvalSet:
+    """The items of a file, at most n_items drawn without replacement, shots from its other items.
 
     Raises:  TaskError: unreadable or malformed file, no items, or fewer items than shots need.
     """

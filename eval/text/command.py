@@ -63,7 +63,9 @@ def _evaluate(
     if path.exists() and not config.overwrite and read_json(path).get("identity") == identity:
         return
     started = time.perf_counter()
-    model, vocab = load_checkpoint(target.checkpoint, config.device, config.bos)
+    model, vocab = load_checkpoint(
+        target.checkpoint, config.device, config.bos, target.trust_remote_code
+    )
     run: Callable[..., tuple[str, Rows, dict[str, Any]]] = (
         _text if task.task == "text" else _continuation
     )

@@ -67,7 +67,7 @@ def cs336(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def obsscaling(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Scores one a row, with the size, tokens and FLOPs that the table of benchmarks gives.
+    """Scores one a row, with the family, size, tokens and FLOPs that the table of benchmarks gives.
 
     `frames` are the scores and the benchmarks. A score's column is named TASK_2_METRIC after the
     two-shot prompts.
@@ -75,13 +75,14 @@ def obsscaling(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     scores, benchmarks = frames
     sizes = pd.DataFrame({
         "model": benchmarks["Model"],
-        "scale": benchmarks["Model Size (B)"] * 1e9,
+        "family": benchmarks["Model Family"],
+        "n_params": benchmarks["Model Size (B)"] * 1e9,
         "n_tokens": benchmarks["Pretraining Data Size (T)"] * 1e12,
         "flops": benchmarks["FLOPs (1E21)"] * 1e21,
     })  # fmt: skip
     long = scores.rename(columns={"Model": "model"}).melt("model", var_name="column")
     named = long["column"].str.extract(r"^(?P<task>.+)_2_(?P<metric>.+)$")
-    rows = pd.concat([long[["model"]], named, long[["value"]]], axis=1).dropna()
+    rows = pd.concat([long[["model"]], named, long[["value"]]], axis=1).dropna().assign(n_shots=2)
     return rows.merge(sizes, on="model", how="left")
 
 

@@ -35,7 +35,7 @@ def lengthened(frame: pd.DataFrame, found: dict[str, Column]) -> Long | None:
     rows = [name for name in ("n_params", "n_tokens", "flops", "flops_budget") if name in found]
     if "loss" in found or len(rows) != 1:
         return None
-    values = {str(name): value for name in frame if (value := _magnitude(str(name))) is not None}
+    values = {str(name): value for name in frame if (value := magnitude(str(name))) is not None}
     values.pop(found[rows[0]].header, None)
     if len(values) < FEWEST_COLUMNS:
         return None
@@ -52,7 +52,7 @@ def lengthened(frame: pd.DataFrame, found: dict[str, Column]) -> Long | None:
     return Long(long.loc[~empty].reset_index(drop=True), field, note)
 
 
-def _magnitude(header: str) -> float | None:
+def magnitude(header: str) -> float | None:
     """The number of a header such as "57M" or "loss (C=1e18)"; None for other headers."""
     text = re.sub(r"(?i)^(val(idation)?[_ ]|final[_ ])?loss\b[\s_:(@]*", "", header).strip(" )")
     text = re.sub(r"^[A-Za-z_]+\s*=\s*", "", text)

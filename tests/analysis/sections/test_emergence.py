@@ -2,20 +2,16 @@
 
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.data.table_error import TableError
-from analysis.emergence.abilities import EmergenceError, abilities
+from analysis.emergence.abilities import abilities
 from analysis.emergence.lengths import length_deviation
-from analysis.emergence.score_tables import read_scores, scores_from_frame
 from analysis.emergence.study import AbilityStudy, study_ability, study_all
 from analysis.sections.emergence import emergence_json, emergence_section
-from analysis.sections.score_table import is_score_table, report_scores
 
 SIZES = np.geomspace(1e3, 1e5, 8)
 
@@ -281,65 +277,3 @@ def test_too_few_scales_are_named_not_drawn() -> None:
     assert section.figures == []
     assert "measured at 2 scales; a shape needs 3" in section.paragraphs[-1]
     assert "isoflop eval" in emergence_section([]).paragraphs[0]
-
-
-def foreign() -> pd.DataFrame:
-    scale = [1e6, 1e7, 1e8, 1e9, 1e10]
-    return pd.DataFrame(
-        [
-            {"Model": f"m{i}", "Size": n, "task": "sums", "metric": metric, "value": values[i]}
-            for metric, values in {
-                "exact_str_match": [0, 0, 0.01, 0.02, 0.9],
-                "log_likelihood": [-9, -7, -5, -3, -1],
-            }.items()
-            for i, n in enumerate(scale)
-        ]
-        + [{"Model": "m9", "Size": None, "task": "sums", "metric": "exact_str_match", "value": 0.1}]
-    )
-
-
-def test_foreign_scores_go_through_the_same_analysis(tmp_path: Path) -> None:
-    path, columns = tmp_path / "scores.csv", {"model": "Model", "scale": "Size"}
-    foreign().to_csv(path, index=False)
-    assert is_score_table(path, columns)
-    rows = read_scores(path, columns)
-    assert rows.attrs["n_unusable"] == 1
-    (ability,) = emergence_json(studied(rows, pd.DataFrame()))["abilities"]
-    scores = {metric["metric"]: metric["score"] for metric in ability["metrics"]}
-    assert scores["log_likelihood"] == pytest.approx(4)
-    assert scores["exact_str_match"] > 60
-    page = report_scores(path, columns, tmp_path / "out", None, "command")
-    assert "1 rows had no positive scale" in page.read_text()
-    assert (tmp_path / "out" / "emergence.json").exists()
-
-
-def test_scores_are_read_by_the_one_reader_of_tables(tmp_path: Path) -> None:
-    path = tmp_path / "scores.csv"
-    rows = ["Model;Scale;Task;Metric;Value", "a;1,3B;t;acc;0,25", "b;7B;t;acc;0,5"]
-    path.write_bytes("\n".join(rows).encode("utf-16"))
-    assert is_score_table(path, {})
-    scores = read_scores(path)
-    assert scores["n_params"].tolist() == [1.3e9, 7e9]
-    assert scores["value"].tolist() == [0.25, 0.5]
-
-
-def test_the_command_line_takes_a_table_of_scores(tmp_path: Path, capsys) -> None:
-    from analysis.__main__ import main
-    from analysis.config import AnalysisConfig, TableConfig
-
-    path = tmp_path / "scores.csv"
-    foreign().rename(columns={"Model": "model", "Size": "scale"}).to_csv(path, index=False)
-    config = AnalysisConfig(table=TableConfig(path=str(path)), out=str(tmp_path / "out"))
-    assert main(config, []) == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'out' / 'report.html'}\n"
-
-
-def test_scores_that_can_t_be_read(tmp_path: Path) -> None:
-    with pytest.raises(EmergenceError, match=r"no column scale; it has model"):
-        scores_from_frame(foreign(), "x.csv")
-    with pytest.raises(TableError, match="is not a file"):
-        read_scores(tmp_path / "none.csv")
-    empty = foreign().assign(value="n/a")
-    with pytest.raises(EmergenceError, match="no row with a positive scale"):
-        scores_from_frame(empty, "x.csv", {"model": "Model", "scale": "Size"})
-    assert not is_score_table(tmp_path / "none.csv", {})

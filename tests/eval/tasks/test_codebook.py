@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eval.tasks.codebook import CodebookSpec, codebook, heldout_strings, training_strings
-from eval.tasks.eval_set import codebook_spec, generated_exam, length_variant, longest_variant
+from eval.tasks.eval_set import codebook_spec, generated_set, length_variant, longest_variant
 from eval.tasks.generated import TaskError
 
 
@@ -59,7 +59,7 @@ def test_a_run_on_several_lengths_is_asked_the_longest_and_all_of_them() -> None
     assert longest == CodebookSpec(length=4)
     assert longest_variant(longest) is None
     assert length_variant(spec) is None
-    long, mixed = generated_exam(longest, 20), generated_exam(spec, 20, seen_seed=3, n_seen=5)
+    long, mixed = generated_set(longest, 20), generated_set(spec, 20, seen_seed=3, n_seen=5)
     assert (long.task, long.operands) == ("codebook-512-L4", "")
     assert (mixed.task, mixed.operands) == ("codebook-512-L4", "uniform_length")
     assert long.label != mixed.label

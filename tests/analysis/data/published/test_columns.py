@@ -57,12 +57,13 @@ def test_flops_that_are_budgets_are_both():
 
 def test_scores_become_one_a_row_with_their_models_size():
     scores = pd.DataFrame({"Model": ["m", "n"], "sums_2d_2_exact_match": [0.5, None]})
-    sizes = pd.DataFrame({"Model": ["n", "m"], "Model Size (B)": [1.0, 7.0],
+    sizes = pd.DataFrame({"Model": ["n", "m"], "Model Family": ["n", "M"],
+                          "Model Size (B)": [1.0, 7.0],
                           "Pretraining Data Size (T)": [1.0, 2.0],
                           "FLOPs (1E21)": [6.0, 84.0]})  # fmt: skip
     assert obsscaling([scores, sizes]).to_dict("records") == [
-        {"model": "m", "task": "sums_2d", "metric": "exact_match", "value": 0.5,
-         "scale": 7e9, "n_tokens": 2e12, "flops": 8.4e22}
+        {"model": "m", "task": "sums_2d", "metric": "exact_match", "value": 0.5, "n_shots": 2,
+         "family": "M", "n_params": 7e9, "n_tokens": 2e12, "flops": 8.4e22}
     ]  # fmt: skip
 
 

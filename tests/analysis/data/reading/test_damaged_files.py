@@ -16,8 +16,8 @@ import pytest
 
 from analysis.data.loss_table import select
 from analysis.data.readers import read_file
-from analysis.emergence.score_tables import read_scores
-from analysis.sections.score_table import is_score_table
+from analysis.emergence.tables.curves import study_curves
+from analysis.emergence.tables.read import is_score_table, read_scores
 from train.config.spec import IsoflopError
 
 N = np.array([57e6, 125e6, 350e6, 1.3e9] * 3)
@@ -103,8 +103,8 @@ def test_damage_gives_a_table_or_our_error(tmp_path, name):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                if is_score_table(path, {}):
-                    read_scores(path)
+                if is_score_table(path):
+                    study_curves(read_scores(path))
                 else:
                     table = select(read_file(path), max_epochs=4)
                     table.training_curves(table.counted())
