@@ -23,7 +23,7 @@ import torch
 from accelerate import Accelerator
 
 from train.commands.processes import ROOT
-from train.commands.terminal import visible
+from train.commands.terminal import say
 from train.config.decode import decode_stored
 from train.config.flops import flops_per_token
 from train.config.run_config import RunConfig
@@ -42,6 +42,7 @@ from train.engine.writer import RunWriter, follower_hooks
 from train.model.build import SummedLoss, build_model
 from train.model.optimizer import build_optimizer, transfer_initial_weights
 from train.ranks.process_end import leave_after
+from train.ranks.shared_failure import Failure, OtherRankError, shared_failures
 from train.ranks.shared_memory_error import SharedMemoryError
 from train.rundir.atomic import write_atomic, write_json
 from train.rundir.lock import Claimed, claim
@@ -115,6 +116,8 @@ def _execute(run_dir: Path, job: RunConfig) -> tuple[str, str]:
                 continue
             if _status_of(error) != "oom":
                 raise
+            if isinstance(error, OtherRankError):
+                raise
             alone = torch.distributed.is_initialized() and not isinstance(error, SharedMemoryError)
             if rows == 1 or not job.runtime.auto_micro_batch or alone:
                 raise OutOfMemory(_memory_advice(rows, error)) from error
@@ -148,7 +151,12 @@ def _memory_advice(rows: int, error: Exception) -> str:
 def _train(run_dir: Path, job: RunConfig) -> tuple[str, str]:
     """Train, then write the model and the record; returns the status and a message."""
     accelerator = make_accelerator(job.runtime, job.spec.precision)
-    with device.released(accelerator):
+
+    def told(failure: Failure) -> None:
+        if _leads():
+            append_status(run_dir, failure.status, message=str(failure))
+
+    with device.released(accelerator), shared_failures(_status_of, told):
         return _train_on(accelerator, run_dir, job)
 
 
@@ -246,6 +254,8 @@ def _commit() -> str | None:
 
 
 def _status_of(error: Exception) -> str:
+    if isinstance(error, OtherRankError):
+        return error.status
     out_of_memory = isinstance(error, OutOfMemory | torch.OutOfMemoryError | MemoryError)
     cpu_allocator = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     return "oom" if out_of_memory or cpu_allocator else "failed"
@@ -271,7 +281,7 @@ def main(argv: list[str] | None = None) -> int:
     except Stopped:
         return PREEMPTED_EXIT
     except IsoflopError as error:
-        print(visible(f"train.run: {error}"), file=sys.stderr)
+        say(f"train.run: {error}", sys.stderr)
         return 2
     print(json.dumps({"run_dir": arguments[0], "status": status}))
     return {"finished": 0, "diverged": 0, "preempted": PREEMPTED_EXIT}.get(status, 1)

@@ -48,8 +48,8 @@ SHARP_TO_SMOOTH = (
 """Order of the table, nonlinear or discontinuous metrics first; others follow as stored."""
 
 TRANSITION_METRICS = ("exact_match", "answer_probability", "token_accuracy", "token_edit_distance")
-MIN_RISE = 6
-"""Scales from which a rise is fitted: it has four parameters."""
+MIN_RISE = (5, 6)
+"""Scales and models from which a rise is fitted: it has four parameters."""
 
 COMPANION = "uniform_length"
 """Operands of an ability's length_variant."""
@@ -217,6 +217,7 @@ def _study_metric(
         own_x = own.column(ability.scale)
         if len(np.unique(own_x)) == len(own) >= MIN_POINTS:
             seed_scores[seed] = emergence_score(own_x, own.values)
+    seen = len(mean_x) >= MIN_RISE[0] and len(x) >= MIN_RISE[1]
     foreign = not set(TRANSITION_METRICS) & set(ability.metrics)
     summary, low, high = "mean", float(mean_y.min()), float(mean_y.max())
     if apart and seed_scores:
@@ -236,7 +237,7 @@ def _study_metric(
         low=low,
         high=high,
         transition=fit_transition(x, y, rng, n_resamples)
-        if len(np.unique(x)) >= MIN_RISE and (foreign or name in TRANSITION_METRICS)
+        if seen and (foreign or name in TRANSITION_METRICS)
         else None,
         plateaus=plateau(mean_x, mean_y),
     )

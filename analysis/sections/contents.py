@@ -16,7 +16,15 @@ from analysis.emergence.study import study_all
 from analysis.errors import FitError
 from analysis.report.document import Part, Section
 from analysis.report.run_table import RunTable
-from analysis.sections import appendix, emergence, irreducible_loss, recipes, recovery, validation
+from analysis.sections import (
+    appendix,
+    emergence,
+    irreducible_loss,
+    recipes,
+    recovery,
+    text_loss,
+    validation,
+)
 from analysis.sections import fits as sections
 from analysis.sections.min_loss import min_loss_section
 from analysis.studies.allocation import AllocationRow
@@ -90,9 +98,13 @@ def _emergence(inputs: ReportInputs) -> Chapter:
     table = inputs.everything
     if not len(table.evals):
         return Chapter()
-    studies = study_all(abilities(table.evals, table.runs))
+    texts = text_loss.text_sections(table.evals, table.runs)
+    asked = table.evals.loc[table.evals["task"] != text_loss.TEXT]
+    if not len(asked):
+        return Chapter(texts)
+    studies = study_all(abilities(asked, table.runs))
     return Chapter(
-        [emergence.emergence_section(studies)],
+        [emergence.emergence_section(studies), *texts],
         {"emergence.json": emergence.emergence_json(studies)},
     )
 

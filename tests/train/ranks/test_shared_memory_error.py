@@ -15,12 +15,13 @@ from train.rundir.record import RunPaths, last_status, read_record, write_job
 SCRIPT = Path(__file__).parents[2] / "support" / "small_rank.py"
 
 
-def two_ranks(run_dir: Path) -> list[int]:
-    """Exit codes of both ranks."""
+def started(run_dir: Path, *words: str) -> list[subprocess.Popen[bytes]]:
+    """Both ranks, each with a pipe for its input."""
     port = str(free_port())
-    ranks = [
+    return [
         subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(run_dir)],
+            [sys.executable, str(SCRIPT), str(run_dir), *words],
+            stdin=subprocess.PIPE,
             env=os.environ
             | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
             | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "PYTHONPATH": os.getcwd()}
@@ -28,11 +29,21 @@ def two_ranks(run_dir: Path) -> list[int]:
         )
         for rank in range(2)
     ]
+
+
+def two_ranks(run_dir: Path) -> list[int]:
+    """Exit codes of both ranks."""
+    ranks = started(run_dir)
     try:
         return [rank.wait(timeout=200) for rank in ranks]
     finally:
-        for rank in ranks:
-            rank.kill()
+        end(ranks)
+
+
+def end(ranks: list[subprocess.Popen[bytes]]) -> None:
+    for rank in ranks:
+        rank.kill()
+        rank.communicate()
 
 
 @pytest.mark.slow
@@ -55,3 +66,21 @@ def test_without_leave_to_halve_all_ranks_end_at_once_with_the_advice(tmp_path: 
     assert row["status"] == "oom"
     assert "out of memory on 1 other ranks" in row["message"]
     assert "use runtime.micro_batch=1" in row["message"]
+
+
+@pytest.mark.slow
+def test_a_lack_of_memory_after_the_first_steps_ends_the_ranks_that_would_wait(
+    tmp_path: Path, tiny_job: RunConfig
+):
+    """The rank that failed stays, so that no closed connection tells the other."""
+    write_job(tmp_path / "run", tiny_job)
+    ranks = started(tmp_path / "run", "later")
+    try:
+        assert ranks[0].wait(timeout=200) == 1
+        assert ranks[1].poll() is None
+        row = last_status(tmp_path / "run")
+        assert (row["status"], row["message"]) == ("oom", "rank 1: CUDA out of memory")
+        ranks[1].communicate(timeout=100)
+        assert ranks[1].returncode == 1
+    finally:
+        end(ranks)
