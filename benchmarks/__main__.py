@@ -26,6 +26,7 @@ SHORT = {
     "evaluation": ["n_items=20000"],
     "fits": ["stride=450"],
     "scaling": [],
+    "tokenising": [],
 }
 """Benchmarks in order, with the settings that keep all of them under a quarter of an hour."""
 
