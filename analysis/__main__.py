@@ -30,6 +30,7 @@ from analysis.studies.questions.by_column import study_by
 from analysis.studies.study import Study, run_study
 from analysis.studies.validation_runs import to_fit
 from train.commands.command_line import Command, run_command, text_override
+from train.commands.terminal import say
 from train.config.cli import UsageError
 from train.rundir.atomic import write_json
 from train.rundir.sweep_layout import SweepPaths
@@ -45,10 +46,11 @@ def analyse(config: AnalysisConfig, command: str) -> Path:
     numbers = fits_json(study, advice)
     print_fits(study, advice)
     made = contents(ReportInputs(config, everything, study, advice, book))
+    numbers |= made.numbers
     for name, content in {"fits.json": numbers, **made.files}.items():
         write_json(directory / name, content)
     for line in made.lines:
-        print(line)
+        say(line)
     report = Report(
         title=config.title
         or f"Scaling laws of {', '.join(Path(s).stem for s in everything.sources)}",
@@ -85,7 +87,7 @@ def compare_sweeps(config: AnalysisConfig, command: str) -> Path:
         book=book,
         provenance=[*provenance(ours), *provenance(theirs)],
     )
-    print(report.decision)
+    say(report.decision)
     return published(report, numbers, directory, config)
 
 
@@ -129,7 +131,7 @@ def published(
     path = write_report(report, directory)
     said = mirror(report, numbers, path, config.tracker)
     if said:
-        print(said)
+        say(said)
     return path
 
 
@@ -180,22 +182,22 @@ def output_directory(config: AnalysisConfig) -> Path:
 def print_fits(study: Study, advice: list[AllocationRow]) -> None:
     """What was read and the main numbers as plain lines."""
     for line in study.table.understood:
-        print(line)
-    print(f"{len(study.runs)} runs fitted, {len(study.table.excluded)} excluded")
+        say(line)
+    say(f"{len(study.runs)} runs fitted, {len(study.table.excluded)} excluded")
     for name in (*study.config.approaches, RepeatedApproach.name):
         if name not in study.fits:
             if name in study.missing:
-                print(f"{name:11}{study.missing[name]}")
+                say(f"{name:11}{study.missing[name]}")
             continue
         fit = study.fits[name]
         low, high = fit.intervals.get("a", (float("nan"), float("nan")))
         exponents = f"a {fit.a:.6g} [{low:.4g}, {high:.4g}]  b {fit.b:.6g}"
-        print(f"{name:11}{exponents}  {fit.status} {fit.reason}".rstrip())
+        say(f"{name:11}{exponents}  {fit.status} {fit.reason}".rstrip())
         for line in fit.printed:
-            print(f"{'':11}{line}")
+            say(f"{'':11}{line}")
     for note in caveats(study):
-        print(f"note: {note}")
-    print(decision(study, advice))
+        say(f"note: {note}")
+    say(decision(study, advice))
 
 
 def main(config: AnalysisConfig, overrides: list[str]) -> int:
@@ -215,9 +217,9 @@ def main(config: AnalysisConfig, overrides: list[str]) -> int:
             return 0
         _only_for_scores(config)
     if config.compare:
-        print(compare_sweeps(config, command))
+        say(compare_sweeps(config, command))
     else:
-        print((analyse_by if config.fit.by else analyse)(config, command))
+        say((analyse_by if config.fit.by else analyse)(config, command))
     return 0
 
 
@@ -244,7 +246,7 @@ def paths(given: list[str], verb: str | None) -> list[str]:
 
     Raises:  UsageError: several tables, or tables beside sweeps.
     """
-    if not any(_is_table(path) for path in given):
+    if not any(is_table(path) for path in given):
         return [f"sweeps=[{','.join(_quoted(path) for path in given)}]"] if given else []
     if len(given) > 1:
         raise UsageError(f"got {', '.join(given)}; expected one table, or sweeps")
@@ -255,7 +257,7 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".parquet", ".gz")
 """Names of tables that need not be there for the reader to say that they are missing."""
 
 
-def _is_table(path: str) -> bool:
+def is_table(path: str) -> bool:
     remote = path.startswith(("wandb:", "published:"))
     return (
         remote

@@ -6,24 +6,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from eval.asked import named_sets, sets_of_run
 from eval.evals_table import write_evals
 from eval.evaluate import CheckpointRef, evaluate_set, rescore, run_targets
 from eval.lm.responses import GenerationSettings
-from eval.progress import progress
+from eval.progress import progress, say_reasons
 from eval.score_table import scores, sweep_scores
 from eval.tasks.codebook import TASK as CODEBOOK
 from eval.tasks.eval_set import EvalSet
 from eval.tasks.generated import TASKS, TaskError
+from eval.text.command import evaluate_text
+from eval.text.documents import has_text
+from eval.text.settings import TASKS as TEXT_TASKS
 from train.commands.command_line import Command, run_command, text_override
+from train.commands.console import DataConsole
+from train.commands.terminal import say
 from train.config.cli import UsageError
 from train.config.spec import IsoflopError
-from train.config.terminal import visible
 from train.rundir.atomic import read_json
-from train.rundir.record import RunPaths
+from train.rundir.record import RunPaths, read_job, read_record
 from train.rundir.sweep_layout import SweepPaths, run_dirs
 
 
@@ -60,7 +63,7 @@ class EvalConfig:
     def __post_init__(self) -> None:
         own = self.task.get("task", "own")
         _require(
-            (own == "file") == (self.path is not None),
+            own in TEXT_TASKS or (own == "file") == (self.path is not None),
             f"task={own} with path={self.path}; task=file and path=FILE go together",
         )
         _require(self.n_items >= 1, f"n_items={self.n_items} must be at least 1")
@@ -119,6 +122,8 @@ def _one_checkpoint(config: EvalConfig, checkpoint: str) -> int:
     slug = re.sub(r"[^\w.-]+", "_", checkpoint.strip("/")).strip("_")
     out = Path(config.out) if config.out else Path("results/eval") / slug
     target = CheckpointRef(checkpoint, out, trust_remote_code=config.trust_remote_code)
+    if config.task.get("task") in TEXT_TASKS:
+        return _text(config, [target])
     eval_sets = named_sets(config, None)
     with progress(_n_items(eval_sets), checkpoint) as advance:
         paths = evaluate_set(
@@ -137,26 +142,52 @@ def _sweep(config: EvalConfig, sweep: Path) -> int:
         raise TaskError(f"{sweep} has no runs; expected a directory with runs/*/spec.json")
     planned: list[tuple[CheckpointRef, list[EvalSet]]] = []
     skipped: dict[str, list[str]] = {}
+    running_text = config.task.get("task") in TEXT_TASKS
     for run_dir in found:
         try:
-            eval_sets = sets_of_run(config, run_dir)
+            eval_sets = _no_sets(config, run_dir) if running_text else sets_of_run(config, run_dir)
             planned += [(target, eval_sets) for target in run_targets(run_dir)]
         except IsoflopError as error:
             skipped.setdefault(str(error).replace(f"{run_dir} ", ""), []).append(run_dir.name)
-    _report("not evaluated", skipped)
+    say_reasons("not evaluated", skipped)
     if not planned:
         raise TaskError(f"no run under {sweep} can be evaluated; the reasons stand above")
-    failed = _evaluate_all(config, planned)
-    _report("failed", failed)
+    if running_text:
+        failed = _score_text(config, [target for target, _ in planned])
+    else:
+        failed = _evaluate_all(config, planned)
+    say_reasons("failed", failed)
     n_evaluated = len(planned) - sum(map(len, failed.values()))
     print(f"{n_evaluated} checkpoints evaluated: {SweepPaths(sweep).runs}")
     table, problems = SweepPaths(sweep).table("evals"), []
     write_evals(table, found, problems)
     for problem in problems:
-        print(problem, file=sys.stderr)
+        say(problem, sys.stderr)
     _print(sweep_scores(table))
     print(table)
     return 1 if failed else 0
+
+
+def _text(config: EvalConfig, targets: list[CheckpointRef]) -> int:
+    failed = _score_text(config, targets)
+    say_reasons("failed", failed)
+    found = [path for target in targets for path in sorted(target.out.glob("*.json"))]
+    _print(scores(row for path in found for row in read_json(path)["rows"]))
+    for path in found:
+        print(path)
+    return 1 if failed else 0
+
+
+def _no_sets(config: EvalConfig, run_dir: Path) -> list[EvalSet]:
+    """Nothing: running text needs no items, but a run needs text of its own where none is given."""
+    own = read_record(run_dir) is not None and has_text(dict(read_job(run_dir).spec.data.parts))
+    _require(config.path is not None or own, f"{run_dir} has no running text; give path=DIR")
+    return []
+
+
+def _score_text(config: EvalConfig, targets: list[CheckpointRef]) -> dict[str, list[str]]:
+    with progress(len(targets), f"{len(targets)} checkpoints") as advance:
+        return evaluate_text(config, targets, advance)
 
 
 def _evaluate_all(
@@ -191,15 +222,9 @@ def _rescore(root: Path) -> int:
     return 0
 
 
-def _report(what: str, by_reason: dict[str, list[str]]) -> None:
-    for reason, names in by_reason.items():
-        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        print(visible(f"{what}: {len(names)} ({shown}): {reason}"), file=sys.stderr)
-
-
 def _print(table: Table) -> None:
     # A file's lines need no folding.
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    DataConsole(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def _n_items(eval_sets: list[EvalSet]) -> int:

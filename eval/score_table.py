@@ -17,6 +17,7 @@ SHOWN = (
     "token_edit_distance",
     "multiple_choice_grade",
     "choice_probability",
+    "bits_per_byte",
 )
 """Metrics of the table, sharp before smooth; evals.parquet has the others."""
 

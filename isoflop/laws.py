@@ -37,7 +37,7 @@ class Prediction:
         low: Lower end of the interval, NaN for none.
         high: Upper end.
 
-    Example:
+    Examples:
         >>> from isoflop import Prediction
         >>> Prediction(2.31, 2.28, 2.35).high
         2.35

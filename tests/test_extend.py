@@ -66,6 +66,7 @@ def typed(section: str, source: Path, place: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # several processes, each of which imports torch
 def test_a_task(extended, tmp_path):
     results = typed("A task", extended, tmp_path)
     (summary,) = (results / "rotation" / "scores").glob("*.json")
@@ -76,6 +77,7 @@ def test_a_task(extended, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # several processes, each of which imports torch
 def test_a_model_family(extended, tmp_path):
     checkpoint = typed("A model family", extended, tmp_path) / "mistral" / "checkpoint"
     assert json.loads((checkpoint / "config.json").read_text())["model_type"] == "mistral"
@@ -86,6 +88,7 @@ def test_a_model_family(extended, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # several processes, each of which imports torch
 def test_a_hyperparameter_rule(extended, tmp_path):
     typed("A hyperparameter rule", extended, tmp_path)
     code = (
@@ -100,6 +103,7 @@ def test_a_hyperparameter_rule(extended, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # several processes, each of which imports torch
 def test_a_data_source(extended, tmp_path):
     run = typed("A data source", extended, tmp_path) / "calendar"
     assert json.loads((run / "record.json").read_text())["status"] == "finished"
@@ -109,6 +113,7 @@ def test_a_data_source(extended, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # several processes, each of which imports torch
 def test_a_tracker(extended, tmp_path):
     run = typed("A tracker", extended, tmp_path) / "spreadsheet"
     rows = (run / "metrics.csv").read_text().splitlines()

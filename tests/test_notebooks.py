@@ -44,6 +44,7 @@ def test_there_are_two_and_their_page_names_them():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # several processes, each of which imports torch
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_from_top_to_bottom(notebook, tmp_path):
     """In a fresh interpreter, as a kernel would: no Jupyter is needed for that."""

@@ -1,12 +1,15 @@
 """The site's pages: every one in the navigation, every link alive, every public name described."""
 
+import importlib
 import re
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import isoflop
+from tests.support.pages import PACKAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -71,3 +74,44 @@ def test_every_page_is_in_the_navigation_once():
 def test_the_python_page_describes_every_public_name():
     described = re.findall(r"^::: isoflop\.(\w+)$", (DOCS / "api.md").read_text(), flags=re.M)
     assert sorted(described) == sorted(name for name in isoflop.__all__ if name[0] != "_")
+
+
+def test_examples_stand_under_a_heading_that_the_site_knows():
+    """Under any other the site takes [1, 2] of an output for a link, and its build fails."""
+    modules = {getattr(isoflop, name).__module__ for name in isoflop.__all__ if name[0] != "_"}
+    for module in sorted(modules):
+        text = Path(importlib.import_module(module).__file__ or "").read_text()
+        headings = re.findall(r"^ +(\w+):\n +>>>", text, re.M)
+        assert {*headings} <= {"Examples"}, f"{module}: write 'Examples:' above its examples"
+
+
+def source() -> str:
+    """The program's text, in which strings that continue on the next line are one."""
+    files = [path for name in PACKAGES for path in sorted((ROOT / name).rglob("*.py"))]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    return re.sub(r'"\s*\n\s*f?"', "", text)
+
+
+def test_every_error_that_the_questions_quote_is_one_that_the_program_prints():
+    page = (DOCS / "faq.md").read_text()
+    quoted = re.findall(r'^\*\*(?:[^"*]*?)((?:"[^"]+"(?:, )?)+)\.?\*\*', page, flags=re.M)
+    messages = [part for group in quoted for part in re.findall(r'"([^"]+)"', group)]
+    ours = [message for message in messages if "--group" not in message]  # those are pip's
+    assert len(ours) >= 7
+    text = source()
+    for message in ours:
+        # What stands between values: numbers, names and sizes differ.
+        fixed = re.split(r"\.\.\.|[\w.]*=?\d[\d.,]*|runtime\.device=\w+|n_heads=", message)
+        longest = max((part.strip(" ;,") for part in fixed), key=len)
+        assert longest in text, f"nothing prints {longest!r}, of {message!r}"
+
+
+def test_the_glossary_has_every_status_and_every_metric_that_reports_lead_with():
+    from analysis.errors import Status
+    from train.rundir.record import STATUSES
+
+    glossary = (DOCS / "glossary.md").read_text()
+    words = [*STATUSES, *(f"`{status}`" for status in get_args(Status))]
+    assert [word for word in words if word not in glossary] == []
+    for term in ("BOS", "Chance", "Emergence score", "Exact match", "Headline", "MFU"):
+        assert f"**{term}" in glossary

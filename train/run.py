@@ -23,11 +23,11 @@ import torch
 from accelerate import Accelerator
 
 from train.commands.processes import ROOT
+from train.commands.terminal import say
 from train.config.decode import decode_stored
 from train.config.flops import flops_per_token
 from train.config.run_config import RunConfig
 from train.config.spec import IsoflopError, SpecError, known
-from train.config.terminal import visible
 from train.data.dataset import Dataset
 from train.engine import checkpoint, device
 from train.engine.branch_states import take_trunk
@@ -282,7 +282,7 @@ def main(argv: list[str] | None = None) -> int:
     except Stopped:
         return PREEMPTED_EXIT
     except IsoflopError as error:
-        print(visible(f"train.run: {error}"), file=sys.stderr)
+        say(f"train.run: {error}", sys.stderr)
         return 2
     print(json.dumps({"run_dir": arguments[0], "status": status}))
     return {"finished": 0, "diverged": 0, "preempted": PREEMPTED_EXIT}.get(status, 1)

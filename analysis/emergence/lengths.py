@@ -19,7 +19,7 @@ def length_cells(ability: Ability) -> list[LengthCell]:
         values = {row.metric: row.value for row in rows if row.position is None}
         by_position = {row.position: row.value for row in rows if row.position is not None}
         n_items = int(max(row.n_items for row in rows))
-        needed = {"exact_match", "token_edit_distance", "token_accuracy", "stop_accuracy"}
+        needed = {"exact_match", "token_edit_distance", "token_accuracy"}
         positions = range(1, length + 1)
         if n_items < MIN_ITEMS or needed - values.keys() or set(positions) - by_position.keys():
             continue
@@ -33,7 +33,7 @@ def length_cells(ability: Ability) -> list[LengthCell]:
                 distance=values["token_edit_distance"],
                 token_accuracy=values["token_accuracy"],
                 position_accuracies=tuple(by_position[i] for i in positions),
-                stop_accuracy=values["stop_accuracy"],
+                stop_accuracy=values.get("stop_accuracy", 1.0),  # a continuation has no end
                 chance=next(r.chance for r in rows if r.metric == "exact_match"),
             )
         )

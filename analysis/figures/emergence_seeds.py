@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from analysis.emergence.metric_names import AXES, name_of
 from analysis.emergence.seeds import SeedStudy
+from analysis.emergence.strata import Stratum
 from analysis.emergence.study import AbilityStudy
 from analysis.figures import style
 from analysis.figures.emergence import chance_line, log_axis
@@ -58,11 +59,12 @@ def _seeds(study: AbilityStudy, seeds: SeedStudy) -> Figure:
                 left.axhline(mode, color=style.GREEN, linestyle=":", linewidth=1.2)
             grid = np.geomspace(x.min(), x.max(), 200)
             right.plot(grid, seeds.mixture.share(grid), color=style.GREEN, label="mixture's weight")
-            right.legend(loc="best")
         for axes in (left, right):
             axes.set_ylim(-0.04, 1.04)
             log_axis(axes, AXES[ability.scale])
-        left.legend(loc="best")
+        handles = [*zip(*left.get_legend_handles_labels(), strict=True)]
+        handles += zip(*right.get_legend_handles_labels(), strict=True)
+        figure.legend(*zip(*handles, strict=True), loc="outside lower center", ncols=5)
         return figure
 
 
@@ -118,3 +120,35 @@ def _curve(axes: Axes, study: AbilityStudy, metric: str, colour: object) -> None
     scales = np.unique(x)
     means = [float(y[x == one].mean()) for one in scales]
     axes.plot(scales, means, color=colour, linewidth=1.3, label=label)
+
+
+def strata_figure(title: str, slug: str, strata: Sequence[Stratum]) -> FigureSpec:
+    """Exact match of the next k tokens against p^k, over all items and within strata."""
+    return FigureSpec(
+        name=f"emergence-{slug}-strata",
+        figure=_strata(strata),
+        alt=f"Exact match against p^k of {title}, over all items and within strata.",
+        caption=f"{title}: one point for each model and number of tokens k. On the diagonal tokens "
+        f"are right independently and alike. Left: all items together. Right: items in strata by "
+        f"a reference model's loss, stratum 1 the easiest.",
+    )
+
+
+def _strata(strata: Sequence[Stratum]) -> Figure:
+    with style.styled():
+        figure, (left, right) = style.new_figure(2, height=4.2)
+        inside = strata[1:] or strata
+        shades = np.linspace(0, 1, len(inside)) if len(inside) > 1 else [0.6]
+        drawn = [(left, strata[0], style.GREY)]
+        drawn += [(right, one, style.SCALE(s)) for one, s in zip(inside, shades, strict=True)]
+        for axes, stratum, colour in drawn:
+            x = [cell.geometric for cell in stratum.cells]
+            y = [cell.accuracy for cell in stratum.cells]
+            dots = axes.scatter(x, y, s=16, color=[colour] * len(x), label=stratum.name)
+            name_runs(dots, [f"{cell.run_id}, k = {cell.length}" for cell in stratum.cells])
+        for axes in (left, right):
+            axes.plot([0, 1], [0, 1], color=style.INK, linewidth=0.8, linestyle="--")
+            axes.set_xlabel("p^k, p the token accuracy of the model, k and stratum")
+            axes.set_ylabel("exact match of k tokens")
+            axes.legend(loc="best")
+        return figure

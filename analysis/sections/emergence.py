@@ -10,6 +10,7 @@ import numpy as np
 from analysis.emergence.lengths import length_deviation
 from analysis.emergence.metric_names import name_of
 from analysis.emergence.seeds import SeedStudy
+from analysis.emergence.strata import CONTINUATION, strata_of
 from analysis.emergence.study import (
     SHARP_TO_SMOOTH,
     AbilityStudy,
@@ -17,12 +18,16 @@ from analysis.emergence.study import (
     TokenModel,
 )
 from analysis.figures.emergence import axis_figure, metrics_figure, resolution_figure
-from analysis.figures.emergence_seeds import curves_figure, seeds_figure
+from analysis.figures.emergence_seeds import curves_figure, seeds_figure, strata_figure
 from analysis.figures.emergence_tokens import length_figure, model_figure, tokens_figure
 from analysis.figures.figure_spec import FigureSpec
 from analysis.format import count_label, number
 from analysis.report.document import Section, TableSpec
-from analysis.sections.prose.emergence_kinds import curves_paragraph, nothing_learnt
+from analysis.sections.prose.emergence_kinds import (
+    curves_paragraph,
+    nothing_learnt,
+    strata_paragraph,
+)
 from analysis.sections.prose.emergence_text import metric_pair, paragraphs, reasons, split_means
 
 TITLE = "Emergence: ability or metric?"
@@ -35,7 +40,8 @@ def emergence_section(studies: Sequence[AbilityStudy]) -> Section:
     if not studies:
         return Section(TITLE, ["No checkpoint was evaluated: run isoflop eval on the sweep first."])
     text, figures, shown = [], [], []
-    for family in _families(studies):
+    continued = [one for one in studies if one.ability.task == CONTINUATION]
+    for family in _families([one for one in studies if one.ability.task != CONTINUATION]):
         if all(study.nothing_learnt for study in family):
             text.append(nothing_learnt(family))
             continue
@@ -52,6 +58,12 @@ def emergence_section(studies: Sequence[AbilityStudy]) -> Section:
             text += [
                 f"Not drawn: {study.ability.title}: {'; '.join(reasons(study))}" for study in family
             ]
+    for form in dict.fromkeys(study.ability.format for study in continued):
+        strata = strata_of([one for one in continued if one.ability.format == form])
+        if strata:
+            title = f"{CONTINUATION}, {form}"
+            text.append(strata_paragraph(title, strata))
+            figures.append(strata_figure(title, _slug(title), strata))
     tables = [_score_table(shown)] if shown else []
     tables += [table for study in shown for table in _detail_tables(study)]
     return Section(TITLE, text, figures, tables)
@@ -63,6 +75,10 @@ def _families(studies: Sequence[AbilityStudy]) -> list[list[AbilityStudy]]:
     for study in studies:
         found.setdefault(study.ability.key, []).append(study)
     return list(found.values())
+
+
+def _slug(title: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in title)
 
 
 def _curve_metrics(family: Sequence[AbilityStudy]) -> list[str]:

@@ -25,6 +25,7 @@ from sweeps.spec.config import SweepConfig
 from sweeps.spec.grids import GridSpec
 from sweeps.spec.preset import preset_text
 from sweeps.spec.stored import stored_config
+from train.commands.terminal import say
 from train.config.spec import IsoflopError
 from train.rundir.atomic import write_atomic
 from train.rundir.sweep_layout import SweepPaths, relative_to_cwd
@@ -157,7 +158,7 @@ def print_proposal(made: Proposed, console: Console) -> None:
         )
     console.print(table)
     for line in [*made.found.left_out, *made.notes]:
-        print(f"note: {line}")
+        say(f"note: {line}")
     new = _new_runs(made)
     print(
         f"{len(new)} new runs, {short_number(sum(run.flops for run in new))} FLOPs, "

@@ -18,7 +18,7 @@ from rich.progress import (
 from sweeps.directory.run_state import RunState, read_state
 from sweeps.launch.scheduler import QueuedRun, Report
 from sweeps.plan.plan import duration
-from train.config.terminal import visible
+from train.commands.terminal import visible
 
 REFRESH_SECONDS = 1.0
 

@@ -33,6 +33,7 @@ from sweeps.slurm.restarts import (
     was_preempted,
 )
 from sweeps.spec.launcher import LauncherSpec
+from train.commands.terminal import say
 from train.config.spec import IsoflopError
 from train.engine.signals import release
 from train.rundir.atomic import read_json
@@ -91,7 +92,7 @@ def main(argv: list[str] | None = None) -> int:
             task_file = Path(arguments[0])
             launcher, root, run_dirs, launch = _assignment(task_file)
         except (IsoflopError, IndexError, KeyError, TypeError, ValueError) as error:
-            print(f"sweeps.slurm.job_main: {error}", file=sys.stderr)
+            say(f"sweeps.slurm.job_main: {error}", sys.stderr)
             return 2
         code = _train(run_dirs, launcher, root, launch, task_file.parent, stop)
         if _leads():

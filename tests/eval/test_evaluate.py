@@ -140,6 +140,22 @@ def test_outcomes_survive_the_disk(tmp_path: Path) -> None:
         read_outcomes(tmp_path / "none.parquet", "plain")
 
 
+def test_names_are_no_markup_and_send_nothing_to_the_terminal(tmp_path: Path, capsys) -> None:
+    """A task is called what its file is called, in whoever's results."""
+    checkpoint = save_checkpoint(tmp_path / "model")
+    path = tmp_path / "[bold] [1m \x1b[2J.jsonl"
+    path.write_text('{"prompt": "1+1=", "target": "2"}\n')
+    out = str(tmp_path / "out")
+    task = {"task": "file"}
+    config = EvalConfig(target=str(checkpoint), task=task, path=str(path), out=out)
+    assert main(config, []) == 0
+    summary = json.loads(next(Path(out).glob("*.json")).read_text())
+    assert summary["task"] == path.stem
+    printed = capsys.readouterr()
+    assert r"[bold] [1m \x1b[2J, file" in printed.out
+    assert "\x1b" not in printed.out + printed.err
+
+
 def test_a_checkpoint_by_name_and_a_file(tmp_path: Path, capsys) -> None:
     checkpoint = save_checkpoint(tmp_path / "model")
     path = tmp_path / "qa.jsonl"

@@ -69,11 +69,14 @@ def save_run(
     status: str = "finished",
     steps: tuple[int, ...] = (),
     alphabet: str = DIGITS,
+    val_tokens: float = 131072,
 ) -> RunRecord:
     """A finished run of the tiny checkpoint as `train` leaves one, without training it."""
     part = SourceSpec(kind=kind, options=options or {})
     spec = RunSpec(
-        data=DataSpec({"part": part}, TokenizerSpec(kind="characters", alphabet=alphabet)),
+        data=DataSpec(
+            {"part": part}, TokenizerSpec(kind="characters", alphabet=alphabet), val_tokens
+        ),
         horizon=HorizonSpec(n_tokens=64000),
         model=ModelSpec(d_model=16, n_layers=2, n_heads=2, d_ff=32, seq_len=64),
         optim=OptimSpec(lr_peak=1e-3, batch_tokens=640),

@@ -37,6 +37,20 @@ def test_nothing_unpickles_or_evaluates(path):
                 assert keywords.get("trust_remote_code") in allowed, path
 
 
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_prints_data_as_markup_or_to_the_terminal_as_it_is(path):
+    """Error texts go through `say`, tables through DataConsole, as `say` and that class do."""
+    if path.name in ("terminal.py", "console.py", "log_file.py"):
+        return  # the last one's error is the operating system's, about a path of this user
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            console = called in ("Console", "console.Console") and "markup" not in ast.unparse(node)
+            assert not console and called != "rich.print", path
+            raw = any(ast.unparse(word.value) == "sys.stderr" for word in node.keywords)
+            assert not (called == "print" and raw), f"{path}:{node.lineno}"
+
+
 @pytest.mark.parametrize(
     "name", ["WANDB_API_KEY", "HF_TOKEN", "my_secret", "DB_PASSWORD", "HF_PAT"]
 )

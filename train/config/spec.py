@@ -26,7 +26,7 @@ class ModelSpec:
 
     Of `n_kv_heads` heads of keys and values each serves several of queries; None is one for each.
 
-    Example:
+    Examples:
         >>> from isoflop import ModelSpec
         >>> ModelSpec(d_model=96, n_heads=4).head_dim
         24
@@ -83,7 +83,7 @@ class TokenizerSpec:
     """bytes (257 ids) | characters (an alphabet) | bpe (trained here) | hf (name or directory) |
     ids (none: the data holds token ids; `vocab_size` and `end_id` are the files' own where unset).
 
-    Example:
+    Examples:
         >>> from isoflop import TokenizerSpec
         >>> TokenizerSpec("bpe", vocab_size=4096).alphabet is None
         True
@@ -119,7 +119,7 @@ class TokenizerSpec:
 class SourceSpec:
     """One source of text and its share of a mixture; `options` are checked by the source itself.
 
-    Example:
+    Examples:
         >>> from isoflop import SourceSpec
         >>> SourceSpec("text", options={"files": ["corpus.txt"]}).weight
         1.0
@@ -148,7 +148,7 @@ class DataSpec:
     release did: `val_tokens` counts characters, in pieces of up to 16,384).
     `fingerprint` identifies the content and is filled in by `train.config.resolve`.
 
-    Example:
+    Examples:
         >>> from isoflop import DataSpec, SourceSpec
         >>> DataSpec({"code": SourceSpec("stdlib"), "sums": SourceSpec("arithmetic")}).max_epochs
         1.0
@@ -176,7 +176,7 @@ class OptimSpec:
 
     `parametrization`: how initialisation and rates follow width (`train.model.parametrization`).
 
-    Example:
+    Examples:
         >>> from isoflop import OptimSpec
         >>> OptimSpec(lr_peak=3e-3, batch_tokens=65536).beta1
         0.9
@@ -212,7 +212,7 @@ class ScheduleSpec:
     `horizon_tokens` plans the decay over that many tokens instead of the run's own: the mismatch in
     Kaplan et al. 2020 that Hoffmann et al. 2022 set right.
 
-    Example:
+    Examples:
         >>> from isoflop import ScheduleSpec
         >>> ScheduleSpec("wsd", final_fraction=0.0).decay_fraction
         0.2
@@ -237,7 +237,7 @@ class ScheduleSpec:
 class HorizonSpec:
     """How long to train: exactly one of tokens, FLOPs, or tokens per parameter.
 
-    Example:
+    Examples:
         >>> from isoflop import HorizonSpec
         >>> HorizonSpec(tokens_per_param=20)
         HorizonSpec(n_tokens=None, flops=None, tokens_per_param=20)
@@ -271,7 +271,7 @@ class RunSpec:
 
     `n_steps` is the realised length, filled in by `train.config.resolve` like every None.
 
-    Example:
+    Examples:
         >>> from isoflop import DataSpec, HorizonSpec, RunSpec, SourceSpec
         >>> RunSpec(DataSpec({"code": SourceSpec("stdlib")}), HorizonSpec(n_tokens=2e6)).precision
         'fp32'

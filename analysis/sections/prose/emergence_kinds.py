@@ -8,6 +8,7 @@ import numpy as np
 from analysis.emergence.lengths import length_deviation
 from analysis.emergence.metric_names import AXES, name_of
 from analysis.emergence.seeds import MIN_RUNS, SeedStudy
+from analysis.emergence.strata import Stratum
 from analysis.emergence.study import AbilityStudy
 from analysis.format import count_label, number
 from eval.metrics.wilson import wilson
@@ -147,3 +148,29 @@ def curves_paragraph(studies: Sequence[AbilityStudy], metrics: Sequence[str]) ->
         f"which are scored one by one, since runs of different budgets have no common order. "
         f"Emergence scores: {'; '.join([*parts, *short])}."
     )
+
+
+def strata_paragraph(title: str, strata: Sequence[Stratum]) -> str:
+    """How far p^k is off over all items and within strata, and whether the law holds in each."""
+    everything, inside = strata[0], strata[1:]
+    text = (
+        f"{title}: over all items exact match of k tokens is {everything.deviation:.3f} from p^k "
+        f"on average, since items differ: some continuations are certain and others hopeless"
+    )
+    if inside:
+        each = ", ".join(f"{one.deviation:.3f} in {one.name}" for one in inside)
+        text += f". Within strata by a reference model's loss it is {each}"
+        mean = float(np.mean([one.deviation for one in inside]))
+        text += (
+            f": on average {mean:.3f}, so that "
+            + ("much of the gap is" if mean < everything.deviation / 2 else "the gap is not only")
+            + " heterogeneity of items. The reference's own points are chosen by its own loss"
+        )
+    laws = [
+        f"alpha {one.alpha:.2f} (R2 {one.r_squared:.2f}) in {one.name}"
+        for one in strata
+        if math.isfinite(one.alpha)
+    ]
+    if laws:
+        text += f". The law p = exp(-(N/c)^alpha): {', '.join(laws)}"
+    return f"{text}."

@@ -215,6 +215,35 @@ def test_independent_tokens_are_said_to_be_the_metric_s_doing(tables) -> None:
     assert "Seeds agree" in "\n".join(section.paragraphs)
 
 
+def continuations() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Half of the items far easier than the others: p^k holds in each half and not over both."""
+    evals, runs = simulated(SIZES[3:], seeds=1)
+    keep = evals["target_length"].notna() & evals["n_first"].isna() & (evals["split"] == "heldout")
+    keep &= evals["metric"] != "stop_accuracy"
+    halves = []
+    for name, power in (("stratum 1 of 2", 0.1), ("stratum 2 of 2", 4.0)):
+        p = np.exp(-evals["loss"] * power)
+        value = evals["value"].where(evals["metric"] != "token_accuracy", p)
+        value = value.where(evals["metric"] != "exact_match", p ** evals["target_length"])
+        halves.append(evals.assign(value=value, operands=name))
+    both = halves[0].assign(value=(halves[0]["value"] + halves[1]["value"]) / 2, operands="all")
+    rows = pd.concat([part[keep] for part in (both, *halves)])
+    whole = rows[(rows["target_length"] == 4) & rows["position"].isna()]
+    rows = pd.concat([rows, whole.assign(target_length=np.nan)])
+    return rows.assign(task="continuation", format="context 64"), runs
+
+
+def test_p_to_the_k_holds_within_strata_and_not_over_items_that_differ() -> None:
+    section = emergence_section(studied(*continuations()))
+    (figure,) = section.figures
+    assert figure.name == "emergence-continuation--context-64-strata"
+    left, right = figure.figure.axes
+    assert [len(axes.collections) for axes in (left, right)] == [1, 2]
+    (text,) = section.paragraphs
+    assert "0.000 in stratum 1 of 2, 0.000 in stratum 2 of 2" in text
+    assert "much of the gap is heterogeneity of items" in text
+
+
 def test_chance_stands_in_every_figure_of_an_accuracy(tables) -> None:
     evals, runs = tables
     accuracy = evals["metric"].isin(["exact_match", "token_accuracy"])
@@ -229,7 +258,7 @@ def test_chance_stands_in_every_figure_of_an_accuracy(tables) -> None:
         for spec in section.figures
     }
     assert lines["metrics"] == [[0.125], [], [0.125], []]
-    assert lines["tokens"] == [[0.125], [0.125], []]
+    assert lines["tokens"] == [[0.125], [0.125, 0.125], []]
     assert lines["resolution"] == lines["length"][:1] == lines["loss"][:1] == [[0.125]]
     assert lines["seeds"][0] == lines["model"][1] == [0.125]
 

@@ -12,11 +12,11 @@ from sweeps.launch.launch import failures, print_failures
 from sweeps.launch.progress import display
 from sweeps.launch.scheduler import QueuedRun
 from sweeps.manage import status
-from sweeps.manage.console import DataConsole
 from sweeps.manage.status import read_sweep, show_status, status_json, status_table
 from sweeps.plan.plan import duration
 from tests.support.sweep_fixtures import grid, make_sweep
-from train.config.terminal import visible
+from train.commands.console import DataConsole
+from train.commands.terminal import visible
 from train.rundir.lock import claim
 from train.rundir.record import append_status
 
@@ -95,6 +95,16 @@ def test_what_is_still_to_be_written_is_compared_with_what_is_free(tmp_path):
     assert "disk: about 6 GB of checkpoints still to be written, 8 GB free in /x\n" in shown(8e9)
     assert "5 GB free in /x: too little" in shown(5e9)
     assert status_json(read_sweep(tmp_path))["bytes_left"] == 6e9
+
+
+def test_status_asks_what_is_free_and_prints_it(tmp_path, monkeypatch, capsys):
+    dirs = make_sweep(tmp_path)
+    row = {"status": "planned", "run_id": dirs[0].name[-12:], "checkpoint_bytes": 2e9}
+    (tmp_path / "plan.jsonl").write_text(json.dumps(row) + "\n")
+    monkeypatch.setattr(status, "room", lambda root: Room(1e9, f"free in {root}"))
+    show_status(tmp_path, DataConsole(), as_json=True, watch=False)
+    content = json.loads(capsys.readouterr().out)
+    assert (content["bytes_left"], content["bytes_free"]) == (2e9, 1e9)
 
 
 def test_watching_asks_the_batch_system_less_often_than_it_looks(tmp_path, monkeypatch):

@@ -41,6 +41,20 @@ def states(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o002, 0o664), (0o077, 0o600), (0o022, 0o644)])
+def test_modes_of_a_states_files_follow_the_umask(umask: int, mode: int, tmp_path: Path):
+    model = model_of(1)
+    former = os.umask(umask)
+    try:
+        optimizer = torch.optim.AdamW(model.parameters())
+        save_state(tmp_path, model, optimizer, TrainerState("a", 0, {"step": 1}))
+    finally:
+        os.umask(former)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*.*")}
+    assert len(modes) == 5
+    assert set(modes.values()) == {mode}
+
+
 def damage(directory: Path, rng: np.random.Generator) -> None:
     """One file bent, cut, removed, replaced or added; or one field changed, checksums fitting."""
     path = rng.choice(sorted(directory.iterdir()))

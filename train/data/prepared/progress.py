@@ -26,7 +26,7 @@ class PreparationProgress:
 
     def __init__(self, label: str, total: int, done: int = 0) -> None:
         self.label, self.total, self._first = label, max(1, total), done
-        self._console = Console(stderr=True)
+        self._console = Console(stderr=True, markup=False, emoji=False)
         self._started = self._last_line = time.monotonic()
         self._bar: Progress | None = None
 
@@ -69,7 +69,7 @@ class PreparationProgress:
 
 def _bar(console: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         DownloadColumn(),

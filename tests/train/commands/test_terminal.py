@@ -2,7 +2,7 @@
 
 import pytest
 
-from train.config.terminal import visible
+from train.commands.terminal import visible
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from train.config.terminal import visible
+from train.commands.terminal import visible
 
 
 class DataConsole(Console):
