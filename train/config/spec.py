@@ -21,7 +21,11 @@ FAMILIES = ("llama", "gpt2")
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Shape of a decoder-only transformer; None means derived by `train.config.shapes`."""
+    """Shape of a decoder-only transformer; None means derived by `train.config.shapes`.
+
+    `head_dim` is one head size for every width of a ladder, and `aspect_ratio` width over depth;
+    unset, both follow the width (docs/method.md).
+    """
 
     family: str = "llama"
     d_model: int = 64
@@ -32,6 +36,8 @@ class ModelSpec:
     seq_len: int = 128
     tied: bool = False
     init_std: float | None = None
+    head_dim: int | None = added(None)
+    aspect_ratio: float | None = added(None)
 
     def __post_init__(self) -> None:
         one_of("model.family", self.family, FAMILIES)
@@ -41,6 +47,16 @@ class ModelSpec:
         require(
             self.init_std is None or self.init_std > 0,
             f"model.init_std={self.init_std} must be positive",
+        )
+        for name in ("head_dim", "aspect_ratio"):
+            value = getattr(self, name)
+            require(value is None or value > 0, f"model.{name}={value} must be positive")
+        require(
+            self.head_dim is None
+            or self.n_heads is None
+            or self.n_heads * self.head_dim == self.d_model,
+            f"model.n_heads={self.n_heads} and model.head_dim={self.head_dim} do not make "
+            f"model.d_model={self.d_model}; leave one of them out",
         )
         if self.n_heads is not None and self.d_model % self.n_heads:
             below = self.d_model - self.d_model % self.n_heads
@@ -58,7 +74,8 @@ class ModelSpec:
             )
 
     @property
-    def head_dim(self) -> int:
+    def head_size(self) -> int:
+        """Channels of one head of a complete shape."""
         return self.d_model // known(self.n_heads, "model.n_heads")
 
 

@@ -61,9 +61,9 @@ def package_files(options: PackageOptions) -> list[Path]:
 
 
 def licence_of(package: metadata.Distribution) -> str:
-    """What a package says of its licence: expression, classifiers, or the first line of its text."""
+    """What a package says of its licence: expression, classifiers, or a line of its text."""
     fields = package.metadata
-    stated = fields.get("License-Expression") or ""
+    stated = "".join(fields.get_all("License-Expression") or ())
     classified = [c for c in fields.get_all("Classifier") or () if c.startswith("License ::")]
-    text = (fields.get("License") or "").strip().splitlines()
+    text = "".join(fields.get_all("License") or ()).strip().splitlines()
     return stated or "; ".join(classified) or (text[0] if text else "")
