@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
 
+import numpy as np
+
 from eval.tasks.generated import TaskError
-from train.config.spec import SourceSpec, SpecError
-from train.data.file_io import read_texts
+from train.config.spec import RunSpec, SourceSpec, SpecError
+from train.data.dataset import prepare
+from train.data.file_io import TextFile
 from train.data.hub import HubOptions, fetch
-from train.data.sources import make_source
 
 BY = ("folder", "file", "all")
 HUB = "hub:"
@@ -44,7 +46,7 @@ def read_documents(path: str, by: str, field: str = "text") -> list[TextDocument
         found = [
             TextDocument(_domain(path, file, by), f"{file.name} {i}", text)
             for file in _files(path)
-            for i, text in enumerate(read_texts(file, field))
+            for i, text in enumerate(_texts(file, field))
             if text
         ]
     except SpecError as error:
@@ -59,18 +61,26 @@ def has_text(parts: dict[str, SourceSpec]) -> bool:
     return any(part.kind in TEXT_KINDS for part in parts.values())
 
 
-def heldout_documents(parts: dict[str, SourceSpec], val_tokens: float) -> list[TextDocument]:
-    """The validation texts of a run's own data; parts of generated rows have no running text.
+def heldout_documents(spec: RunSpec) -> list[TextDocument]:
+    """The validation texts of a run's own data, as its shards hold them out by any rule.
 
-    Raises:  TaskError: no part with running text.
+    Raises:  TaskError: no part with running text; SpecError, ShardError: as the run's own data.
     """
-    found: list[TextDocument] = []
-    for name, part in parts.items():
-        if part.kind in TEXT_KINDS:
-            texts = make_source(part, val_tokens).documents("val", None)
-            found += [TextDocument(name, f"{name} {i}", one.text) for i, one in enumerate(texts)]
-    if not found:
+    if not has_text(spec.data.parts):
         raise TaskError("the run was trained on no running text; give path=DIR_OR_GLOB")
+    codec, shards, _ = prepare(spec.data, spec.model.seq_len)
+    found: list[TextDocument] = []
+    for name, part in spec.data.parts.items():
+        if part.kind in TEXT_KINDS:
+            ids, _ = shards[name].open("val")
+            ends = np.flatnonzero(np.asarray(ids) == codec.end_id)
+            texts = [
+                codec.tokenizer.decode(one[one != codec.end_id].tolist())
+                for one in np.split(np.asarray(ids), ends)
+            ]
+            found += [
+                TextDocument(name, f"{name} {i}", text) for i, text in enumerate(texts) if text
+            ]
     return found
 
 
@@ -83,6 +93,16 @@ def _files(path: str) -> Iterator[Path]:
         yield from (one for one in sorted(Path(path).rglob("*")) if one.is_file())
     elif Path(path).is_file():
         yield Path(path)
+
+
+def _texts(file: Path, field: str) -> Iterator[str]:
+    """A file's texts whole: one of a plain file, one a row of JSONL and parquet."""
+    held: list[str] = []
+    for piece, last in TextFile(file, field).pieces(1 << 24):
+        held.append(piece)
+        if last:
+            yield "".join(held)
+            held = []
 
 
 def _domain(path: str, file: Path, by: str) -> str:
