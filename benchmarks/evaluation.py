@@ -26,7 +26,7 @@ import numpy as np
 from benchmarks.figures import Figure, parse, report
 from eval.lm.load import load_checkpoint
 from eval.lm.responses import Settings, answer_items
-from eval.metrics.per_item import Outcome
+from eval.metrics.outcome import Outcome
 from eval.tasks.eval_set import HELDOUT_SEED
 from eval.tasks.generated import TaskSpec, alphabet, heldout_items
 

@@ -2,92 +2,31 @@
 
 import re
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from eval.ask import run_sets, sets_of
+from eval.config import EvalConfig, require
 from eval.evals_table import write_evals
 from eval.evaluate import CheckpointRef, evaluate_set, rescore, run_targets
-from eval.lm.responses import GenerationSettings
 from eval.progress import progress
 from eval.score_table import scores, sweep_scores
-from eval.tasks.eval_set import EvalSet, generated_exam, length_variant, spec_from_options
-from eval.tasks.generated import TASKS, TaskError, TaskSpec
-from eval.tasks.json_tasks import file_exam
+from eval.tasks.eval_set import EvalSet
+from eval.tasks.generated import TASKS, TaskError
 from train.commands.command_line import Command, run_command, text_override
 from train.config.cli import UsageError
 from train.config.spec import IsoflopError
 from train.config.terminal import visible
 from train.rundir.atomic import read_json
-from train.rundir.record import RunPaths, read_job, read_record
+from train.rundir.record import RunPaths
 from train.rundir.sweep_layout import SweepPaths, run_dirs
-
-
-@dataclass(frozen=True)
-class EvalConfig:
-    """What is evaluated and on what; conf/eval.yaml explains the settings.
-
-    `target` is a sweep's directory, or a checkpoint's directory or Hugging Face name. `rescore`
-    computes metrics again from the answers that are stored there.
-    """
-
-    target: str | None = None
-    rescore: bool = False
-    task: dict[str, Any] = field(default_factory=lambda: {"task": "own"})
-    path: str | None = None
-    out: str | None = None
-    n_items: int = 10_000
-    n_seen: int = 2_000
-    n_by_length: int = 3_000
-    samples: int = 0
-    temperature: float = 0.7
-    self_evaluate: bool = False
-    max_new_tokens: int | None = None
-    batch_tokens: int = 16_384
-    seed: int = 0
-    bos: str = "auto"
-    too_long: str = "skip"
-    device: str = "auto"
-    threads: int = 1
-    allow_untrained: bool = False
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        own = self.task.get("task", "own")
-        _require(
-            (own == "file") == (self.path is not None),
-            f"task={own} with path={self.path}; task=file and path=FILE go together",
-        )
-        _require(self.n_items >= 1, f"n_items={self.n_items} must be at least 1")
-        for name in ("n_seen", "n_by_length"):
-            _require(getattr(self, name) >= 0, f"{name}={getattr(self, name)} must be at least 0")
-        _require(self.threads >= 1, f"threads={self.threads} must be at least 1")
-
-    @property
-    def is_sweep(self) -> bool:
-        """Whether the target is a sweep's directory rather than a checkpoint."""
-        return (Path(self.target or "") / "runs").is_dir()
-
-    @property
-    def settings(self) -> GenerationSettings:
-        return GenerationSettings(
-            samples=self.samples,
-            temperature=self.temperature,
-            self_evaluate=self.self_evaluate,
-            max_new_tokens=self.max_new_tokens,
-            batch_tokens=self.batch_tokens,
-            seed=self.seed,
-            bos=self.bos,
-            too_long=self.too_long,
-        )
 
 
 def main(config: EvalConfig, overrides: list[str]) -> int:
     """Evaluate and print where the results lie; 1 if a checkpoint could not be evaluated."""
-    _require(
+    require(
         config.target is not None,
         "nothing to evaluate; expected a sweep's directory, or a checkpoint's directory or "
         "Hugging Face name: isoflop eval results/demo",
@@ -95,7 +34,7 @@ def main(config: EvalConfig, overrides: list[str]) -> int:
     target = str(config.target)
     if config.rescore:
         return _rescore(Path(target))
-    _require(
+    require(
         config.is_sweep or config.task.get("task", "own") != "own",
         f"{target} has no runs, so it is no sweep, and a checkpoint needs a task, since its "
         f"training data is unknown: task=addition, or task=file path=FILE",
@@ -113,7 +52,8 @@ def _one_checkpoint(config: EvalConfig, checkpoint: str) -> int:
     target = CheckpointRef(
         checkpoint, Path(config.out) if config.out else Path("results/eval") / slug
     )
-    exams = _exams(config, None)
+    exams = sets_of(config, None)
+    _report_excluded(exams)
     with progress(_n_items(exams), checkpoint) as advance:
         paths = evaluate_set(
             target, exams, config.settings, config.device, config.overwrite, advance
@@ -133,13 +73,14 @@ def _sweep(config: EvalConfig, sweep: Path) -> int:
     skipped: dict[str, list[str]] = {}
     for run_dir in found:
         try:
-            exams = _run_exams(config, run_dir)
+            exams = run_sets(config, run_dir)
             planned += [(target, exams) for target in run_targets(run_dir)]
         except IsoflopError as error:
             skipped.setdefault(str(error).replace(f"{run_dir} ", ""), []).append(run_dir.name)
     _report("not evaluated", skipped)
     if not planned:
         raise TaskError(f"no run under {sweep} can be evaluated; the reasons stand above")
+    _report_excluded(planned[0][1])
     failed = _examine_all(config, planned)
     _report("failed", failed)
     n_evaluated = len(planned) - sum(map(len, failed.values()))
@@ -169,55 +110,6 @@ def _examine_all(
     return failed
 
 
-def _run_exams(config: EvalConfig, run_dir: Path) -> list[EvalSet]:
-    """What a run is asked: its own tasks, or the task that was named if its data holds that."""
-    record = read_record(run_dir)
-    if record is None or record.status != "finished":
-        raise TaskError(f"{run_dir} is {record.status if record else 'not finished'}")
-    parts = read_job(run_dir).spec.data.parts.values()
-    trained = [part.options for part in parts if part.kind == "arithmetic"]
-    asked = config.task.get("task", "own")
-    if asked == "own":
-        _require(bool(trained), f"{run_dir} was trained on no generated task; name one with task=")
-        return [exam for options in trained for exam in _own_exams(config, options)]
-    holds = asked == "file" or any(part.get("task", "addition") == asked for part in trained)
-    _require(
-        holds or config.allow_untrained,
-        f"{run_dir} was not trained on {asked}; allow_untrained=true asks it all the same",
-    )
-    return _exams(config, trained)
-
-
-def _own_exams(config: EvalConfig, options: dict[str, Any]) -> list[EvalSet]:
-    """The task of a data part, held-out and seen, and its variant of uniform operand lengths."""
-    spec = spec_from_options(options)
-    exams = [generated_exam(spec, config.n_items, options.get("seed", 0), config.n_seen)]
-    uniform = length_variant(spec)
-    if uniform is not None and config.n_by_length:
-        exams.append(generated_exam(uniform, config.n_by_length))
-    return exams
-
-
-def _exams(config: EvalConfig, trained: list[dict[str, Any]] | None) -> list[EvalSet]:
-    """The named task; seen items are asked only of a run that was trained on this very task."""
-    if config.path is not None:
-        shots = int(config.task.get("shots", 0))
-        return [file_exam(Path(config.path), shots, config.n_items, config.seed)]
-    spec = _task_spec(config.task)
-    seeds = [
-        options.get("seed", 0) for options in trained or [] if spec_from_options(options) == spec
-    ]
-    seen_seed = seeds[0] if seeds else None
-    return [generated_exam(spec, config.n_items, seen_seed, config.n_seen)]
-
-
-def _task_spec(fields: dict[str, Any]) -> TaskSpec:
-    try:
-        return TaskSpec(**fields)
-    except TypeError as error:
-        raise TaskError(f"task: {error}; expected fields of a task, see conf/task/") from error
-
-
 def _rescore(root: Path) -> int:
     summaries = [
         path
@@ -240,6 +132,13 @@ def _report(what: str, by_reason: dict[str, list[str]]) -> None:
         print(visible(f"{what}: {len(names)} ({shown}): {reason}"), file=sys.stderr)
 
 
+def _report_excluded(exams: list[EvalSet]) -> None:
+    """Name what a file holds and is not asked or computed."""
+    for exam in exams:
+        for what, n in exam.excluded.items():
+            print(visible(f"{exam.task}: {what}" + (f" ({n})" if n > 1 else "")), file=sys.stderr)
+
+
 def _print(table: Table) -> None:
     # A file's lines need no folding.
     Console(width=None if sys.stdout.isatty() else 200).print(table)
@@ -247,11 +146,6 @@ def _print(table: Table) -> None:
 
 def _n_items(exams: list[EvalSet]) -> int:
     return sum(len(items) for exam in exams for items in exam.splits.values())
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise TaskError(message)
 
 
 def paths(given: list[str], verb: str | None) -> list[str]:

@@ -41,10 +41,14 @@ SCHEMA = pa.schema(
         ("ci_low", pa.float64()),
         ("ci_high", pa.float64()),
         ("n_items", pa.int64()),
+        ("chance", pa.float64()),
+        ("stderr", pa.float64()),
     ]
 )
 """`operands` says how operands are drawn, "" for a task without any. Null in `target_length` means
 every length, in `position` the whole answer, in `n_first` every item rather than the first n drawn.
+`chance` is what guessing among the choices scores, `stderr` the standard error that
+lm-evaluation-harness reports; both are null where there is none.
 """
 
 PARTS = ("target_length", "position", "n_first")

@@ -16,7 +16,7 @@ from eval.evals_table import structured
 from eval.lm.load import fingerprint, load_checkpoint
 from eval.lm.responses import GenerationSettings, answer_items
 from eval.metrics.aggregate import measure
-from eval.metrics.per_item import Outcome
+from eval.metrics.outcome import Outcome
 from eval.samples import read_outcomes, write_outcomes
 from eval.tasks.eval_set import EvalSet
 from train.rundir.atomic import RecordError, read_json, write_json

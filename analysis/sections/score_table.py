@@ -1,7 +1,6 @@
 """Others' scores (BIG-bench, Pythia, ...) as one report: emergence by task, metric and family."""
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -180,9 +179,9 @@ def _overview(study: CurveStudy, table: ScoreRows) -> Section:
         f"where the table has them) over {table.axis.label}. By chance alone about "
         f"{0.05 * len(study.scores):.0f} of {len(study.scores)} would have p < .05; the column "
         f"q < .05 holds false discoveries at 5 % over all {n_metrics} metrics. A score is infinite "
-        f"where most steps are exactly 0, and then p is that of the same values in any order. If abilities "
-        f"themselves emerged, the metrics of one task would agree; if the metric makes the jump, "
-        f"curves that stand out lie in few metrics (Schaeffer et al. 2023, figure 5)."
+        f"where most steps are exactly 0, and then p is that of the same values in any order. If "
+        f"abilities themselves emerged, the metrics of one task would agree; if the metric makes the "
+        f"jump, curves that stand out lie in few metrics (Schaeffer et al. 2023, figure 5)."
     ]
     return Section(
         "Which metrics show emergence",

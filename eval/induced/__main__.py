@@ -73,12 +73,11 @@ def run_experiment(experiment: Experiment, images: Images, seeds: int) -> Iterat
 
 def summarise(experiment: Experiment, scores: list[Score]) -> dict[str, Any]:
     """Emergence score of the seed mean with its chance null, for both metrics."""
-    rng = np.random.default_rng(0)
     found: dict[str, Any] = {"parameter": experiment.parameter, "scale": experiment.scale}
     for metric in (experiment.sharp, experiment.smooth):
         own = [score for score in scores if score.metric == metric]
         x, y = mean_by([score.width for score in own], [score.value for score in own])
-        null = chance_null(x, y, rng)
+        null = chance_null(x, y)
         score = emergence_score(x, y)
         found[metric] = {
             "emergence_score": score if np.isfinite(score) else str(score),

@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eval.metrics.big_bench import guessed, of_big_bench_values
+from eval.metrics.outcome import Outcome
 from eval.metrics.per_item import (
     ITEM_METRICS,
     MAX_POSITIONS,
     Z_95,
     ItemMetric,
-    Outcome,
     exact_match,
     token_accuracy_at,
 )
@@ -32,7 +33,8 @@ class Measurement:
     """A metric over items: its value and 95 % interval.
 
     None in `target_length` means every length, in `position` the whole answer (else that token of
-    it, from 1), in `n_first` every item (else the first n of the draw).
+    it, from 1), in `n_first` every item (else the first n of the draw). `chance` is what a uniform
+    guess among each item's choices scores on average, None for metrics without choices.
     """
 
     metric: str
@@ -43,6 +45,8 @@ class Measurement:
     target_length: int | None = None
     position: int | None = None
     n_first: int | None = None
+    chance: float | None = None
+    stderr: float | None = None
 
 
 def measure(outcomes: Sequence[Outcome]) -> list[Measurement]:
@@ -53,6 +57,7 @@ def measure(outcomes: Sequence[Outcome]) -> list[Measurement]:
     overall = _columns(outcomes, ITEM_METRICS)
     measurements = list(_means(overall))
     measurements += _calibration(outcomes)
+    measurements += of_big_bench(outcomes)
     for n in RESOLUTIONS:
         if n <= len(outcomes):
             measurements += _means({"exact_match": overall["exact_match"][:n]}, n_first=n)
@@ -66,7 +71,24 @@ def measure(outcomes: Sequence[Outcome]) -> list[Measurement]:
             for position, columns in [(None, overall), *hits.items()]:
                 chosen = {name: column[lengths == length] for name, column in columns.items()}
                 measurements += _means(chosen, target_length=length, position=position)
-    return measurements
+    return [_with_chance(one, outcomes, lengths) for one in measurements]
+
+
+_OF_CHOICES = ("multiple_choice_grade", "multiple_choice_grade_per_character")
+
+
+def _with_chance(
+    one: Measurement, outcomes: Sequence[Outcome], lengths: NDArray[np.int64]
+) -> Measurement:
+    """A measurement with what guessing scores on the same items, where choices are graded."""
+    if one.metric not in _OF_CHOICES:
+        return one
+    own = [
+        outcome
+        for outcome, length in zip(outcomes, lengths, strict=True)
+        if one.target_length in (None, length)
+    ]
+    return replace(one, chance=guessed(own))
 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float]:
@@ -122,6 +144,17 @@ def _calibration(outcomes: Sequence[Outcome]) -> Iterator[Measurement]:
         known = ~np.isnan(p) & ~np.isnan(right)
         if known.any():
             yield _calibrated(name, p[known], right[known])
+
+
+def of_big_bench(outcomes: Sequence[Outcome]) -> Iterator[Measurement]:
+    """BIG-bench's metrics over all items at once; intervals are percentile bootstraps."""
+    rng = np.random.default_rng(0)
+    for name, value, n_items, again in of_big_bench_values(outcomes):
+        low = high = value
+        if again is not None:
+            draws = (rng.integers(0, n_items, n_items) for _ in range(_N_RESAMPLES))
+            low, high = np.quantile([again(index) for index in draws], [0.025, 0.975])
+        yield Measurement(name, value, float(low), float(high), n_items)
 
 
 def _calibrated(name: str, p: NDArray[np.float64], right: NDArray[np.float64]) -> Measurement:

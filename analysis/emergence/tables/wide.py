@@ -88,7 +88,7 @@ def lengthened(frame: pd.DataFrame, named: Mapping[str, str]) -> tuple[pd.DataFr
     )
     note = (
         f"{len(headers)} columns were read as scores: {shown}"
-        f"{' and so on' if len(headers) > 3 else ''}; {sum(empty.tolist())} of {len(long)} cells are "
-        f"empty"
+        f"{' and so on' if len(headers) > 3 else ''}; {sum(empty.tolist())} of {len(long)} "
+        f"cells are empty"
     )
     return long.loc[~empty].reset_index(drop=True), note
