@@ -2,15 +2,17 @@
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from eval.ask import run_sets, sets_of
+from eval.ask import Asked, run_sets, sets_of
 from eval.config import EvalConfig, require
 from eval.evals_table import write_evals
 from eval.evaluate import CheckpointRef, evaluate_set, rescore, run_targets
+from eval.harness.ask import NamedTasks, ask_named
 from eval.progress import progress
 from eval.score_table import scores, sweep_scores
 from eval.tasks.eval_set import EvalSet
@@ -55,9 +57,7 @@ def _one_checkpoint(config: EvalConfig, checkpoint: str) -> int:
     exams = sets_of(config, None)
     _report_excluded(exams)
     with progress(_n_items(exams), checkpoint) as advance:
-        paths = evaluate_set(
-            target, exams, config.settings, config.device, config.overwrite, advance
-        )
+        paths = _answered(config, target, exams, advance)
     _print(scores(row for path in paths for row in read_json(path)["rows"]))
     for path in paths:
         print(path)
@@ -69,7 +69,7 @@ def _sweep(config: EvalConfig, sweep: Path) -> int:
     found = sorted(path for path in run_dirs(sweep) if RunPaths(path).spec.exists())
     if not found:
         raise TaskError(f"{sweep} has no runs; expected a directory with runs/*/spec.json")
-    planned: list[tuple[CheckpointRef, list[EvalSet]]] = []
+    planned: list[tuple[CheckpointRef, Asked]] = []
     skipped: dict[str, list[str]] = {}
     for run_dir in found:
         try:
@@ -94,17 +94,26 @@ def _sweep(config: EvalConfig, sweep: Path) -> int:
     return 1 if failed else 0
 
 
+def _answered(
+    config: EvalConfig, target: CheckpointRef, asked: Asked, advance: Callable[[int], None]
+) -> list[Path]:
+    """Summaries of all that a checkpoint is asked, by ourselves or through the harness."""
+    named = [one for one in asked if isinstance(one, NamedTasks)]
+    own = [one for one in asked if isinstance(one, EvalSet)]
+    rest = (config.settings, config.device, config.overwrite, advance)
+    paths = evaluate_set(target, own, *rest) if own else []
+    return paths + (ask_named(target, named, *rest) if named else [])
+
+
 def _examine_all(
-    config: EvalConfig, planned: list[tuple[CheckpointRef, list[EvalSet]]]
+    config: EvalConfig, planned: list[tuple[CheckpointRef, Asked]]
 ) -> dict[str, list[str]]:
     failed: dict[str, list[str]] = {}
     total = sum(_n_items(exams) for _, exams in planned)
     with progress(total, f"{len(planned)} checkpoints") as advance:
         for target, exams in planned:
             try:
-                evaluate_set(
-                    target, exams, config.settings, config.device, config.overwrite, advance
-                )
+                _answered(config, target, exams, advance)
             except IsoflopError as error:
                 failed.setdefault(str(error), []).append(target.checkpoint)
     return failed
@@ -132,9 +141,9 @@ def _report(what: str, by_reason: dict[str, list[str]]) -> None:
         print(visible(f"{what}: {len(names)} ({shown}): {reason}"), file=sys.stderr)
 
 
-def _report_excluded(exams: list[EvalSet]) -> None:
+def _report_excluded(asked: Asked) -> None:
     """Name what a file holds and is not asked or computed."""
-    for exam in exams:
+    for exam in (one for one in asked if isinstance(one, EvalSet)):
         for what, n in exam.excluded.items():
             print(visible(f"{exam.task}: {what}" + (f" ({n})" if n > 1 else "")), file=sys.stderr)
 
@@ -144,8 +153,10 @@ def _print(table: Table) -> None:
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
-def _n_items(exams: list[EvalSet]) -> int:
-    return sum(len(items) for exam in exams for items in exam.splits.values())
+def _n_items(asked: Asked) -> int:
+    """Items to ask; the harness says how many requests it has only once its data are loaded."""
+    sets = (one for one in asked if isinstance(one, EvalSet))
+    return sum(len(items) for exam in sets for items in exam.splits.values())
 
 
 def paths(given: list[str], verb: str | None) -> list[str]:
@@ -165,8 +176,17 @@ def _old_rescore(value: str, verb: str | None) -> list[str]:
 
 
 def task_option(name: str) -> list[str]:
-    """task=NAME of a generated task that has no file in conf/task/."""
+    """task=NAME of a generated task without a file in conf/task/, or task=lm_eval:NAME,NAME."""
+    kind, colon, names = name.partition(":")
+    if kind == "lm_eval" and colon:
+        quoted = ",".join(text_override("", one).removeprefix("=") for one in names.split(","))
+        return ["task=lm_eval", f"task.names=[{quoted}]"]
     return [f"task.task={name}"] if name in TASKS else []
+
+
+def shots_option(value: str) -> list[str]:
+    """n_shots=0,5: numbers of shots of named benchmarks."""
+    return [f"task.n_shots=[{value.strip('[]')}]"]
 
 
 COMMAND = Command(
@@ -178,7 +198,7 @@ COMMAND = Command(
     run=main,
     arguments="PATH",
     paths=paths,
-    options={"task": task_option},
+    options={"task": task_option, "n_shots": shots_option},
     old={
         "sweep": lambda value, verb: [value],
         "checkpoint": lambda value, verb: [value],

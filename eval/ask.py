@@ -1,16 +1,21 @@
 """Which sets of items a run or a checkpoint is asked."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from eval.config import EvalConfig, require
+from eval.harness.ask import NamedTasks, named_tasks
 from eval.tasks.eval_set import EvalSet, generated_exam, length_variant, spec_from_options
 from eval.tasks.files.file_task import file_exam, file_options
 from eval.tasks.generated import TaskError, TaskSpec
 from train.rundir.record import read_job, read_record
 
+Asked = Sequence[EvalSet | NamedTasks]
+"""What a checkpoint is asked: our own sets of items, or benchmarks by the harness's names."""
 
-def run_sets(config: EvalConfig, run_dir: Path) -> list[EvalSet]:
+
+def run_sets(config: EvalConfig, run_dir: Path) -> Asked:
     """What a run is asked: its own tasks, or the task that was named if its data holds that."""
     record = read_record(run_dir)
     if record is None or record.status != "finished":
@@ -21,7 +26,8 @@ def run_sets(config: EvalConfig, run_dir: Path) -> list[EvalSet]:
     if asked == "own":
         require(bool(trained), f"{run_dir} was trained on no generated task; name one with task=")
         return [exam for options in trained for exam in _own_sets(config, options)]
-    holds = asked == "file" or any(part.get("task", "addition") == asked for part in trained)
+    of_any = asked in ("file", "lm_eval")
+    holds = of_any or any(part.get("task", "addition") == asked for part in trained)
     require(
         holds or config.allow_untrained,
         f"{run_dir} was not trained on {asked}; allow_untrained=true asks it all the same",
@@ -39,8 +45,10 @@ def _own_sets(config: EvalConfig, options: dict[str, Any]) -> list[EvalSet]:
     return exams
 
 
-def sets_of(config: EvalConfig, trained: list[dict[str, Any]] | None) -> list[EvalSet]:
+def sets_of(config: EvalConfig, trained: list[dict[str, Any]] | None) -> Asked:
     """The named task; seen items are asked only of a run that was trained on this very task."""
+    if config.task.get("task") == "lm_eval":
+        return named_tasks(config.task)
     if config.path is not None:
         return [
             file_exam(Path(config.path), file_options(config.task), config.n_items, config.seed)

@@ -124,9 +124,12 @@ def _identity(target: CheckpointRef, exam: EvalSet, settings: GenerationSettings
         for name, default in (("bos", "auto"), ("too_long", "skip")):
             if asked[name] == default:
                 del asked[name]
-    checkpoint = Path(target.checkpoint)
-    weights = fingerprint(checkpoint) if checkpoint.is_dir() else target.checkpoint
-    return {"exam": exam.identity, "settings": asked, "weights": weights}
+    return {"exam": exam.identity, "settings": asked, "weights": weights_of(target.checkpoint)}
+
+
+def weights_of(checkpoint: str) -> str:
+    """A checkpoint's identity: the fingerprint of a directory, the name of one on the hub."""
+    return fingerprint(Path(checkpoint)) if Path(checkpoint).is_dir() else checkpoint
 
 
 def _write(
