@@ -1,6 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := results/demo
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PIN := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 help:  ## list the targets
@@ -11,7 +12,12 @@ setup: .venv/ready  ## build .venv with the exact versions of constraints.txt
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(PIP) pip==26.3  # dependency groups are read since 25.1; Python 3.11 brings 23.2
+	$(PIP) --editable . --group dev
+	@touch $@
+
+.venv/docs-ready: .venv/ready
+	$(PIP) --group docs
 	@touch $@
 
 demo: setup  ## train two small sweeps, evaluate, fit, write the report (about 6 minutes on 2 idle cores)
@@ -35,7 +41,14 @@ lint: setup  ## ruff and pyright
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
+docs: .venv/docs-ready  ## build the site into build/site; a warning or a broken link fails it
+	$(BIN)/zensical build --clean --strict
+
+notebooks: setup  ## run the notebooks in place, with their figures, after installing a kernel
+	$(PIP) --group notebooks
+	$(BIN)/jupyter execute --inplace docs/notebooks/*.ipynb
+
 clean:  ## remove what can be built again; results/ stays
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo test test-slurm bench packages lint clean
+.PHONY: help setup demo test test-slurm bench packages lint docs notebooks clean

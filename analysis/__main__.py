@@ -20,13 +20,17 @@ from analysis.report.wandb import mirror
 from analysis.report.write import write_report
 from analysis.sections import comparison as comparison_report
 from analysis.sections.contents import ReportInputs, contents
+from analysis.sections.questions import by_column as by_column_report
 from analysis.sections.score_table import report_scores
 from analysis.sections.summary import caveats, decision, facts, provenance
 from analysis.studies.allocation import AllocationRow, allocate
+from analysis.studies.approaches.repeated import RepeatedApproach
 from analysis.studies.fits_json import fits_json, plain
+from analysis.studies.questions.by_column import study_by
 from analysis.studies.study import Study, run_study
 from analysis.studies.validation_runs import to_fit
 from train.commands.command_line import Command, run_command, text_override
+from train.commands.terminal import say
 from train.config.cli import UsageError
 from train.rundir.atomic import write_json
 from train.rundir.sweep_layout import SweepPaths
@@ -45,7 +49,7 @@ def analyse(config: AnalysisConfig, command: str) -> Path:
     for name, content in {"fits.json": numbers, **made.files}.items():
         write_json(directory / name, content)
     for line in made.lines:
-        print(line)
+        say(line)
     report = Report(
         title=config.title
         or f"Scaling laws of {', '.join(Path(s).stem for s in everything.sources)}",
@@ -82,7 +86,40 @@ def compare_sweeps(config: AnalysisConfig, command: str) -> Path:
         book=book,
         provenance=[*provenance(ours), *provenance(theirs)],
     )
-    print(report.decision)
+    say(report.decision)
+    return published(report, numbers, directory, config)
+
+
+def analyse_by(config: AnalysisConfig, command: str) -> Path:
+    """Fit each value of a column apart and write them side by side; the path of the report."""
+    column, directory, everything = str(config.fit.by), output_directory(config), read(config)
+    made = study_by(
+        everything, column, lambda table: run_study(_chosen(table, config), config.fit,
+                                                     config.counting),
+    )  # fmt: skip
+    wanted = config.allocation
+    advice = {v: allocate(s, wanted.flops, wanted.n_params) for v, s in made.studies.items()}
+    for value, study in made.studies.items():
+        print(f"{column} {value}:")
+        print_fits(study, advice[value])
+    used = {str(name) for study in made.studies.values() for name in study.table.texts("run_id")}
+    book = build_run_table(everything, used)
+    numbers = {
+        "by": column,
+        "values": {v: fits_json(study, advice[v]) for v, study in made.studies.items()},
+        "missing": made.missing,
+    }
+    write_json(directory / "fits.json", numbers)
+    report = Report(
+        title=config.title or f"Scaling laws by {column}",
+        decision=by_column_report.decision(made, advice),
+        caveats=by_column_report.caveats(made),
+        facts=by_column_report.facts(made),
+        parts=by_column_report.parts(made, advice, book),
+        command=command,
+        book=book,
+        provenance=provenance(next(iter(made.studies.values()))),
+    )
     return published(report, numbers, directory, config)
 
 
@@ -93,20 +130,24 @@ def published(
     path = write_report(report, directory)
     said = mirror(report, numbers, path, config.tracker)
     if said:
-        print(said)
+        say(said)
     return path
 
 
 def fitted(config: AnalysisConfig) -> tuple[LossTable, Study, list[AllocationRow]]:
     """All runs that were read, the study of those that belong in one fit, and its advice."""
     everything = read(config)
+    study = run_study(_chosen(everything, config), config.fit, config.counting)
+    return everything, study, allocate(study, config.allocation.flops, config.allocation.n_params)
+
+
+def _chosen(table: LossTable, config: AnalysisConfig) -> LossTable:
+    """The runs that belong in one fit, as the configuration chooses them."""
     fit = config.fit
-    table = select(
-        with_loss(everything, fit.loss), fit.data, fit.grid, fit.where, fit.drop_highest,
+    return select(
+        with_loss(table, fit.loss), fit.data, fit.grid, fit.where, fit.drop_highest,
         best_of=fit.best_of, max_epochs=fit.max_epochs,
     )  # fmt: skip
-    study = run_study(table, fit, config.counting)
-    return everything, study, allocate(study, config.allocation.flops, config.allocation.n_params)
 
 
 def read(config: AnalysisConfig) -> LossTable:
@@ -140,21 +181,22 @@ def output_directory(config: AnalysisConfig) -> Path:
 def print_fits(study: Study, advice: list[AllocationRow]) -> None:
     """What was read and the main numbers as plain lines."""
     for line in study.table.understood:
-        print(line)
-    print(f"{len(study.runs)} runs fitted, {len(study.table.excluded)} excluded")
-    for name in study.config.approaches:
+        say(line)
+    say(f"{len(study.runs)} runs fitted, {len(study.table.excluded)} excluded")
+    for name in (*study.config.approaches, RepeatedApproach.name):
         if name not in study.fits:
-            print(f"{name:11}{study.missing.get(name, '')}")
+            if name in study.missing:
+                say(f"{name:11}{study.missing[name]}")
             continue
         fit = study.fits[name]
         low, high = fit.intervals.get("a", (float("nan"), float("nan")))
         exponents = f"a {fit.a:.6g} [{low:.4g}, {high:.4g}]  b {fit.b:.6g}"
-        print(f"{name:11}{exponents}  {fit.status} {fit.reason}".rstrip())
+        say(f"{name:11}{exponents}  {fit.status} {fit.reason}".rstrip())
         for line in fit.printed:
-            print(f"{'':11}{line}")
+            say(f"{'':11}{line}")
     for note in caveats(study):
-        print(f"note: {note}")
-    print(decision(study, advice))
+        say(f"note: {note}")
+    say(decision(study, advice))
 
 
 def main(config: AnalysisConfig, overrides: list[str]) -> int:
@@ -173,7 +215,10 @@ def main(config: AnalysisConfig, overrides: list[str]) -> int:
             print(report_scores(path, options, directory, config.title, command))
             return 0
         _only_for_scores(config)
-    print((compare_sweeps if config.compare else analyse)(config, command))
+    if config.compare:
+        say(compare_sweeps(config, command))
+    else:
+        say((analyse_by if config.fit.by else analyse)(config, command))
     return 0
 
 

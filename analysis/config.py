@@ -79,6 +79,10 @@ class AnalysisConfig:
                 f"{' and '.join(given) or 'none'}; for example: isoflop analyze results/demo"
             )
         require(
+            not (self.compare and self.fit.by),
+            "compare and fit.by both fit apart; give one of them",
+        )
+        require(
             len(self.compare) in (0, 2),
             f"compare has {len(self.compare)} sweeps; expected two: compare=[results/a,results/b]",
         )

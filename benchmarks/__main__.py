@@ -60,8 +60,8 @@ def main(arguments: list[str]) -> int:
     print(f"{datetime.now(UTC):%Y-%m-%d}, {machine()}\n\n{table(figures)}")
     if "json" in settings:
         Path(settings["json"]).write_text(json.dumps([asdict(one) for one in figures], indent=1))
-    missed = [one for one in figures if one.verdict == "MISSED"]
-    absent = [one for one in figures if one.verdict == "not measured"]
+    missed = [one for one in figures if one.outcome == "MISSED"]
+    absent = [one for one in figures if one.outcome == "not measured"]
     print(f"\n{len(missed)} of {len(figures)} figures miss their goal; {len(absent)} not measured")
     return int(bool(missed or absent))
 

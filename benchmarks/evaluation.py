@@ -25,8 +25,8 @@ import numpy as np
 
 from benchmarks.figures import Figure, parse, report
 from eval.lm.load import load_checkpoint
-from eval.lm.responses import Settings, answer_items
-from eval.metrics.outcome import Outcome
+from eval.lm.responses import GenerationSettings, answer_items
+from eval.metrics.per_item import Outcome
 from eval.tasks.eval_set import HELDOUT_SEED
 from eval.tasks.generated import TaskSpec, alphabet, heldout_items
 
@@ -92,7 +92,7 @@ def run_ours(checkpoint: Path, n_items: int, threads: int) -> tuple[list[Outcome
     passes, outcomes = [], []
     for _ in range(3):
         started = time.perf_counter()
-        outcomes = answer_items(model, vocab, items, SPEC.format, Settings())
+        outcomes = answer_items(model, vocab, items, SPEC.format, GenerationSettings())
         passes.append(time.perf_counter() - started)
     warm = statistics.median(passes)
     with tempfile.TemporaryDirectory() as scratch:

@@ -24,7 +24,7 @@ class Figure:
     note: str = ""
 
     @property
-    def verdict(self) -> str:
+    def outcome(self) -> str:
         """met | MISSED | not measured | nothing where there is no goal."""
         if self.at_least is None and self.at_most is None:
             return ""
@@ -47,11 +47,11 @@ class Figure:
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """Markdown rows of figure, goal and verdict."""
+    """Markdown rows of figure, goal and outcome."""
     rows = [("what", "figure", "goal", ""), ("---", "---", "---", "---")]
     for one in figures:
-        verdict = ", ".join(part for part in (one.verdict, one.note) if part)
-        rows.append((one.what, one.shown, one.goal, verdict))
+        outcome = ", ".join(part for part in (one.outcome, one.note) if part)
+        rows.append((one.what, one.shown, one.goal, outcome))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return "\n".join(
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
@@ -64,7 +64,7 @@ def report(figures: Sequence[Figure], settings: dict[str, str]) -> int:
     print(table(figures), flush=True)
     if "json" in settings:
         Path(settings["json"]).write_text(json.dumps([asdict(one) for one in figures], indent=1))
-    return int(any(one.verdict in ("MISSED", "not measured") for one in figures))
+    return int(any(one.outcome in ("MISSED", "not measured") for one in figures))
 
 
 def read(path: Path) -> list[Figure]:

@@ -8,7 +8,7 @@
 4 layers, 4 heads, vocabulary 512, 8 rows of 256 tokens, one thread. Contenders are processes that
 take turns on one core (benchmarks/metronome.py); a ratio is the median over rounds of the two times
 in that round. Where a process finds its memory changes its speed by some per cent, so that all are
-started anew `starts` times. `auto` is the harness with precision=auto; it is the same process as
+started again `starts` times. `auto` is the harness with precision=auto; it is the same process as
 `harness` where that comes to float32. All others train in float32, but for contenders that have to
 be asked for: bf16, compiled, bf16_compiled and bare_bf16.
 """

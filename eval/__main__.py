@@ -2,33 +2,97 @@
 
 import re
 import sys
-from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from eval.ask import Asked, run_sets, sets_of
-from eval.config import EvalConfig, require
+from eval.answered import Sets, answered, n_items, say_excluded
+from eval.asked import named_sets, sets_of_run
 from eval.evals_table import write_evals
-from eval.evaluate import CheckpointRef, evaluate_set, rescore, run_targets
-from eval.harness.ask import NamedTasks, ask_named
-from eval.progress import progress
+from eval.evaluate import CheckpointRef, rescore, run_targets
+from eval.lm.responses import GenerationSettings
+from eval.progress import progress, say_reasons
 from eval.score_table import scores, sweep_scores
-from eval.tasks.eval_set import EvalSet
+from eval.tasks.codebook import TASK as CODEBOOK
 from eval.tasks.generated import TASKS, TaskError
+from eval.text.command import evaluate_text
+from eval.text.documents import has_text
+from eval.text.settings import TASKS as TEXT_TASKS
 from train.commands.command_line import Command, run_command, text_override
+from train.commands.console import DataConsole
+from train.commands.terminal import say
 from train.config.cli import UsageError
 from train.config.spec import IsoflopError
-from train.config.terminal import visible
 from train.rundir.atomic import read_json
-from train.rundir.record import RunPaths
+from train.rundir.record import RunPaths, read_job, read_record
 from train.rundir.sweep_layout import SweepPaths, run_dirs
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """What is evaluated and on what; conf/eval.yaml explains the settings.
+
+    `target` is a sweep's directory, or a checkpoint's directory or Hugging Face name. `rescore`
+    computes metrics again from the answers that are stored there.
+    """
+
+    target: str | None = None
+    rescore: bool = False
+    task: dict[str, Any] = field(default_factory=lambda: {"task": "own"})
+    path: str | None = None
+    out: str | None = None
+    n_items: int = 10_000
+    n_seen: int = 2_000
+    n_by_length: int = 3_000
+    samples: int = 0
+    temperature: float = 0.7
+    self_evaluate: bool = False
+    max_new_tokens: int | None = None
+    batch_tokens: int = 16_384
+    seed: int = 0
+    bos: str = "auto"
+    too_long: str = "skip"
+    device: str = "auto"
+    threads: int = 1
+    allow_untrained: bool = False
+    trust_remote_code: bool = False
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        own = self.task.get("task", "own")
+        _require(
+            own in TEXT_TASKS or (own == "file") == (self.path is not None),
+            f"task={own} with path={self.path}; task=file and path=FILE go together",
+        )
+        _require(self.n_items >= 1, f"n_items={self.n_items} must be at least 1")
+        for name in ("n_seen", "n_by_length"):
+            _require(getattr(self, name) >= 0, f"{name}={getattr(self, name)} must be at least 0")
+        _require(self.threads >= 1, f"threads={self.threads} must be at least 1")
+
+    @property
+    def is_sweep(self) -> bool:
+        """Whether the target is a sweep's directory rather than a checkpoint."""
+        return (Path(self.target or "") / "runs").is_dir()
+
+    @property
+    def settings(self) -> GenerationSettings:
+        return GenerationSettings(
+            samples=self.samples,
+            temperature=self.temperature,
+            self_evaluate=self.self_evaluate,
+            max_new_tokens=self.max_new_tokens,
+            batch_tokens=self.batch_tokens,
+            seed=self.seed,
+            bos=self.bos,
+            too_long=self.too_long,
+        )
 
 
 def main(config: EvalConfig, overrides: list[str]) -> int:
     """Evaluate and print where the results lie; 1 if a checkpoint could not be evaluated."""
-    require(
+    _require(
         config.target is not None,
         "nothing to evaluate; expected a sweep's directory, or a checkpoint's directory or "
         "Hugging Face name: isoflop eval results/demo",
@@ -36,10 +100,15 @@ def main(config: EvalConfig, overrides: list[str]) -> int:
     target = str(config.target)
     if config.rescore:
         return _rescore(Path(target))
-    require(
+    _require(
         config.is_sweep or config.task.get("task", "own") != "own",
         f"{target} has no runs, so it is no sweep, and a checkpoint needs a task, since its "
         f"training data is unknown: task=addition, or task=file path=FILE",
+    )
+    _require(
+        not (config.is_sweep and config.trust_remote_code),
+        f"trust_remote_code=true is for one checkpoint that you name; those of a sweep such as "
+        f"{target} need no code of their own",
     )
     import torch
 
@@ -51,13 +120,16 @@ def main(config: EvalConfig, overrides: list[str]) -> int:
 
 def _one_checkpoint(config: EvalConfig, checkpoint: str) -> int:
     slug = re.sub(r"[^\w.-]+", "_", checkpoint.strip("/")).strip("_")
-    target = CheckpointRef(
-        checkpoint, Path(config.out) if config.out else Path("results/eval") / slug
-    )
-    exams = sets_of(config, None)
-    _report_excluded(exams)
-    with progress(_n_items(exams), checkpoint) as advance:
-        paths = _answered(config, target, exams, advance)
+    out = Path(config.out) if config.out else Path("results/eval") / slug
+    target = CheckpointRef(checkpoint, out, trust_remote_code=config.trust_remote_code)
+    if config.task.get("task") in TEXT_TASKS:
+        return _text(config, [target])
+    eval_sets = named_sets(config, None)
+    say_excluded(eval_sets)
+    with progress(n_items(eval_sets), checkpoint) as advance:
+        paths = answered(
+            target, eval_sets, config.settings, config.device, config.overwrite, advance
+        )
     _print(scores(row for path in paths for row in read_json(path)["rows"]))
     for path in paths:
         print(path)
@@ -69,51 +141,68 @@ def _sweep(config: EvalConfig, sweep: Path) -> int:
     found = sorted(path for path in run_dirs(sweep) if RunPaths(path).spec.exists())
     if not found:
         raise TaskError(f"{sweep} has no runs; expected a directory with runs/*/spec.json")
-    planned: list[tuple[CheckpointRef, Asked]] = []
+    planned: list[tuple[CheckpointRef, Sets]] = []
     skipped: dict[str, list[str]] = {}
+    running_text = config.task.get("task") in TEXT_TASKS
     for run_dir in found:
         try:
-            exams = run_sets(config, run_dir)
-            planned += [(target, exams) for target in run_targets(run_dir)]
+            eval_sets = _no_sets(config, run_dir) if running_text else sets_of_run(config, run_dir)
+            planned += [(target, eval_sets) for target in run_targets(run_dir)]
         except IsoflopError as error:
             skipped.setdefault(str(error).replace(f"{run_dir} ", ""), []).append(run_dir.name)
-    _report("not evaluated", skipped)
+    say_reasons("not evaluated", skipped)
     if not planned:
         raise TaskError(f"no run under {sweep} can be evaluated; the reasons stand above")
-    _report_excluded(planned[0][1])
-    failed = _examine_all(config, planned)
-    _report("failed", failed)
+    say_excluded(planned[0][1])
+    if running_text:
+        failed = _score_text(config, [target for target, _ in planned])
+    else:
+        failed = _evaluate_all(config, planned)
+    say_reasons("failed", failed)
     n_evaluated = len(planned) - sum(map(len, failed.values()))
     print(f"{n_evaluated} checkpoints evaluated: {SweepPaths(sweep).runs}")
     table, problems = SweepPaths(sweep).table("evals"), []
     write_evals(table, found, problems)
     for problem in problems:
-        print(problem, file=sys.stderr)
+        say(problem, sys.stderr)
     _print(sweep_scores(table))
     print(table)
     return 1 if failed else 0
 
 
-def _answered(
-    config: EvalConfig, target: CheckpointRef, asked: Asked, advance: Callable[[int], None]
-) -> list[Path]:
-    """Summaries of all that a checkpoint is asked, by ourselves or through the harness."""
-    named = [one for one in asked if isinstance(one, NamedTasks)]
-    own = [one for one in asked if isinstance(one, EvalSet)]
-    rest = (config.settings, config.device, config.overwrite, advance)
-    paths = evaluate_set(target, own, *rest) if own else []
-    return paths + (ask_named(target, named, *rest) if named else [])
+def _text(config: EvalConfig, targets: list[CheckpointRef]) -> int:
+    failed = _score_text(config, targets)
+    say_reasons("failed", failed)
+    found = [path for target in targets for path in sorted(target.out.glob("*.json"))]
+    _print(scores(row for path in found for row in read_json(path)["rows"]))
+    for path in found:
+        print(path)
+    return 1 if failed else 0
 
 
-def _examine_all(
-    config: EvalConfig, planned: list[tuple[CheckpointRef, Asked]]
+def _no_sets(config: EvalConfig, run_dir: Path) -> Sets:
+    """Nothing: running text needs no items, but a run needs text of its own where none is given."""
+    own = read_record(run_dir) is not None and has_text(dict(read_job(run_dir).spec.data.parts))
+    _require(config.path is not None or own, f"{run_dir} has no running text; give path=DIR")
+    return []
+
+
+def _score_text(config: EvalConfig, targets: list[CheckpointRef]) -> dict[str, list[str]]:
+    with progress(len(targets), f"{len(targets)} checkpoints") as advance:
+        return evaluate_text(config, targets, advance)
+
+
+def _evaluate_all(
+    config: EvalConfig, planned: list[tuple[CheckpointRef, Sets]]
 ) -> dict[str, list[str]]:
     failed: dict[str, list[str]] = {}
-    total = sum(_n_items(exams) for _, exams in planned)
+    total = sum(n_items(eval_sets) for _, eval_sets in planned)
     with progress(total, f"{len(planned)} checkpoints") as advance:
-        for target, exams in planned:
+        for target, eval_sets in planned:
             try:
-                _answered(config, target, exams, advance)
+                answered(
+                    target, eval_sets, config.settings, config.device, config.overwrite, advance
+                )
             except IsoflopError as error:
                 failed.setdefault(str(error), []).append(target.checkpoint)
     return failed
@@ -135,28 +224,14 @@ def _rescore(root: Path) -> int:
     return 0
 
 
-def _report(what: str, by_reason: dict[str, list[str]]) -> None:
-    for reason, names in by_reason.items():
-        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        print(visible(f"{what}: {len(names)} ({shown}): {reason}"), file=sys.stderr)
-
-
-def _report_excluded(asked: Asked) -> None:
-    """Name what a file holds and is not asked or computed."""
-    for exam in (one for one in asked if isinstance(one, EvalSet)):
-        for what, n in exam.excluded.items():
-            print(visible(f"{exam.task}: {what}" + (f" ({n})" if n > 1 else "")), file=sys.stderr)
-
-
 def _print(table: Table) -> None:
     # A file's lines need no folding.
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    DataConsole(width=None if sys.stdout.isatty() else 200).print(table)
 
 
-def _n_items(asked: Asked) -> int:
-    """Items to ask; the harness says how many requests it has only once its data are loaded."""
-    sets = (one for one in asked if isinstance(one, EvalSet))
-    return sum(len(items) for exam in sets for items in exam.splits.values())
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise TaskError(message)
 
 
 def paths(given: list[str], verb: str | None) -> list[str]:
@@ -181,7 +256,7 @@ def task_option(name: str) -> list[str]:
     if kind == "lm_eval" and colon:
         quoted = ",".join(text_override("", one).removeprefix("=") for one in names.split(","))
         return ["task=lm_eval", f"task.names=[{quoted}]"]
-    return [f"task.task={name}"] if name in TASKS else []
+    return [f"task.task={name}"] if name in (*TASKS, CODEBOOK) else []
 
 
 def shots_option(value: str) -> list[str]:

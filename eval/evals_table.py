@@ -2,7 +2,7 @@
 
 Earlier releases wrote parts of a measurement into names: task `addition-3-uniform_length`, metrics
 `exact_match@1000` and `token_accuracy_3`. Whoever reads evaluations gets columns, by way of
-`upgraded` or `upgraded_frame`, whatever wrote them.
+`upgraded` or `upgraded_frame`, of any release.
 """
 
 import re
@@ -46,9 +46,9 @@ SCHEMA = pa.schema(
     ]
 )
 """`operands` says how operands are drawn, "" for a task without any. Null in `target_length` means
-every length, in `position` the whole answer, in `n_first` every item rather than the first n drawn.
-`chance` is what guessing among the choices scores, `stderr` the standard error that
-lm-evaluation-harness reports; both are null where there is none.
+every length, in `position` the whole answer, in `n_first` every item rather than the first n drawn,
+in `chance` that none is known (see `eval.metrics.chance`). `stderr` is the standard error that
+lm-evaluation-harness reports, null elsewhere.
 """
 
 PARTS = ("target_length", "position", "n_first")
@@ -119,6 +119,7 @@ def rows(run_dir: Path) -> list[dict[str, Any]]:
             "n_tokens": record.n_tokens if final else round(record.n_tokens * share),
             "flops": record.flops if final else record.flops * share,
             "loss": record.loss if final else curve.get(step, {}).get("loss"),
+            "chance": None,  # rows of earlier releases have none
         }
         found += [of_run | upgraded(row) for row in content.get("rows", [])]
     return found

@@ -1,8 +1,8 @@
-"""Checkpoint x exam: a summary with the rows that evals.parquet is made of, one row per item.
+"""Checkpoint x evaluation set: a summary with the rows of evals.parquet, and one row per item.
 
 A run directory holds `evals/<label>.json` and `evals/<label>.parquet` for its final checkpoint, and
 the same under `evals/step-N/` for intermediate ones. The summary is written last, so its presence
-means done; equal checkpoint, exam and settings are never run twice.
+means done; equal checkpoint, set and settings are never run twice.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from eval.evals_table import structured
 from eval.lm.load import fingerprint, load_checkpoint
 from eval.lm.responses import GenerationSettings, answer_items
 from eval.metrics.aggregate import measure
-from eval.metrics.outcome import Outcome
+from eval.metrics.per_item import Outcome
 from eval.samples import read_outcomes, write_outcomes
 from eval.tasks.eval_set import EvalSet
 from train.rundir.atomic import RecordError, read_json, write_json
@@ -27,12 +27,16 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True)
 class CheckpointRef:
-    """A checkpoint to evaluate_set and the directory for its results; step None is a final one."""
+    """A checkpoint to evaluate_set and the directory for its results; step None is a final one.
+
+    `trust_remote_code`: Python files that come with it may be run.
+    """
 
     checkpoint: str
     out: Path
     step: int | None = None
     run_id: str | None = None
+    trust_remote_code: bool = False
 
 
 def run_targets(run_dir: Path) -> list[CheckpointRef]:
@@ -55,45 +59,47 @@ def run_targets(run_dir: Path) -> list[CheckpointRef]:
 
 def evaluate_set(
     target: CheckpointRef,
-    exams: list[EvalSet],
+    eval_sets: list[EvalSet],
     settings: GenerationSettings,
     device: str = "auto",
     again: bool = False,
     advance: Advance = lambda n_items: None,
 ) -> list[Path]:
-    """Answer every exam that has no stored result yet; returns the summaries' paths, all exams'.
+    """Answer every set that has no stored result yet; returns the paths of all summaries.
 
-    Raises:  CheckpointError, TaskError: nothing is written for the exam that failed.
+    Raises:  CheckpointError, TaskError: nothing is written for the set that failed.
     """
-    due = [exam for exam in exams if again or not _is_done(target, exam, settings)]
+    due = [eval_set for eval_set in eval_sets if again or not _is_done(target, eval_set, settings)]
     if due:
-        model, vocab = load_checkpoint(target.checkpoint, device, settings.bos)
-        for exam in due:
+        model, vocab = load_checkpoint(
+            target.checkpoint, device, settings.bos, target.trust_remote_code
+        )
+        for eval_set in due:
             started = time.perf_counter()
             outcomes = {
                 split: answer_items(
                     model,
                     vocab,
                     items,
-                    exam.layout,
-                    dataclasses.replace(settings, decode=settings.decode and exam.decode),
+                    eval_set.layout,
+                    dataclasses.replace(settings, decode=settings.decode and eval_set.decode),
                     advance,
                 )
-                for split, items in exam.splits.items()
+                for split, items in eval_set.splits.items()
             }
-            _write(target, exam, settings, outcomes, time.perf_counter() - started)
-    for exam in exams:
-        if exam not in due:
-            advance(sum(len(items) for items in exam.splits.values()))
-    return [summary_path(target, exam) for exam in exams]
+            _write(target, eval_set, settings, outcomes, time.perf_counter() - started)
+    for eval_set in eval_sets:
+        if eval_set not in due:
+            advance(sum(len(items) for items in eval_set.splits.values()))
+    return [summary_path(target, eval_set) for eval_set in eval_sets]
 
 
-def summary_path(target: CheckpointRef, exam: EvalSet) -> Path:
-    return target.out / f"{exam.label}.json"
+def summary_path(target: CheckpointRef, eval_set: EvalSet) -> Path:
+    return target.out / f"{eval_set.label}.json"
 
 
 def rescore(summary: Path) -> Path:
-    """Compute a summary anew from its stored item rows, without any model.
+    """Compute a summary again from its stored item rows, without any model.
 
     Raises:  RecordError: the summary or its item rows are missing or unreadable.
     """
@@ -104,18 +110,20 @@ def rescore(summary: Path) -> Path:
     return summary
 
 
-def _is_done(target: CheckpointRef, exam: EvalSet, settings: GenerationSettings) -> bool:
-    path = summary_path(target, exam)
+def _is_done(target: CheckpointRef, eval_set: EvalSet, settings: GenerationSettings) -> bool:
+    path = summary_path(target, eval_set)
     if not path.exists() or not path.with_suffix(".parquet").exists():
         return False
     try:
         content = read_json(path)
     except RecordError:
         return False
-    return content.get("identity") == _identity(target, exam, settings)
+    return content.get("identity") == _identity(target, eval_set, settings)
 
 
-def _identity(target: CheckpointRef, exam: EvalSet, settings: GenerationSettings) -> dict[str, Any]:
+def _identity(
+    target: CheckpointRef, eval_set: EvalSet, settings: GenerationSettings
+) -> dict[str, Any]:
     asked = dataclasses.asdict(settings)
     del asked["batch_tokens"]
     if target.run_id is not None:
@@ -124,7 +132,11 @@ def _identity(target: CheckpointRef, exam: EvalSet, settings: GenerationSettings
         for name, default in (("bos", "auto"), ("too_long", "skip")):
             if asked[name] == default:
                 del asked[name]
-    return {"exam": exam.identity, "settings": asked, "weights": weights_of(target.checkpoint)}
+    weights = weights_of(target.checkpoint)
+    if target.trust_remote_code:
+        asked["trust_remote_code"] = True  # another implementation may give other answers
+    # The key of release 0.1, by which results that are stored count as done.
+    return {"exam": eval_set.identity, "settings": asked, "weights": weights}
 
 
 def weights_of(checkpoint: str) -> str:
@@ -134,35 +146,35 @@ def weights_of(checkpoint: str) -> str:
 
 def _write(
     target: CheckpointRef,
-    exam: EvalSet,
+    eval_set: EvalSet,
     settings: GenerationSettings,
     outcomes: dict[str, list[Outcome]],
     seconds: float,
 ) -> None:
-    path = summary_path(target, exam)
+    path = summary_path(target, eval_set)
     path.unlink(missing_ok=True)
     write_outcomes(path.with_suffix(".parquet"), outcomes)
     content = {
-        "task": exam.task,
-        "operands": exam.operands,
-        "format": exam.format,
-        "n_shots": exam.n_shots,
-        "layout": exam.layout,
+        "task": eval_set.task,
+        "operands": eval_set.operands,
+        "format": eval_set.format,
+        "n_shots": eval_set.n_shots,
+        "layout": eval_set.layout,
         "checkpoint": Path(target.checkpoint).name,
         "run_id": target.run_id,
         "step": target.step,
-        "identity": _identity(target, exam, settings),
+        "identity": _identity(target, eval_set, settings),
         "seconds": round(seconds, 3),
         "counts": _counts(outcomes),
-        "excluded": exam.excluded | _too_long(exam, outcomes),
+        "excluded": eval_set.excluded | _too_long(eval_set, outcomes),
     }
     table = [row for split, given in outcomes.items() for row in _rows(content, split, given)]
     write_json(path, content | {"rows": table})
 
 
-def _too_long(exam: EvalSet, outcomes: dict[str, list[Outcome]]) -> dict[str, int]:
+def _too_long(eval_set: EvalSet, outcomes: dict[str, list[Outcome]]) -> dict[str, int]:
     """Items that were skipped since they exceed the checkpoint's context, by split."""
-    skipped = {split: len(exam.splits[split]) - len(given) for split, given in outcomes.items()}
+    skipped = {split: len(eval_set.splits[split]) - len(given) for split, given in outcomes.items()}
     return {f"{split} items beyond the context": n for split, n in skipped.items() if n}
 
 

@@ -1,14 +1,14 @@
-"""Progress of an evaluation: a bar on a terminal, a line every tenth elsewhere."""
+"""Progress of an evaluation, and what was left out of it and why, on standard error."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from eval.evaluate import Advance
-from train.config.terminal import visible
+from train.commands.console import DataConsole
+from train.commands.terminal import say, visible
 
 
 @contextmanager
@@ -17,7 +17,7 @@ def progress(total: int, what: str) -> Iterator[Advance]:
     if sys.stderr.isatty():
         label = TextColumn("{task.description}", markup=False)
         columns = (label, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True)) as bar:
+        with Progress(*columns, console=DataConsole(stderr=True)) as bar:
             number = bar.add_task(visible(what), total=total or None)
             yield lambda n: bar.advance(number, n)
         return
@@ -27,6 +27,13 @@ def progress(total: int, what: str) -> Iterator[Advance]:
         nonlocal done
         before, done = done, done + n
         if total and 10 * before // total < 10 * done // total:
-            print(visible(f"{what}: {done} of {total}"), file=sys.stderr)
+            say(f"{what}: {done} of {total}", sys.stderr)
 
     yield advance
+
+
+def say_reasons(what: str, by_reason: dict[str, list[str]]) -> None:
+    """One line per reason: how many it holds for, and the first of their names."""
+    for reason, names in by_reason.items():
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        say(f"{what}: {len(names)} ({shown}): {reason}", sys.stderr)

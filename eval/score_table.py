@@ -17,14 +17,13 @@ SHOWN = (
     "token_edit_distance",
     "multiple_choice_grade",
     "choice_probability",
+    "bits_per_byte",
     "acc",
     "acc_norm",
     "perplexity",
-    "word_perplexity",
-    "bits_per_byte",
     "f1",
 )
-"""Metrics of the table, sharp before smooth, the harness's last; evals.parquet has the others."""
+"""Metrics of the table, sharp before smooth; evals.parquet has the others."""
 
 _KEYS = ("task", "operands", "format", "n_shots", "split")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from analysis.data.loss_table import LossTable
     from analysis.fits.surface import Allocation, Surface
+    from analysis.stored_fits import read_fits
     from isoflop.laws import (
         Prediction,
         allocate,
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
         OptimSpec,
         RunSpec,
         ScheduleSpec,
+        SourceSpec,
+        TokenizerSpec,
     )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Allocation",
@@ -44,7 +47,9 @@ __all__ = [
     "Prediction",
     "RunSpec",
     "ScheduleSpec",
+    "SourceSpec",
     "Surface",
+    "TokenizerSpec",
     "__version__",
     "allocate",
     "evaluate",
@@ -54,6 +59,7 @@ __all__ = [
     "fit_parametric",
     "plan",
     "predict",
+    "read_fits",
     "read_runs",
     "train",
 ]
@@ -65,9 +71,10 @@ _HOMES = {
     "Surface": "analysis.fits.surface",
     "evaluate": "isoflop.runs",
     "plan": "isoflop.runs",
+    "read_fits": "analysis.stored_fits",
     "train": "isoflop.runs",
     **dict.fromkeys(("DataSpec", "HorizonSpec", "IsoflopError", "ModelSpec", "OptimSpec"), _SPEC),
-    **dict.fromkeys(("RunSpec", "ScheduleSpec"), _SPEC),
+    **dict.fromkeys(("RunSpec", "ScheduleSpec", "SourceSpec", "TokenizerSpec"), _SPEC),
 }
 
 

@@ -2,10 +2,12 @@
 
 import argparse
 import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from isoflop import __version__
 
@@ -19,11 +21,17 @@ COMMANDS = {
 }
 """The module that holds a command, as COMMAND or main, and what it does."""
 
+COMPLETION = """\
+completion of verbs, paths and settings: pip install 'isoflop[completion]', and in the shell's
+start-up file  eval "$(register-python-argcomplete isoflop)\""""
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command and exit with its status."""
     _without_working_directory()
-    options = parser().parse_args(argv)
+    made = parser()
+    _complete(made)
+    options = made.parse_args(argv)
     module = importlib.import_module(COMMANDS[options.command][0])
     prog = f"isoflop {options.command}"
     if not hasattr(module, "COMMAND"):
@@ -41,13 +49,41 @@ def parser() -> argparse.ArgumentParser:
         usage="isoflop COMMAND [arguments]; isoflop COMMAND --help",
         description="Train the grid, fit the law, test the mirage: scaling-law sweeps of language "
         "models, from one run to the report.",
-        epilog="\n".join(["commands:", *lines]),
+        epilog="\n".join(["commands:", *lines, "", COMPLETION]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--version", action="version", version=f"isoflop {__version__}")
     made.add_argument("command", choices=COMMANDS, metavar="COMMAND")
-    made.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    words = made.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    words.completer = completions  # type: ignore[attr-defined]
     return made
+
+
+def completions(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> list[str]:
+    """What may follow on a command line: verbs, paths and settings of the command so far.
+
+    Args:
+        prefix: The word that is being typed.
+        parsed_args: The words before it.
+    """
+    from argcomplete.completers import FilesCompleter  # pyright: ignore[reportMissingImports]
+
+    from train.config.keys import keys
+
+    command = getattr(importlib.import_module(COMMANDS[parsed_args.command][0]), "COMMAND", None)
+    found = list(FilesCompleter()(prefix))
+    if command is None:
+        return found
+    verbs = [] if parsed_args.arguments else list(command.verbs)
+    return [*verbs, *found, *(f"{key.name}=" for key in keys(command.config))]
+
+
+def _complete(made: argparse.ArgumentParser) -> None:
+    """Answer a shell that asks what may follow, and exit; without argcomplete it gets nothing."""
+    if "_ARGCOMPLETE" in os.environ and importlib.util.find_spec("argcomplete"):
+        import argcomplete  # pyright: ignore[reportMissingImports]
+
+        argcomplete.autocomplete(made)
 
 
 def _without_working_directory() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from train.commands.processes import python_command, python_environment
+from train.commands.terminal import say
 
 DIRECTORY = "results/demo"
 
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str], prog: str) -> int:
     # One thread a worker, as the demo was timed: numerical libraries would take every core each.
     environment = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", **os.environ}
     for words in steps(directory, settings):
-        print(f"$ isoflop {' '.join(words)}", file=sys.stderr, flush=True)
+        say(f"$ isoflop {' '.join(words)}", sys.stderr)
         status = _run(python_command("isoflop", *words), python_environment(environment))
         if status:
             return status

@@ -1,4 +1,4 @@
-"""`isoflop gpu-check [out=DIR]`: what this machine's GPU must prove; see `sweeps.gpu_check`."""
+"""`isoflop gpu-check`: what this machine's GPU must prove; see `sweeps.gpu_check`."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,6 @@
 """Fits of scaling laws in one call each: runs in, a law with its exponents out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,34 +24,47 @@ from analysis.studies.approaches.kaplan import KaplanApproach
 from analysis.studies.approaches.parametric import ParametricApproach
 from analysis.studies.fit_config import FitConfig
 
-Runs = LossTable | pd.DataFrame | str | Path
+Runs = LossTable | pd.DataFrame | Mapping[str, Any] | str | Path
 Kind = TypeVar("Kind", bound=FittedApproach)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A predicted loss with its 95 % interval; floats, or arrays of the arguments' shape."""
+    """A predicted loss with its 95 % interval.
+
+    Attributes:
+        loss: In the unit of the fitted losses; a float, or an array of the arguments' shape.
+        low: Lower end of the interval, NaN for none.
+        high: Upper end.
+
+    Examples:
+        >>> from isoflop import Prediction
+        >>> Prediction(2.31, 2.28, 2.35).high
+        2.35
+    """
 
     loss: Numbers
     low: Numbers
     high: Numbers
 
 
-def read_runs(source: Runs | Sequence[str | Path], columns: dict[str, str] | None = None):
-    """Runs from sweep directories, any file that holds a table, published:NAME or a data frame.
+def read_runs(
+    source: Runs | Sequence[str | Path], columns: dict[str, str] | None = None
+) -> LossTable:
+    """Runs from sweep directories, any file of a table, published:NAME, or columns in memory.
 
     Args:
-        source: What to read. A data frame or file needs n_params, n_tokens and loss; flops follow
-            as 6 N D where there is no such column.
+        source: What to read. A data frame, a mapping of columns or a file needs n_params, n_tokens
+            and loss; flops follow as 6 N D where there is no such column.
         columns: The table's own names of these columns, {"n_params": "Model Size"}.
 
     Returns:
-        LossTable: the usable runs, those left out with the reason in `excluded`.
+        The usable runs, with those left out with the reason in `excluded`.
 
     Raises:
         TableError: no such file, no such column, or no usable run.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from isoflop import read_runs
         >>> frame = pd.DataFrame({"N": [1e6, 2e6], "n_tokens": [2e7, 4e7], "loss": [4.1, None]})
@@ -61,7 +74,8 @@ def read_runs(source: Runs | Sequence[str | Path], columns: dict[str, str] | Non
     """
     if isinstance(source, LossTable):
         return source
-    if isinstance(source, pd.DataFrame):
+    if isinstance(source, pd.DataFrame | Mapping):
+        source = pd.DataFrame(source)
         return from_frame(source, "data frame", columns)
     if isinstance(source, str) and source.startswith(PREFIX):
         return read_published(source, TableOptions(columns or {}))
@@ -88,7 +102,7 @@ def fit_parametric(runs: Runs, *, counting: str = "exact", **settings: Any) -> P
     Raises:
         FitError: fewer runs than parameters, or values that are not positive and finite.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from isoflop import Surface, fit_parametric
         >>> law = Surface(E=1.8, A=480.0, B=2100.0, alpha=0.35, beta=0.37)
@@ -114,7 +128,7 @@ def fit_isoflop(runs: Runs, *, counting: str = "exact", **settings: Any) -> Isof
     Raises:
         FitError: no budget has as many model sizes as the profile needs.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from isoflop import Surface, fit_isoflop
         >>> law = Surface(E=1.8, A=480.0, B=480.0, alpha=0.35, beta=0.35)
@@ -142,7 +156,7 @@ def fit_envelope(runs: Runs, *, counting: str = "exact", **settings: Any) -> Env
     Raises:
         FitError: no training curves.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from isoflop import Surface, fit_envelope
         >>> law = Surface(E=1.8, A=480.0, B=480.0, alpha=0.35, beta=0.35)
@@ -168,7 +182,7 @@ def fit_kaplan(runs: Runs, *, counting: str = "exact", **settings: Any) -> Kapla
     Raises:
         FitError: fewer than four runs, or too few sizes or token counts to tell the parameters.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from isoflop import fit_kaplan
         >>> cells = [(n, d) for n in (1e7, 1e8, 1e9) for d in (1e9, 1e10, 1e11)]
@@ -195,7 +209,7 @@ def allocate(fit: FittedApproach, flops: Numbers) -> Allocation:
     Raises:
         FitError: the fit has no optimum, or no law for want of minima.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from isoflop import Surface, allocate, fit_parametric
         >>> law = Surface(E=1.8, A=480.0, B=480.0, alpha=0.35, beta=0.35)
@@ -222,7 +236,7 @@ def predict(fit: FittedApproach, n_params: Numbers, n_tokens: Numbers) -> Predic
     Raises:
         FitError: the fit did not come to a surface that can be asked, or knows optima alone.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from isoflop import Surface, fit_parametric, predict
         >>> law = Surface(E=1.8, A=480.0, B=480.0, alpha=0.35, beta=0.35)

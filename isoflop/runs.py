@@ -25,7 +25,7 @@ def plan(*settings: str) -> "Plan":
     Raises:
         IsoflopError: a setting that is unknown, or a sweep that can't work.
 
-    Example:
+    Examples:
         >>> from isoflop import plan
         >>> made = plan("sweep=grid", "data=arithmetic", "sweep.grids.grid.d_models=[16,32]",
         ...             "sweep.grids.grid.n_tokens=[2e4]", "calibrate=false",
@@ -53,7 +53,7 @@ def train(directory: str | Path, *settings: str) -> "RunRecord":
     Raises:
         IsoflopError: a setting that can't work, or a run that ended without a record.
 
-    Example:
+    Examples:
         >>> from tempfile import TemporaryDirectory
         >>> from isoflop import train
         >>> with TemporaryDirectory() as directory:
@@ -89,7 +89,7 @@ def evaluate(target: str | Path, *settings: str) -> pd.DataFrame:
     Raises:
         IsoflopError: nothing there that can be evaluated, or a setting that can't work.
 
-    Example:
+    Examples:
         >>> from tempfile import TemporaryDirectory
         >>> from isoflop import evaluate, train
         >>> with TemporaryDirectory() as directory:

@@ -66,7 +66,7 @@ def _command(command: Command, described: set[type]) -> Iterator[str]:
 
 
 def _table(rows: list[Setting], cls: type) -> str:
-    text = inspect.cleandoc(cls.__doc__ or "")
+    text = inspect.cleandoc(cls.__doc__ or "").partition("\n\nExample:")[0]
     lines = ["| key | type | default |", "|---|---|---|"]
     lines += [f"| `{row.key}` | {row.type} | `{_cell(row.default)}` |" for row in rows]
     return f"{text}\n\n" + "\n".join(lines) + "\n"

@@ -5,11 +5,12 @@ import sys
 
 from rich.console import Console
 
-from sweeps.manage.console import DataConsole
 from sweeps.spec.config import SweepConfig, names_of
 from sweeps.verbs import VERBS, old_only, paths
 from train.__main__ import GROUP_OPTIONS
 from train.commands.command_line import Command, run_command
+from train.commands.console import DataConsole
+from train.commands.terminal import say
 from train.config.cli import config_as_yaml, config_text
 from train.config.spec import IsoflopError
 
@@ -174,7 +175,7 @@ def _train(config: SweepConfig, tasks: list, n_runs: int, run_dirs: list, consol
         print_failures([run for run in failed if not why or run.status != "planned"], console)
     problem = run_on_end(config.launcher.on_end, config.sweep.name, config.root, run_dirs, why)
     for line in filter(None, (why, problem)):
-        print(line, file=sys.stderr)
+        say(line, sys.stderr)
     if not uninterrupted:
         return INTERRUPTED_EXIT
     return FAILED_EXIT if failed or why else 0
@@ -208,7 +209,7 @@ def collect(config: SweepConfig, overrides: list[str], console: Console) -> int:
 
 
 def cancel(config: SweepConfig, overrides: list[str], console: Console) -> int:
-    """Ask whatever trains the sweep to save and stop."""
+    """Ask all processes that train the sweep to save and stop."""
     from sweeps.manage.manage import cancel_local
     from sweeps.slurm.submit import cancel as cancel_jobs
 

@@ -9,7 +9,7 @@ VERBS = {
     "status": Verb("list the runs and how far they are", ("action=status",)),
     "watch": Verb("the same, until all runs are done", ("action=status", "watch=true")),
     "retry": Verb("train again what failed: status=failed,oom,...", ("action=retry",)),
-    "cancel": Verb("ask whatever trains the sweep to save and stop", ("action=cancel",)),
+    "cancel": Verb("ask all processes that train the sweep to save and stop", ("action=cancel",)),
     "collect": Verb("rebuild the tables from the run directories", ("action=collect",)),
     "clean": Verb("delete what=state,checkpoints,... or a run", ("action=clean",)),
     "sync": Verb("upload offline W&B runs", ("action=sync",)),

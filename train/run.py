@@ -17,16 +17,17 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 
 from train.commands.processes import ROOT
+from train.commands.terminal import say
+from train.config.decode import decode_stored
 from train.config.flops import flops_per_token
 from train.config.run_config import RunConfig
-from train.config.spec import IsoflopError, known
-from train.config.terminal import visible
+from train.config.spec import IsoflopError, SpecError, known
 from train.data.dataset import Dataset
 from train.engine import checkpoint, device
 from train.engine.branch_states import take_trunk
@@ -34,12 +35,15 @@ from train.engine.build_record import record_of
 from train.engine.compile import compiled, compiles, discard_damaged_kernel
 from train.engine.cpu_allocator import freed_memory_kept
 from train.engine.device import make_accelerator
+from train.engine.garbage import collector_frozen
 from train.engine.loop import Outcome, train
-from train.engine.shared_memory_error import SharedMemoryError
 from train.engine.signals import Stopped, answer_at_once, stop_requests
 from train.engine.writer import RunWriter, follower_hooks
 from train.model.build import SummedLoss, build_model
 from train.model.optimizer import build_optimizer, transfer_initial_weights
+from train.ranks.process_end import leave_after
+from train.ranks.shared_failure import Failure, OtherRankError, shared_failures
+from train.ranks.shared_memory_error import SharedMemoryError
 from train.rundir.atomic import write_atomic, write_json
 from train.rundir.lock import Claimed, claim
 from train.rundir.log_file import log_file
@@ -108,9 +112,11 @@ def _execute(run_dir: Path, job: RunConfig) -> tuple[str, str]:
                 return _train(run_dir, job)
         except Exception as error:
             if (kernel := discard_damaged_kernel(error)) is not None:
-                log.warning("compiling anew what was left half written: %s", kernel)
+                log.warning("compiling again what was left half written: %s", kernel)
                 continue
             if _status_of(error) != "oom":
+                raise
+            if isinstance(error, OtherRankError):
                 raise
             alone = torch.distributed.is_initialized() and not isinstance(error, SharedMemoryError)
             if rows == 1 or not job.runtime.auto_micro_batch or alone:
@@ -145,7 +151,12 @@ def _memory_advice(rows: int, error: Exception) -> str:
 def _train(run_dir: Path, job: RunConfig) -> tuple[str, str]:
     """Train, then write the model and the record; returns the status and a message."""
     accelerator = make_accelerator(job.runtime, job.spec.precision)
-    with device.released(accelerator):
+
+    def told(failure: Failure) -> None:
+        if _leads():
+            append_status(run_dir, failure.status, message=str(failure))
+
+    with device.released(accelerator), shared_failures(_status_of, told):
         return _train_on(accelerator, run_dir, job)
 
 
@@ -174,7 +185,7 @@ def _train_on(accelerator: Accelerator, run_dir: Path, job: RunConfig) -> tuple[
         if accelerator.is_main_process
         else None
     )
-    with stop_requests() as stopping, writer or nullcontext():
+    with stop_requests() as stopping, writer or nullcontext(), collector_frozen():
         if writer is not None:
             write_json(paths.env, environment(accelerator))
         follower = follower_hooks(stopping, model, optimizer)
@@ -194,8 +205,8 @@ def _train_on(accelerator: Accelerator, run_dir: Path, job: RunConfig) -> tuple[
 
 def _progress(restored: checkpoint.TrainerState) -> Outcome:
     try:
-        return Outcome(**restored.progress)
-    except TypeError as error:
+        return decode_stored(Outcome, restored.progress, "progress")
+    except SpecError as error:
         raise checkpoint.CheckpointError(
             f"the saved state can't be continued ({error}): {checkpoint.ANOTHER_RELEASE}"
         ) from error
@@ -219,6 +230,7 @@ def environment(accelerator: Accelerator) -> dict[str, Any]:
         **device.device_versions(accelerator.device),
         "threads": torch.get_num_threads(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "tf32": torch.backends.cuda.matmul.fp32_precision == "tf32",
         "processes": accelerator.num_processes,
     }
 
@@ -242,6 +254,8 @@ def _commit() -> str | None:
 
 
 def _status_of(error: Exception) -> str:
+    if isinstance(error, OtherRankError):
+        return error.status
     out_of_memory = isinstance(error, OutOfMemory | torch.OutOfMemoryError | MemoryError)
     cpu_allocator = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     return "oom" if out_of_memory or cpu_allocator else "failed"
@@ -267,26 +281,11 @@ def main(argv: list[str] | None = None) -> int:
     except Stopped:
         return PREEMPTED_EXIT
     except IsoflopError as error:
-        print(visible(f"train.run: {error}"), file=sys.stderr)
+        say(f"train.run: {error}", sys.stderr)
         return 2
     print(json.dumps({"run_dir": arguments[0], "status": status}))
     return {"finished": 0, "diverged": 0, "preempted": PREEMPTED_EXIT}.get(status, 1)
 
 
-def leave(status: int) -> NoReturn:
-    """End this process with an exit status; a rank of several skips the interpreter's own end.
-
-    Gloo's threads outlive the group while a mesh of shards holds it. One that lets go of its last
-    tensor while the interpreter is torn down aborts the process, though all it did is on disk.
-    """
-    if not torch.distributed.is_initialized():
-        sys.exit(status)
-    torch.distributed.destroy_process_group()
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
-
-
 if __name__ == "__main__":
-    leave(main())
+    leave_after(main)

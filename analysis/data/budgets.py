@@ -20,8 +20,8 @@ def group_by_flops(flops: np.ndarray, least: int = 4) -> np.ndarray:
 def recurring_flops(flops: np.ndarray, n_params: np.ndarray) -> np.ndarray:
     """FLOPs that at least three sizes share to every digit, (runs,); NaN for other runs.
 
-    Nobody gets equal FLOPs by chance: they are what the runs were planned for, whatever their
-    column is called. All NaN where less than half of the runs are on such budgets.
+    Nobody gets equal FLOPs by chance: they are what the runs were planned for,
+    under any column name. All NaN where less than half of the runs are on such budgets.
     """
     # Nine digits: 6 N D of tokens that were rounded to whole ones differs in the tenth.
     key = np.full(len(flops), np.nan)

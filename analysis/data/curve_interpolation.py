@@ -1,4 +1,4 @@
-"""IsoFLOP groups under another count of FLOPs, read off training curves instead of trained anew.
+"""IsoFLOP groups under another count of FLOPs, read off training curves instead of trained again.
 
 Runs of one budget cost the same under one convention and not under another. Where every run of a
 size is a part of one and the same training, its curve tells the loss at any D it passed through, so

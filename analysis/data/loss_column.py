@@ -35,6 +35,5 @@ def with_loss(table: LossTable, column: str) -> LossTable:
     scaled = as_numbers(curves, "loss") * [scale.get(str(run), np.nan) for run in curves["run_id"]]
     curves = curves.assign(loss=scaled).iloc[np.flatnonzero(np.isfinite(scaled))]
     return replace(table, runs=table.runs.assign(loss=values), curves=curves).warned(
-        f"Every law is of {column} (fit.loss), which stands wherever this report says loss in "
-        f"nats per token"
+        f"Every law is of {column} (fit.loss), not of the loss in nats per token"
     )

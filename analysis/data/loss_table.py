@@ -40,7 +40,13 @@ class LossTable:
     `runs` has at least run_id, n_params, n_tokens, flops, flops_budget (NaN for none) and loss;
     `curves` has run_id, n_tokens, flops and loss along training; `evals` is evals.parquet's
     content; `understood` are lines on what was taken from which column of a file;
-    `repeating` are runs that saw their tokens too often for the laws of new data.
+    `repeating` are runs that saw their tokens too often for the laws of new data; `settings` are
+    all runs of cells whose best alone is fitted: best_of (the best one's run_id), loss, settings.
+
+    Example:
+        >>> from isoflop import read_runs
+        >>> read_runs({"n_params": [1e6], "n_tokens": [2e7], "loss": [4.1]}).numbers("flops")
+        array([1.2e+14])
     """
 
     runs: pd.DataFrame
@@ -51,6 +57,7 @@ class LossTable:
     evals: pd.DataFrame = field(default_factory=pd.DataFrame)
     understood: tuple[str, ...] = ()
     repeating: pd.DataFrame = field(default_factory=pd.DataFrame)
+    settings: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -67,11 +74,7 @@ class LossTable:
         return np.array([default if is_missing(v) else str(v) for v in values], dtype=object)
 
     def epochs(self) -> np.ndarray:
-        """Passes over the training data, (runs,): a column epochs, the most of any data part's, or
-        tokens over unique ones.
-
-        0 where it is not known or the data has no end.
-        """
+        """Passes over the data, (runs,): the most of any part, or tokens over unique; else 0."""
         names = [c for c in map(str, self.runs.columns) if c == "epochs" or c.startswith("epochs_")]
         if names:
             return np.nan_to_num(np.stack([self.numbers(name) for name in names])).max(axis=0)
@@ -118,9 +121,7 @@ class LossTable:
         return replace(self, warnings=(*self.warnings, *messages))
 
     def counted(self, counting: str = "exact") -> RunArrays:
-        """N, D, C, L and budgets as arrays under a counting convention; see
-        `analysis.data.counting`.
-        """
+        """N, D, C, L and budgets as arrays under a convention of `analysis.data.counting`."""
         present = [name for name in (*NUMBERS, *_OPTIONAL) if name in self.runs]
         columns = {name: self.numbers(name) for name in present}
         budget = self.numbers("flops_budget")
@@ -136,9 +137,7 @@ class LossTable:
 
     @cached_property
     def _sorted_curves(self) -> tuple[np.ndarray, ...]:
-        """Row of the run, tokens, FLOPs and loss of each point, by run and FLOPs; (points,)
-        each.
-        """
+        """Row of the run, tokens, FLOPs and loss of each point, (points,) each, in that order."""
         position = pd.Index(self.runs["run_id"]).get_indexer(pd.Index(self.curves["run_id"]))
         kept = np.flatnonzero(position >= 0)
         run = position[kept]
@@ -241,7 +240,9 @@ def _best_of_cells(table: LossTable, best_of: Sequence[str] | None) -> LossTable
         return table
     said = "loss {:.5g}, its cell's best is {:.5g} (fit.best_of)"
     reasons = [said.format(*pair) for pair in zip(loss, found.best, strict=True)]
-    return table.without(~found.keep, reasons).warned(found.note)
+    names = table.texts("run_id")
+    settings = table.runs[list(found.swept)].assign(loss=loss, best_of=names[found.best_rows])
+    return replace(table.without(~found.keep, reasons).warned(found.note), settings=settings)
 
 
 def _one_data(table: LossTable, data: str | None) -> LossTable:

@@ -181,10 +181,6 @@ def _read_sweep(directory: Path) -> LossTable:
     )
 
 
-def _read_evals(path: Path) -> pd.DataFrame:
-    return upgraded_frame(read_cells(path).frame)
-
-
 def _read_curves(path: Path) -> pd.DataFrame:
     """Validation losses along training; runs as categories, since there may be millions of rows."""
     try:

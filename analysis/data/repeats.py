@@ -36,6 +36,7 @@ class Tuned:
     Attributes:
         keep: The best row of each cell, (rows,) of bool.
         best: The least loss of each row's cell, (rows,).
+        best_rows: The row of the best run of each row's cell, (rows,).
         columns: What makes a cell.
         swept: Settings that differ within cells.
         counts: Rows of each cell, (cells,).
@@ -44,6 +45,7 @@ class Tuned:
 
     keep: np.ndarray
     best: np.ndarray
+    best_rows: np.ndarray
     columns: tuple[str, ...]
     swept: tuple[str, ...]
     counts: np.ndarray
@@ -100,7 +102,7 @@ def tuned(frame: pd.DataFrame, loss: np.ndarray, best_of: Sequence[str] | None) 
     second = np.append(False, first[:-1]) & ~first
     above = loss[order[second]] / least[cell[order[second]]] - 1
     gap = float(np.median(above)) if second.any() else 0.0
-    return Tuned(keep, least[cell], columns, swept, counts, gap)
+    return Tuned(keep, least[cell], order[first][cell], columns, swept, counts, gap)
 
 
 def cells_of(frame: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:

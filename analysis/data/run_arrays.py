@@ -79,16 +79,40 @@ class Curves:
 
 
 @dataclass(frozen=True, eq=False)
+class BestOf:
+    """Of the best run of each cell, in log loss, (cells,) each; and the noise of a single run.
+
+    Attributes:
+        bias: How far the best lies below the mean of the cell's best setting, >= 0.
+        sd: Standard deviation of the best between repeats of the whole cell.
+        noise: Standard deviation of a single run between seeds.
+        freedom: Degrees of freedom that the noise was estimated with, inf where it was given.
+    """
+
+    bias: np.ndarray
+    sd: np.ndarray
+    noise: float
+    freedom: float
+
+    def take(self, rows: np.ndarray) -> "BestOf":
+        return replace(self, bias=self.bias[rows], sd=self.sd[rows])
+
+
+@dataclass(frozen=True, eq=False)
 class FitInput:
     """What an approach is fitted to: runs, points of their training curves, weights of the runs.
 
-    `budgets_given` says that the budgets were stated, not guessed from FLOPs that lie close.
+    `budgets_given` says that the budgets were stated, not guessed from FLOPs that lie close;
+    `epochs` (runs,) is how often each run saw its tokens, 0 where that is not known; `best_of` is
+    what is known of runs that are each the best of a cell.
     """
 
     runs: RunArrays
     curves: Curves | None = None
     weights: np.ndarray | None = None
     budgets_given: bool = False
+    epochs: np.ndarray | None = None
+    best_of: BestOf | None = None
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -100,4 +124,6 @@ class FitInput:
             runs=self.runs.take(rows),
             curves=None if self.curves is None else self.curves.of_runs(rows),
             weights=None if self.weights is None else self.weights[rows],
+            epochs=None if self.epochs is None else self.epochs[rows],
+            best_of=None if self.best_of is None else self.best_of.take(rows),
         )

@@ -3,49 +3,25 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.emergence.curves import Curve, curves_of
 from analysis.emergence.metric_names import task_title
+from analysis.emergence.rows import EvalRow, rows_of
 from eval.evals_table import DEFAULT_OPERANDS
 from train.config.spec import IsoflopError
 
 Floats = NDArray[np.float64]
 HELDOUT = "heldout"
-_FOREIGN = ("model", "scale", "task", "metric", "value")
-_OPTIONAL = ("n_tokens", "flops", "loss", "ci_low", "ci_high", "n_items", "seed")
+ONE_CURVE = Curve("n_params")
 
 
 class EmergenceError(IsoflopError):
     """A table of scores that can't be read."""
-
-
-class EvalRow(NamedTuple):
-    """One row of evals.parquet with its run's seed; NaN stands for what is not known."""
-
-    run_id: str
-    step: float
-    seed: int
-    n_params: float
-    n_tokens: float
-    flops: float
-    loss: float
-    task: str
-    operands: str
-    format: str
-    n_shots: int
-    split: str
-    target_length: int | None
-    position: int | None
-    n_first: int | None
-    metric: str
-    value: float
-    ci_low: float
-    ci_high: float
-    n_items: float
 
 
 @dataclass(frozen=True)
@@ -81,9 +57,10 @@ class Points:
 class Ability:
     """Everything measured of one task in one format.
 
-    `scale` is what metrics are drawn over: n_params where every size was trained to one length,
-    else flops. `split` is held-out items, or what a file's items are called. `rows` are final
-    checkpoints, `all_rows` those along training too.
+    `scale` is what metrics are drawn over, and `curve` what is alike in all of its runs: a FLOP
+    budget of an IsoFLOP sweep, say (see `analysis.emergence.curves`). `split` is held-out items, or
+    what a file's items are called. `rows` are final checkpoints, `all_rows` those along training
+    too.
     """
 
     task: str
@@ -94,17 +71,32 @@ class Ability:
     rows: tuple[EvalRow, ...]
     all_rows: tuple[EvalRow, ...]
     split: str = HELDOUT
+    curve: Curve = ONE_CURVE
 
     @property
-    def title(self) -> str:
+    def key(self) -> tuple[str, str, str, int]:
+        """What is asked, for any curve."""
+        return (self.task, self.operands, self.format, self.n_shots)
+
+    @property
+    def question(self) -> str:
+        """What is asked, in words."""
         shots = f", {self.n_shots} shots" if self.n_shots else ""
         form = f", {self.format}" if self.format else ""
         return task_title(self.task, self.operands) + form + shots
 
     @property
+    def title(self) -> str:
+        """What is asked and of which curve."""
+        return self.question + (f", {self.curve.label}" if self.curve.label else "")
+
+    @property
     def slug(self) -> str:
+        """For names of figures: what is asked and of which curve."""
         operands = "" if self.operands == DEFAULT_OPERANDS else self.operands
-        parts = [self.task, operands, self.format, f"{self.n_shots}shot" if self.n_shots else ""]
+        shots = f"{self.n_shots}shot" if self.n_shots else ""
+        curve = f"{self.curve.held}-{self.curve.value:.3g}" if self.curve.held else ""
+        parts = [self.task, operands, self.format, shots, curve]
         joined = "-".join(part for part in parts if part)
         return "".join(c if c.isalnum() or c in "-_" else "_" for c in joined)
 
@@ -137,6 +129,11 @@ class Ability:
         ]
         return Points(tuple(sorted(chosen, key=lambda r: (getattr(r, self.scale), r.seed, r.step))))
 
+    def chance(self, metric: str) -> float:
+        """What the metric is by chance (see `eval.metrics.chance`); NaN where that is not known."""
+        known = [level for level in self.points(metric).column("chance") if math.isfinite(level)]
+        return sum(known) / len(known) if known else math.nan
+
     def by_length(self) -> dict[tuple[str, int], list[EvalRow]]:
         """The main split's rows of final checkpoints by (run, target length)."""
         rows = [r for r in self.rows if r.target_length is not None and r.split == self.split]
@@ -144,8 +141,12 @@ class Ability:
 
 
 def abilities(evals: pd.DataFrame, runs: pd.DataFrame) -> list[Ability]:
-    """One Ability for each task, operands, format and shots, in order of first occurrence."""
-    rows = _rows(evals, runs)
+    """One Ability for each task, operands, format, shots and curve, in order of first occurrence.
+
+    An IsoFLOP sweep gives one curve per budget over N, not one over the FLOPs of all of its runs,
+    where sizes of one budget would be ordered by how their FLOPs were rounded.
+    """
+    rows = rows_of(evals, runs)
     last: dict[str, float] = {}
     for row in rows:
         last[row.run_id] = max(last.get(row.run_id, -math.inf), row.step)
@@ -153,11 +154,23 @@ def abilities(evals: pd.DataFrame, runs: pd.DataFrame) -> list[Ability]:
     for (task, operands, form, n_shots), group in grouped(
         rows, lambda row: (row.task, row.operands, row.format, row.n_shots)
     ).items():
-        final = tuple(r for r in group if not r.step < last[r.run_id])
+        final = [r for r in group if not r.step < last[r.run_id]]
         splits = list(dict.fromkeys(row.split for row in final))
         split = HELDOUT if HELDOUT in splits else splits[0]
-        scale = _scale_of(final)
-        found.append(Ability(task, operands, form, n_shots, scale, final, tuple(group), split))
+        for curve, run_ids in curves_of(final).items():
+            found.append(
+                Ability(
+                    task,
+                    operands,
+                    form,
+                    n_shots,
+                    curve.scale,
+                    tuple(row for row in final if row.run_id in run_ids),
+                    tuple(row for row in group if row.run_id in run_ids),
+                    split,
+                    curve,
+                )
+            )
     return found
 
 
@@ -171,63 +184,3 @@ def grouped(rows: Sequence[EvalRow], key: Callable[[EvalRow], Any]) -> dict[Any,
     for row in rows:
         groups.setdefault(key(row), []).append(row)
     return groups
-
-
-def _rows(evals: pd.DataFrame, runs: pd.DataFrame) -> list[EvalRow]:
-    """Typed rows; the seed is the run's, or the table's own column, or 0."""
-    seeds: dict[str, Any] = {}
-    if "seed" in runs:
-        seeds = dict(zip(runs["run_id"], runs["seed"], strict=True))
-    found = []
-    for record in evals.to_dict("records"):
-        seed = _number(seeds.get(record["run_id"], record.get("seed")))
-        found.append(
-            EvalRow(
-                run_id=str(record["run_id"]),
-                seed=int(seed) if math.isfinite(seed) else 0,
-                task=str(record["task"]),
-                operands=str(record["operands"]),
-                format=str(record["format"]),
-                n_shots=int(record["n_shots"]),
-                split=str(record["split"]),
-                target_length=_integer(record["target_length"]),
-                position=_integer(record["position"]),
-                n_first=_integer(record["n_first"]),
-                metric=str(record["metric"]),
-                **{name: _number(record.get(name)) for name in _NUMERIC},
-            )
-        )
-    return [row for row in found if math.isfinite(row.value) and math.isfinite(row.n_params)]
-
-
-_NUMERIC = (
-    "step",
-    "n_params",
-    "n_tokens",
-    "flops",
-    "loss",
-    "value",
-    "ci_low",
-    "ci_high",
-    "n_items",
-)
-
-
-def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return math.nan
-
-
-def _integer(value: Any) -> int | None:
-    return int(value) if math.isfinite(_number(value)) else None
-
-
-def _scale_of(rows: Sequence[EvalRow]) -> str:
-    """n_params, unless one size was trained to several lengths: then flops orders the runs."""
-    lengths: dict[float, set[float]] = {}
-    for row in rows:
-        lengths.setdefault(row.n_params, set()).add(row.n_tokens)
-    several = any(len({x for x in found if math.isfinite(x)}) > 1 for found in lengths.values())
-    return "flops" if several and all(math.isfinite(row.flops) for row in rows) else "n_params"

@@ -57,7 +57,7 @@ class Transition:
 def emergence_score(x: ArrayLike, y: ArrayLike) -> float:
     """sign(argmax y - argmin y) (max y - min y) / sqrt(median of squared steps), y sorted by x.
 
-    M points on a straight line score M - 1 whatever its slope; a constant scores 0, and +-inf means
+    M points on a straight line score M - 1 at any slope; a constant scores 0, and +-inf means
     that more than half of the steps are exactly 0 and others are not. x's spacing is not used.
 
     Args:    x: scale, shape (points,); y: metric, same shape, higher or lower better alike.

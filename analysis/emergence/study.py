@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.emergence.abilities import Ability, Points
+from analysis.emergence.lengths import MIN_ITEMS, length_cells, length_shares
 from analysis.emergence.score import (
     MIN_POINTS,
     Null,
@@ -18,6 +19,7 @@ from analysis.emergence.score import (
     permutation_null,
     plateau,
 )
+from analysis.emergence.seeds import SeedStudy, study_seeds
 from analysis.emergence.token_model import (
     Holdout,
     LengthCell,
@@ -46,19 +48,27 @@ SHARP_TO_SMOOTH = (
 """Order of the table, nonlinear or discontinuous metrics first; others follow as stored."""
 
 TRANSITION_METRICS = ("exact_match", "answer_probability", "token_accuracy", "token_edit_distance")
+MIN_RISE = (5, 6)
+"""Scales and models from which a rise is fitted: it has four parameters."""
+
 COMPANION = "uniform_length"
 """Operands of an ability's length_variant."""
 
-MIN_ITEMS = 100
-"""Fewer items of a target length than these say too little about it."""
+SEEDED = ("exact_match", "multiple_choice_grade")
+"""Accuracies whose distribution over seeds is looked at, the first that was measured."""
 
 
 @dataclass(frozen=True)
 class MetricStudy:
-    """One metric over scale: the score of the seed mean and of each seed, its nulls, its rise."""
+    """One metric over scale: its emergence score, that of each seed, its nulls, its rise.
+
+    `score` is that of the mean over seeds (`summary` "mean") or, where seeds of one size differ so
+    much that their mean is no model's value, of the seed with the median score ("median seed").
+    """
 
     metric: str
     n_scales: int
+    summary: str
     score: float
     seed_scores: dict[int, float]
     chance: Null
@@ -98,7 +108,7 @@ class AbilityStudy:
     """All of one ability; parts that the rows don't allow are empty, with reasons in `missing`.
 
     `length_source` is the title of the ability whose items gave `lengths`: its own, or its
-    length_variant's.
+    length_variant's. `seeds` is None where no size has two runs.
     """
 
     ability: Ability
@@ -108,6 +118,18 @@ class AbilityStudy:
     lengths: list[LengthCell]
     model: TokenModel | None
     missing: dict[str, str]
+    seeds: SeedStudy | None = None
+
+    @property
+    def seeds_apart(self) -> bool:
+        """Whether seeds of one size differ so much that their mean describes no model."""
+        return self.seeds is not None and bool(self.seeds.apart)
+
+    @property
+    def nothing_learnt(self) -> bool:
+        """Whether no checkpoint gave a single right answer, so that there is no curve."""
+        values = self.ability.points("exact_match").values
+        return bool(len(values)) and not values.any() and not self.metric(SEEDED[1])
 
     def metric(self, name: str) -> MetricStudy | None:
         return next((study for study in self.metrics if study.metric == name), None)
@@ -117,10 +139,10 @@ def study_all(everything: Sequence[Ability]) -> list[AbilityStudy]:
     """A study of each ability; a length_variant (operands of uniform length) only gives lengths.
 
     Three-digit operands drawn by value are long nine times in ten, which leaves few short answers;
-    the length_variant exam of the same checkpoints asks for all lengths alike (see
+    the length_variant set of the same checkpoints asks for all lengths alike (see
     `eval.tasks.eval_set`).
     """
-    by_key = {(a.task, a.operands, a.format, a.n_shots): a for a in everything}
+    by_key = {(*a.key, a.curve): a for a in everything}
     pairs = {
         key: by_key.get((key[0], COMPANION, *key[2:])) if key[1] != COMPANION else None
         for key in by_key
@@ -142,6 +164,8 @@ def study_ability(
     measured = ability.metrics
     names = [name for name in SHARP_TO_SMOOTH if name in measured]
     names += [name for name in measured if name not in names]
+    seeds = _seeds(ability, rng)
+    apart = seeds is not None and bool(seeds.apart)
     metrics = []
     for name in names:
         points = ability.points(name)
@@ -149,7 +173,7 @@ def study_ability(
         if n_scales < MIN_POINTS:
             missing[name] = f"measured at {n_scales} scales; a shape needs {MIN_POINTS}"
             continue
-        metrics.append(_study_metric(ability, name, points, rng, n_resamples))
+        metrics.append(_study_metric(ability, name, points, apart, rng, n_resamples))
     resolutions = _resolutions(ability)
     if not resolutions:
         missing["resolution"] = "exact match was not stored at several numbers of items"
@@ -164,58 +188,56 @@ def study_ability(
         lengths=lengths,
         model=_token_model(ability, missing),
         missing=missing,
+        seeds=seeds,
     )
 
 
-def length_cells(ability: Ability) -> list[LengthCell]:
-    """Measured and predicted values of each final checkpoint at each target length with items."""
-    cells = []
-    for (_, length), rows in ability.by_length().items():
-        values = {row.metric: row.value for row in rows if row.position is None}
-        by_position = {row.position: row.value for row in rows if row.position is not None}
-        n_items = int(max(row.n_items for row in rows))
-        needed = {"exact_match", "token_edit_distance", "token_accuracy", "stop_accuracy"}
-        positions = range(1, length + 1)
-        if n_items < MIN_ITEMS or needed - values.keys() or set(positions) - by_position.keys():
-            continue
-        cells.append(
-            LengthCell(
-                n_params=rows[0].n_params,
-                length=length,
-                n_items=n_items,
-                accuracy=values["exact_match"],
-                distance=values["token_edit_distance"],
-                token_accuracy=values["token_accuracy"],
-                position_accuracies=tuple(by_position[i] for i in positions),
-                stop_accuracy=values["stop_accuracy"],
-            )
-        )
-    return sorted(cells, key=lambda cell: (cell.n_params, cell.length))
+def _seeds(ability: Ability, rng: np.random.Generator) -> SeedStudy | None:
+    metric = next((name for name in SEEDED if name in ability.metrics), None)
+    if metric is None:
+        return None
+    points, chance = ability.points(metric), ability.chance(metric)
+    level = chance if math.isfinite(chance) else 0.0
+    return study_seeds(metric, points.column(ability.scale), points.values, rng, level)
 
 
 def _study_metric(
-    ability: Ability, name: str, points: Points, rng: np.random.Generator, n_resamples: int
+    ability: Ability,
+    name: str,
+    points: Points,
+    apart: bool,
+    rng: np.random.Generator,
+    n_resamples: int,
 ) -> MetricStudy:
     x, y = points.column(ability.scale), points.values
     mean_x, mean_y = mean_by(x, y)
-    seed_scores = {}
+    seed_scores: dict[int, float] = {}
     for seed in points.seeds:
         own = points.of_seed(seed)
         own_x = own.column(ability.scale)
         if len(np.unique(own_x)) == len(own) >= MIN_POINTS:
             seed_scores[seed] = emergence_score(own_x, own.values)
+    seen = len(mean_x) >= MIN_RISE[0] and len(x) >= MIN_RISE[1]
     foreign = not set(TRANSITION_METRICS) & set(ability.metrics)
+    summary, low, high = "mean", float(mean_y.min()), float(mean_y.max())
+    if apart and seed_scores:
+        # a seed's own curve stands for all: the one in the middle by its score
+        ranked = sorted(seed_scores, key=lambda seed: abs(seed_scores[seed]))
+        own = points.of_seed(ranked[len(ranked) // 2])
+        mean_x, mean_y = own.column(ability.scale), own.values
+        summary, low, high = "median seed", float(y.min()), float(y.max())
     return MetricStudy(
         metric=name,
         n_scales=len(mean_x),
+        summary=summary,
         score=emergence_score(mean_x, mean_y),
         seed_scores=seed_scores,
         chance=chance_null(mean_x, mean_y),
         permutation=permutation_null(mean_x, mean_y, rng),
-        low=float(mean_y.min()),
-        high=float(mean_y.max()),
+        low=low,
+        high=high,
         transition=fit_transition(x, y, rng, n_resamples)
-        if foreign or name in TRANSITION_METRICS
+        if seen and (foreign or name in TRANSITION_METRICS)
         else None,
         plateaus=plateau(mean_x, mean_y),
     )
@@ -261,25 +283,3 @@ def _token_model(ability: Ability, missing: dict[str, str]) -> TokenModel | None
     law = fit_token_law(n, loss)
     holdouts = leave_largest_out(n, loss, match, distance, lengths)
     return TokenModel(law, lengths, threshold(law, lengths), holdouts)
-
-
-def length_shares(ability: Ability) -> Lengths:
-    """Share of held-out items with each target length, from the first run's rows."""
-    counts: dict[int, float] = {}
-    first = ability.rows[0].run_id
-    for (run_id, length), rows in ability.by_length().items():
-        if run_id == first:
-            counts[length] = max(row.n_items for row in rows)
-    total = sum(counts.values())
-    return {length: n_items / total for length, n_items in counts.items()}
-
-
-def length_deviation(cells: Sequence[LengthCell]) -> dict[str, float]:
-    """Mean absolute deviation of measured from predicted, over all models and lengths."""
-    if not cells:
-        return dict.fromkeys(("geometric", "product", "quasilinear"), math.nan)
-    return {
-        "geometric": float(np.mean([abs(c.accuracy - c.geometric) for c in cells])),
-        "product": float(np.mean([abs(c.accuracy - c.product) for c in cells])),
-        "quasilinear": float(np.mean([abs(c.distance - c.quasilinear) for c in cells])),
-    }

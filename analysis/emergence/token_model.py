@@ -70,6 +70,7 @@ class LengthCell:
     and the stop token's; `quasilinear` is L (1 - p) for the edit distance.
     """
 
+    run_id: str
     n_params: float
     length: int
     n_items: int
@@ -78,6 +79,7 @@ class LengthCell:
     token_accuracy: float
     position_accuracies: tuple[float, ...]
     stop_accuracy: float
+    chance: float = math.nan
 
     @property
     def geometric(self) -> float:

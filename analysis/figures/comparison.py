@@ -1,4 +1,7 @@
-"""Figures of two sweeps side by side: exponents by approach, profiles over each other."""
+"""Figures of sweeps side by side: exponents by approach, profiles over each other."""
+
+from collections.abc import Sequence
+from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -6,24 +9,39 @@ from matplotlib.figure import Figure
 
 from analysis.figures.fits import runs_of
 from analysis.figures.hover import name_runs
-from analysis.figures.style import BLUE, INK, VERMILION, log_ticks, new_figure, styled
+from analysis.figures.style import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    log_ticks,
+    new_figure,
+    styled,
+)
 from analysis.fits.isoflop import IsoflopFit
 from analysis.studies.approaches.isoflop import IsoflopApproach
-from analysis.studies.comparison import ExponentPair
+from analysis.studies.comparison import ExponentRow
 from analysis.studies.study import Study
 
-COLOURS, MARKERS, LINES = (BLUE, VERMILION), ("o", "s"), ("-", "--")
-"""How the first sweep and the second are told apart, also in print."""
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+MARKERS = ("o", "s", "^", "v", "P", "X")
+LINES = ("-", "--", "-.", ":")
+"""How sweeps are told apart, in their order, also in print."""
 
 
-def forest(names: tuple[str, str], exponents: list[ExponentPair]) -> Figure:
-    """Exponents a by approach with their intervals, the first sweep's above the second's."""
+def forest(names: Sequence[str], exponents: list[ExponentRow]) -> Figure:
+    """Exponents a by approach with their intervals, the first sweep's above the others'."""
     shown = [pair for pair in exponents if pair.name == "a"]
     with styled():
-        height = 0.9 + 0.55 * len(shown)
+        height = 0.9 + (0.25 + 0.15 * len(names)) * len(shown)
         figure, (axes,) = new_figure(1, width=7.2, height=height)
-        for side, (name, colour, marker) in enumerate(zip(names, COLOURS, MARKERS, strict=True)):
-            rows = np.arange(len(shown)) + (side - 0.5) * 0.3
+        step = 0.6 / len(names)
+        looks = zip(names, cycle(COLOURS), cycle(MARKERS), strict=False)
+        for side, (name, colour, marker) in enumerate(looks):
+            rows = np.arange(len(shown)) + (side - (len(names) - 1) / 2) * step
             values = np.array([pair.values[side] for pair in shown])
             bounds = np.array([pair.intervals[side] for pair in shown])
             known = np.isfinite(bounds).all(axis=1)
@@ -32,20 +50,21 @@ def forest(names: tuple[str, str], exponents: list[ExponentPair]) -> Figure:
         axes.set_yticks(range(len(shown)), [pair.approach for pair in shown])
         axes.set(xlabel="exponent a of N_opt with 95 % interval", ylim=(len(shown) - 0.5, -0.5))
         axes.grid(axis="y", visible=False)
-        figure.legend(loc="outside upper right", ncols=2)
+        figure.legend(loc="outside upper right", ncols=min(4, len(names)))
         return figure
 
 
-def overlay(names: tuple[str, str], studies: tuple[Study, Study]) -> Figure:
-    """Both sweeps' profiles over each other, and beside them their minima and power laws."""
+def overlay(names: Sequence[str], studies: Sequence[Study]) -> Figure:
+    """All sweeps' profiles over each other, and beside them their minima and power laws."""
     with styled():
         figure, (left, right) = new_figure(2, width=10, height=4.4)
-        sides = zip(names, studies, COLOURS, MARKERS, LINES, strict=True)
+        sides = zip(names, studies, cycle(COLOURS), cycle(MARKERS), cycle(LINES), strict=False)
         for name, study, colour, marker, dashes in sides:
             found = study.find(IsoflopApproach)
             if found is not None:
                 _draw_side(left, right, (study, found.fit), name, (colour, marker, dashes))
-        left.set(xscale="log", xlabel="parameters N", ylabel="final validation loss (nats/token)")
+        units = ", ".join(dict.fromkeys(study.config.loss_unit for study in studies))
+        left.set(xscale="log", xlabel="parameters N", ylabel=f"final validation loss ({units})")
         left.set_title("IsoFLOP profiles")
         right.set(xscale="log", yscale="log", xlabel="compute C (FLOPs)")
         right.set(ylabel="optimal parameters N", title="Minima and their power laws")

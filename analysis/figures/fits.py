@@ -54,7 +54,7 @@ def loss_curves(study: Study) -> Figure:
             left.legend(loc="upper right")
             _envelope_points(right, fit)
         left.set(xscale="log", yscale="log", xlabel="training compute C (FLOPs)")
-        left.set(ylabel="validation loss (nats/token)", title="Training curves")
+        left.set(ylabel=f"validation loss ({study.config.loss_unit})", title="Training curves")
         log_ticks(left, "x")
         loss_ticks(left)
         return figure
@@ -72,7 +72,8 @@ def profiles(study: Study) -> Figure:
         for i, profile in enumerate(reversed(fit.profiles)):
             label = _budget_label(profile.flops) if i % step == 0 else ""
             _draw_profile(axes, profile, colours[profile.flops], runs_of(study, profile), label)
-        axes.set(xscale="log", xlabel="parameters N", ylabel="final validation loss (nats/token)")
+        axes.set(xscale="log", xlabel="parameters N")
+        axes.set(ylabel=f"final validation loss ({study.config.loss_unit})")
         axes.set_title("IsoFLOP profiles and their minima")
         log_ticks(axes, "x")
         columns = min(len(fit.profiles), 5)

@@ -63,6 +63,7 @@ def forest(fits: Sequence[RecipeFit], published: Sequence[float | None]) -> Figu
 def profiles(fits: Sequence[RecipeFit]) -> Figure:
     """Loss against N of each recipe, one panel a recipe, all with the same axis of losses."""
     columns = min(MOST_COLUMNS, len(fits))
+    units = {fit.isoflop.config.loss_unit for fit in fits if fit.isoflop is not None}
     rows = -(-len(fits) // columns)
     with styled():
         figure = Figure((10.0, 3.4 * rows), layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.08))
@@ -72,7 +73,7 @@ def profiles(fits: Sequence[RecipeFit]) -> Figure:
         for number, axes in enumerate(panels):
             axes.set_visible(number < len(fits))
             if number % columns == 0:
-                axes.set_ylabel("final loss (nats/token)")
+                axes.set_ylabel(f"final loss ({', '.join(sorted(units)) or 'nats/token'})")
         return figure
 
 

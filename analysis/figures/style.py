@@ -42,9 +42,16 @@ APPROACH_COLOURS = {
     "isoflop": BLUE,
     "parametric": GREEN,
     "kaplan": PURPLE,
+    "repeated": VERMILION,
     "published": GREY,
 }
-APPROACH_MARKS = {"envelope": ":", "isoflop": "-", "parametric": "--", "kaplan": "-."}
+APPROACH_MARKS = {
+    "envelope": ":",
+    "isoflop": "-",
+    "parametric": "--",
+    "kaplan": "-.",
+    "repeated": (0, (5, 1)),
+}
 
 _RC: dict[Any, Any] = {
     "font.size": 9.5,

@@ -143,7 +143,7 @@ def _slices(axes: Axes, study: Study) -> None:
     high = float(np.quantile(runs.loss, 0.98)) * 1.03
     axes.set(xscale="log", yscale="log", xlabel="parameters N", title="IsoFLOP slices")
     axes.set(ylim=(float(min(runs.loss.min(), np.min(best.loss))) * 0.97, high))
-    axes.set(ylabel="loss (nats/token)")
+    axes.set(ylabel=f"loss ({study.config.loss_unit})")
     axes.legend(loc="upper right")
     log_ticks(axes, "x")
     loss_ticks(axes)

@@ -1,4 +1,4 @@
-"""The power laws of Kaplan et al. 2020: L(N), L(D), L(C) and the joint L(N, D); none has a floor E.
+"""The power laws of Kaplan et al. 2020: L(N), L(D), L(C) and the joint L(N, D), all without E.
 
 The one-variable laws need losses that the other variables do not limit. They are fitted to the
 frontier: the runs that no run of smaller or equal N (D, C) beats.

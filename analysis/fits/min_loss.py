@@ -20,8 +20,8 @@ def envelope_loss_law(fit: EnvelopeFit, sizes: np.ndarray) -> LossLaw:
     """The law of the envelope's own loss, where neither the smallest nor the largest size leads.
 
     Args:    sizes: n_params of the runs under the envelope.
-    Raises:  FitError: fewer than four runs lead there, which do not tell a floor from a slow power
-             law.
+    Raises:  FitError: fewer than four runs lead there, which do not tell an irreducible
+             loss from a slow power law.
     """
     n_runs = len(np.unique(inner(fit.points, sizes).run))
     if n_runs < E_POINTS:
@@ -40,7 +40,7 @@ def isoflop_loss_law(fit: IsoflopFit) -> LossLaw:
     if len(fit.bracketed) < LEAST_POINTS:
         raise FitError(
             f"{len(fit.bracketed)} bracketed minima do not determine how the least loss falls with "
-            f"compute; expected at least {LEAST_POINTS}, and {E_POINTS} for a floor E"
+            f"compute; expected at least {LEAST_POINTS}, and {E_POINTS} for an irreducible loss E"
         )
     flops, loss = _minima(fit)
     return fit_loss_law(flops, loss, _loss_errors(fit))
@@ -78,5 +78,5 @@ def _loss_errors(fit: IsoflopFit) -> np.ndarray | None:
 
 
 def loss_law_intervals(draws: LossLaw) -> dict[str, Interval]:
-    """Intervals of a loss law's floor and exponent."""
+    """Intervals of a loss law's irreducible loss and exponent."""
     return {name: percentile_interval(np.asarray(getattr(draws, name))) for name in ("E", "g")}

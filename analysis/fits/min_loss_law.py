@@ -1,8 +1,8 @@
 """The least loss that a budget buys: L(C) = E + k C^-g through the minima of approach 1 or 2.
 
 On a surface L = E + A/N^alpha + B/D^beta with cost C = k N^gamma D the optimal losses follow this
-law exactly, with the surface's E and g = alpha a. Three minima do not tell a floor from a slow
-power law; they get the pure power law of Kaplan et al. 2020, E = 0.
+law exactly, with the surface's E and g = alpha a. Three minima do not tell E from a slow power
+law; they get the pure power law of Kaplan et al. 2020, E = 0.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ EXPONENTS = np.geomspace(0.01, 3.0, 90)
 
 LEAST_POINTS = 3
 E_POINTS = 4
-"""Points that a pure power law needs, and a law with a floor E."""
+"""Points that a pure power law needs, and a law with an irreducible loss E."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,6 @@ class LossLaw:
         return self.drop * self.centre**self.g
 
     @property
-    def determines_E(self) -> bool:
-        """Whether the points could tell E from 0; a law of three points, or at the bound, can't."""
-        return self.n_points >= E_POINTS and self.status == "converged"
-
-    @property
     def extrapolates(self) -> bool:
         """Whether its draws say how far it may be off beyond the points: not a power law through
         three of them, whose interval at ten times the compute held the truth in 14 % of simulated
@@ -74,17 +69,17 @@ def fit_loss_law(flops: np.ndarray, loss: np.ndarray, errors: np.ndarray | None 
     if n_points < LEAST_POINTS:
         raise FitError(
             f"{n_points} minima do not determine how the least loss falls with compute; expected "
-            f"at least {LEAST_POINTS} budgets, and {E_POINTS} for a floor E"
+            f"at least {LEAST_POINTS} budgets, and {E_POINTS} for an irreducible loss E"
         )
     centre = float(np.exp(np.log(flops).mean()))
     weights = np.ones_like(loss) if errors is None else 1 / np.asarray(errors) ** 2
-    floor = n_points >= E_POINTS
+    with_E = n_points >= E_POINTS
     rows = np.log(flops / centre)[None], loss[None], weights[None]
-    E, drop, g = (float(value[0]) for value in _fitted(*rows, floor))
+    E, drop, g = (float(value[0]) for value in _fitted(*rows, with_E))
     if not _falls(*rows)[0]:
         status, reason = "degenerate", "the least losses do not fall with compute"
     else:
-        status, reason = _conclusion(E / float(loss.min()), g, floor)
+        status, reason = _conclusion(E / float(loss.min()), g, with_E)
     return LossLaw(E, drop, g, centre, n_points, status, reason)
 
 
@@ -102,8 +97,8 @@ def refit_loss_law(
     drawn = np.flatnonzero(np.isfinite(loss + x).all(axis=1))
     drawn = drawn[_falls(x[drawn], loss[drawn], weights[drawn])]
     values = np.full((3, len(loss)), np.nan)
-    floor = law.n_points >= E_POINTS
-    values[:, drawn] = _fitted(x[drawn], loss[drawn], weights[drawn], floor)
+    with_E = law.n_points >= E_POINTS
+    values[:, drawn] = _fitted(x[drawn], loss[drawn], weights[drawn], with_E)
     return LossLaw(*values[:, :, None], centre=law.centre, n_points=law.n_points)
 
 
@@ -126,24 +121,24 @@ def redrawn(
 
 
 def _fitted(
-    x: np.ndarray, loss: np.ndarray, weights: np.ndarray, floor: bool
+    x: np.ndarray, loss: np.ndarray, weights: np.ndarray, with_E: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """E, drop and g of each row (draws, points): for a given g the law is linear in the others."""
 
     def cost(g: np.ndarray) -> np.ndarray:
-        return _linear(g, x, loss, weights, floor)[2]
+        return _linear(g, x, loss, weights, with_E)[2]
 
     costs = np.stack([cost(np.full(len(loss), g)) for g in EXPONENTS])
     best = costs.argmin(axis=0)
     low = np.log(EXPONENTS[np.maximum(best - 1, 0)])
     high = np.log(EXPONENTS[np.minimum(best + 1, len(EXPONENTS) - 1)])
     g = np.exp(_golden(lambda log_g: cost(np.exp(log_g)), low, high))
-    E, drop, _ = _linear(g, x, loss, weights, floor)
+    E, drop, _ = _linear(g, x, loss, weights, with_E)
     return E, drop, g
 
 
 def _linear(
-    g: np.ndarray, x: np.ndarray, loss: np.ndarray, weights: np.ndarray, floor: bool
+    g: np.ndarray, x: np.ndarray, loss: np.ndarray, weights: np.ndarray, with_E: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Least squares of (E + drop u) / loss = 1 with u = exp(-g x), E >= 0; its residual sum."""
     u = np.exp(-g[:, None] * x) / loss
@@ -151,7 +146,7 @@ def _linear(
     uu, uo, oo = (np.sum(weights * p * q, axis=1) for p, q in ((u, u), (u, one), (one, one)))
     u1, o1 = (np.sum(weights * p, axis=1) for p in (u, one))
     drop, E = u1 / uu, np.zeros_like(g)
-    if floor:
+    if with_E:
         determinant = uu * oo - uo**2
         with np.errstate(divide="ignore", invalid="ignore"):
             free = (uu * o1 - uo * u1) / determinant
@@ -180,12 +175,18 @@ def _falls(x: np.ndarray, loss: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.sum(weights * centred * np.log(loss), axis=1) < 0
 
 
-def _conclusion(floor_share: float, g: float, floor: bool) -> tuple[Status, str]:
-    """The status of a law that falls; `floor_share` is E as a share of the least loss."""
-    if not floor:
-        return "converged", "three budgets do not determine a floor: a pure power law, E = 0"
-    if floor_share < 1e-4:
-        return "bound_hit", "no floor to be seen: E ran to 0, which leaves a pure power law"
+def _conclusion(E_share: float, g: float, with_E: bool) -> tuple[Status, str]:
+    """The status of a law that falls; `E_share` is E as a share of the least loss."""
+    if not with_E:
+        return (
+            "converged",
+            "three budgets do not determine E: a pure power law, E = 0",
+        )
+    if E_share < 1e-4:
+        return (
+            "bound_hit",
+            "the data show no E: it ran to 0, which leaves a pure power law",
+        )
     if not EXPONENTS[0] * 1.01 < g < EXPONENTS[-1] / 1.01:
         return "bound_hit", f"the exponent g={g:.3g} ran to the end of what is searched"
     return "converged", ""

@@ -16,7 +16,20 @@ PARAMETERS = ("E", "A", "B", "alpha", "beta")
 
 @dataclass(frozen=True)
 class Allocation:
-    """How budgets are best spent; arrays of one shape, losses in the unit of the fitted losses."""
+    """How budgets are best spent.
+
+    Attributes:
+        flops: Training budgets in FLOPs, of any shape; the others have the same one.
+        n_params: Compute-optimal parameters, counted as the fit counted them.
+        n_tokens: Compute-optimal training tokens.
+        loss: Loss there, in the unit of the fitted losses; NaN where it is not known.
+
+    Example:
+        >>> from isoflop import Surface
+        >>> best = Surface(E=1.8, A=480.0, B=480.0, alpha=0.35, beta=0.35).optimal([6e18, 6e20])
+        >>> [f"{n:.0e}" for n in best.n_params]
+        ['1e+09', '1e+10']
+    """
 
     flops: Numbers
     n_params: Numbers
@@ -28,7 +41,20 @@ class Allocation:
 class Surface:
     """L(N, D) = E + A/N^alpha + B/D^beta, the parametric form of Hoffmann et al. 2022, eq. 2.
 
-    Parameters are floats, or arrays (draws of a bootstrap) that broadcast against N, D and C.
+    Attributes:
+        E: Irreducible loss, in the unit of the losses. Like all of them a float, or an array (the
+            draws of a bootstrap) that broadcasts against N, D and C.
+        A: Coefficient of the term in N.
+        B: Coefficient of the term in D.
+        alpha: Exponent of N.
+        beta: Exponent of D.
+        cost: FLOPs of a run, C = k N^gamma D; 6 N D unless given.
+
+    Example:
+        >>> from isoflop import Surface
+        >>> law = Surface(E=1.8, A=480.0, B=2100.0, alpha=0.35, beta=0.37)
+        >>> round(law.loss(7e10, 1.4e12), 3), round(law.a, 3)
+        (1.944, 0.514)
     """
 
     E: Numbers
@@ -71,18 +97,6 @@ class Surface:
         n_params = self.G * (flops / self.cost.k) ** self.a
         n_tokens = self.cost.n_tokens(n_params, flops)
         return Allocation(flops, n_params, n_tokens, self.loss(n_params, n_tokens))
-
-    def optimal_for(self, n_params: Numbers) -> Allocation:
-        """The budget for which each model size is the optimal one, and its tokens and loss."""
-        n_params = _positive("n_params", n_params)
-        self._require_interior()
-        return self.optimal(self.cost.k * (n_params / self.G) ** (1 / self.a))
-
-    def iso_loss(self, loss: float, n_params: np.ndarray) -> np.ndarray:
-        """Tokens that bring each model size to a loss; NaN where no number of tokens does."""
-        gap = np.asarray(loss - self.E - self.A / np.asarray(n_params) ** self.alpha)
-        reachable = np.where(gap > 0, gap, np.nan)
-        return (self.B / reachable) ** (1 / np.asarray(self.beta))
 
     def _require_interior(self) -> None:
         for name in ("A", "B", "alpha", "beta"):

@@ -57,7 +57,7 @@ def mirror(
         run.summary.update({"decision": report.decision, **flattened(numbers)})
         run.finish()
         return f"W&B: {run.dir if run.offline else run.url}"
-    except Exception as error:  # W&B raises whatever its network and service happen to
+    except Exception as error:  # of W&B, its network or its service
         log.warning("W&B has no copy of this report (%s: %s)", type(error).__name__, error)
         if run is not None:
             _abandon(run)

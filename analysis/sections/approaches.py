@@ -31,6 +31,8 @@ def envelope_section(study: Study) -> Section | None:
     if found is None:
         return not_fitted(study, "envelope", title)
     fit, own = found.fit, found.intervals
+    if not len(fit.flops):  # short runs leave no point to draw
+        return Section(title, status_lines(fit.status, fit.reason))
     text = (
         f"At each amount of compute, the run with the least loss so far "
         f"({'1,500 log-spaced amounts' if fit.method == 'bins' else 'convex hull in log-log'}). "

@@ -18,7 +18,7 @@ from analysis.sections import appendix
 from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.comparison import (
     BudgetPair,
-    ExponentPair,
+    ExponentRow,
     exponents,
     setting_differences,
     shared_budgets,
@@ -34,7 +34,7 @@ class Comparison:
 
     names: tuple[str, str]
     studies: tuple[Study, Study]
-    exponents: list[ExponentPair]
+    exponents: list[ExponentRow]
     budgets: list[BudgetPair]
     specs: list[tuple[str, str, str]]
     settings: list[tuple[str, str, str]]

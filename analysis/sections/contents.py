@@ -16,7 +16,15 @@ from analysis.emergence.study import study_all
 from analysis.errors import FitError
 from analysis.report.document import Part, Section
 from analysis.report.run_table import RunTable
-from analysis.sections import appendix, emergence, irreducible_loss, recipes, recovery, validation
+from analysis.sections import (
+    appendix,
+    emergence,
+    irreducible_loss,
+    recipes,
+    recovery,
+    text_loss,
+    validation,
+)
 from analysis.sections import fits as sections
 from analysis.sections.min_loss import min_loss_section
 from analysis.studies.allocation import AllocationRow
@@ -61,9 +69,9 @@ class Contents:
 Builder = Callable[[ReportInputs], Chapter]
 
 
-def contents(material: ReportInputs) -> Contents:
+def contents(inputs: ReportInputs) -> Contents:
     """Every builder's chapter, in order; parts without a section are left out."""
-    made = {title: [build(material) for build in builders] for title, builders in PARTS}
+    made = {title: [build(inputs) for build in builders] for title, builders in PARTS}
     parts = [
         Part(title, [section for chapter in chapters for section in chapter.sections])
         for title, chapters in made.items()
@@ -76,30 +84,34 @@ def contents(material: ReportInputs) -> Contents:
     )
 
 
-def _fits(material: ReportInputs) -> Chapter:
-    return Chapter(sections.study_sections(material.study, material.advice))
+def _fits(inputs: ReportInputs) -> Chapter:
+    return Chapter(sections.study_sections(inputs.study, inputs.advice))
 
 
-def _least_loss(material: ReportInputs) -> Chapter:
-    section = min_loss_section(material.study)
+def _least_loss(inputs: ReportInputs) -> Chapter:
+    section = min_loss_section(inputs.study)
     return Chapter([section] if section is not None else [])
 
 
-def _emergence(material: ReportInputs) -> Chapter:
+def _emergence(inputs: ReportInputs) -> Chapter:
     """Abilities over scale, where checkpoints were evaluated."""
-    table = material.everything
+    table = inputs.everything
     if not len(table.evals):
         return Chapter()
-    studies = study_all(abilities(table.evals, table.runs))
+    texts = text_loss.text_sections(table.evals, table.runs)
+    asked = table.evals.loc[table.evals["task"] != text_loss.TEXT]
+    if not len(asked):
+        return Chapter(texts)
+    studies = study_all(abilities(asked, table.runs))
     return Chapter(
-        [emergence.emergence_section(studies)],
+        [emergence.emergence_section(studies), *texts],
         {"emergence.json": emergence.emergence_json(studies)},
     )
 
 
-def _tested(material: ReportInputs) -> Chapter:
+def _tested(inputs: ReportInputs) -> Chapter:
     """Predictions that were put to the test, where any were."""
-    study, config = material.study, material.config
+    study, config = inputs.study, inputs.config
     made = validation.validations(study, config.sweeps, config.counting)
     if not made:
         return Chapter()
@@ -110,9 +122,9 @@ def _tested(material: ReportInputs) -> Chapter:
     )
 
 
-def _ground_truth(material: ReportInputs) -> Chapter:
-    """Fitted floors against the entropy, where the data's entropy is known."""
-    study = material.study
+def _ground_truth(inputs: ReportInputs) -> Chapter:
+    """Fitted irreducible losses against the entropy, where the data's entropy is known."""
+    study = inputs.study
     try:
         made = study_irreducible_loss(study.table, study.config, study.runs.counting)
     except FitError as error:
@@ -126,9 +138,9 @@ def _ground_truth(material: ReportInputs) -> Chapter:
     )
 
 
-def _recovered(material: ReportInputs) -> Chapter:
+def _recovered(inputs: ReportInputs) -> Chapter:
     """Estimates against the truth, where the runs are simulated."""
-    found = recovery.recoveries(material.study)
+    found = recovery.recoveries(inputs.study)
     if found is None:
         return Chapter()
     rows, said = found
@@ -136,28 +148,28 @@ def _recovered(material: ReportInputs) -> Chapter:
     return Chapter([recovery.recovery_section(rows, said)], files, [said])
 
 
-def _recipes(material: ReportInputs) -> Chapter:
+def _recipes(inputs: ReportInputs) -> Chapter:
     """Recipes side by side, where grids train the same cells in other ways."""
-    config = material.config
-    order = recipes.planned_order(material.everything.sources)
-    made = study_recipes(material.everything, config.fit, config.counting, order)
+    config = inputs.config
+    order = recipes.planned_order(inputs.everything.sources)
+    made = study_recipes(inputs.everything, config.fit, config.counting, order)
     if made is None:
         return Chapter()
     files = {"recipes.json": recipes.recipes_json(made)}
     return Chapter([recipes.recipe_section(made)], files, recipes.printed(made))
 
 
-def _left_out(material: ReportInputs) -> Chapter:
-    section = sections.holdout_section(material.study)
+def _left_out(inputs: ReportInputs) -> Chapter:
+    section = sections.holdout_section(inputs.study)
     return Chapter([section] if section is not None else [])
 
 
-def _runs(material: ReportInputs) -> Chapter:
-    return Chapter([sections.runs_section(material.study), appendix.runs(material.book)])
+def _runs(inputs: ReportInputs) -> Chapter:
+    return Chapter([sections.runs_section(inputs.study), appendix.runs(inputs.book)])
 
 
-def _exclusions(material: ReportInputs) -> Chapter:
-    return Chapter([appendix.exclusions(material.study)])
+def _exclusions(inputs: ReportInputs) -> Chapter:
+    return Chapter([appendix.exclusions(inputs.study)])
 
 
 PARTS: tuple[tuple[str, tuple[Builder, ...]], ...] = (

@@ -7,45 +7,86 @@ from typing import Any
 
 import numpy as np
 
+from analysis.emergence.lengths import length_deviation
 from analysis.emergence.metric_names import name_of
+from analysis.emergence.seeds import SeedStudy
+from analysis.emergence.strata import CONTINUATION, strata_of
 from analysis.emergence.study import (
+    SHARP_TO_SMOOTH,
     AbilityStudy,
     MetricStudy,
     TokenModel,
-    length_deviation,
 )
-from analysis.figures.emergence import (
-    axis_figure,
-    length_figure,
-    metrics_figure,
-    model_figure,
-    resolution_figure,
-)
+from analysis.figures.emergence import axis_figure, metrics_figure, resolution_figure
+from analysis.figures.emergence_seeds import curves_figure, seeds_figure, strata_figure
+from analysis.figures.emergence_tokens import length_figure, model_figure, tokens_figure
 from analysis.figures.figure_spec import FigureSpec
 from analysis.format import count_label, number
 from analysis.report.document import Section, TableSpec
-from analysis.sections.emergence_text import metric_pair, paragraphs, reasons, split_means
+from analysis.sections.prose.emergence_kinds import (
+    curves_paragraph,
+    nothing_learnt,
+    strata_paragraph,
+)
+from analysis.sections.prose.emergence_text import metric_pair, paragraphs, reasons, split_means
 
 TITLE = "Emergence: ability or metric?"
+DRAWN = ("token_accuracy", "token_edit_distance", "choice_probability", "token_nll")
+"""Metrics that a sweep's curves show beside the sharpest one, at most two of them."""
 
 
 def emergence_section(studies: Sequence[AbilityStudy]) -> Section:
     """Figures, paragraphs and tables on every ability that was measured at three scales or more."""
     if not studies:
         return Section(TITLE, ["No checkpoint was evaluated: run isoflop eval on the sweep first."])
-    text, figures = [], []
-    shown = [study for study in studies if study.metrics]
-    for study in shown:
-        text += paragraphs(study)
-        figures += _figures(study)
-    text += [
-        f"Not drawn: {study.ability.title}: " + "; ".join(reasons(study))
-        for study in studies
-        if not study.metrics
-    ]
+    text, figures, shown = [], [], []
+    continued = [one for one in studies if one.ability.task == CONTINUATION]
+    for family in _families([one for one in studies if one.ability.task != CONTINUATION]):
+        if all(study.nothing_learnt for study in family):
+            text.append(nothing_learnt(family))
+            continue
+        drawn = [study for study in family if study.metrics]
+        shown += drawn
+        if len(family) > 1 and drawn:
+            metrics = _curve_metrics(drawn)
+            text.append(curves_paragraph(family, metrics))
+            figures.append(curves_figure(drawn, metrics))
+        elif drawn:
+            text += paragraphs(drawn[0])
+            figures += _figures(drawn[0])
+        if not drawn:
+            text += [
+                f"Not drawn: {study.ability.title}: {'; '.join(reasons(study))}" for study in family
+            ]
+    for form in dict.fromkeys(study.ability.format for study in continued):
+        strata = strata_of([one for one in continued if one.ability.format == form])
+        if strata:
+            title = f"{CONTINUATION}, {form}"
+            text.append(strata_paragraph(title, strata))
+            figures.append(strata_figure(title, _slug(title), strata))
     tables = [_score_table(shown)] if shown else []
     tables += [table for study in shown for table in _detail_tables(study)]
     return Section(TITLE, text, figures, tables)
+
+
+def _families(studies: Sequence[AbilityStudy]) -> list[list[AbilityStudy]]:
+    """Studies of one question together: several where a sweep gives a curve for each budget."""
+    found: dict[tuple[str, str, str, int], list[AbilityStudy]] = {}
+    for study in studies:
+        found.setdefault(study.ability.key, []).append(study)
+    return list(found.values())
+
+
+def _slug(title: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in title)
+
+
+def _curve_metrics(family: Sequence[AbilityStudy]) -> list[str]:
+    """At most three metrics that every curve has, sharp before smooth."""
+    common = [name for name in SHARP_TO_SMOOTH if all(study.metric(name) for study in family)]
+    return common[:1] + [name for name in DRAWN if name in common[1:]][:2] or [
+        family[0].metrics[0].metric
+    ]
 
 
 def emergence_json(studies: Sequence[AbilityStudy]) -> dict[str, Any]:
@@ -62,6 +103,9 @@ def _results(study: AbilityStudy) -> dict[str, Any]:
         "format": ability.format,
         "n_shots": ability.n_shots,
         "scale": ability.scale,
+        "curve": ability.curve.label,
+        "nothing_learnt": study.nothing_learnt,
+        "seeds": None if study.seeds is None else _seed_results(study.seeds),
         "metrics": [
             {
                 **dataclasses.asdict(metric),
@@ -90,6 +134,16 @@ def _results(study: AbilityStudy) -> dict[str, Any]:
     }
 
 
+def _seed_results(seeds: SeedStudy) -> dict[str, Any]:
+    shares = [{**dataclasses.asdict(size), "share": size.share} for size in seeds.sizes]
+    return {
+        **dataclasses.asdict(seeds),
+        "sizes": shares,
+        "apart": bool(seeds.apart),
+        "width_decades": seeds.mixture.width if seeds.mixture else None,
+    }
+
+
 def _model_results(model: TokenModel) -> dict[str, Any]:
     return {
         **dataclasses.asdict(model.law),
@@ -112,6 +166,10 @@ def _model_results(model: TokenModel) -> dict[str, Any]:
 def _figures(study: AbilityStudy) -> list[FigureSpec]:
     found: list[FigureSpec | None] = []
     pair = metric_pair(study)
+    if study.seeds:
+        found.append(seeds_figure(study, study.seeds))
+    if study.lengths and study.ability.scale == "n_params":
+        found.append(tokens_figure(study))
     if pair:
         found.append(metrics_figure(study, *pair))
     else:
@@ -135,7 +193,7 @@ def _score_table(studies: Iterable[AbilityStudy]) -> TableSpec:
             name_of(metric.metric),
             str(metric.n_scales),
             f"{number(metric.low)} to {number(metric.high)}",
-            number(metric.score),
+            f"{number(metric.score)} ({metric.summary})",
             " ".join(number(score) for score in metric.seed_scores.values()),
             f"{number(metric.chance.median)} / {number(metric.chance.q95)}",
             f"{metric.chance.p_value:.3g}",
@@ -149,7 +207,7 @@ def _score_table(studies: Iterable[AbilityStudy]) -> TableSpec:
         "task",
         "metric",
         "scales",
-        "range of the mean",
+        "range",
         "score",
         "each seed",
         "noise: median / 95 %",

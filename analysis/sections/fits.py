@@ -16,9 +16,8 @@ from analysis.sections.approaches import (
 )
 from analysis.studies.allocation import AllocationRow
 from analysis.studies.approaches.kaplan import KaplanApproach
+from analysis.studies.approaches.repeated import RepeatedApproach
 from analysis.studies.study import Study
-
-LOSS_UNIT = "nats/token"
 
 
 def study_sections(study: Study, advice: list[AllocationRow]) -> list[Section]:
@@ -46,7 +45,7 @@ def runs_section(study: Study) -> Section:
         f"D from {count_label(runs.n_tokens.min())} to {count_label(runs.n_tokens.max())}, "
         f"C from {number(runs.flops.min())} to {number(runs.flops.max())} FLOPs in "
         f"{len(budgets)} compute budgets; loss {number(runs.loss.min(), 4)} to "
-        f"{number(runs.loss.max(), 4)} {LOSS_UNIT}."
+        f"{number(runs.loss.max(), 4)} {study.config.loss_unit}."
     )
     cost = (
         f"Counting: {runs.counting}. Closed-form optima take the cost of a run as C = "
@@ -126,7 +125,7 @@ def kaplan_section(study: Study) -> Section | None:
     ]
     text = (
         f"The joint law L = [(N_c/N)^(alpha_N/alpha_D) + D_c/D]^alpha_D gives {', '.join(shown)}; "
-        f"rms of log residuals {number(joint.rms, 2)}; status {joint.status}. It has no floor E. "
+        f"rms of log residuals {number(joint.rms, 2)}; status {joint.status}. It has no E. "
         f"Intervals of the frontier laws L(N) and L(D) are too narrow: in simulated sweeps "
         f"they held the truth in 18 to 46 and 7 to 22 %, those of L(C) in 91 to 93 %."
     )
@@ -141,18 +140,34 @@ def kaplan_section(study: Study) -> Section | None:
 
 
 def repeated_section(study: Study) -> Section | None:
-    fit = study.repeated
+    fit = study.find(RepeatedApproach)
     title = "Repeated data"
     if fit is None:
         return not_fitted(study, "repeated", title)
+    most = float(np.max(fit.runs.n_tokens / fit.runs.unique))
     text = (
-        f"{fit.n_repeated} runs saw tokens more than once, up to {number(fit.most_epochs)} times. "
-        f"Under the data-constrained law of Muennighoff et al. 2023, repeated tokens lose most of "
-        f"their value after R_D = {number(fit.R_D)} repetitions, parameters beyond what the unique "
-        f"tokens warrant after R_N = {number(fit.R_N)}. The other sections count repeated tokens "
-        f"as new."
+        f"{len(fit.runs)} runs saw tokens more than once, up to {number(most)} times. Under the "
+        f"data-constrained law of Muennighoff et al. 2023, repeated tokens lose most of their "
+        f"value after R_D repetitions, parameters beyond what the unique tokens warrant after R_N. "
+        f"Its surface is of the {len(fit.data)} runs on new data, and gives the advice of this "
+        f"report; R_D and R_N are fitted to the others with that surface held (rms of log "
+        f"residuals {fit.misfit:.3g}). The other approaches count repeated tokens as new."
     )
-    return Section(title, [text, *status_lines(fit.status, fit.reason)])
+    own = fit.decay_intervals
+    rows = [
+        [
+            name,
+            number(decay.value),
+            "fixed" if decay.fixed else span(own.get(name)),
+            span(decay.interval),
+            decay.reason
+            or (f"flat {' and '.join(fit.unbounded[name])}" if name in fit.unbounded else ""),
+        ]
+        for name, decay in fit.decays.items()
+    ]
+    columns = ["", "value", "95 %", "95 %, profile", "note"]
+    table = TableSpec("Worth of repetition", columns, rows)
+    return Section(title, [text, *status_lines(fit.status, fit.reason)], [], [table])
 
 
 def counting_section(study: Study) -> Section | None:

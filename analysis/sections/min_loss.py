@@ -43,7 +43,7 @@ def min_loss_section(study: Study) -> Section | None:
             "least_loss",
             min_loss_figure(study),
             f"Least loss against compute: {', '.join(curves)}, falling and flattening towards each "
-            f"law's floor; beyond the runs the plot is shaded.",
+            f"law's E; beyond the runs the plot is shaded.",
             "The loss of the optimum by each approach (bands: 95 %). Shaded: beyond any run.",
         )
         figures = [figure]
@@ -84,7 +84,8 @@ def draw_min_losses(axes: Axes, study: Study, up_to: float) -> None:
             [one.flops for one in kept], [one.loss for one in kept], marker="D", s=26,
             color=APPROACH_COLOURS["isoflop"], ec="white", zorder=4, label="minima of the profiles",
         )  # fmt: skip
-    axes.set(xscale="log", yscale="log", xlabel="compute C (FLOPs)", ylabel="loss (nats/token)")
+    axes.set(xscale="log", yscale="log", xlabel="compute C (FLOPs)")
+    axes.set(ylabel=f"loss ({study.config.loss_unit})")
 
 
 def optimal_losses(study: Study, flops: np.ndarray) -> dict[str, np.ndarray]:

@@ -179,9 +179,10 @@ def _overview(study: CurveStudy, table: ScoreRows) -> Section:
         f"where the table has them) over {table.axis.label}. By chance alone about "
         f"{0.05 * len(study.scores):.0f} of {len(study.scores)} would have p < .05; the column "
         f"q < .05 holds false discoveries at 5 % over all {n_metrics} metrics. A score is infinite "
-        f"where most steps are exactly 0, and then p is that of the same values in any order. If "
-        f"abilities themselves emerged, the metrics of one task would agree; if the metric makes "
-        f"the jump, curves that stand out lie in few metrics (Schaeffer et al. 2023, figure 5)."
+        f"where most steps are exactly 0, and then p is that of the same values in any order. "
+        f"If abilities themselves emerged, the metrics of one task would agree; if the metric "
+        f"makes the jump, curves that stand out lie in few metrics (Schaeffer et al. "
+        f"2023, figure 5)."
     ]
     return Section(
         "Which metrics show emergence",

@@ -15,7 +15,9 @@ from analysis.stats.explained import explaining_column
 from analysis.studies.allocation import AllocationRow
 from analysis.studies.approaches.fit_all import KINDS
 from analysis.studies.approaches.isoflop import IsoflopApproach
+from analysis.studies.approaches.objections import MOST_SCATTER
 from analysis.studies.approaches.parametric import ParametricApproach
+from analysis.studies.approaches.repeated import RepeatedApproach
 from analysis.studies.fit_config import APPROACHES
 from analysis.studies.study import Study
 from train.rundir.sweep_layout import SweepPaths
@@ -31,10 +33,11 @@ def decision(study: Study, advice: list[AllocationRow]) -> str:
     within = (
         f" (95 % interval {count_span(best.n_interval)})" if np.isfinite(best.n_interval[0]) else ""
     )
+    new = "new " if study.repeats_data else ""
     return (
         f"With {number(best.flops)} FLOPs, train {count_label(best.n_opt)} parameters{within} on "
-        f"{count_label(best.d_opt)} tokens, {ratio}{_beyond(best)}; as compute grows, N should "
-        f"grow as C to the power {number(fit.a, 2)} ({span(fit.intervals.get('a'), 2)})."
+        f"{count_label(best.d_opt)} {new}tokens, {ratio}{_beyond(best)}; as compute grows, N "
+        f"should grow as C to the power {number(fit.a, 2)} ({span(fit.intervals.get('a'), 2)})."
     )
 
 
@@ -63,7 +66,8 @@ def undetermined(study: Study) -> str:
         for name, fit in study.deciding.items()
         if fit.objections
     ]
-    reasons += [f"{name}: {study.missing[name]}" for name in APPROACHES if name in study.missing]
+    names = (RepeatedApproach.name, *APPROACHES)
+    reasons += [f"{name}: {study.missing[name]}" for name in names if name in study.missing]
     why = f" ({'. '.join(reasons)})" if reasons else ""
     wanted = proposals(study)
     would = f" These would: {'; '.join(wanted)}." if wanted else ""
@@ -125,6 +129,26 @@ def caveats(study: Study) -> list[str]:
     flat = [name for name, profile in profiles.items() if profile.flat]
     if flat:
         notes.append(f"The runs do not bound {', '.join(flat)} on one side (flat profile)")
+    return notes + _repeated_caveats(study)
+
+
+def _repeated_caveats(study: Study) -> list[str]:
+    """What the runs on repeated data leave open, and who decides where there are any."""
+    fit = study.find(RepeatedApproach)
+    if fit is None:
+        reason = study.missing.get(RepeatedApproach.name)
+        return [] if reason is None else [f"No data-constrained law: {reason}"]
+    notes = [
+        f"The runs do not bound {name} {' and '.join(sides)} (flat profile): another {name} beyond "
+        f"its interval's open end fits them as well"
+        for name, sides in fit.unbounded.items()
+    ]
+    if fit.misfit > MOST_SCATTER:
+        notes.append(
+            f"The data-constrained law misses the runs on repeated data by {100 * fit.misfit:.2g} "
+            f"% (rms): it knows no overfitting, so R_D is not to be trusted at the most epochs "
+            f"that ran; the advice on new data does not rest on it"
+        )
     return notes
 
 
@@ -142,7 +166,7 @@ def _quality_caveats(study: Study) -> list[str]:
         quality = fit.quality
         if quality is None or fit.residuals is None:
             continue
-        worst = ", ".join(study.table.texts("run_id")[list(quality.worst)])
+        worst = ", ".join(study.table.texts("run_id")[fit.rows][list(quality.worst)])
         if quality.lack_of_fit is not None and quality.lack_of_fit < CERTAIN_MISFIT:
             notes.append(
                 f"The {name} law misses its runs by {100 * quality.rms:.2g} % (rms), seeds differ "
@@ -154,7 +178,11 @@ def _quality_caveats(study: Study) -> list[str]:
                 f"Runs scatter about the {name} law by {100 * quality.rms:.2g} % (rms; farthest "
                 f"off: {worst})"
             )
-        kinds = explaining_column(label_columns(study.table.runs), fit.residuals)
+        columns = {
+            name: [texts[row] for row in fit.rows]
+            for name, texts in label_columns(study.table.runs).items()
+        }
+        kinds = explaining_column(columns, fit.residuals)
         if kinds is not None:
             notes.append(kinds.sentence())
     for name, fit in study.deciding.items():

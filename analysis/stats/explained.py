@@ -35,7 +35,8 @@ class Explained:
         one = setting or f"""fit.where='{self.column} == "{self.values[0]}"'"""
         return (
             f"{self.column} explains {100 * self.share:.0f} % of the residuals, so its values are "
-            f"kinds of runs that no one law describes; {one} fits one of them"
+            f"kinds of runs that no one law describes; {one} fits one of them, "
+            f"fit.by={self.column} each apart"
         )
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from analysis.data.run_arrays import BestOf
+
 FEWEST_REPEATS = 3
 """Degrees of freedom below which repeated cells do not tell the seed noise."""
 
@@ -21,7 +23,8 @@ class FitQuality:
         rms_within_budgets: The same about each budget's mean residual, with its degrees of freedom;
             None where no budget has two runs.
         share_explained: Share of the variance of log loss that the law explains.
-        seed_noise: Standard deviation between repeats of one cell; None where too few repeat.
+        seed_noise: Standard deviation between repeats of one cell, or of the best of its runs where
+            these alone are fitted; None where too few repeat.
         lack_of_fit: P value of the F test that the law misses the cells by no more than the seed
             noise; None without that noise.
         worst: Rows of the runs that lie farthest away, the farthest first.
@@ -36,7 +39,12 @@ class FitQuality:
 
 
 def assess_fit(
-    residuals: np.ndarray, loss: np.ndarray, cells: np.ndarray, budget: np.ndarray, n_free: int
+    residuals: np.ndarray,
+    loss: np.ndarray,
+    cells: np.ndarray,
+    budget: np.ndarray,
+    n_free: int,
+    best_of: BestOf | None = None,
 ) -> FitQuality:
     """Judge a law by its residuals.
 
@@ -46,6 +54,7 @@ def assess_fit(
         cells: A number per run, equal for repeats of one N and D, shape (runs,).
         budget: Compute budgets, NaN for none, shape (runs,).
         n_free: Free parameters of the law.
+        best_of: The noise of each run, where runs are the best of their cells.
 
     Returns:
         The quality of the fit.
@@ -60,11 +69,14 @@ def assess_fit(
     own_squares, own_freedom = within_groups(residuals[grouped], budget[grouped])
     known = noise_freedom >= FEWEST_REPEATS and noise_squares > 0
     test = _lack_of_fit(residuals, noise_squares, noise_freedom, n_free) if known else None
+    noise = float(np.sqrt(noise_squares / noise_freedom)) if known else None
+    if best_of is not None:
+        noise, test = float(np.sqrt(np.mean(best_of.sd**2))), _beyond(residuals, best_of, n_free)
     return FitQuality(
         rms=float(np.sqrt(squares / len(residuals))),
         rms_within_budgets=float(np.sqrt(own_squares / own_freedom)) if own_freedom else None,
         share_explained=1 - squares / spread if spread > 0 else float("nan"),
-        seed_noise=float(np.sqrt(noise_squares / noise_freedom)) if known else None,
+        seed_noise=noise,
         lack_of_fit=test,
         worst=tuple(map(int, np.argsort(-np.abs(residuals), kind="stable")[:N_WORST])),
     )
@@ -92,3 +104,13 @@ def _lack_of_fit(
         return None
     beyond = max(float(np.sum(residuals**2)) - noise_squares, 0.0) / freedom
     return float(stats.f.sf(beyond / (noise_squares / noise_freedom), freedom, noise_freedom))
+
+
+def _beyond(residuals: np.ndarray, best_of: BestOf, n_free: int) -> float | None:
+    """P value of residuals of cells' best runs against the noise of those."""
+    freedom = len(residuals) - n_free
+    if freedom < 1 or not (best_of.sd > 0).all():
+        return None
+    # What is common to all cells is taken up by the law itself, so a bias does not count here.
+    ratio = float(np.sum((residuals / best_of.sd) ** 2)) / freedom
+    return float(stats.f.sf(ratio, freedom, best_of.freedom))

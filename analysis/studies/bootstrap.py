@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from analysis.data.run_arrays import Curves, RunArrays
+from analysis.data.run_arrays import BestOf, Curves, RunArrays
 from analysis.errors import FitError
 from analysis.fits.envelope import (
     CurveGrid,
@@ -88,8 +88,17 @@ def require_resample(frame: pd.DataFrame, config: FitConfig) -> None:
         )
 
 
-def parametric_draws(fit: ParametricFit, weights: np.ndarray) -> Surface:
-    """The surfaces of all resamples, as one surface of arrays (draws,)."""
+def parametric_draws(
+    fit: ParametricFit, weights: np.ndarray, best_of: BestOf | None = None
+) -> Surface:
+    """The surfaces of all resamples, as one surface of arrays (draws,).
+
+    Of runs that are each the best of a cell, the draws fit losses without the luck of the best; its
+    noise is in how the cells scatter, which the resamples show.
+    """
+    if best_of is not None:
+        runs = replace(fit.runs, y=fit.runs.y + best_of.bias)
+        fit = replace(fit, problem=replace(fit.problem, runs=runs))
     return fit.problem.surface(refit(fit, weights * fit.problem.weights, _n_threads()))
 
 
@@ -148,14 +157,19 @@ def exponent_intervals(draws: EnvelopeDraws) -> dict[str, Interval]:
 
 
 def kaplan_draws(
-    joint: KaplanJoint, runs: RunArrays, weights: np.ndarray, delta: float
+    joint: KaplanJoint,
+    runs: RunArrays,
+    weights: np.ndarray,
+    delta: float,
+    best_of: BestOf | None = None,
 ) -> KaplanJoint:
     """The joint laws of the first KAPLAN_DRAWS resamples, as one law of arrays.
 
     Half as many beyond 2,000 runs.
     """
     n_draws = KAPLAN_DRAWS if len(runs) <= 2000 else KAPLAN_DRAWS // 2
-    columns = (runs.n_params, runs.n_tokens, runs.loss)
+    lifted = runs.loss if best_of is None else runs.loss * np.exp(best_of.bias)
+    columns = (runs.n_params, runs.n_tokens, lifted)
     return refit_joint(joint, *columns, weights[:n_draws], delta=delta)
 
 

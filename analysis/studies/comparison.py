@@ -12,7 +12,7 @@ from analysis.stats.resampling import Interval
 from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.study import Study
 
-APPROACHES = ("isoflop", "parametric", "envelope", "kaplan")
+APPROACHES = ("repeated", "isoflop", "parametric", "envelope", "kaplan")
 """In the order in which a difference of exponents is quoted."""
 
 SPEC = (
@@ -26,13 +26,13 @@ MOST_VALUES = 4
 
 
 @dataclass(frozen=True)
-class ExponentPair:
-    """One exponent under one approach in both sweeps; NaN where a sweep has none."""
+class ExponentRow:
+    """One exponent under one approach in two sweeps or more; NaN where one has none."""
 
     approach: str
     name: str
-    values: tuple[float, float]
-    intervals: tuple[Interval, Interval]
+    values: tuple[float, ...]
+    intervals: tuple[Interval, ...]
 
     @property
     def difference(self) -> float:
@@ -45,8 +45,8 @@ class ExponentPair:
 
         Source:  Zou and Donner 2008 (method of variance estimates recovery).
         """
-        (low, high), (other_low, other_high) = self.intervals
-        first, second = self.values
+        (low, high), (other_low, other_high) = self.intervals[:2]
+        first, second = self.values[:2]
         below = np.hypot(second - other_low, high - first)
         above = np.hypot(other_high - second, first - low)
         return float(self.difference - below), float(self.difference + above)
@@ -67,20 +67,16 @@ class BudgetPair:
         return self.loss[1] / self.loss[0] - 1
 
 
-def exponents(first: Study, second: Study) -> list[ExponentPair]:
-    """Exponents a and b of each approach that either sweep has."""
-    pairs = []
+def exponents(*studies: Study) -> list[ExponentRow]:
+    """Exponents a and b of each approach that any of the studies has."""
+    rows = []
     for approach in APPROACHES:
         for name in ("a", "b"):
-            values = tuple(_exponent(study, approach, name) for study in (first, second))
+            values = tuple(_exponent(study, approach, name) for study in studies)
             if np.isfinite(values).any():
-                intervals = tuple(study.interval(approach, name) for study in (first, second))
-                pairs.append(
-                    ExponentPair(
-                        approach, name, (values[0], values[1]), (intervals[0], intervals[1])
-                    )
-                )
-    return pairs
+                intervals = tuple(study.interval(approach, name) for study in studies)
+                rows.append(ExponentRow(approach, name, values, intervals))
+    return rows
 
 
 def shared_budgets(first: Study, second: Study, tolerance: float = 0.02) -> list[BudgetPair]:

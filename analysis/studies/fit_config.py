@@ -20,6 +20,7 @@ class FitConfig:
     name: str = "default"
     data: str | None = None
     grid: str | None = None
+    by: str | None = None
     where: list[str] = field(default_factory=list)
     drop_highest: int = 0
     best_of: list[str] | None = None
@@ -84,9 +85,17 @@ class FitConfig:
         )
 
     @property
+    def loss_unit(self) -> str:
+        """What the fitted losses are in, for axes and texts."""
+        return LOSS_UNITS.get(self.loss, self.loss)
+
+    @property
     def curve(self) -> str:
         """The kind of IsoFLOP profile, by its present or its former name."""
         return self.valley or self.isoflop_curve
 
+
+LOSS_UNITS = {"loss": "nats/token", "bits_per_byte": "bits/byte"}
+"""By the column that is fitted; any other column stands for itself."""
 
 APPROACHES = ("envelope", "isoflop", "parametric", "kaplan")

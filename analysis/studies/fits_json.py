@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from analysis.fits.surface import PARAMETERS
 from analysis.studies.allocation import AllocationRow
 from analysis.studies.fit_config import APPROACHES
 from analysis.studies.study import Study
@@ -30,7 +29,7 @@ def fits_json(study: Study, advice: list[AllocationRow]) -> dict[str, Any]:
         "resample": study.config.resample,
         "missing": study.missing,
         **{name: _approach(study, name) for name in APPROACHES},
-        "repeated": _repeated(study),
+        "repeated": _approach(study, "repeated"),
         "holdout": dataclasses.asdict(study.holdout) if study.holdout else None,
         "countings": [dataclasses.asdict(row) for row in study.countings],
         "allocation": [row.to_json() for row in advice],
@@ -63,15 +62,6 @@ def plain(value: Any) -> Any:
 def _approach(study: Study, name: str) -> dict[str, Any] | None:
     fit = study.fits.get(name)
     return _missing(study, name) if fit is None else fit.to_json()
-
-
-def _repeated(study: Study) -> dict[str, Any] | None:
-    fit = study.repeated
-    if fit is None:
-        return _missing(study, "repeated")
-    names = ("R_D", "R_N", "rms", "n_repeated", "most_epochs", "status", "reason")
-    surface = {name: getattr(fit.surface, name) for name in PARAMETERS}
-    return {**surface, **{name: getattr(fit, name) for name in names}}
 
 
 def _missing(study: Study, approach: str) -> dict[str, Any] | None:

@@ -1,8 +1,8 @@
-"""Fitted floors against the truth, on data whose entropy is known exactly (`data=grammar`).
+"""The fitted E against the truth, on data whose entropy is known exactly (`data=grammar`).
 
 No model can lose less than the entropy, and one of unlimited N and D would lose just that; so the
 entropy is what the E of L = E + A/N^alpha + B/D^beta and of L = E + k C^-g should come to. Laws of
-Kaplan et al. have no floor.
+Kaplan et al. have none.
 """
 
 from dataclasses import dataclass, replace
@@ -39,12 +39,12 @@ class IrreducibleLoss:
 
 @dataclass(frozen=True)
 class IrreducibleLossStudy:
-    """The entropy; the floors of all runs by approach and counting; the floors of the runs up to
-    each budget, under one counting; and `least`, (FLOPs, least loss) of each budget.
+    """The entropy; E from all runs by approach and counting, and from the runs up to each budget,
+    under one counting; and `least`, (FLOPs, least loss) of each budget.
     """
 
     entropy: float
-    floors: tuple[IrreducibleLoss, ...]
+    estimates: tuple[IrreducibleLoss, ...]
     growth: tuple[IrreducibleLoss, ...]
     least: tuple[tuple[float, float], ...]
 
@@ -53,7 +53,7 @@ def known_entropy(table: LossTable) -> float | None:
     """The entropy of the runs' data in nats a token; None where it is not known.
 
     Raises:  FitError: runs of several entropies, such as several context lengths, which have no
-             floor in common.
+             irreducible loss in common.
     """
     values = table.numbers("entropy")
     if not np.isfinite(values).all() or not len(values):
@@ -69,32 +69,34 @@ def known_entropy(table: LossTable) -> float | None:
 def study_irreducible_loss(
     table: LossTable, config: FitConfig, counting: str
 ) -> IrreducibleLossStudy | None:
-    """Every approach's floor against the entropy; None where the entropy is not known.
+    """Every approach's E against the entropy; None where the entropy is not known.
 
-    Args:    table: runs that belong in one fit; counting: that of the report, which the floors of
-             fewer budgets are fitted under.
+    Args:    table: runs that belong in one fit; counting: that of the report, under which fewer
+             budgets are fitted.
     Raises:  FitError: see `known_entropy`.
     """
     entropy = known_entropy(table)
     if entropy is None:
         return None
-    floors = [
-        floor for convention in COUNTINGS for floor in irreducible_losses(table, config, convention)
+    estimates = [
+        estimate
+        for convention in COUNTINGS
+        for estimate in irreducible_losses(table, config, convention)
     ]
     budget = table.counted(counting).budget
     budgets = np.unique(budget[np.isfinite(budget)])
     loss = table.numbers("loss")
     growth = [
-        floor
+        estimate
         for top in budgets[1:]
-        for floor in irreducible_losses(_up_to(table, budget, float(top)), config, counting)
+        for estimate in irreducible_losses(_up_to(table, budget, float(top)), config, counting)
     ]
     least = [(float(top), float(loss[budget == top].min())) for top in budgets]
-    return IrreducibleLossStudy(entropy, tuple(floors), tuple(growth), tuple(least))
+    return IrreducibleLossStudy(entropy, tuple(estimates), tuple(growth), tuple(least))
 
 
 def irreducible_losses(table: LossTable, config: FitConfig, counting: str) -> list[IrreducibleLoss]:
-    """The floor by each approach that has one, with its interval, under one counting convention.
+    """E by each approach that has one, with its interval, under one counting convention.
 
     An approach that can't be fitted, or a convention that the table has no columns for, is there
     with the reason.
@@ -116,7 +118,7 @@ def irreducible_losses(table: LossTable, config: FitConfig, counting: str) -> li
         E, interval, status, reason = made or (
             float("nan"), NO_INTERVAL, "degenerate", attempt.missing[name],
         )  # fmt: skip
-        found.append(_floor(name, data.runs, E, interval, status, reason))
+        found.append(_estimate(name, data.runs, E, interval, status, reason))
     return found
 
 
@@ -126,7 +128,7 @@ def _up_to(table: LossTable, budget: np.ndarray, top: float) -> LossTable:
     return replace(table, runs=table.runs.iloc[kept].reset_index(drop=True))
 
 
-def _floor(
+def _estimate(
     name: str, runs: RunArrays, E: float, interval: Interval, status: str, reason: str
 ) -> IrreducibleLoss:
     budgets = np.unique(runs.budget[np.isfinite(runs.budget)])

@@ -15,7 +15,7 @@ from analysis.data.cost_law import SIX_ND, Cost, fit_cost
 from analysis.errors import FitError, Numbers
 from analysis.fits.kaplan import KaplanJoint
 from analysis.fits.parametric.lbfgs import HOFFMANN
-from analysis.fits.surface import PARAMETERS, Surface
+from analysis.fits.surface import Surface
 
 SEED_NOISE = 0.0065
 """Standard deviation of log L between six seeds of model=d16 at 1e11 FLOPs on stdlib text."""
@@ -53,7 +53,7 @@ class Coupled:
 
 
 KAPLAN = KaplanJoint(6.4e13, 1.8e13, 0.076, 0.103, SIX_ND, rms=0.0, status="converged")
-"""The joint law of Kaplan et al. 2020, table 2; it has no floor."""
+"""The joint law of Kaplan et al. 2020, table 2; it has no irreducible loss."""
 
 FORMS: Mapping[str, Any] = {form.__name__: form for form in (Surface, Coupled, KaplanJoint)}
 
@@ -88,21 +88,6 @@ def truth_of_json(content: Mapping[str, Any]) -> Truth:
         return FORMS[content["form"]](**values)
     except (KeyError, TypeError) as error:
         raise FitError(f"{content!r:.80} is not a stored loss surface ({error})") from error
-
-
-def fitted_surface(fits: Mapping[str, object]) -> Surface:
-    """The parametric surface of a fits.json with its cost law.
-
-    Raises:  FitError: the file has no parametric fit with numbers in it.
-    """
-    fit, cost = fits.get("parametric"), fits.get("cost")
-    values = [fit.get(name) if isinstance(fit, Mapping) else None for name in PARAMETERS]
-    if not isinstance(cost, Mapping) or not all(isinstance(v, int | float) for v in values):
-        raise FitError(
-            "the fits hold no parametric surface (E, A, B, alpha, beta); "
-            "expected a fits.json of isoflop analyze with fit.approaches=[..., parametric]"
-        )
-    return Surface(*map(float, values), cost=Cost(float(cost["k"]), float(cost["gamma"])))  # type: ignore[arg-type]
 
 
 def cost_curve(n_params: np.ndarray, flops_per_token: np.ndarray) -> Callable[[Numbers], Numbers]:

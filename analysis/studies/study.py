@@ -8,11 +8,14 @@ import numpy as np
 from analysis.data.counting import COUNTINGS
 from analysis.data.loss_table import LossTable
 from analysis.data.run_arrays import FitInput, RunArrays
-from analysis.fits.data_constrained import RepeatedFit, fit_repeated
+from analysis.errors import FitError
+from analysis.fits.data_constrained import DECAYS, FEWEST_REPEATED, REPEATED
 from analysis.studies import bootstrap
-from analysis.studies.approaches.fit_all import fit_all, fit_input, with_cost
+from analysis.studies.approaches.best_of_cells import with_best_of
+from analysis.studies.approaches.fit_all import fit_all, fit_input
 from analysis.studies.approaches.fitted_approach import FitErrors, FittedApproach
 from analysis.studies.approaches.parametric import ParametricApproach
+from analysis.studies.approaches.repeated import RepeatedApproach
 from analysis.studies.fit_config import FitConfig
 from analysis.studies.holdout import Holdout, leave_largest_out
 from analysis.studies.unit_check import mixed_units
@@ -45,8 +48,8 @@ class Study:
         table: The runs that were fitted, and what was excluded.
         data: Those runs as arrays under the counting convention.
         config: The settings of the fits.
-        fits: Every fitted approach by name.
-        repeated: The data-constrained law, where runs saw tokens more than once.
+        fits: Every fitted approach by name, the data-constrained law among them where runs saw
+            tokens more than once.
         holdout: Errors on the largest budget when it is left out.
         countings: The exponents under other conventions.
         n_resamples: Resamples that the intervals are drawn from, 0 for none.
@@ -57,7 +60,6 @@ class Study:
     data: FitInput
     config: FitConfig
     fits: dict[str, FittedApproach]
-    repeated: RepeatedFit | None = None
     holdout: Holdout | None = None
     countings: tuple[CountingRow, ...] = ()
     n_resamples: int = 0
@@ -68,9 +70,19 @@ class Study:
         return self.data.runs
 
     @property
+    def repeats_data(self) -> bool:
+        """Whether so many runs saw tokens more than once that the data-constrained law decides.
+
+        Not where `fit.max_epochs=inf` asks to count repeated tokens as new ones.
+        """
+        repeated = self.table.with_repeating().epochs() > REPEATED
+        return bool(np.isfinite(self.config.max_epochs) and repeated.sum() >= FEWEST_REPEATED)
+
+    @property
     def preferred(self) -> FittedApproach | None:
         """The approach that the headline quotes; None where each has an objection."""
-        ranked = [self.fits[name] for name in PREFERENCE if name in self.fits]
+        names = (RepeatedApproach.name,) if self.repeats_data else PREFERENCE
+        ranked = [self.fits[name] for name in names if name in self.fits]
         trusted = [fit for fit in ranked if not fit.objections]
         return next((fit for fit in trusted if fit.preferable), next(iter(trusted), None))
 
@@ -95,14 +107,15 @@ def run_study(table: LossTable, config: FitConfig, counting: str = "exact") -> S
 
     Raises:
         FitError: A counting convention or `fit.weights` whose columns the table lacks, or a
-            `fit.resample` that is no column.
+            `fit.resample` that is no column, or `fit.fixed` of repeated data without any.
     """
     bootstrap.require_resample(table.runs, config)
+    _require_repeats(table, config)
     attempt = FitErrors()
     data = fit_input(table, counting, config)
+    table, data = with_best_of(table, data, config)
     fits = fit_all(data, config, attempt)
     table = _warned_of_units(table, fits)
-    repeated = _repeated(table, data.runs, config, attempt)
     holdout = attempt("holdout", lambda: leave_largest_out(data, fits))
     resamples, n_resamples = None, bootstrap.n_resamples(config, len(data))
     if n_resamples:
@@ -114,6 +127,9 @@ def run_study(table: LossTable, config: FitConfig, counting: str = "exact") -> S
                 f"No bootstrap: {draw.missing['bootstrap']}; intervals of approach 3 are profiles"
             )
     fits = {name: fit.resampled(resamples) for name, fit in fits.items()}
+    repeated = _repeated(table, config, counting, attempt, 0 if resamples is None else n_resamples)
+    if repeated is not None:
+        fits[repeated.name] = repeated
     for fit in fits.values():
         attempt.missing |= fit.missing
     return Study(
@@ -121,7 +137,6 @@ def run_study(table: LossTable, config: FitConfig, counting: str = "exact") -> S
         data=data,
         config=config,
         fits=fits,
-        repeated=repeated,
         holdout=holdout,
         countings=_countings(table, config),
         n_resamples=0 if resamples is None else len(resamples),
@@ -140,16 +155,30 @@ def _warned_of_units(table: LossTable, fits: dict[str, FittedApproach]) -> LossT
     )
 
 
+def _require_repeats(table: LossTable, config: FitConfig) -> None:
+    held = [name for name in DECAYS if name in config.fixed]
+    if held and not (table.with_repeating().epochs() > REPEATED).any():
+        raise FitError(
+            f"fit.fixed names {held[0]}, but no run saw tokens more than once (columns epochs, or "
+            f"unique_tokens); leave it out"
+        )
+
+
 def _repeated(
-    table: LossTable, runs: RunArrays, config: FitConfig, attempt: FitErrors
-) -> RepeatedFit | None:
-    """The data-constrained law, where runs saw some of their tokens more than once."""
+    table: LossTable, config: FitConfig, counting: str, attempt: FitErrors, n_resamples: int
+) -> RepeatedApproach | None:
+    """The data-constrained law of all runs, where some saw their tokens more than once."""
     table = table.with_repeating()
-    epochs, runs = table.epochs(), with_cost(table.counted(runs.counting), config)
-    if not (epochs > 1.01).any():
+    if not (table.epochs() > REPEATED).any():
         return None
-    columns = (runs.n_params, runs.n_tokens, epochs, runs.loss)
-    return attempt("repeated", lambda: fit_repeated(*columns, delta=config.delta, cost=runs.cost))
+    data = fit_input(table, counting, config)
+    fit = attempt(RepeatedApproach.name, lambda: RepeatedApproach.fitted(data, config))
+    if fit is None or not n_resamples:
+        return fit
+    counts = attempt(
+        f"{fit.name} intervals", lambda: bootstrap.counts(table.runs, config, n_resamples)
+    )
+    return fit.resampled(counts)
 
 
 def _countings(table: LossTable, config: FitConfig) -> tuple[CountingRow, ...]:

@@ -111,7 +111,9 @@ def ask_named(
     if due:
         from eval.harness.model import HarnessModel
 
-        model, vocab = load_checkpoint(target.checkpoint, device, settings.bos)
+        model, vocab = load_checkpoint(
+            target.checkpoint, device, settings.bos, target.trust_remote_code
+        )
         lm = HarnessModel(model, vocab, settings.batch_tokens, settings.bos, advance)
         for i in due:
             started = time.perf_counter()

@@ -22,6 +22,7 @@ from analysis.emergence.score import chance_null, emergence_score, mean_by
 from eval.induced.datasets import DATASETS, Images, InducedError, load_images
 from eval.induced.models import autoencoder, classifier, transformer
 from eval.induced.records import Experiment, Score
+from train.commands.terminal import say
 from train.config.spec import IsoflopError
 from train.rundir.atomic import write_atomic, write_json
 
@@ -129,7 +130,7 @@ def main(argv: list[str] | None = None) -> None:
         data_dir = Path(settings["data_dir"])
         summary = run_all(settings["dataset"], data_dir, out, settings["seeds"])
     except IsoflopError as error:
-        print(f"eval.induced: {error}", file=sys.stderr)
+        say(f"eval.induced: {error}", sys.stderr)
         sys.exit(2)
     for experiment in EXPERIMENTS:
         for metric in (experiment.sharp, experiment.smooth):

@@ -17,10 +17,17 @@ class CheckpointError(IsoflopError):
     """A checkpoint that can't be loaded."""
 
 
-def load_checkpoint(name: str, device: str = "auto", bos: str = "auto") -> tuple[Any, Vocabulary]:
+def load_checkpoint(
+    name: str, device: str = "auto", bos: str = "auto", trust_remote_code: bool = False
+) -> tuple[Any, Vocabulary]:
     """Model in evaluation mode and vocabulary; float32 on CPU, the checkpoint's own type elsewhere.
 
-    Raises:  CheckpointError: no such directory or hub name, no network, no tokenizer, bad files.
+    Args:
+        trust_remote_code: Run Python files that come with the checkpoint. Without it an
+            architecture that transformers has is loaded with its own code, another one is refused.
+
+    Raises:  CheckpointError: no such directory or hub name, no network, no tokenizer, bad files,
+             or code that is not to be run.
     """
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
@@ -39,15 +46,16 @@ def load_checkpoint(name: str, device: str = "auto", bos: str = "auto") -> tuple
             f"checkpoint={name} is damaged: {problem}; restore it, train the run again, or delete "
             f"{CHECKSUMS} there if it was changed on purpose"
         )
-    vocab = vocabulary(_tokenizer(name), bos)
+    vocab = vocabulary(_tokenizer(name, trust_remote_code), bos)
     try:
         dtype = torch.float32 if place.type == "cpu" else "auto"
         # Any: the pair is declared as the model alone
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            name, dtype=dtype, output_loading_info=True
+            name, dtype=dtype, output_loading_info=True, trust_remote_code=trust_remote_code
         )
     except Exception as error:  # of a torn file: safetensors and others have errors without a root
-        raise CheckpointError(f"checkpoint={name} can't be loaded: {_reason(error)}") from error
+        reason = _untrusted(error) or f"can't be loaded: {_reason(error)}"
+        raise CheckpointError(f"checkpoint={name} {reason}") from error
     model, info = loaded
     _check_complete(name, info)
     _mask_unknown_ids(model, vocab)
@@ -150,7 +158,17 @@ def _unreachable(name: str, error: Exception) -> str:
     )
 
 
-def _tokenizer(name: str) -> Any:
+def _untrusted(error: Exception) -> str:
+    """What to do about a checkpoint that loads only with code of its own; "" for other errors."""
+    if "trust_remote_code" not in str(error):
+        return ""
+    return (
+        "brings Python code of its own, which is not run; read it, and pass trust_remote_code=true "
+        "if you would run it"
+    )
+
+
+def _tokenizer(name: str, trust_remote_code: bool) -> Any:
     """The tokenizer, loaded first so that a hub name without network fails soon and quietly."""
     from transformers import AutoTokenizer
 
@@ -160,11 +178,10 @@ def _tokenizer(name: str) -> Any:
             f"tokenizer.save_pretrained({name!r})"
         )
     try:
-        return AutoTokenizer.from_pretrained(name)
+        return AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
     except Exception as error:  # the Rust library raises plain ones
-        raise CheckpointError(
-            f"checkpoint={name}: its tokenizer can't be loaded: {_reason(error)}"
-        ) from error
+        reason = _untrusted(error) or f"can't be loaded: {_reason(error)}"
+        raise CheckpointError(f"checkpoint={name}: its tokenizer {reason}") from error
 
 
 def _looks_like_path(name: str) -> bool:

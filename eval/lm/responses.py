@@ -232,16 +232,16 @@ def _samples(
 def _self_evaluated(
     model: Any, vocab: Vocabulary, outcomes: list[Outcome], settings: GenerationSettings
 ) -> list[Outcome]:
-    """The outcomes with P(yes) / (P(yes) + P(no)) of the model's verdict on its own output."""
+    """The outcomes with P(yes) / (P(yes) + P(no)) of the model's judgement on its own output."""
     asked = [
         Item(f"{one.prompt}{one.output}?", VERDICTS[0], choices=VERDICTS, choice_scores=(1.0, 0.0))
         for one in outcomes
     ]
     quiet = replace(settings, decode=False, samples=0, self_evaluate=False, too_long="fail")
-    verdicts = answer_items(model, vocab, asked, "plain", quiet)
+    judgements = answer_items(model, vocab, asked, "plain", quiet)
     return [
-        replace(one, p_true=_first_of_two(*verdict.choice_logprobs))
-        for one, verdict in zip(outcomes, verdicts, strict=True)
+        replace(one, p_true=_first_of_two(*judgement.choice_logprobs))
+        for one, judgement in zip(outcomes, judgements, strict=True)
     ]
 
 

@@ -2,18 +2,19 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eval.metrics.big_bench import guessed, of_big_bench_values
-from eval.metrics.outcome import Outcome
+from eval.metrics.big_bench import of_big_bench_values
+from eval.metrics.chance import chance_levels, commonest_share, tokens_at
 from eval.metrics.per_item import (
     ITEM_METRICS,
     MAX_POSITIONS,
     Z_95,
     ItemMetric,
+    Outcome,
     exact_match,
     token_accuracy_at,
 )
@@ -33,8 +34,8 @@ class Measurement:
     """A metric over items: its value and 95 % interval.
 
     None in `target_length` means every length, in `position` the whole answer (else that token of
-    it, from 1), in `n_first` every item (else the first n of the draw). `chance` is what a uniform
-    guess among each item's choices scores on average, None for metrics without choices.
+    it, from 1), in `n_first` every item (else the first n of the draw). `chance` is an accuracy
+    without reading the prompt (see `eval.metrics.chance`), None for other metrics.
     """
 
     metric: str
@@ -46,7 +47,6 @@ class Measurement:
     position: int | None = None
     n_first: int | None = None
     chance: float | None = None
-    stderr: float | None = None
 
 
 def measure(outcomes: Sequence[Outcome]) -> list[Measurement]:
@@ -55,40 +55,26 @@ def measure(outcomes: Sequence[Outcome]) -> list[Measurement]:
     `n_items` counts the items that a metric applies to; one that applies to none is left out.
     """
     overall = _columns(outcomes, ITEM_METRICS)
-    measurements = list(_means(overall))
+    chance = chance_levels(outcomes)
+    measurements = list(_means(overall, chance))
     measurements += _calibration(outcomes)
     measurements += of_big_bench(outcomes)
     for n in RESOLUTIONS:
         if n <= len(outcomes):
-            measurements += _means({"exact_match": overall["exact_match"][:n]}, n_first=n)
+            measurements += _means({"exact_match": overall["exact_match"][:n]}, chance, n_first=n)
     lengths = np.array([len(one.target_tokens) - one.n_leading for one in outcomes])
-    if len(distinct := np.unique(lengths)) <= MAX_LENGTHS:
-        hits = {
-            i: _columns(outcomes, {"token_accuracy": token_accuracy_at(i)})
-            for i in range(1, MAX_POSITIONS + 1)
-        }
+    distinct = np.unique(lengths)
+    if len(distinct) <= MAX_LENGTHS:
         for length in distinct.tolist():
-            for position, columns in [(None, overall), *hits.items()]:
-                chosen = {name: column[lengths == length] for name, column in columns.items()}
-                measurements += _means(chosen, target_length=length, position=position)
-    return [_with_chance(one, outcomes, lengths) for one in measurements]
-
-
-_OF_CHOICES = ("multiple_choice_grade", "multiple_choice_grade_per_character")
-
-
-def _with_chance(
-    one: Measurement, outcomes: Sequence[Outcome], lengths: NDArray[np.int64]
-) -> Measurement:
-    """A measurement with what guessing scores on the same items, where choices are graded."""
-    if one.metric not in _OF_CHOICES:
-        return one
-    own = [
-        outcome
-        for outcome, length in zip(outcomes, lengths, strict=True)
-        if one.target_length in (None, length)
-    ]
-    return replace(one, chance=guessed(own))
+            of_length = lengths == length
+            chosen = [outcome for outcome, own in zip(outcomes, of_length, strict=True) if own]
+            columns = {name: column[of_length] for name, column in overall.items()}
+            measurements += _means(columns, chance_levels(chosen), target_length=length)
+            for position in range(1, MAX_POSITIONS + 1):
+                column = _columns(chosen, {"token_accuracy": token_accuracy_at(position)})
+                level = {"token_accuracy": commonest_share(tokens_at(chosen, position))}
+                measurements += _means(column, level, target_length=length, position=position)
+    return measurements
 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float]:
@@ -123,12 +109,15 @@ def _columns(
     }
 
 
-def _means(columns: Mapping[str, NDArray[np.float64]], **part: int | None) -> Iterator[Measurement]:
+def _means(
+    columns: Mapping[str, NDArray[np.float64]], chance: Mapping[str, float], **part: int | None
+) -> Iterator[Measurement]:
     for name, column in columns.items():
         values = column[~np.isnan(column)]
         if len(values):
             low, high = interval(values)
-            yield Measurement(name, float(values.mean()), low, high, len(values), **part)
+            mean, level = float(values.mean()), chance.get(name)
+            yield Measurement(name, mean, low, high, len(values), **part, chance=level)
 
 
 def _calibration(outcomes: Sequence[Outcome]) -> Iterator[Measurement]:

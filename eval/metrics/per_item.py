@@ -118,7 +118,7 @@ def confidence_brier(outcome: Outcome) -> float | None:
 
 
 def p_true_accuracy(outcome: Outcome) -> float | None:
-    """1 if the model's yes/no verdict on its own output agrees with exact match."""
+    """1 if the model's yes/no judgement of its own output agrees with exact match."""
     right = exact_match(outcome)
     if right is None or outcome.p_true is None:
         return None
@@ -126,7 +126,7 @@ def p_true_accuracy(outcome: Outcome) -> float | None:
 
 
 def p_true_brier(outcome: Outcome) -> float | None:
-    """(P(True) - exact match)^2 of the model's verdict on its own output (Kadavath et al. 2022)."""
+    """(P(True) - exact match)^2 of the model's judgement of its output (Kadavath et al. 2022)."""
     right = exact_match(outcome)
     if right is None or outcome.p_true is None:
         return None

@@ -1,6 +1,6 @@
 """The train/held-out split: a fixed hash of the canonical problem, and of nothing else.
 
-Whatever the seed, the format, the number of shots or of items, a problem lands on the same side. So
+For any seed, any format, the number of shots or of items, a problem lands on the same side. So
 a model whose training data came from the train side has provably never seen a held-out problem of
 that task. (A composite task's working may contain another task's problem: 12+34+5 shows 12+34.)
 """

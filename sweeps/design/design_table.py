@@ -15,6 +15,7 @@ from sweeps.plan.expand import short_number
 from sweeps.spec.config import SweepConfig
 from sweeps.spec.design import DesignSpec
 from sweeps.spec.preset import preset_text
+from train.commands.terminal import say
 from train.rundir.atomic import write_atomic
 from train.rundir.sweep_layout import relative_to_cwd
 
@@ -91,7 +92,7 @@ def print_design(made: DesignResult, config: SweepConfig, console: Console) -> N
             console.print(f"dropped: {cell.name}: {cell.reason}", markup=False, soft_wrap=True)
     print(f"best: {_summary(made.best, config.design.by)}")
     for note in notes(made, config):
-        print(f"note: {note}")
+        say(f"note: {note}")
 
 
 def design_json(made: DesignResult, path: Path) -> dict[str, Any]:

@@ -4,16 +4,14 @@ In this order, for as long as the budget lasts. Every proposal has its reason an
 not proposed keeps the reason why.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from analysis.errors import FitError
 from analysis.fits.parametric.fisher_information import most_informative, precision
 from analysis.fits.surface import Surface
-from analysis.studies.known_surfaces import fitted_surface
+from analysis.stored_fits import StoredFit, StoredFits, StoredProfile
 from sweeps.design.candidates import Ladder, Limits
 from sweeps.plan.expand import short_number
 
@@ -78,7 +76,7 @@ class Proposals:
 
 
 def propose(
-    fits: Mapping[str, Any],
+    fits: StoredFits,
     runs: FittedRuns,
     ladder: Ladder,
     limits: Limits,
@@ -88,7 +86,7 @@ def propose(
 ) -> Proposals:
     """Everything worth running next for at most `budget` FLOPs.
 
-    Args:    fits: the content of fits.json; seeds: those that new cells of the sweep get.
+    Args:    seeds: those that new cells of the sweep get.
     """
     wanted = [*brackets(fits, runs, ladder, seeds), *more_seeds(fits, runs, ladder)]
     made: list[Proposal] = []
@@ -116,17 +114,17 @@ def propose(
 
 
 def brackets(
-    fits: Mapping[str, Any], runs: FittedRuns, ladder: Ladder, seeds: tuple[int, ...]
+    fits: StoredFits, runs: FittedRuns, ladder: Ladder, seeds: tuple[int, ...]
 ) -> list[Proposal | str]:
     """The sizes that approach 2 names for budgets whose minimum no runs hold on some side."""
     found: list[Proposal | str] = []
     for profile in _profiles(fits):
-        if not profile["propose_n_params"]:
+        if not profile.propose_n_params:
             continue
-        budget = nominal(runs, profile["flops"])
-        reason = profile["reason"] or "a single size holds one side of the minimum"
+        budget = nominal(runs, profile.flops)
+        reason = profile.reason or "a single size holds one side of the minimum"
         here = set(runs.d_model[runs.budget == budget].tolist())
-        widths = _nearest(ladder, profile["propose_n_params"])
+        widths = _nearest(ladder, profile.propose_n_params)
         new = tuple(width for width in widths if width not in here)
         if new:
             found.append(Proposal("bracket", budget, new, seeds, reason))
@@ -135,21 +133,21 @@ def brackets(
     return found
 
 
-def more_seeds(fits: Mapping[str, Any], runs: FittedRuns, ladder: Ladder) -> list[Proposal | str]:
+def more_seeds(fits: StoredFits, runs: FittedRuns, ladder: Ladder) -> list[Proposal | str]:
     """Another seed for the sizes about a minimum that noise leaves open by over a grid step."""
     found: list[Proposal | str] = []
     for profile in _profiles(fits):
-        low, high = profile["n_opt_interval"] or (None, None)
-        if not profile["bracketed"] or not low or not high:
+        low, high = profile.n_opt_interval or (None, None)
+        if not profile.bracketed or not low or not high:
             continue
-        budget = nominal(runs, profile["flops"])
+        budget = nominal(runs, profile.flops)
         rows = runs.budget == budget
         sizes = np.unique(runs.n_params[rows])
         step = float(np.median(np.diff(np.log(sizes)))) if len(sizes) > 1 else np.inf
         half = float(np.log(high / low)) / 2
         if half <= step:
             continue
-        near = sizes[np.argsort(np.abs(np.log(sizes / profile["n_opt"])))][:NEAREST]
+        near = sizes[np.argsort(np.abs(np.log(sizes / profile.n_opt)))][:NEAREST]
         chosen = rows & np.isin(runs.n_params, near) & np.isin(runs.n_params, ladder.n_params)
         widths = tuple(sorted({int(width) for width in runs.d_model[chosen]}))
         if not widths:
@@ -206,17 +204,13 @@ def informative(
     return found
 
 
-def surface_to_trust(fits: Mapping[str, Any], force: bool) -> Surface | str:
+def surface_to_trust(fits: StoredFits, force: bool) -> Surface | str:
     """The parametric surface, or why no cell is chosen by it."""
-    fit = fits.get("parametric") or {}
-    status = fit.get("status", "not fitted")
-    if status != "converged" and not force:
-        return (
-            f"informative cells: the parametric fit is {status}"
-            f"{' (' + fit['reason'] + ')' if fit.get('reason') else ''}; or pass force=true"
-        )
+    fit = fits.parametric or StoredFit()
+    if fit.status != "converged" and not force:
+        return f"informative cells: the parametric fit is {fit.status}{fit.why}; or pass force=true"
     try:
-        return fitted_surface(fits)
+        return fits.surface
     except FitError as error:
         return f"informative cells: {error}"
 
@@ -229,8 +223,8 @@ def nominal(runs: FittedRuns, flops: float) -> float:
     return float(asked[np.argmin(np.abs(np.log(asked / flops)))])
 
 
-def _profiles(fits: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return (fits.get("isoflop") or {}).get("budgets") or []
+def _profiles(fits: StoredFits) -> list[StoredProfile]:
+    return fits.isoflop.budgets if fits.isoflop else []
 
 
 def _nearest(ladder: Ladder, sizes: list[float]) -> list[int]:

@@ -5,10 +5,11 @@ much fewer tokens, for the same compute (Hoffmann et al. 2022, section 4).
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from analysis.data.cost_law import Cost
+from analysis.errors import FitError
 from analysis.fits.surface import Surface
+from analysis.stored_fits import StoredFit, StoredFits
 from sweeps.spec.design import APPROACHES, ValidateSpec
 from train.config.spec import IsoflopError
 
@@ -50,8 +51,8 @@ class Prediction:
         return self.flops <= self.fitted[1] * 1.05
 
 
-def predict(fits: dict[str, Any], asked: ValidateSpec, force: bool = False) -> Prediction:
-    """The optimum at a budget and its alternative, from the content of fits.json.
+def predict(fits: StoredFits, asked: ValidateSpec, force: bool = False) -> Prediction:
+    """The optimum at a budget and its alternative.
 
     N_opt = k C^a for approaches 1 and 2, G (C/k)^a for approach 3; tokens follow from the runs' own
     cost law C = k N^gamma D.
@@ -59,15 +60,15 @@ def predict(fits: dict[str, Any], asked: ValidateSpec, force: bool = False) -> P
              converge (unless `force`).
     """
     approach = asked.approach or _preferred(fits)
-    fit = fits.get(approach)
-    if fit is None:
+    fit = getattr(fits, approach)
+    if fit is None or fits.cost is None:
         raise PredictionError(f"validate.approach={approach} was not fitted; expected another one")
     _require_converged(approach, fit, force)
     fitted = _fitted_range(fits)
     flops = asked.budget or float(f"{asked.budget_factor * fitted[1]:.2g}")
-    cost = Cost(fits["cost"]["k"], fits["cost"]["gamma"])
-    n_opt = _n_opt(approach, fit, cost, flops)
-    surface = _surface(fits.get("parametric"), cost)
+    cost = Cost(fits.cost.k, fits.cost.gamma)
+    surface = _surface(fits)
+    n_opt = _n_opt(approach, fit, surface, flops)
 
     def choice(name: str, n_params: float) -> Choice:
         n_tokens = float(cost.n_tokens(n_params, flops))
@@ -76,75 +77,68 @@ def predict(fits: dict[str, Any], asked: ValidateSpec, force: bool = False) -> P
 
     return Prediction(
         approach=approach,
-        status=fit["status"],
-        counting=fits["counting"],
+        status=fit.status,
+        counting=fits.counting,
         flops=flops,
         fitted=fitted,
         optimum=choice("optimum", n_opt),
         alternative=choice("alternative", asked.params_factor * n_opt),
-        forced=fit["status"] != "converged",
+        forced=fit.status != "converged",
     )
 
 
-def _preferred(fits: dict[str, Any]) -> str:
-    # Called `decision` until release 0.2.
-    if not {"preferred_approach", "decision"} & fits.keys():
+def _preferred(fits: StoredFits) -> str:
+    if fits.preferred_approach == "":
         raise PredictionError(
             "fits.json is of an older release (no preferred_approach in it); run isoflop analyze "
             "again"
         )
-    preferred = fits.get("preferred_approach", fits.get("decision"))
-    if preferred is None:
+    if fits.preferred_approach is None:
         raise PredictionError(
             "the fit's report prefers no approach: none reached a trustworthy fit; name one, "
             f"validate.approach={' | '.join(APPROACHES)}, with force=true if it is degenerate"
         )
-    return preferred
+    return fits.preferred_approach
 
 
-def _require_converged(approach: str, fit: dict[str, Any], force: bool) -> None:
+def _require_converged(approach: str, fit: StoredFit, force: bool) -> None:
     if force:
         return
     fix = "add runs, choose another validate.approach, or pass force=true"
-    if fit["status"] != "converged":
-        reason = f" ({fit['reason']})" if fit.get("reason") else ""
+    if fit.status != "converged":
         raise PredictionError(
-            f"the {approach} fit is {fit['status']}{reason}, and a prediction from it means "
+            f"the {approach} fit is {fit.status}{fit.why}, and a prediction from it means "
             f"nothing; {fix}"
         )
-    if fit.get("objections"):
+    if fit.objections:
         raise PredictionError(
-            f"the {approach} fit does not determine an optimum: {'; '.join(fit['objections'])}; "
-            f"{fix}"
+            f"the {approach} fit does not determine an optimum: {'; '.join(fit.objections)}; {fix}"
         )
 
 
-def _fitted_range(fits: dict[str, Any]) -> tuple[float, float]:
-    span = fits.get("fitted", {}).get("flops")
-    if span is None:
+def _fitted_range(fits: StoredFits) -> tuple[float, float]:
+    if fits.fitted is None:
         raise PredictionError(
             "fits.json is of an older release (no range of FLOPs); run isoflop analyze again"
         )
-    return float(span[0]), float(span[1])
+    low, high = fits.fitted.flops
+    return low, high
 
 
-def _n_opt(approach: str, fit: dict[str, Any], cost: Cost, flops: float) -> float:
+def _n_opt(approach: str, fit: StoredFit, surface: Surface | None, flops: float) -> float:
     if approach == "parametric":
-        surface = _surface(fit, cost)
         if surface is None:
             raise PredictionError("the parametric fit has no numbers; choose another approach")
         return float(surface.optimal(flops).n_params)
-    a, coefficient = fit.get("a"), fit.get("n_coefficient")
-    if a is None or coefficient is None:
+    if fit.a is None or fit.n_coefficient is None:
         raise PredictionError(
-            f"the {approach} fit has no power law to extend: {fit.get('reason') or fit['status']}"
+            f"the {approach} fit has no power law to extend: {fit.reason or fit.status}"
         )
-    return float(coefficient * flops**a)
+    return fit.n_coefficient * flops**fit.a
 
 
-def _surface(fit: dict[str, Any] | None, cost: Cost) -> Surface | None:
-    """The parametric surface of fits.json; None where one of its numbers is missing."""
-    values = [(fit or {}).get(name) for name in ("E", "A", "B", "alpha", "beta")]
-    if any(value is None for value in values):
+def _surface(fits: StoredFits) -> Surface | None:
+    try:
+        return fits.surface
+    except FitError:
         return None
-    return Surface(*values, cost=cost)  # type: ignore[arg-type]

@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
+from analysis.stored_fits import StoredFits, read_fits
 from sweeps.design.candidates import Ladder, Limits
 from sweeps.design.next_runs import FittedRuns, Proposal, Proposals, propose
-from sweeps.design.validate import FitFile, FittedBase, fitted_base, read_fit
+from sweeps.design.validate import FittedBase, fitted_base
 from sweeps.plan.data_info import DataInfoCache
 from sweeps.plan.expand import short_number
 from sweeps.plan.plan import Plan, make_plan
@@ -24,6 +25,7 @@ from sweeps.spec.config import SweepConfig
 from sweeps.spec.grids import GridSpec
 from sweeps.spec.preset import preset_text
 from sweeps.spec.stored import stored_config
+from train.commands.terminal import say
 from train.config.spec import IsoflopError
 from train.rundir.atomic import write_atomic
 from train.rundir.sweep_layout import SweepPaths, relative_to_cwd
@@ -54,7 +56,7 @@ def next_runs(config: SweepConfig, console: Console) -> None:
     Raises:  ProposalError: see `proposed`.
     """
     root = Path(config.fit) if config.fit else config.root
-    fit = read_fit(root)
+    fit = read_fits(root)
     made = proposed(config, fit)
     path = fit.path.with_name("proposal.yaml")
     write_atomic(path, _preset(made, path))
@@ -67,7 +69,7 @@ def next_runs(config: SweepConfig, console: Console) -> None:
     print(shown)
 
 
-def proposed(config: SweepConfig, fit: FitFile) -> Proposed:
+def proposed(config: SweepConfig, fit: StoredFits) -> Proposed:
     """What a fit calls for, as a sweep that can be launched.
 
     Raises:  ProposalError: a foreign table, several sweeps, another counting, other data than the
@@ -76,7 +78,7 @@ def proposed(config: SweepConfig, fit: FitFile) -> Proposed:
     root = _own_sweep(fit)
     stored = stored_config(root)
     base = fitted_base(fit)
-    runs, grid, notes = fitted_runs(root, fit.content)
+    runs, grid, notes = fitted_runs(root, fit)
     known = DataInfoCache(config)(base.spec.data, base.spec.model.seq_len)
     template = replace(base.spec.model, vocab_size=base.spec.model.vocab_size or known.vocab_size)
     theirs = stored.sweep.grids[grid]
@@ -88,7 +90,7 @@ def proposed(config: SweepConfig, fit: FitFile) -> Proposed:
         bounds.max_tokens_per_param,
     )
     found = propose(
-        fit.content,
+        fit,
         runs,
         Ladder.of(template),
         limits,
@@ -115,24 +117,23 @@ def proposed(config: SweepConfig, fit: FitFile) -> Proposed:
     return Proposed(found, whole, plan, notes)
 
 
-def fitted_runs(root: Path, fits: dict[str, Any]) -> tuple[FittedRuns, str, list[str]]:
+def fitted_runs(root: Path, fits: StoredFits) -> tuple[FittedRuns, str, list[str]]:
     """The runs that a fit used, the grid that most of them are of, and what is odd about them.
 
     Raises:  ProposalError: no such runs.
     """
     table = pq.read_table(SweepPaths(root).table("runs"))
-    excluded = {row["run_id"] for row in fits.get("excluded", [])}
     rows = [
         row
         for row in table.select([*_COLUMNS, "run_id", "grid", "status"]).to_pylist()
-        if row["status"] == "finished" and row["run_id"] not in excluded and row["loss"]
+        if row["status"] == "finished" and row["run_id"] not in fits.excluded_ids and row["loss"]
     ]
     if not rows:
         raise ProposalError(f"{root} has no finished run that its fits used; fit it again")
     notes = []
-    if len(rows) != fits["n_runs"]:
+    if len(rows) != fits.n_runs:
         notes.append(
-            f"{len(rows)} runs are finished and {fits['n_runs']} are fitted; "
+            f"{len(rows)} runs are finished and {fits.n_runs} are fitted; "
             f"isoflop analyze {root} fits them all"
         )
     columns = {name: np.array([_float(row[name]) for row in rows]) for name in _COLUMNS}
@@ -157,7 +158,7 @@ def print_proposal(made: Proposed, console: Console) -> None:
         )
     console.print(table)
     for line in [*made.found.left_out, *made.notes]:
-        print(f"note: {line}")
+        say(f"note: {line}")
     new = _new_runs(made)
     print(
         f"{len(new)} new runs, {short_number(sum(run.flops for run in new))} FLOPs, "
@@ -170,12 +171,12 @@ def print_proposal(made: Proposed, console: Console) -> None:
         )
 
 
-def _own_sweep(fit: FitFile) -> Path:
+def _own_sweep(fit: StoredFits) -> Path:
     """The one sweep that a fit is of.
 
     Raises:  ProposalError: none, or several; or N counted otherwise than shapes are chosen.
     """
-    sources = ", ".join(fit.content.get("sources", []))
+    sources = ", ".join(fit.sources)
     if not fit.sweeps:
         raise ProposalError(
             f"{fit.path} was fitted to {sources}, which holds no specs: it can be fitted and "
@@ -187,9 +188,9 @@ def _own_sweep(fit: FitFile) -> Path:
             f"{fit.path} was fitted to {len(fit.sweeps)} sweeps ({sources}); fit one of them alone "
             f"to propose runs for it"
         )
-    if fit.content["counting"] != "exact":
+    if fit.counting != "exact":
         raise ProposalError(
-            f"the fit counts N as {fit.content['counting']} and shapes are chosen by the exact "
+            f"the fit counts N as {fit.counting} and shapes are chosen by the exact "
             f"count; fit again with counting=exact"
         )
     return root
@@ -219,7 +220,7 @@ def _check_data(plan: Plan, base: FittedBase, force: bool) -> None:
         raise ProposalError(
             f"the fitted runs' data is {base.fingerprint} and here it is {', '.join(sorted(got))} "
             f"(another version of the source?), so new losses would not compare; propose where the "
-            f"fit was made, or insist with force=true"
+            f"fit was made, or pass force=true"
         )
 
 

@@ -1,40 +1,26 @@
 """From a fit to the sweep that tests it: optimum and alternative, trained beyond the fitted runs.
 
-Whatever decides a run's numbers comes from the fitted sweep (`sweep.yaml` in its directory), so
+All that decides a run's numbers comes from the fitted sweep (`sweep.yaml` in its directory), so
 that losses compare; what is predicted is written to `validation.json` before anything is trained.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
+from analysis.stored_fits import StoredFits, read_fits
 from sweeps.design.predict import Prediction, PredictionError, predict
 from sweeps.plan.plan import Plan, make_plan
 from sweeps.spec.config import SweepConfig
 from sweeps.spec.grids import BASE_PARTS, GridSpec
 from sweeps.spec.stored import stored_config
+from train.config.decode import merge
 from train.config.spec import IsoflopError, RunSpec
-from train.config.stored_spec import merged
 from train.rundir.atomic import read_json, write_json
 from train.rundir.record import RunPaths
-from train.rundir.sweep_layout import SweepPaths, fits_file, prepare, run_dirs
-
-
-@dataclass(frozen=True)
-class FitFile:
-    """A fits.json and the sweeps that it was fitted to; none for a foreign table."""
-
-    path: Path
-    content: dict[str, Any]
-    sweeps: tuple[Path, ...]
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+from train.rundir.sweep_layout import SweepPaths, prepare, run_dirs
 
 
 @dataclass(frozen=True)
@@ -49,7 +35,7 @@ class FittedBase:
 class ValidationSweep:
     """A prediction and the sweep of two cells that tests it."""
 
-    fit: FitFile
+    fit: StoredFits
     prediction: Prediction
     config: SweepConfig
     base: FittedBase
@@ -60,45 +46,26 @@ def from_fit(config: SweepConfig, overrides: Sequence[str], console: Console) ->
 
     Launching leaves validation.json behind, before anything is trained. None where a plan was asked
     of a foreign table's fit: its prediction is all there is.
-    Raises:  PredictionError: see `predicted_by_fit`, `trial` and `check_cells`.
+    Raises:  PredictionError: see `predicted_by_fit`, `validation_sweep` and `check_cells`.
     """
     fit, prediction = predicted_by_fit(config)
     if config.format != "json":
-        for line in foretold_lines(prediction, fit):
+        for line in prediction_lines(prediction, fit):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
     if config.action == "plan" and not fit.sweeps:
         console.print("fitted to a foreign table: no specs to plan or launch by", highlight=False)
         return None
-    tried = trial(config, overrides, fit, prediction)
-    check_cells(make_plan(tried.config), tried)
+    test = validation_sweep(config, overrides, fit, prediction)
+    check_cells(make_plan(test.config), test)
     if config.action == "launch" and not config.launcher.dry_run:
         _require_same_world(config, fit)
         _require_unanswered(config.root, prediction)
         prepare(config.root)
-        write_trial(config.root, tried)
-    return tried.config
+        write_prediction(config.root, test)
+    return test.config
 
 
-def read_fit(place: Path) -> FitFile:
-    """The fits of a sweep's directory, of an analysis' own directory, or a fits.json itself.
-
-    Raises:  PredictionError: none of the three.
-    """
-    path = fits_file(place)
-    if path is None:
-        raise PredictionError(
-            f"{place} has no analysis/fits.json; fit it first: isoflop analyze {place}"
-        )
-    content = read_json(path)
-    own = path.parent.parent
-    sources = [Path(source) for source in content.get("sources", [])]
-    found = [p for p in sources if SweepPaths(p).config.is_file()]
-    if len(sources) == 1 and SweepPaths(own).config.is_file():
-        found = [own]  # the sweep may have moved since it was fitted
-    return FitFile(path, content, tuple(found) if len(found) == len(sources) else ())
-
-
-def predicted_by_fit(config: SweepConfig) -> tuple[FitFile, Prediction]:
+def predicted_by_fit(config: SweepConfig) -> tuple[StoredFits, Prediction]:
     """The fit that a configuration names and what it predicts.
 
     Raises:  PredictionError: no fit named, none there, or one that can't be asked.
@@ -113,12 +80,12 @@ def predicted_by_fit(config: SweepConfig) -> tuple[FitFile, Prediction]:
             f"fit={config.fit} belongs to preset=validate, which gives the test a directory and "
             f"seeds of its own; write isoflop sweep validate {config.fit}"
         )
-    fit = read_fit(Path(config.fit))
-    return fit, predict(fit.content, config.validate, config.force)
+    fit = read_fits(Path(config.fit))
+    return fit, predict(fit, config.validate, config.force)
 
 
-def trial(
-    config: SweepConfig, overrides: Sequence[str], fit: FitFile, prediction: Prediction
+def validation_sweep(
+    config: SweepConfig, overrides: Sequence[str], fit: StoredFits, prediction: Prediction
 ) -> ValidationSweep:
     """The sweep of two cells that tests a prediction, on the base of the fitted runs.
 
@@ -127,7 +94,7 @@ def trial(
     """
     if not fit.sweeps:
         raise PredictionError(
-            f"{fit.path} was fitted to {', '.join(fit.content['sources'])}, which holds no specs "
+            f"{fit.path} was fitted to {', '.join(fit.sources)}, which holds no specs "
             f"to train by: it can be predicted from (isoflop sweep plan), not launched"
         )
     if prediction.counting != "exact":
@@ -153,12 +120,12 @@ def trial(
     return ValidationSweep(fit, prediction, made, base)
 
 
-def fitted_base(fit: FitFile) -> FittedBase:
+def fitted_base(fit: StoredFits) -> FittedBase:
     """The base run that all fitted grids share.
 
     Raises:  PredictionError: they share none, or a sweep's files no longer say it.
     """
-    excluded = {row["run_id"] for row in fit.content.get("excluded", [])}
+    excluded = fit.excluded_ids
     found: dict[str, RunSpec] = {}
     prints: set[str] = set()
     for root in fit.sweeps:
@@ -167,10 +134,10 @@ def fitted_base(fit: FitFile) -> FittedBase:
             if grid not in config.sweep.grids:
                 raise PredictionError(
                     f"{root} has fitted runs of grid {grid!r}, which its sweep.yaml no longer "
-                    f"describes; launch that grid again to write it anew"
+                    f"describes; launch that grid again to write it again"
                 )
             where = f"{root}: {grid}"
-            found[where] = merged(config.base, config.sweep.grids[grid].base, where)
+            found[where] = merge(config.base, config.sweep.grids[grid].base, where)
             prints.add(fingerprint)
     specs = list(found.values())
     if not specs or len(prints) != 1 or any(spec != specs[0] for spec in specs):
@@ -181,7 +148,7 @@ def fitted_base(fit: FitFile) -> FittedBase:
     return FittedBase(specs[0], prints.pop())
 
 
-def check_cells(plan: Plan, tried: ValidationSweep) -> None:
+def check_cells(plan: Plan, test: ValidationSweep) -> None:
     """Both cells can be trained, on the very data of the fitted runs.
 
     Raises:  PredictionError: a cell is dropped (most often more tokens than the data holds), or
@@ -194,15 +161,15 @@ def check_cells(plan: Plan, tried: ValidationSweep) -> None:
             f"or a source that holds more"
         )
     got = {str(run.job.spec.data.fingerprint) for run in plan.runs}
-    if got != {tried.base.fingerprint} and not tried.config.force:
+    if got != {test.base.fingerprint} and not test.config.force:
         raise PredictionError(
-            f"the fitted runs' data is {tried.base.fingerprint} and here it is {', '.join(got)} "
+            f"the fitted runs' data is {test.base.fingerprint} and here it is {', '.join(got)} "
             f"(another version of the source?), so losses would not compare; train where the fit "
             f"was made, or pass force=true"
         )
 
 
-def foretold_lines(prediction: Prediction, fit: FitFile) -> list[str]:
+def prediction_lines(prediction: Prediction, fit: StoredFits) -> list[str]:
     """What is predicted, in words for a terminal."""
     low, high = prediction.fitted
     lines = [
@@ -225,19 +192,19 @@ def foretold_lines(prediction: Prediction, fit: FitFile) -> list[str]:
     return lines
 
 
-def write_trial(root: Path, tried: ValidationSweep) -> None:
+def write_prediction(root: Path, test: ValidationSweep) -> None:
     """validation.json: what is predicted, and from which fit."""
     content = {
-        "fit": str(tried.fit.path),
-        "fit_sha256": tried.fit.sha256,
-        "sweeps": [str(path) for path in tried.fit.sweeps],
-        **asdict(tried.prediction),
-        "interpolates": tried.prediction.interpolates,
+        "fit": str(test.fit.path),
+        "fit_sha256": test.fit.sha256,
+        "sweeps": [str(path) for path in test.fit.sweeps],
+        **asdict(test.prediction),
+        "interpolates": test.prediction.interpolates,
     }
     write_json(SweepPaths(root).prediction, content)
 
 
-def _require_same_world(config: SweepConfig, fit: FitFile) -> None:
+def _require_same_world(config: SweepConfig, fit: StoredFits) -> None:
     """A fit of simulated losses predicts nothing of trained ones.
 
     Raises:  PredictionError: training is asked of a simulated sweep's fit.

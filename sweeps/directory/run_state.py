@@ -77,7 +77,7 @@ def read_state(run_dir: Path, jobs: Jobs | None = None) -> RunState:
         why = "damaged" if paths.spec.exists() else "missing"
         note = f"spec.json is {why}; launch the sweep again to restore it"
         return RunState(run_dir, run_dir.name[-12:], run_dir.name, "", "failed", note)
-    status, note, held = _standing(run_dir, jobs)
+    status, note, held = _status(run_dir, jobs)
     if paths.record.exists() and status != "running":
         status, note = "failed", "record.json is damaged; retry trains on from the saved state"
     newest = _newest_metrics(paths.metrics) if status != "planned" else {}
@@ -102,7 +102,7 @@ def read_state(run_dir: Path, jobs: Jobs | None = None) -> RunState:
 def is_lost(run_dir: Path, held: LockOwner, jobs: Jobs | None = None) -> bool:
     """Whether a lock's holder is known to be gone: its process, its heartbeat, or its Slurm job.
 
-    A holder whose heart beat a moment ago is there, whatever a queue does not say about its job.
+    A holder whose heart beat a moment ago is there, even where no queue lists its job.
     """
     if not is_alive(run_dir, held):
         return True
@@ -140,7 +140,7 @@ def last_line(path: Path) -> str:
     return lines[-1].strip() if lines else ""
 
 
-def _standing(run_dir: Path, jobs: Jobs | None) -> tuple[str, str, LockOwner | None]:
+def _status(run_dir: Path, jobs: Jobs | None) -> tuple[str, str, LockOwner | None]:
     """(status, note, holder) of a run without a record."""
     held = holder(run_dir)
     if held is not None and not is_lost(run_dir, held, jobs):

@@ -1,11 +1,14 @@
 """The device that is checked, and the small runs that are trained on it."""
 
+import os
+import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from train.commands.processes import python_command, python_environment
 from train.config.resolve import resolve
 from train.config.run_config import RunConfig, RuntimeSpec
 from train.config.spec import (
@@ -44,22 +47,41 @@ class Card:
     def job(self, data: str = "text", n_steps: int = 40, **changes: Any) -> RunConfig:
         """A run of a 64-wide model on generated text or masked sums.
 
-        Args:    changes: of the model (family, ...) and `precision`.
+        Args:    changes: of the model (family, ...), `rows` a step, and `precision`.
         """
         precision = changes.pop("precision", "fp32")
-        seq_len, rows = (64, 8) if data == "text" else (20, 32)
+        rows = changes.pop("rows", 8 if data == "text" else 32)
+        shape = {"d_model": 64, "n_layers": 2, "seq_len": 64 if data == "text" else 20, **changes}
         source = self._text() if data == "text" else _sums()
         n_val = 2048 if data == "text" else 640
-        spec_data = DataSpec(parts={data: source}, val_tokens=n_val)
+        spec_data = DataSpec(parts={data: source}, val_tokens=n_val, max_epochs=1e9)
         requested = RunSpec(
             data=spec_data,
-            horizon=HorizonSpec(n_tokens=float(n_steps * rows * seq_len)),
-            model=ModelSpec(d_model=64, seq_len=seq_len, n_layers=2, **changes),
-            optim=OptimSpec(batch_tokens=rows * seq_len),
+            horizon=HorizonSpec(n_tokens=float(n_steps * rows * shape["seq_len"])),
+            model=ModelSpec(**shape),
+            optim=OptimSpec(batch_tokens=rows * shape["seq_len"]),
             precision=precision,
         )
-        spec = resolve(requested, describe(spec_data, seq_len))
-        return RunConfig(spec=spec, runtime=RuntimeSpec(n_evals=2), name=data)
+        spec = resolve(requested, describe(spec_data, shape["seq_len"]))
+        runtime = RuntimeSpec(n_evals=2, compile="off")
+        return RunConfig(spec=spec, runtime=runtime, name=data)
+
+    def run_dir(self, name: str, job: RunConfig, **runtime: Any) -> Path:
+        """The directory of a run, written and not trained."""
+        path = self.out / "runs" / name
+        write_job(path, replace(job, runtime=replace(job.runtime, **runtime)))
+        return path
+
+    def child(self, *words: str, **environment: str) -> "subprocess.Popen[str]":
+        """A process of `sweeps.gpu_check.child` with pipes; it has the stand-in where this has."""
+        return subprocess.Popen(
+            python_command("sweeps.gpu_check.child", *words),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=python_environment({**os.environ, **environment}),
+            text=True,
+        )
 
     def trained(self, name: str, job: RunConfig, **runtime: Any) -> RunRecord:
         """The record of a run that was trained in this process.
@@ -68,8 +90,7 @@ class Card:
         """
         from train.run import train_run
 
-        run_dir = self.out / "runs" / name
-        write_job(run_dir, replace(job, runtime=replace(job.runtime, **runtime)))
+        run_dir = self.run_dir(name, job, **runtime)
         status = train_run(run_dir)
         record = read_record(run_dir)
         if record is None:
@@ -85,6 +106,23 @@ class Card:
             lines = [f"file {n} line {i}: {n * i % 97} and {i * i % 89}\n" for i in range(N_LINES)]
             (folder / f"{n:02d}.txt").write_text("".join(lines))
         return SourceSpec("text", options={"files": [f"{folder.resolve()}/*.txt"]})
+
+
+def answer_of(child: "subprocess.Popen[str]", seconds: float, said: str = "") -> str:
+    """The last line that a child prints before it ends, within so many seconds.
+
+    Raises:  IsoflopError: it failed or took longer.
+    """
+    try:
+        printed, errors = child.communicate(said, timeout=seconds)
+    except subprocess.TimeoutExpired as error:
+        child.kill()
+        child.communicate()
+        raise IsoflopError(f"a process of this check took over {seconds:.0f} s") from error
+    if child.returncode != 0:
+        last = [line for line in errors.splitlines() if line.strip()][-8:]
+        raise IsoflopError(f"exit status {child.returncode}: {' | '.join(last)}")
+    return printed.splitlines()[-1]
 
 
 def _sums() -> SourceSpec:

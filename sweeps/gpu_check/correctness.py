@@ -1,43 +1,69 @@
-"""Checks of what must hold on any device: numbers, bits, waits, memory."""
+"""Checks of what must hold on any device: numbers, bits, waits, answers."""
 
-import gc
 from dataclasses import replace
 from typing import Any
 
 import torch
 
+from eval.evaluate import CheckpointRef, evaluate_set
+from eval.lm.responses import GenerationSettings
+from eval.metrics.per_item import Outcome
+from eval.samples import read_outcomes
+from eval.tasks.eval_set import generated_set
+from eval.tasks.generated import TaskSpec
 from sweeps.gpu_check.card import Card
-from sweeps.gpu_check.results import Check
-from train.engine.device import device_versions, is_usable, release_cached_memory
+from sweeps.gpu_check.results import Check, Found
+from train.data.dataset import Dataset
+from train.data.prefetch import rank_batch
+from train.engine.device import (
+    device_versions,
+    is_usable,
+    make_accelerator,
+    released,
+    synchronize,
+)
+from train.engine.optimizer_step import optimizer_step
 from train.model.build import SummedLoss, build_model
 from train.model.optimizer import build_optimizer
 from train.rundir.record import RunPaths, write_job
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 5e-3}
 
-Found = tuple[bool | None, dict[str, Any]]
-
 
 def checks(card: Card) -> list[Check]:
-    """In the order in which their failure says most."""
-    compiled = "off and on" if card.real else "off"
+    """Those of numbers, bits and waits."""
+    as_on_cpu = "loss as on the CPU to 1e-4 (fp32) and 5e-3 (bf16)"
     return [
-        Check("versions", "torch can compute on the card", lambda: versions(card)),
+        Check("versions", "torch can compute on the card", lambda: versions(card), 10, 5),
         Check(
             "losses",
-            f"loss as on the CPU to 1e-4 (fp32) and 5e-3 (bf16), for Llama and GPT-2, text and "
-            f"masked, whole and in micro-batches, compile {compiled}",
+            f"{as_on_cpu}: Llama with all and with fewer key heads, GPT-2, text and masked, whole "
+            "and in micro-batches",
             lambda: losses(card),
+            20,
+            60,
         ),
         Check(
-            "resume", "the bits of an uninterrupted run, deterministic=true", lambda: resume(card)
+            "losses_compiled",
+            f"{as_on_cpu}, compiled: the same families and precisions on text, Llama masked",
+            lambda: losses_compiled(card),
+            90,
+            150,
         ),
-        Check("waits", "no wait for the device inside a step", lambda: waits(card)),
-        Check("memory_left", "no byte left after each of four runs", lambda: memory_left(card)),
         Check(
-            "out_of_memory",
-            "with room for half the rows the run ends by itself, to the same loss",
-            lambda: out_of_memory(card),
+            "resume",
+            "the bits of an uninterrupted run, deterministic=true",
+            lambda: resume(card),
+            30,
+            15,
+        ),
+        Check("waits", "no wait for the device inside a step", lambda: waits(card), 31, 10),
+        Check(
+            "evaluation",
+            "a checkpoint answers every item as on the CPU, log-probabilities to 1e-3",
+            lambda: evaluation(card),
+            60,
+            20,
         ),
     ]
 
@@ -47,27 +73,49 @@ def versions(card: Card) -> Found:
     return is_usable(), got
 
 
+FAMILIES: dict[str, dict[str, Any]] = {"llama": {"family": "llama"}, "gpt2": {"family": "gpt2"}}
+
+
 def losses(card: Card) -> Found:
     got: dict[str, Any] = {}
     for data in ("text", "masked"):
-        for family in ("llama", "gpt2"):
-            for precision, tolerance in TOLERANCE.items():
-                n_steps = 20 if card.real else 6
-                job = card.job(data, n_steps, family=family, precision=precision)
-                name = f"{data}-{family}-{precision}"
-                expected = card.trained(f"{name}-cpu", job, device="cpu").loss
-                ways = [("off", None), ("off", 3)] + ([("on", None)] if card.real else [])
-                for compiled, rows in ways:
-                    way = f"{name}-compile-{compiled}-rows-{rows or 'all'}"
-                    record = card.trained(way, job, compile=compiled, micro_batch=rows)
-                    assert expected is not None and record.loss is not None
-                    apart = abs(record.loss / expected - 1)
-                    got[way] = {
-                        "relative_difference": apart,
-                        "held": apart <= tolerance and record.device == card.name,
-                        "device": record.device,
-                    }
+        for family in FAMILIES:
+            for precision in TOLERANCE:
+                ways = [{"micro_batch": None}, {"micro_batch": 3}]
+                got |= _against_the_cpu(card, data, family, precision, ways)
     return all(each["held"] for each in got.values()), got
+
+
+def losses_compiled(card: Card) -> Found:
+    """On a stand-in, for which nothing can compile, as if compiled."""
+    way = {"compile": "on" if card.real else "off"}
+    got: dict[str, Any] = {}
+    for data, families in (("text", list(FAMILIES)), ("masked", ["llama"])):
+        for family in families:
+            for precision in TOLERANCE:
+                got |= _against_the_cpu(card, data, family, precision, [way])
+    return all(each["held"] for each in got.values()), got
+
+
+def _against_the_cpu(
+    card: Card, data: str, family: str, precision: str, ways: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """What each way of running a job on the card gave, by name."""
+    job = card.job(data, 20 if card.real else 6, precision=precision, **FAMILIES[family])
+    name = f"{data}-{family}-{precision}"
+    expected = card.trained(f"{name}-cpu", job, device="cpu").loss
+    got = {}
+    for runtime in ways:
+        way = "-".join([name, *(f"{key}-{value or 'all'}" for key, value in runtime.items())])
+        record = card.trained(way, job, **runtime)
+        assert expected is not None and record.loss is not None
+        apart = abs(record.loss / expected - 1)
+        got[way] = {
+            "relative_difference": apart,
+            "held": apart <= TOLERANCE[precision] and record.device == card.name,
+            "device": record.device,
+        }
+    return got
 
 
 def resume(card: Card) -> Found:
@@ -95,70 +143,60 @@ def resume(card: Card) -> Found:
 
 
 def waits(card: Card) -> Found:
-    """Two optimiser steps in the mode in which a wait is an error."""
-    job = card.job(precision="bf16")
-    model = SummedLoss(build_model(job.spec.model, seed=0)).to(card.device)
-    optimizer = build_optimizer(model, job.spec.optim, job.spec.model, card.device.type)
-    rows = torch.randint(0, 61, (4, job.spec.model.seq_len)).pin_memory()
-    card.module.synchronize()
+    """The loop's own steps in the mode in which a wait is an error, whole and in micro-batches."""
+    errors = {}
+    for data in ("text", "masked"):
+        job = card.job(data, precision="bf16")
+        accelerator = make_accelerator(job.runtime, job.spec.precision)
+        with released(accelerator):
+            model = SummedLoss(build_model(job.spec.model, seed=0)).to(card.device)
+            optimizer = build_optimizer(model, job.spec.optim, job.spec.model, card.device.type)
+            batch = rank_batch(Dataset.open(job.spec).batch(0), pin=True)
+            prepared = accelerator.prepare(model)
+            for rows in (None, 3):
+                runtime = replace(job.runtime, micro_batch=rows)
+                arguments = (batch, job.spec, runtime, prepared, optimizer, accelerator)
+                optimizer_step(*arguments)  # the first one sets the moments up
+                synchronize(card.device)
+                errors[f"{data}-rows-{rows or 'all'}"] = _wait_of(card, *arguments)
+    return not any(errors.values()), {"errors": errors}
+
+
+def _wait_of(card: Card, *arguments: Any) -> str:
+    """What the device says of the first wait in a step; empty where there is none."""
     error = ""
-    for masked in (False, True):
-        card.module.set_sync_debug_mode("error")
+    card.module.set_sync_debug_mode("error")
+    try:
+        optimizer_step(*arguments)
+    except RuntimeError as caught:
+        error = str(caught)
+    finally:
         try:
-            tokens = rows.to(card.device, non_blocking=True)
-            with torch.autocast(card.device.type, torch.bfloat16):
-                loss = model(tokens, tokens, masked=masked)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        except RuntimeError as caught:
-            error = str(caught)
-        finally:
-            try:
-                card.module.set_sync_debug_mode("default")
-            except RuntimeError as caught:  # a stand-in reports at the end
-                error = str(caught)
-    return not error, {"error": error}
+            card.module.set_sync_debug_mode("default")
+        except RuntimeError as caught:  # a stand-in reports at the end
+            error = error or str(caught)
+    return error
 
 
-def memory_left(card: Card) -> Found:
-    gc.collect()
-    left = []
-    before = card.module.memory_allocated()
-    gc.disable()
-    try:
-        for number in range(4):
-            precision = ("fp32", "bf16")[number % 2]
-            card.trained(f"left-{number}", card.job(precision=precision, n_steps=10))
-            left.append(card.module.memory_allocated() - before)
-    finally:
-        gc.enable()
-    return not any(left), {"bytes": left}
+def evaluation(card: Card) -> Found:
+    """Held-out sums, answered by the checkpoint of a run on sums."""
+    card.trained("evaluated", card.job("masked", 200 if card.real else 20), device="cpu")
+    checkpoint = str(RunPaths(card.out / "runs" / "evaluated").checkpoint)
+    eval_set = generated_set(TaskSpec(task="addition", digits=2), 200 if card.real else 20)
+    answers: dict[str, list[Outcome]] = {}
+    for device in ("cpu", card.device.type):
+        target = CheckpointRef(checkpoint, card.out / "evals" / device)
+        summary = evaluate_set(target, [eval_set], GenerationSettings(), device)[0]
+        answers[device] = read_outcomes(summary.with_suffix(".parquet"), eval_set.layout)["heldout"]
+    pairs = list(zip(*answers.values(), strict=True))
+    gaps = [abs(a - b) for x, y in pairs for a, b in _logprobs(x, y)]
+    differing = [one.prompt for one, two in pairs if one.output != two.output]
+    got = {"items": len(pairs), "differing": differing, "largest_gap": max(gaps, default=0.0)}
+    return bool(gaps) and not differing and got["largest_gap"] <= 1e-3, got
 
 
-def out_of_memory(card: Card) -> Found:
-    job = card.job(n_steps=3)
-    optim = replace(job.spec.optim, batch_tokens=256 * 64)
-    horizon = replace(job.spec.horizon, n_tokens=3.0 * 256 * 64)
-    job = replace(job, spec=replace(job.spec, optim=optim, horizon=horizon))
-    roomy = card.trained("roomy", job)
-    parts = card.trained("small-parts", job, micro_batch=64)
-    assert roomy.peak_memory_bytes is not None and parts.peak_memory_bytes is not None
-    gc.collect()
-    release_cached_memory()
-    limit = (roomy.peak_memory_bytes + parts.peak_memory_bytes) // 2
-    total = card.module.mem_get_info()[1]
-    card.module.set_per_process_memory_fraction(limit / total)
-    try:
-        small = card.trained("little-room", job, auto_micro_batch=True)
-    finally:
-        card.module.set_per_process_memory_fraction(1.0)
-    log = RunPaths(card.out / "runs" / "little-room").log.read_text()
-    assert small.loss is not None and roomy.loss is not None
-    apart = abs(small.loss / roomy.loss - 1)
-    got = {"limit": limit, "halved": "out of memory with" in log, "relative_difference": apart}
-    return got["halved"] and apart < 1e-4, got
+def _logprobs(one: Outcome, two: Outcome) -> list[tuple[float, float]]:
+    return list(zip(one.target_logprobs, two.target_logprobs, strict=True))
 
 
 class _StopAfter:

@@ -10,6 +10,8 @@ from typing import Any
 
 from train.rundir.atomic import write_atomic, write_json
 
+Found = tuple[bool | None, dict[str, Any]]
+
 
 class NotHereError(Exception):
     """A check that this machine can't make; the message says why."""
@@ -29,19 +31,36 @@ class Result:
 
 @dataclass(frozen=True)
 class Check:
-    """`run` returns whether the expectation holds (None: nothing is judged) and what was found."""
+    """`run` returns whether the expectation holds (None: nothing is judged) and what was found.
+
+    `seconds` is the allowance on an H100, and checks are made in the order of their `turn`.
+    """
 
     name: str
     expected: str
-    run: Callable[[], tuple[bool | None, dict[str, Any]]]
+    run: Callable[[], Found]
+    turn: int
+    seconds: float
 
 
-def perform(checks: list[Check], out: Path, show: Callable[[str], None]) -> list[Result]:
-    """Make every check, whatever becomes of those before it, and write each result at once."""
+def perform(
+    checks: list[Check], out: Path, show: Callable[[str], None], budget: float | None = None
+) -> list[Result]:
+    """Make every check, also where one before it failed, and write each result at once.
+
+    Args:    budget: seconds for all; a check whose allowance is more than is left is skipped, and
+             shorter ones behind it are not.
+    """
     done: list[Result] = []
+    begun = time.perf_counter()
     for check in checks:
         started = time.perf_counter()
+        left = None if budget is None else budget - (started - begun)
         try:
+            if left is not None and check.seconds > left:
+                raise NotHereError(
+                    f"{left:.0f} s are left and it may take {check.seconds:.0f}; use minutes=N"
+                )
             held, got = check.run()
             status = "measured" if held is None else "pass" if held else "fail"
             result = Result(check.name, status, check.expected, got)

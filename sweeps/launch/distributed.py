@@ -12,6 +12,8 @@ from pathlib import Path
 from sweeps.directory.run_state import read_state
 from sweeps.launch.failures import GaveUpError
 from sweeps.launch.scheduler import QueuedRun
+from sweeps.launch.sharding import is_sharded
+from sweeps.plan.machine import device_memory, visible_devices
 from sweeps.spec.launcher import LauncherSpec
 from train.commands.processes import python_command, python_environment
 from train.config.spec import IsoflopError
@@ -39,7 +41,13 @@ class Ranks:
         log_dir: Path,
         command: list[str] | None = None,
         ended: Callable[[Path, str, str], str] | None = None,
+        devices: list[str] | None = None,
     ) -> None:
+        """Args:    devices: GPUs of this node by id, a rank each; default: those that are visible.
+
+        A run's model is cut into shards where `launcher.shard` asks for it.
+        """
+        self._devices = visible_devices(launcher) if devices is None else devices
         self._launcher = launcher
         self._log_dir = log_dir
         self._command = command or COMMAND
@@ -62,14 +70,16 @@ class Ranks:
                 if why and task is not tasks[-1]:
                     raise GaveUpError(why)
 
-    def stop(self) -> None:
-        """Ask every rank to save and stop."""
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Ask every rank to save and stop; with SIGKILL end them at once."""
         self._stopping = True
-        self._signal(signal.SIGTERM)
+        self._signal(number)
 
     def _train(self, run_dir: Path) -> None:
         n_local = max(1, self._launcher.gpus)
         self._processes = []
+        shards = sharded_environment() if self._shards(run_dir) else {}
+        visible = {"CUDA_VISIBLE_DEVICES": ",".join(self._devices)} if self._devices else {}
         for local in range(n_local):
             with (self._log_dir / f"rank-{local}.log").open("ab") as stream, held():
                 process = subprocess.Popen(
@@ -77,7 +87,12 @@ class Ranks:
                     stdout=stream,
                     stderr=subprocess.STDOUT,
                     env=python_environment(
-                        {**os.environ, **rank_environment(self._launcher, local)}
+                        {
+                            **os.environ,
+                            **visible,
+                            **shards,
+                            **rank_environment(self._launcher, local),
+                        }
                     ),
                 )
             self._processes.append(process)
@@ -92,6 +107,11 @@ class Ranks:
                 append_status(run_dir, status, message=f"ranks killed by {dead}")
             except IsoflopError as error:
                 log.error("%s", error)
+
+    def _shards(self, run_dir: Path) -> bool:
+        memory = device_memory(self._devices).values()
+        least = min(memory) if len(memory) == len(self._devices) and memory else None
+        return bool(self._devices) and is_sharded(run_dir, self._launcher, least)
 
     def _wait(self) -> list[int]:
         """Exit codes of all ranks; once one has ended, the others have a while to do so too."""
@@ -118,17 +138,34 @@ def rank_environment(launcher: LauncherSpec, local_rank: int) -> dict[str, str]:
     n_local, node = max(1, launcher.gpus), int(os.environ.get("SLURM_NODEID", "0"))
     job = int(os.environ.get("SLURM_JOB_ID", str(os.getpid())))
     threads = str(launcher.threads)
+    nodes = os.environ.get("SLURM_JOB_NODELIST", "")
+    host = first_host(nodes) if nodes or launcher.nodes > 1 else "127.0.0.1"
     return {
         "RANK": str(node * n_local + local_rank),
         "LOCAL_RANK": str(local_rank),
         "WORLD_SIZE": str(n_local * launcher.nodes),
         "LOCAL_WORLD_SIZE": str(n_local),
-        "MASTER_ADDR": os.environ.get("MASTER_ADDR")
-        or first_host(os.environ.get("SLURM_JOB_NODELIST", "")),
+        "MASTER_ADDR": os.environ.get("MASTER_ADDR") or host,
         "MASTER_PORT": str(20000 + job % 20000),
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
     }
+
+
+def sharded_environment() -> dict[str, str]:
+    """The variables by which Accelerate cuts a run's model into shards (FSDP2)."""
+    return {
+        "ACCELERATE_USE_FSDP": "true",
+        "FSDP_VERSION": "2",
+        "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
+    }
+
+
+def free_port() -> int:
+    """A port of this host that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def first_host(node_list: str) -> str:

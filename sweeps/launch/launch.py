@@ -15,7 +15,7 @@ from sweeps.directory.record_check import checked_record
 from sweeps.directory.run_state import RunState, read_state
 from sweeps.launch.failures import Streak
 from sweeps.launch.local import run_inline, run_pool
-from sweeps.launch.progress import make_display
+from sweeps.launch.progress import display
 from sweeps.launch.scheduler import QueuedRun
 from sweeps.plan.cost_model import predicted_bytes
 from sweeps.plan.hardware_estimate import disk_bytes, in_bytes
@@ -58,7 +58,7 @@ def write_sweep(
     for run in plan.runs:
         run_dir = plan.places[run.run_id]
         if create_run(run_dir, run, overrides):
-            repaired.append(f"{run_dir.name}: spec.json was damaged or edited; written anew")
+            repaired.append(f"{run_dir.name}: spec.json was damaged or edited; written again")
         if _unreadable_record(run_dir):
             RunPaths(run_dir).record.rename(run_dir / "record.json.damaged")
             repaired.append(f"{run_dir.name}: record.json was damaged; set aside, the run goes on")
@@ -90,7 +90,7 @@ def tasks_of(plan: Plan) -> list[QueuedRun]:
             run_dir=plan.places[run.run_id],
             seconds=seconds or 0.0,
             flops=run.flops_to_spend,
-            memory_bytes=predicted_bytes(run.job.spec, run.job.runtime.micro_batch),
+            memory_bytes=predicted_bytes(run.job.spec, run.job.runtime.micro_batch, plan.on_gpus),
             trunk=run.trunk_id,
             n_tokens=run.n_tokens,
         )
@@ -108,13 +108,13 @@ def train_here(
     Raises:  GaveUpError: too many runs in a row failed.
     """
     streak = Streak(launcher.max_failures)
-    with _announced(root), make_display(console, n_runs, n_runs - len(tasks)) as display:
+    with _announced(root), display(console, n_runs, n_runs - len(tasks)) as report:
 
         def start(chosen: list[QueuedRun]) -> bool:
             if launcher.kind == "inline":
-                return run_inline(chosen, display.report, ended=streak.note)
+                return run_inline(chosen, report, ended=streak.note)
             logs = SweepPaths(root).logs
-            return run_pool(chosen, launcher, logs, display.report, ended=streak.note)
+            return run_pool(chosen, launcher, logs, report, ended=streak.note)
 
         return until_done(tasks, start, console)
 

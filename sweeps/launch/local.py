@@ -2,14 +2,18 @@
 
 import logging
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 
+from sweeps.directory.run_state import read_state
+from sweeps.launch.distributed import Ranks
 from sweeps.launch.failures import GaveUpError
 from sweeps.launch.interrupts import on_interrupt
-from sweeps.launch.pool import Ended, Pool, Report
-from sweeps.launch.scheduler import QueuedRun
+from sweeps.launch.pool import Ended, Pool
+from sweeps.launch.scheduler import QueuedRun, Report
+from sweeps.launch.sharding import MEMORY_SHARE, is_sharded
 from sweeps.launch.worker import TrainRun, attempt
 from sweeps.plan.device_check import why_unusable
 from sweeps.plan.machine import device_memory, make_slots, usable_cores, visible_devices
@@ -17,9 +21,6 @@ from sweeps.spec.launcher import LauncherSpec
 from train.engine.signals import stop_at_once
 
 log = logging.getLogger(__name__)
-
-MEMORY_SHARE = 0.9
-"""Share of the free memory that runs in flight may be predicted to take together."""
 
 PROCESS_BYTES = 500e6
 """Resident memory of a worker with torch and transformers imported."""
@@ -67,25 +68,66 @@ def run_pool(
     report: Report,
     command: list[str] | None = None,
     ended: Ended | None = None,
+    ranks_command: list[str] | None = None,
 ) -> bool:
     """Train every task in warm workers, longest first; False where it was interrupted.
 
+    Runs that no single GPU holds come last, each on all of them (`launcher.shard`).
+
     Raises:  IsoflopError: workers can't start; GaveUpError: too many runs in a row failed.
     """
-    slots = make_slots(launcher, usable_cores(), working_devices(launcher))
-    devices = {slot.device for slot in slots}
+    devices = working_devices(launcher)
+    spread = [task for task in tasks if _spreads(task, launcher, devices)]
+    slots = make_slots(launcher, usable_cores(), devices)
+    places = {slot.device for slot in slots}
     pool = Pool(
         slots=slots,
         log_dir=log_dir,
         report=report,
         hang_seconds=launcher.hang_seconds,
-        limits=memory_limits(launcher, devices, len(slots)),
+        limits=memory_limits(launcher, places, len(slots)),
         command=command,
         ended=ended,
     )
-    with on_interrupt(lambda _: pool.stop(), lambda _: pool.kill()) as interrupted:
-        pool.run(tasks)
+    together = replace(launcher, gpus=len(devices), nodes=1)
+    ranks = Ranks(together, log_dir, ranks_command, devices=devices)
+
+    def stop(number: int) -> None:
+        ranks.stop()
+        pool.stop()
+
+    def kill(number: int) -> None:
+        ranks.stop(signal.SIGKILL)
+        pool.kill()
+
+    with on_interrupt(stop, kill) as interrupted:
+        if alone := [task for task in tasks if task not in spread]:
+            pool.run(alone)
+        for task in spread:
+            if not interrupted():
+                _on_all(task, ranks, report, ended)
         return not interrupted()
+
+
+def _spreads(task: QueuedRun, launcher: LauncherSpec, devices: list[str]) -> bool:
+    """Whether a run is to have all GPUs together, since none of them holds its model."""
+    memory = device_memory(devices).values()
+    known = len(devices) > 1 and len(memory) == len(devices)
+    return known and is_sharded(task.run_dir, launcher, min(memory))
+
+
+def _on_all(task: QueuedRun, ranks: Ranks, report: Report, ended: Ended | None) -> None:
+    """Train one run by all devices.
+
+    Raises:  GaveUpError: too many runs in a row failed.
+    """
+    report(task, "running", "")
+    ranks.run([task])
+    state = read_state(task.run_dir)
+    report(task, state.status, state.note)
+    why = ended(task.run_dir, state.status, state.note) if ended is not None else ""
+    if why:
+        raise GaveUpError(why)
 
 
 def working_devices(launcher: LauncherSpec) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sweeps.directory.run_state import last_line, written
 from sweeps.launch.failures import GaveUpError
-from sweeps.launch.scheduler import MemoryScheduler, QueuedRun
+from sweeps.launch.scheduler import MemoryScheduler, QueuedRun, Report
 from sweeps.launch.worker_process import WorkerProcess
 from sweeps.plan.machine import Slot
 from train.commands.processes import python_command
@@ -25,8 +25,6 @@ WORKER = python_command("sweeps.launch.worker")
 
 TICK_SECONDS = 0.5
 
-Report = Callable[[QueuedRun, str, str], None]
-"""Told (task, status, message) when a run starts ("running") and when it ends."""
 
 Ended = Callable[[Path, str, str], str]
 """Told (run directory, status, message) when a run ends; returns why to start no more, or ""."""
@@ -78,7 +76,7 @@ class Pool:
         self._hang_seconds = hang_seconds
         self._limits = limits or {}
         self._command = command or WORKER
-        self._duties: dict[int, WorkerState] = {}
+        self._states: dict[int, WorkerState] = {}
         self._lock = threading.Lock()
         self._stopping = False  # set by signal handlers, which may not take an Event's lock
         self._queue = MemoryScheduler([], {})
@@ -123,8 +121,8 @@ class Pool:
     def _end(self, number: signal.Signals) -> None:
         self._stopping = True
         self._queue.close()
-        for duty in list(self._duties.values()):
-            duty.worker.signal(number)
+        for state in list(self._states.values()):
+            state.worker.signal(number)
 
     def _serve(self, slot: Slot) -> None:
         """One worker's life: start, train what the queue hands out, be replaced on death.
@@ -132,21 +130,21 @@ class Pool:
         A worker whose device fails is replaced too; a slot where that happens to run after run is
         closed, and the others go on.
         """
-        duty, queue, losses = None, self._queue, 0
+        state, queue, losses = None, self._queue, 0
         while losses < LOSSES_IN_A_ROW and (task := queue.take(slot.device)) is not None:
             try:
-                if duty is None or not duty.worker.alive:
-                    if duty is not None:
-                        duty.worker.retire()
-                    duty = self._start(slot)
-                if duty is None:
+                if state is None or not state.worker.alive:
+                    if state is not None:
+                        state.worker.retire()
+                    state = self._start(slot)
+                if state is None:
                     queue.close()
                     break
-                losses = losses + 1 if self._train(duty, task) else 0
+                losses = losses + 1 if self._train(state, task) else 0
             finally:
                 queue.release(task, slot.device)
-        if duty is not None:
-            duty.worker.retire()
+        if state is not None:
+            state.worker.retire()
         if losses == LOSSES_IN_A_ROW:
             where = "the CPU" if slot.device is None else f"device {slot.device}"
             reason = (
@@ -160,50 +158,50 @@ class Pool:
         """A worker that has said it is ready; None where it can't start, with the reason kept."""
         path = self._log_dir / f"worker-{slot.index}.log"
         worker = WorkerProcess(slot, self._command, path)
-        duty = self._duties[slot.index] = WorkerState(worker)
+        state = self._states[slot.index] = WorkerState(worker)
         if self._stopping:
             worker.signal(signal.SIGTERM)
         if worker.ready():
-            return duty
+            return state
         worker.retire()
         if not self._stopping:
             reason = f"{worker.ending()}: {last_line(path) or 'no output'}"
             self._broken.append(f"worker {slot.index} can't start ({reason}); see {path}")
         return None
 
-    def _train(self, duty: WorkerState, task: QueuedRun) -> bool:
+    def _train(self, state: WorkerState, task: QueuedRun) -> bool:
         """Train one run; whether it took the worker or its device with it and made no step."""
         # Taken just before a stop, whose signal may have gone to the worker's former run.
         if self._stopping:
             return False
         curve = _curve_bytes(task.run_dir)
-        duty.begin(task)
+        state.begin(task)
         self._tell(task, "running", "")
-        reply = duty.worker.ask(task.run_dir)
-        duty.task = None
+        reply = state.worker.ask(task.run_dir)
+        state.task = None
         if reply is None:
-            status, message = self._dead(duty, task)
+            status, message = self._dead(state, task)
         else:
             status, message = str(reply["status"]), str(reply.get("message", ""))
         lost = status == "failed" and (reply is None or bool(reply.get("device_lost")))
         if reply is not None and lost:
-            duty.worker.retire()
+            state.worker.retire()
         self._tell(task, status, message)
         return lost and _curve_bytes(task.run_dir) <= curve
 
-    def _dead(self, duty: WorkerState, task: QueuedRun) -> tuple[str, str]:
+    def _dead(self, state: WorkerState, task: QueuedRun) -> tuple[str, str]:
         """Record the death of a worker as the end of its run, and say what is known of it."""
-        how = duty.worker.ending()
+        how = state.worker.ending()
         if (recorded := _recorded_status(task.run_dir)) in DONE:
             return recorded, ""
-        if duty.hung:
+        if state.hung:
             status, message = "failed", f"no progress for {self._hang_seconds:g} s; worker ended"
         elif self._stopping:
             status, message = "preempted", "the launcher was stopped"
-        elif duty.worker.asked_to_stop:
+        elif state.worker.asked_to_stop:
             status, message = "preempted", f"worker {how}: it was asked to stop"
         else:
-            status, message = "failed", f"worker {how}; see {duty.worker.log_path}"
+            status, message = "failed", f"worker {how}; see {state.worker.log_path}"
         try:
             append_status(task.run_dir, status, message=message)
         except IsoflopError as error:
@@ -221,12 +219,12 @@ class Pool:
 
     def _kill_hung(self) -> None:
         """End workers whose run has written nothing for too long; their thread sees them die."""
-        for duty in list(self._duties.values()):
-            task = duty.task
-            if task is not None and duty.silent_seconds(task) > self._hang_seconds:
-                duty.hung = True
+        for state in list(self._states.values()):
+            task = state.task
+            if task is not None and state.silent_seconds(task) > self._hang_seconds:
+                state.hung = True
                 log.warning("%s shows no progress; its worker is replaced", task.run_dir.name)
-                duty.worker.signal(signal.SIGKILL)
+                state.worker.signal(signal.SIGKILL)
 
 
 def _curve_bytes(run_dir: Path) -> int:

@@ -2,8 +2,8 @@
 
 import threading
 import time
-from types import TracebackType
-from typing import Protocol
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import (
@@ -16,126 +16,84 @@ from rich.progress import (
 )
 
 from sweeps.directory.run_state import RunState, read_state
-from sweeps.launch.scheduler import QueuedRun
+from sweeps.launch.scheduler import QueuedRun, Report
 from sweeps.plan.plan import duration
-from train.config.terminal import visible
+from train.commands.terminal import visible
 
 REFRESH_SECONDS = 1.0
 
 
-class Display(Protocol):
-    """Told of every run that starts ("running") or ends, as a context manager around a launch."""
+@contextmanager
+def display(console: Console, n_runs: int, n_done: int) -> Iterator[Report]:
+    """Yields what is to be told of every run that starts or ends.
 
-    def __enter__(self) -> "Display": ...
+    A terminal shows an overall bar and one for every run in progress; elsewhere a line is printed
+    for every run that ends.
+    """
+    started: dict[QueuedRun, float] = {}
+    progress = _bars(console) if console.is_terminal else None
+    n_ended = n_done
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-    def report(self, task: QueuedRun, status: str, message: str) -> None: ...
-
-
-def make_display(console: Console, n_runs: int, n_done: int) -> Display:
-    """A live display on a terminal, plain lines elsewhere."""
-    return (LiveDisplay if console.is_terminal else PlainDisplay)(console, n_runs, n_done)
-
-
-class PlainDisplay:
-    """One line for every run that ends."""
-
-    def __init__(self, console: Console, n_runs: int, n_done: int) -> None:
-        self._console = console
-        self._n_runs, self._ended = n_runs, n_done
-        self._started: dict[QueuedRun, float] = {}
-
-    def __enter__(self) -> "PlainDisplay":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        return None
-
-    def report(self, task: QueuedRun, status: str, message: str) -> None:
-        if status == "running" and not message and task not in self._started:
-            self._started[task] = time.monotonic()
+    def report(task: QueuedRun, status: str, message: str) -> None:
+        nonlocal n_ended
+        if status == "running" and not message and task not in started:
+            started[task] = time.monotonic()
             return
-        self._ended += 1
-        seconds = time.monotonic() - self._started.pop(task, time.monotonic())
-        width = len(str(self._n_runs))
-        self._console.print(
-            f"[{self._ended:{width}}/{self._n_runs}] {_ending(task, status, message, seconds)}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        n_ended += 1
+        seconds = time.monotonic() - started.pop(task, time.monotonic())
+        text = _ending(task, status, message, seconds)
+        if progress is None:
+            text = f"[{n_ended:{len(str(n_runs))}}/{n_runs}] {text}"
+        if progress is None or status != "finished":
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    if progress is None:
+        yield report
+        return
+    stop = threading.Event()
+
+    def refresh() -> None:
+        bars: dict[QueuedRun, TaskID] = {}
+        total = progress.add_task("runs", total=n_runs, detail="")
+        while True:
+            running = list(started)
+            for task in [task for task in bars if task not in running]:
+                progress.remove_task(bars.pop(task))
+            for task in running:
+                if task not in bars:
+                    name = f"  {visible(task.run_dir.name)}"
+                    bars[task] = progress.add_task(name, total=1, detail="starting")
+                _show(progress, bars[task], read_state(task.run_dir))
+            progress.update(total, completed=n_ended)
+            if stop.wait(REFRESH_SECONDS):
+                return
+
+    thread = threading.Thread(target=refresh, daemon=True)
+    with progress:
+        thread.start()
+        try:
+            yield report
+        finally:
+            stop.set()
+            thread.join()
 
 
-class LiveDisplay:
-    """An overall bar and one bar for every run in progress, read from the run directories."""
+def _bars(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[detail]}", markup=False),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
 
-    def __init__(self, console: Console, n_runs: int, n_done: int) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[detail]}", markup=False),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-        )
-        self._all = self._progress.add_task("runs", total=n_runs, completed=n_done, detail="")
-        self._running: dict[QueuedRun, tuple[TaskID, float]] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._refresh, daemon=True)
 
-    def __enter__(self) -> "LiveDisplay":
-        self._progress.start()
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-        self._progress.stop()
-
-    def report(self, task: QueuedRun, status: str, message: str) -> None:
-        if status == "running" and not message and task not in self._running:
-            bar = self._progress.add_task(
-                f"  {visible(task.run_dir.name)}", total=1, detail="starting"
-            )
-            self._running[task] = (bar, time.monotonic())
-            return
-        bar, since = self._running.pop(task, (None, time.monotonic()))
-        if bar is not None:
-            self._progress.remove_task(bar)
-        self._progress.advance(self._all)
-        if status != "finished":
-            text = _ending(task, status, message, time.monotonic() - since)
-            self._progress.console.print(text, markup=False, highlight=False)
-
-    def _refresh(self) -> None:
-        while not self._stop.wait(REFRESH_SECONDS):
-            for task, (bar, _) in list(self._running.items()):
-                state = read_state(task.run_dir)
-                if state.target_tokens:
-                    self._progress.update(
-                        bar,
-                        total=state.target_tokens,
-                        completed=state.n_tokens,
-                        detail=_detail(state),
-                    )
+def _show(progress: Progress, bar: TaskID, state: RunState) -> None:
+    if state.target_tokens:
+        total, done = state.target_tokens, state.n_tokens
+        progress.update(bar, total=total, completed=done, detail=_detail(state))
 
 
 def _detail(state: RunState) -> str:

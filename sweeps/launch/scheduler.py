@@ -1,6 +1,7 @@
 """Which run starts next: the longest that fits the memory left on its device."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +26,18 @@ class QueuedRun:
     n_tokens: int = 0
 
 
+Report = Callable[[QueuedRun, str, str], None]
+"""Told (task, status, message) when a run starts ("running") and when it ends."""
+
+
 def task_of(run_dir: Path, job: RunConfig) -> QueuedRun:
     """A run of unknown duration, its cost as its spec says, as if it trained every step itself."""
     return QueuedRun(
         run_dir,
         flops=flops_of_steps(job.spec, known(job.spec.n_steps, "n_steps")),
-        memory_bytes=predicted_bytes(job.spec, job.runtime.micro_batch),
+        memory_bytes=predicted_bytes(
+            job.spec, job.runtime.micro_batch, on_gpu=job.runtime.device == "cuda"
+        ),
         trunk=trunk_id(job.spec) if job.runtime.branch else None,
         n_tokens=int(known(job.spec.horizon.n_tokens, "horizon.n_tokens")),
     )

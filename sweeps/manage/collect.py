@@ -118,7 +118,7 @@ def _kind(hint: Any) -> type:
 
 
 def _run_schema(rows: list[dict[str, Any]]) -> pa.Schema:
-    """Columns of RunRecord, then the losses and epochs of whatever parts there are, then `dir`."""
+    """Columns of RunRecord, then the losses and epochs of all parts, then `dir`."""
     hints = get_type_hints(RunRecord)
     columns: dict[str, Any] = {
         name: ARROW_TYPES[_kind(hint)]

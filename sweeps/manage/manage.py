@@ -32,7 +32,7 @@ class Done:
 
 
 def to_retry(root: Path, only: list[str], jobs: Jobs | None = None) -> list[RunState]:
-    """Runs whose status is among `only` (default: whatever went wrong), lost ones included.
+    """Runs whose status is among `only` (default: all that went wrong), lost ones included.
 
     Raises:  SpecError: a name that is no status, or a status that a retry can't change.
     """

@@ -1,4 +1,4 @@
-"""The standing of every run, read from files: as a table, watched or not, or as JSON."""
+"""The status of every run, read from files: as a table, watched or not, or as JSON."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Uploading to W&B what it lacks of a sweep: from the runs' own files, whatever cut them short."""
+"""Uploading to W&B what it lacks of a sweep, from the runs' own files, cut short or not."""
 
 import subprocess
 from collections.abc import Callable

@@ -14,6 +14,13 @@ EVAL_SHARE = 0.1
 """Validation in the course of a run, as a share of its training time."""
 
 
+CHUNK_LOGITS = 2**26
+"""Logits that a GPU holds at a time, as in `train.model.loss`, which needs torch."""
+
+LOGIT_BYTES = 14
+"""Bytes a logit of a chunk: itself and its gradient in float32, copies of lower precision."""
+
+
 @dataclass(frozen=True)
 class Speed:
     """Training speed of one size: FLOPs a token (the size) and tokens a second."""
@@ -29,10 +36,11 @@ def predicted_seconds(flops_a_token: float, n_tokens: float, speeds: list[Speed]
     size's tokens a second (overhead rules), above the largest that size's FLOPs a second.
     Raises:  ValueError: no measured speed.
     """
-    return START_SECONDS + (1 + EVAL_SHARE) * n_tokens / _tokens_per_second(flops_a_token, speeds)
+    return START_SECONDS + (1 + EVAL_SHARE) * n_tokens / tokens_per_second(flops_a_token, speeds)
 
 
-def _tokens_per_second(flops_a_token: float, speeds: list[Speed]) -> float:
+def tokens_per_second(flops_a_token: float, speeds: list[Speed]) -> float:
+    """Speed of a size, interpolated as `predicted_seconds` says."""
     if not speeds:
         raise ValueError("a prediction needs at least one measured speed")
     ordered = sorted(speeds, key=lambda speed: speed.flops_per_token)
@@ -52,21 +60,28 @@ def _tokens_per_second(flops_a_token: float, speeds: list[Speed]) -> float:
     raise AssertionError("unreachable: the sizes are ordered")
 
 
-def predicted_bytes(spec: RunSpec, micro_batch: int | None = None) -> float:
+def predicted_bytes(spec: RunSpec, micro_batch: int | None = None, on_gpu: bool = False) -> float:
     """Memory of training a resolved spec, in bytes, beyond the process itself.
 
     Sixteen bytes a parameter (weights, gradient, two AdamW moments, float32), and a token's kept
-    activations: about 16 d_model + 3 d_ff values a layer, attention scores once, and the logits
-    three times over (logits, their float32 softmax, gradient); four bytes each, in bf16 two but
-    for logits.
+    activations. On a CPU these are about 16 d_model + 3 d_ff values a layer, attention scores once,
+    and the logits three times over (logits, their float32 softmax, gradient); four bytes each, in
+    bf16 two but for logits. On a GPU no scores are kept and at most a chunk of logits
+    (`train.model.loss`), but under autocast a copy for each product and one of the weights; the
+    counts are upper ends of what eager steps of both families allocate, and a compiled one keeps
+    less.
     """
-    model = spec.model
+    model, bf16 = spec.model, spec.precision == "bf16"
     tokens = known(spec.optim.batch_tokens, "optim.batch_tokens")
     if micro_batch is not None:
         tokens = min(tokens, micro_batch * model.seq_len)
-    return 16 * count_params(model).n_params_total + tokens * _bytes_per_token(
-        model, 2 if spec.precision == "bf16" else 4
-    )
+    n_params = count_params(model).n_params_total
+    if not on_gpu:
+        return 16 * n_params + tokens * _bytes_per_token(model, 2 if bf16 else 4)
+    layers, d_ff = known(model.n_layers, "n_layers"), known(model.d_ff, "d_ff")
+    layer = 46 * model.d_model + 8 * d_ff if bf16 else 52 * model.d_model + 12 * d_ff
+    logits = min(tokens * known(model.vocab_size, "vocab_size"), CHUNK_LOGITS)
+    return (18 if bf16 else 16) * n_params + tokens * layers * layer + LOGIT_BYTES * logits
 
 
 def _bytes_per_token(model: ModelSpec, width: int) -> int:

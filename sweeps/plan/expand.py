@@ -8,10 +8,10 @@ from sweeps.plan.branching import first_steps, in_trunks
 from sweeps.plan.cell import GridCell, cost, resolved
 from sweeps.spec.grids import Bounds, GridSpec, SweepSpec
 from sweeps.spec.shapes import labelled, shapes_of
+from train.config.decode import merge
 from train.config.resolve import DataInfo
 from train.config.run_config import RunConfig, RuntimeSpec, TrackerSpec
 from train.config.spec import DataSpec, HorizonSpec, RunSpec, SpecError, known, require
-from train.config.stored_spec import merged
 from train.config.wsd_branching import trunk_id
 
 FactsLookup = Callable[[DataSpec, int], DataInfo]
@@ -100,7 +100,7 @@ def expand(
     )
     for grid_name, grid in sweep.grids.items():
         job = replace(
-            template, spec=merged(base, grid.base, f"sweep.grids.{grid_name}.base"), grid=grid_name
+            template, spec=merge(base, grid.base, f"sweep.grids.{grid_name}.base"), grid=grid_name
         )
         seeds, bounds = grid.seeds or sweep.seeds, grid.bounds or sweep.bounds
         cells = list(_cells(grid, job, facts(job.spec.data, job.spec.model.seq_len)))

@@ -118,7 +118,7 @@ def _found(ids: Iterable[str]) -> dict[str, _Device]:
 
 def _cards() -> list[_Device]:
     """The cards of this machine in nvidia-smi's order, with their slices."""
-    rows = _nvidia_smi("--query-gpu=index,uuid,memory.total,name", "--format=csv,noheader,nounits")
+    rows = nvidia_smi("--query-gpu=index,uuid,memory.total,name", "--format=csv,noheader,nounits")
     fields = [[part.strip() for part in row.split(",", 3)] for row in rows]
     cards = [row for row in fields if len(row) == 4]
     slices = _slices() if cards else {}
@@ -132,7 +132,7 @@ def _slices() -> dict[str, list[_Device]]:
     """MIG slices by their card's UUID; a slice's memory is what its profile (2g.10gb) names."""
     made: dict[str, list[_Device]] = {}
     card = ""
-    for line in _nvidia_smi("-L"):
+    for line in nvidia_smi("-L"):
         if whole := re.match(r"GPU \d+: .*\(UUID: (GPU-\S+)\)", line):
             card = whole[1]
         elif part := re.match(r"\s+MIG (\S+).*\(UUID: (MIG-\S+)\)", line):
@@ -149,7 +149,7 @@ def _bytes(mebibytes: str) -> float | None:
     return float(mebibytes) * 2**20 if mebibytes.isdigit() else None
 
 
-def _nvidia_smi(*arguments: str) -> list[str]:
+def nvidia_smi(*arguments: str) -> list[str]:
     """Lines of nvidia-smi's answer, none where there is no such program or it fails."""
     if shutil.which("nvidia-smi") is None:
         return []

@@ -1,4 +1,4 @@
-"""The plan of a sweep: every run with its cost and standing, and the table that shows it."""
+"""The plan of a sweep: every run with its cost and status, and the table that shows it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,12 +7,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from sweeps.directory.run_state import RunState, read_state
-from sweeps.plan.cost_model import Speed, makespan, predicted_seconds
+from sweeps.directory.run_state import read_state
+from sweeps.plan.cost_model import makespan
 from sweeps.plan.data_info import DataInfoCache, require_launchable
 from sweeps.plan.expand import Expansion, PlannedRun, expand, short_number
 from sweeps.plan.hardware_estimate import disk_bytes, outlay_lines
-from sweeps.plan.machine import gpu_names, make_slots, usable_cores, visible_devices
+from sweeps.plan.machine import make_slots, usable_cores, visible_devices
+from sweeps.plan.speed_model import gpus_a_run, speed_model
 from sweeps.plan.write_sweep import placed
 from sweeps.spec.config import SweepConfig
 
@@ -21,7 +22,7 @@ SHOWN_ROWS = 60
 
 @dataclass(frozen=True)
 class Plan:
-    """Runs, their directories and predicted seconds (None uncalibrated), and which are done."""
+    """Runs, their directories and predicted seconds (None unknown), and which are done."""
 
     expansion: Expansion
     places: dict[str, Path]
@@ -29,6 +30,7 @@ class Plan:
     statuses: dict[str, str]
     workers: int
     assumed: tuple[str, ...] = ()
+    on_gpus: bool = False
 
     @property
     def runs(self) -> list[PlannedRun]:
@@ -68,18 +70,18 @@ def make_plan(config: SweepConfig) -> Plan:
         if (path := places[run.run_id]).exists()
     }
     devices = visible_devices(config.launcher)
-    speeds, problem = _speeds(config, expansion.runs, devices)
-    speeds = speeds or _own_speeds(expansion.runs, states)
+    model = speed_model(config, expansion.runs, states, devices)
     return Plan(
         expansion=expansion,
         places=places,
-        seconds=[_seconds(run, speeds) for run in expansion.runs],
+        seconds=[model.seconds(run) for run in expansion.runs],
         statuses={
             run.run_id: states[run.run_id].status if run.run_id in states else "planned"
             for run in expansion.runs
         },
         workers=_workers(config, devices),
-        assumed=(*facts.assumed.values(), *problem),
+        assumed=(*facts.assumed.values(), *model.notes),
+        on_gpus=bool(devices) or gpus_a_run(config) > 0,
     )
 
 
@@ -110,7 +112,7 @@ def print_plan(plan: Plan, config: SweepConfig, console: Console) -> None:
     if len(plan.expansion.left_out) > SHOWN_ROWS:
         console.print(f"... and {len(plan.expansion.left_out) - SHOWN_ROWS} more cells left out")
     console.print(_totals(plan, config))
-    outlay = outlay_lines(plan.runs, plan.workers, _gpus_a_run(config))
+    outlay = outlay_lines(plan.runs, plan.workers, gpus_a_run(config))
     for line in (*_trunk_lines(plan), *plan.assumed, *outlay):
         console.print(line, highlight=False, soft_wrap=True)
 
@@ -157,42 +159,6 @@ def plan_json(plan: Plan, config: SweepConfig) -> dict[str, Any]:
     }
 
 
-def _speeds(
-    config: SweepConfig, runs: list[PlannedRun], devices: list[str]
-) -> tuple[list[Speed], list[str]]:
-    """Measured speeds of what the runs will train on, none where that is not this machine, and the
-    reason in words where measuring failed.
-    """
-    if not config.calibrate or not runs:
-        return [], []
-    for_gpu = _gpus_a_run(config) > 0 or (config.launcher.kind != "slurm" and bool(devices))
-    if for_gpu and not gpu_names(devices):
-        return [], []
-    from sweeps.plan.throughput import CalibrationError, speeds
-
-    try:
-        return speeds([run.job for run in runs], devices[0] if for_gpu else None), []
-    except CalibrationError as error:
-        return [], [f"times are not predicted: {error}"]
-
-
-def _own_speeds(runs: list[PlannedRun], states: dict[str, RunState]) -> list[Speed]:
-    """What this sweep's own finished runs say, one speed a size."""
-    found = {}
-    for run in runs:
-        state = states.get(run.run_id)
-        if state is not None and state.done and state.tokens_per_second:
-            size = run.flops / run.n_tokens
-            found[size] = Speed(size, state.tokens_per_second)
-    return list(found.values())
-
-
-def _seconds(run: PlannedRun, speeds: list[Speed]) -> float | None:
-    if not speeds:
-        return None
-    return predicted_seconds(run.flops / run.n_tokens, run.n_tokens * run.share_to_train, speeds)
-
-
 def _workers(config: SweepConfig, devices: list[str]) -> int:
     launcher = config.launcher
     if launcher.kind == "inline":
@@ -200,14 +166,6 @@ def _workers(config: SweepConfig, devices: list[str]) -> int:
     if launcher.kind == "slurm":
         return launcher.max_parallel * launcher.runs_per_gpu
     return len(make_slots(launcher, usable_cores(), devices))
-
-
-def _gpus_a_run(config: SweepConfig) -> int:
-    """GPUs that each run is meant to have, here or elsewhere; 0 for a sweep on CPUs."""
-    launcher = config.launcher
-    if launcher.kind == "slurm" and launcher.gpus:
-        return launcher.gpus * launcher.nodes
-    return int(config.runtime.device == "cuda")
 
 
 def _rows(plan: Plan) -> list[list[str]]:

@@ -1,6 +1,6 @@
 """How fast this machine trains a sweep's models: real steps, timed once and kept in a cache.
 
-The steps run in a child process on one chosen device. Whatever happens there costs a prediction
+The steps run in a child process on one chosen device. An error there costs a prediction
 and nothing else, and its memory on the device is free again when it ends.
 """
 
@@ -61,6 +61,11 @@ def speeds(
     except RecordError as error:
         log.warning("calibration is not kept: %s", error)
     return measured
+
+
+def cached_speeds(jobs: Sequence[RunConfig], device: str | None) -> list[Speed]:
+    """What `speeds` has measured before; none where it never did, and nothing is started."""
+    return _read(cache_dir() / "calibration" / f"{_key(timed_sizes(jobs), device)}.json")
 
 
 def timed_sizes(jobs: Sequence[RunConfig]) -> list[RunConfig]:

@@ -14,6 +14,7 @@ from dataclasses import asdict
 import torch
 
 from sweeps.plan.cost_model import Speed
+from train.commands.terminal import say
 from train.config.flops import flops_per_token
 from train.config.run_config import RunConfig, job_from_json
 from train.config.spec import IsoflopError, known
@@ -104,7 +105,7 @@ def _timed(call: Callable[[], None], device: torch.device) -> float:
 def _device(visible: str) -> torch.device:
     """The accelerator, where one is meant to be seen.
 
-    Raises:  IsoflopError: torch can't use it, whatever nvidia-smi lists.
+    Raises:  IsoflopError: torch can't use it, though nvidia-smi may list it.
     """
     if not visible:
         return torch.device("cpu")
@@ -124,10 +125,10 @@ def main() -> int:
             measured.append(time_job(job, device))
     except torch.OutOfMemoryError as error:
         if not measured:
-            print(f"one row of the smallest model does not fit: {error}", file=sys.stderr)
+            say(f"one row of the smallest model does not fit: {error}", sys.stderr)
             return 1
     except IsoflopError as error:
-        print(error, file=sys.stderr)
+        say(error, sys.stderr)
         return 1
     print(json.dumps([asdict(speed) for speed in measured]))
     return 0

@@ -34,7 +34,7 @@ def placed(root: Path, runs: list[PlannedRun]) -> dict[str, Path]:
 def create_run(run_dir: Path, run: PlannedRun, overrides: list[str]) -> bool:
     """Make a run's spec.json say what the plan says; True where a damaged one was restored.
 
-    The plan knows every spec, so a torn or edited spec.json is written anew and the run's metrics,
+    The plan knows every spec, so a torn or edited spec.json is written again and the run's metrics,
     state and record stay; so is one whose labels or ways of execution changed.
     """
     spec = RunPaths(run_dir).spec

@@ -12,7 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from analysis.studies.known_surfaces import SEED_NOISE, TRUTHS, Truth, fitted_surface, truth_json
+from analysis.stored_fits import read_fits
+from analysis.studies.known_surfaces import SEED_NOISE, TRUTHS, Truth, truth_json
 from sweeps.plan.expand import PlannedRun
 from sweeps.plan.plan import Plan
 from sweeps.plan.write_sweep import write_plan
@@ -83,16 +84,13 @@ def named_truth(surface: str) -> tuple[Truth, float]:
     """
     if surface in TRUTHS:
         return TRUTHS[surface], SEED_NOISE
-    place = Path(surface)
-    found = fits_file(place)
-    if found is None:
+    if fits_file(Path(surface)) is None:
         raise SimulationError(
             f"sweep.surface={surface} is unknown; expected one of {', '.join(TRUTHS)}, or the path "
             f"of a fits.json or of a fitted sweep"
         )
-    fits = read_json(found)
-    noise = (fits.get("isoflop") or {}).get("noise")
-    return fitted_surface(fits), noise if isinstance(noise, float) and noise > 0 else SEED_NOISE
+    fits = read_fits(Path(surface))
+    return fits.surface, (fits.isoflop and fits.isoflop.noise) or SEED_NOISE
 
 
 def described(simulation: Simulation) -> dict[str, Any]:
@@ -164,11 +162,11 @@ def _write_run(
         write_record(run_dir, record)
         return
     made = RunPaths(staging / run_dir.name)
-    made.run_dir.mkdir()
+    made.directory.mkdir()
     made.spec.write_text(json.dumps(job_to_json(run.job)), encoding="utf-8")
     made.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     ended = {"status": "finished", "time": time.time(), "note": "simulated"}
     made.status.write_text(json.dumps(ended) + "\n", encoding="utf-8")
     made.record.write_text(json.dumps(asdict(record), allow_nan=False), encoding="utf-8")
     run_dir.parent.mkdir(parents=True, exist_ok=True)
-    made.run_dir.rename(run_dir)
+    made.directory.rename(run_dir)

@@ -1,7 +1,7 @@
 """Slurm's commands as other programs see them: run with a time limit, asked again where that helps.
 
-A busy or restarting controller fails every command for a moment. Questions are asked again whatever
-went wrong, since they change nothing; what changes something is asked again by its caller, who
+A busy or restarting controller fails every command for a moment. A question is asked again
+after any error, since it changes nothing; what changes something is asked again by its caller, who
 knows whether it may have been done all the same.
 """
 

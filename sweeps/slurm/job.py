@@ -33,6 +33,7 @@ from sweeps.slurm.restarts import (
     was_preempted,
 )
 from sweeps.spec.launcher import LauncherSpec
+from train.commands.terminal import say
 from train.config.spec import IsoflopError
 from train.engine.signals import release
 from train.rundir.atomic import read_json
@@ -49,7 +50,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class _Stop:
-    """The signals that this job got so far, passed on to whatever trains."""
+    """The signals that this job got so far, passed on to the process that trains."""
 
     received: list[int] = field(default_factory=list)
     trainer: Pool | Ranks | None = None
@@ -91,7 +92,7 @@ def main(argv: list[str] | None = None) -> int:
             task_file = Path(arguments[0])
             launcher, root, run_dirs, launch = _assignment(task_file)
         except (IsoflopError, IndexError, KeyError, TypeError, ValueError) as error:
-            print(f"sweeps.slurm.job_main: {error}", file=sys.stderr)
+            say(f"sweeps.slurm.job_main: {error}", sys.stderr)
             return 2
         code = _train(run_dirs, launcher, root, launch, task_file.parent, stop)
         if _leads():

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def n_restarts() -> int:
-    """How often Slurm started this job again, for whatever reason."""
+    """How often Slurm started this job again, for any reason."""
     return int(os.environ.get("SLURM_RESTART_COUNT") or 0)
 
 
@@ -99,7 +99,7 @@ def requeue() -> None:
     with held():
         answer = persuade(["scontrol", "requeue", slurm_job() or ""])
     if answer.code is not None and answer.code < 0:
-        return  # killed along with this job, which is over whatever the answer would have been
+        return  # killed along with this job, which is over with any answer
     if not answer.ok:
         raise SlurmError(f"scontrol can't requeue job {slurm_job()}: {answer.reason}")
 

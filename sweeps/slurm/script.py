@@ -38,7 +38,7 @@ def sbatch_script(
         task_file: JSON with the runs of every job of the array.
 
     Raises:
-        SpecError: A name of several lines, which would be lines of the script.
+        SpecError: A name or folder of several lines, which would be lines of the script.
     """
     one_line("sweep.name", job_name)
     exports = [f"export {key}={shlex.quote(value)}" for key, value in launcher.env.items()]
@@ -77,6 +77,7 @@ def _options(
 
 
 def _option(name: str, value: Any) -> str:
+    one_line(f"--{name}", str(value))  # also of the folder of logs, whose name is anybody's
     return f"#SBATCH --{name}" if value is True else f"#SBATCH --{name}={shlex.quote(str(value))}"
 
 

@@ -37,10 +37,6 @@ class Queue:
         state, _ = self.states.get(job, ("", ""))
         return bool(state) and state not in ENDED
 
-    def has_array(self, array: str) -> bool:
-        """Whether any job of an array is still there."""
-        return any(self.has(job) for job in self.states if job.partition("_")[0] == array)
-
     def ending(self, job: str) -> str:
         """The run status that a job's end without a word amounts to."""
         return ENDINGS.get(self.states.get(job, ("", ""))[0], "failed")

@@ -17,7 +17,7 @@ from sweeps.launch.scheduler import QueuedRun
 from sweeps.slurm.cluster import array_limit
 from sweeps.slurm.commands import SlurmError, persuade
 from sweeps.slurm.launches import Launch
-from sweeps.slurm.limits import fitted, partitions
+from sweeps.slurm.limits import fitted, job_limits, partitions
 from sweeps.slurm.resources import Batch, batches
 from sweeps.slurm.sbatch import RefusedError, sbatch
 from sweeps.slurm.script import sbatch_script
@@ -167,9 +167,10 @@ def _parts(
     if not tasks:
         return [], []
     limit, allowed = array_limit(), partitions(launcher.partition)
+    limited = job_limits(launcher)
     parts, notes = [], []
     for batch in batches(tasks, launcher, scale_time, scale_memory):
-        batch, note = fitted(batch, launcher, allowed)
+        batch, note = fitted(batch, launcher, allowed, limited)
         notes += [note] if note else []
         parts += batch.arrays(limit)
     return parts, list(dict.fromkeys(notes))
@@ -210,7 +211,7 @@ def _submit_array(
     job_name = _job_name(name, folder)
     script = sbatch_script(batch, launcher, job_name, folder, folder / TASKS)
     jobs = [[str(task.run_dir.resolve()) for task in job] for job in batch.jobs]
-    root = str(paths.root.resolve())
+    root = str(paths.directory.resolve())
     settings = {"launcher": asdict(launcher), "root": root, "launch": launch.ticket}
     asked = {"name": job_name, "user": user_name(), "jobs": jobs}
     write_json(folder / TASKS, {**settings, "jobs": jobs})

@@ -91,7 +91,7 @@ class SweepConfig:
 
     @property
     def validates(self) -> bool:
-        """Whether the grids follow from a fit instead of standing in the sweep."""
+        """Whether the grids follow from a fit instead of being given in the sweep."""
         return self.validate is not None or self.fit is not None
 
     @property

@@ -4,16 +4,18 @@ import re
 import shlex
 from dataclasses import dataclass, field
 
+from train.config.gpu_peaks import PEAK_BF16_FLOPS, peak_of
 from train.config.spec import SpecError, one_of, require
 
 LAUNCHERS = ("inline", "pool", "slurm", "simulate")
 
 _OPTIONAL = ("workers", "threads_per_worker", "memory_gb")
 _SECRET = re.compile(
-    r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|(?:^|[_.-])(?:PAT|PWD|AUTH)(?:$|[_.-])", re.IGNORECASE
+    r"KEY|TOKEN(?!IZ)|SECRET|PASSW|CREDENTIAL|(?:^|[_.-])(?:PAT|PWD|AUTH)(?:$|[_.-])", re.IGNORECASE
 )
-_ASSIGNED = re.compile(r"([A-Za-z_]\w*)=")
-"""NAME= of a shell line: `export NAME=...`, `NAME=... command`, `env NAME=...`."""
+_ASSIGNED = re.compile(r"([A-Za-z_][\w-]*)=")
+"""NAME= of a line: `export NAME=...`, `env NAME=... command`, sbatch's `export: ALL,NAME=...`,
+`command --api-key=...`."""
 
 _SECRET_VALUE = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}"
@@ -43,7 +45,10 @@ class LauncherSpec:
     is preempted or whose node dies comes back, at most `max_restarts` times.
 
     all: after `max_failures` failed runs in a row no more are started (0: never mind). `on_end` is
-    a command that is run when the launch is over, with the outcome in its environment.
+    a command that is run when the launch is over, with the outcome in its environment. `gpu` names
+    the GPUs that runs will have (A100, H100, ...), for times where none is here. `shard`: a
+    run over several GPUs cuts its model into shards (FSDP2) never, always, or (auto) where it is
+    predicted not to fit one of them; a pool gives such a run all its GPUs, after the others.
     """
 
     kind: str = "pool"
@@ -75,10 +80,17 @@ class LauncherSpec:
     max_restarts: int = 10
     max_failures: int = 5
     on_end: str | None = None
+    gpu: str | None = None
+    shard: str = "auto"
     dry_run: bool = False
 
     def __post_init__(self) -> None:
         one_of("launcher.kind", self.kind, LAUNCHERS)
+        one_of("launcher.shard", self.shard, ("auto", "never", "always"))
+        require(
+            self.gpu is None or peak_of(self.gpu) is not None,
+            f"launcher.gpu={self.gpu!r} is not known; expected one of {', '.join(PEAK_BF16_FLOPS)}",
+        )
         least_one = ("runs_per_device", "nodes", "runs_per_job")
         for name in (*least_one, "runs_per_gpu", "max_parallel"):
             require(getattr(self, name) >= 1, f"launcher.{name}={getattr(self, name)} must be >= 1")
@@ -109,7 +121,7 @@ class LauncherSpec:
 
 
 def _check_script_parts(launcher: LauncherSpec) -> None:
-    """Whatever goes into a job script is one line of its own kind, and holds no secret.
+    """All that goes into a job script is one line of its own kind, and holds no secret.
 
     Raises:  SpecError: a line break, a name that is none, or what looks like a secret.
     """
@@ -133,14 +145,13 @@ def _check_script_parts(launcher: LauncherSpec) -> None:
     for name in (*launcher.env, *launcher.extra):
         where = "env" if name in launcher.env else "extra"
         require(_SECRET.search(name) is None, _looks_secret(f"{where}.{name}"))
-    for line in launcher.setup:
-        for name in _ASSIGNED.findall(line):
-            require(_SECRET.search(name) is None, _looks_secret(f"setup ({name}=)"))
     texts = {f"env.{name}": value for name, value in launcher.env.items()}
     texts |= {f"setup[{index}]": line for index, line in enumerate(launcher.setup)}
     for name, value in {**options, **texts}.items():
-        found = value is not None and _SECRET_VALUE.search(str(value))
-        require(not found, _looks_secret(name))
+        text = "" if value is None else str(value)
+        for given in _ASSIGNED.findall(text):
+            require(_SECRET.search(given) is None, _looks_secret(f"{name} ({given}=)"))
+        require(_SECRET_VALUE.search(text) is None, _looks_secret(name))
 
 
 def _words(name: str, command: str | None) -> None:

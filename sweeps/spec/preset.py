@@ -1,6 +1,6 @@
 """A sweep's configuration as a preset file: `isoflop sweep launch preset=FILE.yaml` launches it.
 
-Whatever decides the runs' numbers stands in the file, so that no group chosen elsewhere changes
+Everything that decides the runs' numbers is in the file, so that no group chosen elsewhere changes
 them; how they are launched can be chosen as for any preset (launcher=slurm launcher.partition=...).
 """
 

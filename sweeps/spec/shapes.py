@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from sweeps.spec.grids import GridSpec, SweepSpec
+from train.config.decode import merge
 from train.config.shapes import complete_shape, nearest_shape
 from train.config.spec import ModelSpec
-from train.config.stored_spec import merged
 
 ANY_VOCABULARY = 1024
 """Stands in for a vocabulary not known yet where only a width is asked for."""
@@ -13,9 +13,9 @@ ANY_VOCABULARY = 1024
 
 def shapes_of(grid: GridSpec, template: ModelSpec) -> list[ModelSpec]:
     """Complete shapes in the order given. Args: template: what they start from, with vocabulary."""
-    chosen = [merged(template, {"d_model": d}, "shapes") for d in grid.d_models]
+    chosen = [merge(template, {"d_model": d}, "shapes") for d in grid.d_models]
     chosen += [nearest_shape(n, template) for n in grid.n_params]
-    chosen += [merged(template, shape, "shapes") for shape in grid.shapes]
+    chosen += [merge(template, shape, "shapes") for shape in grid.shapes]
     return [complete_shape(shape) for shape in chosen]
 
 
@@ -37,6 +37,6 @@ def widest(sweep: SweepSpec, model: ModelSpec) -> int:
     widths = [model.d_model] if not sweep.grids else []
     for name, grid in sweep.grids.items():
         changes = grid.base.get("model", {})
-        start = merged(template, changes, f"sweep.grids.{name}.base.model")
+        start = merge(template, changes, f"sweep.grids.{name}.base.model")
         widths += [shape.d_model for shape in shapes_of(grid, start)]
     return max(widths)

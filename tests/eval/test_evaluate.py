@@ -13,7 +13,7 @@ from eval.evaluate import CheckpointRef, evaluate_set, rescore, run_targets
 from eval.lm.responses import GenerationSettings
 from eval.metrics.outcome import Outcome
 from eval.samples import read_outcomes, write_outcomes
-from eval.tasks.eval_set import generated_exam
+from eval.tasks.eval_set import generated_set
 from eval.tasks.generated import TaskError, TaskSpec, training_items
 from tests.support.tiny_checkpoint import save_checkpoint, save_run
 from train.rundir.atomic import RecordError
@@ -70,6 +70,21 @@ def test_rows_are_complete_rows_of_evals_parquet(sweep: Path) -> None:
     assert rows(sweep / "runs" / "b") == []
 
 
+def test_a_run_on_a_codebook_of_several_lengths_is_asked_each(tmp_path: Path) -> None:
+    options = {"length": 4, "n_keys": 20, "lengths": "uniform_length", "seed": 5}
+    run_dir = tmp_path / "runs" / "a"
+    save_run(run_dir, options, kind="codebook", alphabet="abcdefgh0123456789= \n")
+    assert main(EvalConfig(target=str(tmp_path), n_items=50, n_seen=10, n_by_length=40), []) == 0
+    whole = [r for r in rows(run_dir) if r["metric"] == "exact_match" and not r["target_length"]]
+    assert {(r["task"], r["operands"], r["split"], r["n_items"]) for r in whole} == {
+        ("codebook-20-L4", "", "heldout", 50),
+        ("codebook-20-L4", "uniform_length", "heldout", 40),
+        ("codebook-20-L4", "uniform_length", "seen", 10),
+    }
+    task = {"task": "codebook", "length": 4, "n_keys": 20}
+    assert main(EvalConfig(target=str(tmp_path), task=task, n_items=50, n_seen=10), []) == 0
+
+
 def test_seen_items_are_the_run_s_own_training_items(sweep: Path) -> None:
     path = sweep / "runs" / "a" / "evals" / "addition-2-plain.parquet"
     seen = read_outcomes(path, "plain")["seen"]
@@ -79,23 +94,23 @@ def test_seen_items_are_the_run_s_own_training_items(sweep: Path) -> None:
 
 def test_equal_requests_are_answered_from_disk(sweep: Path, monkeypatch) -> None:
     (target, _) = run_targets(sweep / "runs" / "a")
-    exam = generated_exam(TaskSpec(digits=2), 60, 3, 30)
+    eval_set = generated_set(TaskSpec(digits=2), 60, 3, 30)
     loads = []
     real = run.load_checkpoint
     monkeypatch.setattr(run, "load_checkpoint", lambda *a: loads.append(a) or real(*a))
-    (path,) = evaluate_set(target, [exam], GenerationSettings())
+    (path,) = evaluate_set(target, [eval_set], GenerationSettings())
     assert not loads
     before = path.read_text()
-    evaluate_set(target, [exam], GenerationSettings(batch_tokens=64))
+    evaluate_set(target, [eval_set], GenerationSettings(batch_tokens=64))
     assert not loads, "the batch size changes no number"
-    evaluate_set(target, [exam], GenerationSettings(), again=True)
+    evaluate_set(target, [eval_set], GenerationSettings(), again=True)
     assert len(loads) == 1
     path.write_text("{ torn")
-    evaluate_set(target, [exam], GenerationSettings())
+    evaluate_set(target, [eval_set], GenerationSettings())
     assert len(loads) == 2
     assert json.loads(path.read_text())["rows"] == json.loads(before)["rows"]
     save_checkpoint(Path(target.checkpoint), seed=9)
-    evaluate_set(target, [exam], GenerationSettings())
+    evaluate_set(target, [eval_set], GenerationSettings())
     assert len(loads) == 3, "other weights are another checkpoint"
 
 
@@ -123,6 +138,22 @@ def test_outcomes_survive_the_disk(tmp_path: Path) -> None:
     }
     with pytest.raises(RecordError, match="overwrite=true"):
         read_outcomes(tmp_path / "none.parquet", "plain")
+
+
+def test_names_are_no_markup_and_send_nothing_to_the_terminal(tmp_path: Path, capsys) -> None:
+    """A task is called what its file is called, in whoever's results."""
+    checkpoint = save_checkpoint(tmp_path / "model")
+    path = tmp_path / "[bold] [1m \x1b[2J.jsonl"
+    path.write_text('{"prompt": "1+1=", "target": "2"}\n')
+    out = str(tmp_path / "out")
+    task = {"task": "file"}
+    config = EvalConfig(target=str(checkpoint), task=task, path=str(path), out=out)
+    assert main(config, []) == 0
+    summary = json.loads(next(Path(out).glob("*.json")).read_text())
+    assert summary["task"] == path.stem
+    printed = capsys.readouterr()
+    assert r"[bold] [1m \x1b[2J, file" in printed.out
+    assert "\x1b" not in printed.out + printed.err
 
 
 def test_a_checkpoint_by_name_and_a_file(tmp_path: Path, capsys) -> None:
@@ -177,7 +208,7 @@ def test_a_run_without_checkpoint_is_named(tmp_path: Path) -> None:
 def test_a_target_outside_any_run_keeps_its_own_directory(tmp_path: Path) -> None:
     checkpoint = save_checkpoint(tmp_path / "model")
     target = CheckpointRef(str(checkpoint), tmp_path / "out")
-    (path,) = evaluate_set(target, [generated_exam(TaskSpec(digits=1), 20)], GenerationSettings())
+    (path,) = evaluate_set(target, [generated_set(TaskSpec(digits=1), 20)], GenerationSettings())
     assert path == tmp_path / "out" / "addition-1-plain.json"
     assert set(json.loads(path.read_text())["counts"]) == {"heldout"}
 

@@ -201,6 +201,8 @@ Tensor empty_strided(at::IntArrayRef size, at::IntArrayRef stride,
 Tensor copy_from(const Tensor& from, const Tensor& to, bool non_blocking) {
   if (on_device(from) && on_device(to)) {
     count("copy within the device");
+  } else if (on_device(from) && non_blocking && is_pinned(to.storage().data())) {
+    count("copy to the host");
   } else if (on_device(from)) {
     count("wait: copy to the host");
   } else if (!non_blocking && from.dim() > 0) {
@@ -242,6 +244,11 @@ const Tensor& resize(const Tensor& self, c10::SymIntArrayRef size,
 Tensor& set_storage(Tensor& self, at::Storage storage, int64_t offset, at::IntArrayRef size,
                     at::IntArrayRef stride) {
   return at::native::set_storage_cpu_(self, std::move(storage), offset, size, stride);
+}
+
+Tensor& set_whole_storage(Tensor& self, at::Storage storage) {
+  auto n = static_cast<int64_t>(storage.nbytes() / self.element_size());
+  return at::native::set_storage_cpu_(self, std::move(storage), 0, {n}, {});
 }
 
 Tensor& set_tensor(Tensor& self, const Tensor& source) {
@@ -318,6 +325,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("view", &view);
   library.impl("resize_", &resize);
   library.impl("set_.source_Storage_storage_offset", &set_storage);
+  library.impl("set_.source_Storage", &set_whole_storage);
   library.impl("set_.source_Tensor", &set_tensor);
   library.impl("_reshape_alias", &reshape_alias);
 }

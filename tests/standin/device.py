@@ -77,6 +77,11 @@ def device_error_after(n_operations: int) -> Iterator[None]:
         _loaded().standin_fail_from(ctypes.c_long(0))
 
 
+def break_for_good() -> None:
+    """Every later operation fails, as after a failed CUDA kernel."""
+    _loaded().standin_fail_from(ctypes.c_long(1))
+
+
 def _loaded() -> ctypes.CDLL:
     assert _library is not None, "call load() first"
     return _library
@@ -90,6 +95,9 @@ class _Event:
 
     def record(self) -> None:
         self.at = time.perf_counter()
+
+    def synchronize(self) -> None:
+        return
 
     def elapsed_time(self, other: "_Event") -> float:
         return 1e3 * (other.at - self.at)

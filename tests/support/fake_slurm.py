@@ -44,6 +44,7 @@ class FakeSlurm:
         self.put("sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
         self.put("scontrol", f"{PARTITIONS} {CONFIG} 1001")
         self.put("sinfo", NODES)
+        self.put("sacctmgr", "echo 'not running a supported accounting_storage plugin' >&2; exit 1")
 
     def put(self, name: str, script: str) -> None:
         """Install a command; `$CALL` counts its calls from 1."""

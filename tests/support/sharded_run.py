@@ -12,6 +12,7 @@ from accelerate import PartialState
 from accelerate.utils import DistributedType
 
 from train import run
+from train.ranks.process_end import leave_after
 
 
 class StopAfter:
@@ -31,7 +32,8 @@ class StopAfter:
         return self.left < 0
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Exit status of one rank."""
     run_dir, steps = Path(sys.argv[1]), int(sys.argv[2])
     PartialState(cpu=True)
     PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
@@ -39,4 +41,8 @@ if __name__ == "__main__":
         run.stop_requests = lambda: StopAfter(steps)
     status = run.train_run(run_dir)
     print(status)
-    run.leave(0 if status in ("finished", "preempted") else 1)
+    return 0 if status in ("finished", "preempted") else 1
+
+
+if __name__ == "__main__":
+    leave_after(main)

@@ -68,11 +68,15 @@ def save_run(
     seed: int = 0,
     status: str = "finished",
     steps: tuple[int, ...] = (),
+    alphabet: str = DIGITS,
+    val_tokens: float = 131072,
 ) -> RunRecord:
     """A finished run of the tiny checkpoint as `train` leaves one, without training it."""
     part = SourceSpec(kind=kind, options=options or {})
     spec = RunSpec(
-        data=DataSpec({"part": part}, TokenizerSpec(kind="characters", alphabet=DIGITS)),
+        data=DataSpec(
+            {"part": part}, TokenizerSpec(kind="characters", alphabet=alphabet), val_tokens
+        ),
         horizon=HorizonSpec(n_tokens=64000),
         model=ModelSpec(d_model=16, n_layers=2, n_heads=2, d_ff=32, seq_len=64),
         optim=OptimSpec(lr_peak=1e-3, batch_tokens=640),
@@ -82,7 +86,7 @@ def save_run(
     job = RunConfig(spec, name=run_dir.name, sweep="test")
     write_job(run_dir, job)
     paths = RunPaths(run_dir)
-    save_checkpoint(paths.checkpoint, seed=seed)
+    save_checkpoint(paths.checkpoint, alphabet, seed=seed)
     for step in steps:
         save_checkpoint(paths.checkpoint_at(step), seed=100 + step)
         append_jsonl(paths.metrics, {"step": step, "n_tokens": step * 640, "loss": 2.0 + step})

@@ -1,12 +1,10 @@
 """Mutated configurations and records: a valid result or an error of our own, never a traceback."""
 
-import contextlib
 import json
 import math
 import os
 from pathlib import Path
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +13,6 @@ from sweeps.manage.collect import collect
 from sweeps.manage.status import read_sweep, status_json
 from sweeps.plan.expand import expand
 from sweeps.plan.write_sweep import create_run, placed
-from sweeps.slurm import cluster, limits
 from sweeps.slurm.squeue import parse_queue
 from sweeps.slurm.submissions import SlurmJobs, submissions
 from sweeps.spec.config import SweepConfig
@@ -23,9 +20,9 @@ from sweeps.spec.grids import Bounds, GridSpec, SweepSpec
 from sweeps.spec.launcher import LauncherSpec
 from tests.support.sweep_fixtures import base, expansion, facts, finish, grid, make_sweep
 from train.config.cli import load_config
+from train.config.decode import merge
 from train.config.run_config import job_from_json, job_to_json
 from train.config.spec import IsoflopError, SpecError
-from train.config.stored_spec import merged
 from train.rundir.record import read_job
 
 N_EXAMPLES = int(os.environ.get("ISOFLOP_FUZZ", "150"))
@@ -102,7 +99,7 @@ def test_a_mutated_spec_is_the_same_run_or_refused(content):
 @given(st.dictionaries(st.sampled_from(["model", "data", "optim", "schedule", "precision"]), JSON))
 def test_a_mutated_base_gives_a_run_or_is_refused(changes):
     try:
-        merged(base(), changes)
+        merge(base(), changes)
     except IsoflopError:
         return
 
@@ -202,28 +199,6 @@ def test_any_bytes_as_the_plan_leave_status_and_tables(tmp_path_factory, content
     collect(root)
 
 
-LINES = st.text(max_size=200) | st.builds(
-    "{}={}".format,
-    st.sampled_from(["PartitionName", "MaxTime", "State", "MaxArraySize   ", "ClusterName"]),
-    st.text(max_size=20) | st.sampled_from(["UNLIMITED", "1-00:00:00", "0", "-1", "9" * 30]),
-)
-
-
-@FAST
-@given(st.lists(LINES, max_size=6).map("\n".join))
-def test_any_text_from_scontrol_is_limits_or_none(text):
-    """What the cluster says of itself is read by the same parsers whoever administers it."""
-    cluster.settings.cache_clear()
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (cluster, limits):
-            patch.setattr(module, "output", lambda command: text)
-        with contextlib.suppress(IsoflopError):
-            assert cluster.array_limit() > 0
-        assert isinstance(limits.partitions("gpu"), list)
-        assert isinstance(cluster.cluster_name(), str)
-    cluster.settings.cache_clear()
-
-
 def check_everything(root: Path, run_dir: Path) -> None:
     """Status, JSON, tables and a new launch's repair all come through."""
     assert read_state(run_dir).status
@@ -245,13 +220,6 @@ def test_any_bytes_among_the_slurm_submissions_are_passed_over(tmp_path_factory,
     (root / "slurm" / "x" / "submitted.json").write_bytes(content)
     assert isinstance(submissions(root), list)
     assert read_state(run_dir, SlurmJobs(parse_queue(""), {})).status == "planned"
-
-
-@FAST
-@given(st.text(max_size=300))
-def test_any_text_from_squeue_is_a_queue(text):
-    queue = parse_queue(text)
-    assert not queue.has("no such job")
 
 
 OVERRIDES = st.builds(

@@ -68,6 +68,14 @@ def test_checkpoints_carry_checksums_that_standard_tools_read(finished: Path):
     assert listed == {path.name for path in directory.iterdir()} - {"SHA256SUMS"}
 
 
+def test_all_files_of_a_run_can_be_read_by_whoever_the_umask_lets(finished: Path):
+    """safetensors alone would create weights that nobody but their owner can read."""
+    files = [path for path in finished.rglob("*") if path.is_file() and path.name[0] != "."]
+    modes = {str(path.relative_to(finished)): path.stat().st_mode & 0o777 for path in files}
+    assert "checkpoint/model.safetensors" in modes
+    assert set(modes.values()) == {finished.stat().st_mode & 0o666}, modes
+
+
 def test_a_done_run_is_not_touched_again(finished: Path):
     before = {p: p.stat().st_mtime_ns for p in finished.rglob("*")}
     assert train_run(finished) == "finished"
@@ -180,7 +188,7 @@ def test_wandb_offline_mirrors_the_run(tmp_path: Path, tiny_job: RunConfig):
 def test_a_warm_worker_compiles_run_after_run(
     finished: Path, tmp_path: Path, tiny_job: RunConfig, monkeypatch
 ):
-    """Traced anew each time; without kernels, whose first build alone takes a minute."""
+    """Traced again each time; without kernels, whose first build alone takes a minute."""
     counters, real, before = torch._dynamo.utils.counters["frames"], torch.compile, []
 
     def uncompiled(module):

@@ -17,6 +17,7 @@ from rapidfuzz import process
 
 from train.commands.processes import python_environment
 from train.commands.settings import settings_text
+from train.commands.terminal import say
 from train.config.cli import (
     UsageError,
     expand_sweep,
@@ -26,7 +27,6 @@ from train.config.cli import (
 )
 from train.config.keys import has_key
 from train.config.spec import IsoflopError
-from train.config.terminal import visible
 
 _OVERRIDE = re.compile(r"([+~]{0,2})([A-Za-z_][\w.@\[\]-]*)=(.*)|~[A-Za-z_][\w.@-]*", re.DOTALL)
 _PLAIN = re.compile(r"[\w./:@%-]+")
@@ -158,15 +158,15 @@ def run_command(command: Command, argv: Sequence[str], prog: str) -> NoReturn:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         datefmt="%H:%M:%S",
     )
-    # Whatever we start, and sbatch which passes it on, finds the packages that run here.
+    # Every process that we start, and sbatch which passes it on, finds the packages that run here.
     os.environ.update(python_environment(os.environ))
     try:
         status = _run(command, options, prog)
     except IsoflopError as error:
-        print(visible(f"{prog}: {error}"), file=sys.stderr)
+        say(f"{prog}: {error}", sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print(f"{prog}: interrupted; run the same command again to continue", file=sys.stderr)
+        say(f"{prog}: interrupted; run the same command again to continue", sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -177,7 +177,7 @@ def run_command(command: Command, argv: Sequence[str], prog: str) -> NoReturn:
 def _run(command: Command, options: argparse.Namespace, prog: str) -> int:
     translated = translate(command, options.words)
     for notice in translated.notices:
-        print(visible(f"{prog}: {notice}"), file=sys.stderr)
+        say(f"{prog}: {notice}", sys.stderr)
     overrides = translated.overrides + (["watch=true"] if options.watch else [])
     if options.cfg:
         print(settings_text(command.config_name, command.config, overrides), end="")

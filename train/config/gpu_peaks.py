@@ -46,6 +46,11 @@ PRODUCTS = {
 """The name that a driver gives each card, without the maker's words before it."""
 
 
+def peak_of(name: str) -> float | None:
+    """Peak FLOP/s of a product of `PEAK_BF16_FLOPS` or of a card by its driver's name."""
+    return PEAK_BF16_FLOPS.get(name) or peak_bf16_flops(name)
+
+
 def peak_bf16_flops(name: str) -> float | None:
     """Peak FLOP/s of a card by the driver's name for it, None where it is not known.
 

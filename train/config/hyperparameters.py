@@ -136,7 +136,7 @@ def hoffmann(scale: Scale) -> Hyperparameters:
 
 
 def kaplan(scale: Scale) -> Hyperparameters:
-    """lr = 0.003239 - 0.0001395 ln N, 2^19 tokens a batch, a warm-up of 3,000 steps whatever D.
+    """lr = 0.003239 - 0.0001395 ln N, 2^19 tokens a batch, a warm-up of 3,000 steps at any D.
 
     Source:  Kaplan et al. 2020, appendix D.6 and section 2.2.
     """

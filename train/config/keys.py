@@ -130,7 +130,7 @@ _NAMES = {int: "whole number", float: "number", str: "text", bool: "true or fals
 
 def _plural(hint: Any) -> str:
     names = {int: "whole numbers", float: "numbers", str: "texts", Any: "values"}
-    return names.get(hint, "groups")
+    return names.get(plain(hint)[0], "groups")
 
 
 def default_of(field: "dataclasses.Field[Any]") -> Any:

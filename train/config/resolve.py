@@ -1,4 +1,4 @@
-"""Fill in whatever a spec leaves to be derived: shape, hyperparameters, steps, fingerprint."""
+"""Fill in all that a spec leaves to be derived: shape, hyperparameters, steps, fingerprint."""
 
 from dataclasses import dataclass, replace
 

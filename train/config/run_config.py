@@ -4,8 +4,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from train.config.decode import decode_stored
 from train.config.spec import SCHEMA_VERSION, RunSpec, SpecError, one_of, require
-from train.config.stored_spec import decoded
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class RuntimeSpec:
 
     `deterministic`: kernels that give the same bits every time, which a GPU's fastest do not; with
     it a resumed run ends there, as on a CPU, with the bits of an uninterrupted one.
+    `tf32`: float32 products on a GPU may take 10 bits of their factors' mantissas; in env.json.
     `branch`: a wsd run starts from the state that a shorter run of its trunk left in the sweep, and
     leaves one where its own decay starts (`train.engine.branch_states`).
     """
@@ -38,6 +39,7 @@ class RuntimeSpec:
     auto_micro_batch: bool = False
     compile: str = "auto"
     deterministic: bool = False
+    tf32: bool = False
     log_every: int = 10
     n_evals: int = 8
     save_every_seconds: float = 60.0
@@ -110,7 +112,7 @@ def job_from_json(content: dict[str, Any]) -> RunConfig:
     )
     fields = {key: value for key, value in content.items() if key not in ("schema", "run_id")}
     try:
-        job = decoded(RunConfig, fields, "job")
+        job = decode_stored(RunConfig, fields, "job")
     except SpecError as error:
         raise SpecError(f"spec can't be read: {error}; restore the file or launch again") from error
     require(

@@ -6,52 +6,29 @@ The classes are the Hydra schema too. A field that is None asks for a value to b
 
 import dataclasses
 import hashlib
-import json
 import math
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
+
+from train.config.errors import IsoflopError as IsoflopError
+from train.config.errors import SpecError, at_least, known, one_of, positive, require
+from train.config.identity import added, canonical_json
 
 SCHEMA_VERSION = 1
 """Raised whenever the meaning of a spec changes, so that old results never pass for new ones."""
-
-T = TypeVar("T")
-
-
-class IsoflopError(Exception):
-    """Root of every error that a user can cause; it says what, got, expected and the fix."""
-
-
-class SpecError(IsoflopError):
-    """A spec that can't describe a run."""
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise `SpecError(message)` unless the condition holds."""
-    if not condition:
-        raise SpecError(message)
-
-
-def one_of(what: str, got: str, expected: tuple[str, ...]) -> None:
-    """Raise `SpecError` unless `got` is one of the expected names."""
-    require(got in expected, f"{what}={got!r} is unknown; expected one of {', '.join(expected)}")
-
-
-def known(value: T | None, what: str) -> T:
-    """The value of a field that `resolve` must have filled.
-
-    Raises:  SpecError: the field is still None.
-    """
-    if value is None:
-        raise SpecError(f"{what} is not resolved yet; use train.config.resolve.resolve")
-    return value
-
 
 FAMILIES = ("llama", "gpt2")
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Shape of a decoder-only transformer; None means derived by `train.config.shapes`."""
+    """Shape of a decoder-only transformer; None means derived by `train.config.shapes`.
+
+    Example:
+        >>> from isoflop import ModelSpec
+        >>> ModelSpec(d_model=96, n_heads=4).head_dim
+        24
+    """
 
     family: str = "llama"
     d_model: int = 64
@@ -65,13 +42,9 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         one_of("model.family", self.family, FAMILIES)
-        for name in ("d_model", "n_layers", "n_heads", "d_ff", "vocab_size", "seq_len"):
-            value = getattr(self, name)
-            require(value is None or value >= 1, f"model.{name}={value} must be at least 1")
-        require(
-            self.init_std is None or self.init_std > 0,
-            f"model.init_std={self.init_std} must be positive",
-        )
+        sizes = ("d_model", "n_layers", "n_heads", "d_ff", "vocab_size", "seq_len")
+        at_least(1, "model.", self, *sizes)
+        positive("model.", self, "init_std")
         if self.n_heads is not None and self.d_model % self.n_heads:
             below = self.d_model - self.d_model % self.n_heads
             fixes = " or ".join(str(d) for d in (below, below + self.n_heads) if d > 0)
@@ -92,38 +65,55 @@ class ModelSpec:
         return self.d_model // known(self.n_heads, "model.n_heads")
 
 
-TOKENIZERS = ("bytes", "characters", "bpe", "hf")
+TOKENIZERS = ("bytes", "characters", "bpe", "hf", "ids")
 
 
 @dataclass(frozen=True)
 class TokenizerSpec:
-    """bytes (257 ids) | characters (an alphabet) | bpe (trained here) | hf (name or directory)."""
+    """bytes (257 ids) | characters (an alphabet) | bpe (trained here) | hf (name or directory) |
+    ids (none: the data holds token ids; `vocab_size` and `end_id` are the files' own where unset).
+
+    Example:
+        >>> from isoflop import TokenizerSpec
+        >>> TokenizerSpec("bpe", vocab_size=4096).alphabet is None
+        True
+    """
 
     kind: str = "bytes"
     alphabet: str | None = None
     vocab_size: int | None = None
     name: str | None = None
+    end_id: int | None = added(None)
 
     def __post_init__(self) -> None:
         one_of("tokenizer.kind", self.kind, TOKENIZERS)
         needs = {"characters": "alphabet", "bpe": "vocab_size", "hf": "name"}
-        for kind, name in needs.items():
+        takes = {"ids": {"vocab_size", "end_id"}}
+        for name in ("alphabet", "vocab_size", "name", "end_id"):
             value = getattr(self, name)
-            if self.kind == kind:
+            if needs.get(self.kind) == name:
                 require(
-                    value is not None, f"tokenizer.kind={kind} needs tokenizer.{name}; got none"
+                    value is not None,
+                    f"tokenizer.kind={self.kind} needs tokenizer.{name}; got none",
                 )
-            else:
-                require(
-                    value is None,
+            elif value is not None and name not in takes.get(self.kind, ()):
+                owners = [k for k, n in needs.items() if n == name]
+                owners += [k for k, names in takes.items() if name in names]
+                raise SpecError(
                     f"tokenizer.{name}={value!r} has no meaning for tokenizer.kind={self.kind}; "
-                    f"it belongs to kind={kind}",
+                    f"it belongs to kind={' or '.join(owners)}"
                 )
 
 
 @dataclass(frozen=True)
 class SourceSpec:
-    """One source of text and its share of a mixture; `options` are checked by the source itself."""
+    """One source of text and its share of a mixture; `options` are checked by the source itself.
+
+    Example:
+        >>> from isoflop import SourceSpec
+        >>> SourceSpec("text", options={"files": ["corpus.txt"]}).weight
+        1.0
+    """
 
     kind: str = "stdlib"
     weight: float = 1.0
@@ -136,12 +126,22 @@ class SourceSpec:
         )
 
 
+VAL_RULES = ("tokens", "characters")
+
+
 @dataclass(frozen=True)
 class DataSpec:
     """What is trained on: one part, or a weighted mixture of named parts.
 
     `val_tokens` is held out of each part; `max_epochs` bounds how often a token may be seen.
+    `val_rule`: tokens (held out by the token, in many short pieces) | characters (as the first
+    release did: `val_tokens` counts characters, in pieces of up to 16,384).
     `fingerprint` identifies the content and is filled in by `train.config.resolve`.
+
+    Example:
+        >>> from isoflop import DataSpec, SourceSpec
+        >>> DataSpec({"code": SourceSpec("stdlib"), "sums": SourceSpec("arithmetic")}).max_epochs
+        1.0
     """
 
     parts: dict[str, SourceSpec] = field(default_factory=dict)
@@ -149,13 +149,15 @@ class DataSpec:
     val_tokens: float = 131072
     max_epochs: float = 1.0
     fingerprint: str | None = None
+    val_rule: str = added("characters")
 
     def __post_init__(self) -> None:
+        one_of("data.val_rule", self.val_rule, VAL_RULES)
         require(
             len(self.parts) > 0, "data.parts is empty; choose data=stdlib, text, arithmetic, ..."
         )
-        require(self.val_tokens >= 1, f"data.val_tokens={self.val_tokens} must be at least 1")
-        require(self.max_epochs > 0, f"data.max_epochs={self.max_epochs} must be positive")
+        at_least(1, "data.", self, "val_tokens")
+        positive("data.", self, "max_epochs")
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,11 @@ class OptimSpec:
     """AdamW; None means given by the named rule from the run's real N and D.
 
     `parametrization`: how initialisation and rates follow width (`train.model.parametrization`).
+
+    Example:
+        >>> from isoflop import OptimSpec
+        >>> OptimSpec(lr_peak=3e-3, batch_tokens=65536).beta1
+        0.9
     """
 
     rule: str = "default"
@@ -176,14 +183,9 @@ class OptimSpec:
     grad_clip: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("lr_peak", "batch_tokens", "eps", "grad_clip"):
-            value = getattr(self, name)
-            require(value is None or value > 0, f"optim.{name}={value} must be positive")
+        positive("optim.", self, "lr_peak", "batch_tokens", "eps", "grad_clip")
         one_of("optim.parametrization", self.parametrization, ("standard", "completep"))
-        require(
-            self.weight_decay is None or self.weight_decay >= 0,
-            f"optim.weight_decay={self.weight_decay} must be >= 0",
-        )
+        at_least(0, "optim.", self, "weight_decay")
         for name in ("beta1", "beta2"):
             value = getattr(self, name)
             require(value is None or 0 <= value < 1, f"optim.{name}={value} must lie in [0, 1)")
@@ -199,6 +201,11 @@ class ScheduleSpec:
     `decay_fraction` is the share of the run that `wsd` spends decaying; other schedules ignore it.
     `horizon_tokens` plans the decay over that many tokens instead of the run's own: the mismatch in
     Kaplan et al. 2020 that Hoffmann et al. 2022 set right.
+
+    Example:
+        >>> from isoflop import ScheduleSpec
+        >>> ScheduleSpec("wsd", final_fraction=0.0).decay_fraction
+        0.2
     """
 
     name: str = "cosine"
@@ -209,14 +216,8 @@ class ScheduleSpec:
 
     def __post_init__(self) -> None:
         one_of("schedule.name", self.name, SCHEDULES)
-        require(
-            self.warmup_tokens is None or self.warmup_tokens >= 0,
-            f"schedule.warmup_tokens={self.warmup_tokens} must be >= 0",
-        )
-        require(
-            self.horizon_tokens is None or self.horizon_tokens > 0,
-            f"schedule.horizon_tokens={self.horizon_tokens} must be positive",
-        )
+        at_least(0, "schedule.", self, "warmup_tokens")
+        positive("schedule.", self, "horizon_tokens")
         for name in ("final_fraction", "decay_fraction"):
             value = getattr(self, name)
             require(0 <= value <= 1, f"schedule.{name}={value} must lie in [0, 1]")
@@ -224,7 +225,13 @@ class ScheduleSpec:
 
 @dataclass(frozen=True)
 class HorizonSpec:
-    """How long to train: exactly one of tokens, FLOPs, or tokens per parameter."""
+    """How long to train: exactly one of tokens, FLOPs, or tokens per parameter.
+
+    Example:
+        >>> from isoflop import HorizonSpec
+        >>> HorizonSpec(tokens_per_param=20)
+        HorizonSpec(n_tokens=None, flops=None, tokens_per_param=20)
+    """
 
     n_tokens: float | None = None
     flops: float | None = None
@@ -253,6 +260,11 @@ class RunSpec:
     """Everything that can change a run's numbers, and nothing else.
 
     `n_steps` is the realised length, filled in by `train.config.resolve` like every None.
+
+    Example:
+        >>> from isoflop import DataSpec, HorizonSpec, RunSpec, SourceSpec
+        >>> RunSpec(DataSpec({"code": SourceSpec("stdlib")}), HorizonSpec(n_tokens=2e6)).precision
+        'fp32'
     """
 
     data: DataSpec
@@ -267,7 +279,7 @@ class RunSpec:
     def __post_init__(self) -> None:
         one_of("precision", self.precision, PRECISIONS)
         require(0 <= self.seed < 2**31, f"seed={self.seed} must lie in [0, 2^31)")
-        require(self.n_steps is None or self.n_steps >= 1, f"n_steps={self.n_steps} must be >= 1")
+        at_least(1, "", self, "n_steps")
 
     @property
     def run_id(self) -> str:
@@ -276,25 +288,3 @@ class RunSpec:
         known(self.data.fingerprint, "data.fingerprint")
         content = {"schema": SCHEMA_VERSION, "spec": self}
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:12]
-
-
-def canonical_json(content: Any) -> str:
-    """JSON with sorted keys, no spaces and whole floats as integers: equal specs, equal text.
-    Raises:  SpecError: a number that is not finite.
-    """
-    plain = _canonical(content)
-    try:
-        return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    except ValueError as error:
-        raise SpecError(f"every number of a spec has to be finite: {error}") from error
-
-
-def _canonical(content: Any) -> Any:
-    if dataclasses.is_dataclass(content):
-        content = vars(content)  # `asdict` copies, which would take most of a large plan's time
-    if isinstance(content, dict):
-        return {str(key): _canonical(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_canonical(value) for value in content]
-    whole = isinstance(content, float) and content.is_integer() and abs(content) < 2**53
-    return int(content) if whole else content

@@ -15,10 +15,15 @@ from train.config.resolve import DataInfo
 from train.config.spec import DataSpec, RunSpec, SpecError, canonical_json, known
 from train.data.document import Source
 from train.data.file_io import cache_dir
+from train.data.prepared.build import ensure_prepared
+from train.data.prepared.in_place import ensure_in_place, largest_id
+from train.data.prepared.mapped_tokens import MappedTokens
 from train.data.sampler import draw
 from train.data.sources import make_source
+from train.data.text_files import FileSource
+from train.data.token_files import TokenSource
 from train.data.token_shards import Shard, ensure_shard
-from train.data.tokenizer import TextCodec, build_codec, codec_of
+from train.data.tokenizer import TextCodec, build_codec, codec_of, ids_codec
 from train.model.labels import IGNORED
 from train.rundir.atomic import write_atomic
 
@@ -27,8 +32,11 @@ BPE_ROW = 4096
 
 Rows = tuple[NDArray[np.int64], NDArray[np.int64]]
 
-Mapped = tuple[NDArray[Any], NDArray[np.uint8] | None]
-"""Tokens of a split, and its loss mask where it has one."""
+Mapped = tuple[Any, NDArray[np.uint8] | None]
+"""Tokens of a split, an array or a `TokenView`, and its loss mask where it has one."""
+
+Tokens = Shard | MappedTokens
+"""A part's tokens: written here with a split a file, or ranges of files."""
 
 
 def describe(data: DataSpec, seq_len: int) -> DataInfo:
@@ -40,7 +48,7 @@ def describe(data: DataSpec, seq_len: int) -> DataInfo:
     return _facts(codec, shards, seq_len)
 
 
-def _facts(codec: TextCodec, shards: dict[str, Shard], seq_len: int) -> DataInfo:
+def _facts(codec: TextCodec, shards: dict[str, Tokens], seq_len: int) -> DataInfo:
     content = {name: shard.fingerprint for name, shard in shards.items()}
     return DataInfo(
         fingerprint=hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16],
@@ -51,15 +59,11 @@ def _facts(codec: TextCodec, shards: dict[str, Shard], seq_len: int) -> DataInfo
     )
 
 
-def prepare(data: DataSpec, seq_len: int) -> tuple[TextCodec, dict[str, Shard], dict[str, Source]]:
+def prepare(data: DataSpec, seq_len: int) -> tuple[TextCodec, dict[str, Tokens], dict[str, Source]]:
     """The codec, and the shard and source of each part; shards are built where missing."""
-    sources = {name: make_source(part, data.val_tokens) for name, part in data.parts.items()}
-    codec = _codec(data, sources)
-    root = cache_dir() / "shards"
-    shards = {
-        name: ensure_shard(root, name, source, codec, seq_len + 1 if source.rows else None)
-        for name, source in sources.items()
-    }
+    sources = sources_of(data)
+    codec = codec_for(data, sources)
+    shards = {name: _tokens(name, source, codec, seq_len) for name, source in sources.items()}
     for name, shard in shards.items():
         for split in ("train", "val"):
             if shard.n_windows(split, seq_len) < 1:
@@ -70,13 +74,40 @@ def prepare(data: DataSpec, seq_len: int) -> tuple[TextCodec, dict[str, Shard], 
     return codec, shards, sources
 
 
+def sources_of(data: DataSpec) -> dict[str, Source]:
+    """The source of each part.
+
+    Raises:  SpecError: a source that is unknown or finds no files, or text where there is no
+             tokenizer for it.
+    """
+    found = {
+        name: make_source(part, data.val_tokens, data.val_rule) for name, part in data.parts.items()
+    }
+    for name, source in found.items():
+        if data.tokenizer.kind == "ids" and not isinstance(source, TokenSource):
+            raise SpecError(
+                f"data part {name!r} is text, and data.tokenizer.kind=ids has no tokenizer for it; "
+                f"use kind=hf with the tokenizer that made the files of ids"
+            )
+    return found
+
+
+def _tokens(name: str, source: Source, codec: TextCodec, seq_len: int) -> Tokens:
+    root = cache_dir() / "shards"
+    if isinstance(source, TokenSource):
+        return ensure_in_place(root, name, source, codec)
+    if isinstance(source, FileSource) and source.rule == "tokens":
+        return ensure_prepared(root, name, source, codec)
+    return ensure_shard(root, name, source, codec, seq_len + 1 if source.rows else None)
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Everything a run reads: training batches by step, validation batches by part."""
 
     spec: RunSpec
     codec: TextCodec
-    shards: dict[str, Shard]
+    shards: dict[str, Tokens]
     facts: DataInfo
     sources: dict[str, Source]
 
@@ -92,7 +123,7 @@ class Dataset:
         if facts.fingerprint != spec.data.fingerprint:
             raise SpecError(
                 f"the data here has fingerprint {facts.fingerprint}, the run was made for "
-                f"{spec.data.fingerprint}: files changed or another Python version; plan it anew"
+                f"{spec.data.fingerprint}: files changed or another Python version; plan it again"
             )
         for shard in shards.values():
             shard.verify()
@@ -138,18 +169,24 @@ class Dataset:
         return {name: shard.open("train") for name, shard in self.shards.items()}
 
     def val_batches(self, part: str, rows: int) -> Iterator[Rows]:
-        """The part's validation windows in order, up to `data.val_tokens`, in batches of `rows`."""
+        """The part's validation windows in order, up to `data.val_tokens`, in batches of `rows`.
+
+        Where more is held out than that, mapped tokens give windows spread over all of it.
+        """
         seq_len = self.spec.model.seq_len
+        shard = self.shards[part]
         wanted = max(1, int(self.spec.data.val_tokens) // seq_len)
-        count = min(wanted, self.shards[part].n_windows("val", seq_len))
-        mapped = self.shards[part].open("val")
+        on_hand = shard.n_windows("val", seq_len)
+        count = min(wanted, on_hand)
+        spread = on_hand if isinstance(shard, MappedTokens) else count
+        chosen = np.arange(count, dtype=np.int64) * spread // count
+        mapped = shard.open("val")
         for start in range(0, count, rows):
-            windows = np.arange(start, min(start + rows, count))
-            tokens, labels = read_windows(mapped, self.shards[part], windows, seq_len)
+            tokens, labels = read_windows(mapped, shard, chosen[start : start + rows], seq_len)
             yield tokens[:, :-1], labels
 
 
-def read_windows(mapped: Mapped, shard: Shard, windows: NDArray[np.int64], seq_len: int) -> Rows:
+def read_windows(mapped: Mapped, shard: Tokens, windows: NDArray[np.int64], seq_len: int) -> Rows:
     """Windows of an open split: tokens (n, seq_len + 1), and labels (n, seq_len), IGNORED set."""
     tokens, mask = mapped
     stride = shard.row_length or seq_len
@@ -161,8 +198,10 @@ def read_windows(mapped: Mapped, shard: Shard, windows: NDArray[np.int64], seq_l
     return rows, labels
 
 
-def _codec(data: DataSpec, sources: dict[str, Source]) -> TextCodec:
+def codec_for(data: DataSpec, sources: dict[str, Source]) -> TextCodec:
     """The codec, read from the cache where it had to be trained."""
+    if data.tokenizer.kind == "ids":
+        return _codec_of_ids(data, sources)
     if data.tokenizer.kind != "bpe":
         return build_codec(data.tokenizer, lambda: iter(()))
     identities = {name: source.identity for name, source in sources.items()}
@@ -170,10 +209,28 @@ def _codec(data: DataSpec, sources: dict[str, Source]) -> TextCodec:
     name = hashlib.sha256(content.encode()).hexdigest()[:16]
     path = cache_dir() / "tokenizers" / f"{name}.json"
     if not path.exists():
-        texts = chain.from_iterable(
-            source.documents("train", BPE_ROW if source.rows else None)
-            for source in sources.values()
-        )
-        trained = build_codec(data.tokenizer, lambda: (document.text for document in texts))
+        texts = chain.from_iterable(map(_tokenizer_texts, sources.values()))
+        trained = build_codec(data.tokenizer, lambda: texts)
         write_atomic(path, trained.tokenizer.to_str())
     return codec_of(Tokenizer.from_file(str(path)))
+
+
+def _tokenizer_texts(source: Source) -> Iterator[str]:
+    if isinstance(source, FileSource):
+        yield from source.tokenizer_texts()
+        return
+    for document in source.documents("train", BPE_ROW if source.rows else None):
+        yield document.text
+
+
+def _codec_of_ids(data: DataSpec, sources: dict[str, Source]) -> TextCodec:
+    """Vocabulary and end token as set, else as the files say, else as their ids show."""
+    files = {name: s for name, s in sources.items() if isinstance(s, TokenSource)}
+    ends = {source.end_id for source in files.values()}
+    end_id = data.tokenizer.end_id
+    if end_id is None and len(ends) == 1:
+        end_id = ends.pop()
+    if (vocab_size := data.tokenizer.vocab_size) is None:
+        sizes = [s.vocab_size or largest_id(name, s) + 1 for name, s in files.items()]
+        vocab_size = max(*sizes, (end_id or 0) + 1) if sizes else 1
+    return ids_codec(vocab_size, end_id)

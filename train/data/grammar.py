@@ -67,7 +67,7 @@ class Grammar:
         return self.order * fixed + (1 - self.order) / self.n_classes
 
     def sample(self, n_texts: int, n_tokens: int, rng: np.random.Generator) -> list[str]:
-        """Texts of exactly n_tokens characters, each begun anew and cut at the end."""
+        """Texts of exactly n_tokens characters, each from its start and cut at the end."""
         shortest = min(map(len, self.words)) + 1
         n_words = n_tokens // shortest + 1
         classes = np.empty((n_texts, n_words), dtype=np.int64)
@@ -81,13 +81,6 @@ class Grammar:
         index = classes * self.n_words + np.minimum(ranks, self.n_words - 1)
         words = np.array([word + SPACE for word in self.words], dtype=object)
         return [(START + "".join(words[row]))[:n_tokens] for row in index]
-
-
-def entropy_rate(grammar: Grammar) -> float:
-    """Nats a character in the long run: (H(class | last class) + H(word | class)) / mean length."""
-    per_word = _entropy(grammar.transition).mean() + _entropy(grammar.word_given_class)
-    lengths = np.array([len(word) + 1 for word in grammar.words]).reshape(grammar.n_classes, -1)
-    return float(per_word / (lengths @ grammar.word_given_class).mean())
 
 
 def window_entropy(grammar: Grammar, n_tokens: int) -> float:

@@ -114,6 +114,7 @@ def _stream(options: HubOptions, skip: int) -> Iterator[dict[str, Any]]:
             split=options.split,
             revision=options.revision,
             streaming=True,
+            trust_remote_code=False,
         )
         return iter(loaded.skip(skip) if skip else loaded)
     except (OSError, ValueError, DatasetsError) as error:

@@ -33,6 +33,15 @@ class RankBatch:
             self.labels[chosen].to(device, non_blocking=pinned),
         )
 
+    def filled_up(self, rows: int) -> "RankBatch":
+        """The batch with rows added, up to so many, whose labels carry no loss."""
+        lacking = rows - len(self.tokens)
+        if lacking <= 0:
+            return self
+        tokens = torch.nn.functional.pad(self.tokens, (0, 0, 0, lacking))
+        labels = torch.nn.functional.pad(self.labels, (0, 0, 0, lacking), value=IGNORED)
+        return RankBatch(tokens, labels, self.n_labelled, self.masked)
+
 
 def rank_batch(batch: Rows, rank: int = 0, world: int = 1, pin: bool = False) -> RankBatch:
     """Every `world`-th row of a batch, from row `rank` on; `pin` for a copy that need not wait."""
@@ -49,7 +58,7 @@ def in_turn(make: Callable[[int], T], steps: range, ahead: bool) -> Iterator[T]:
     """`make(step)` of every step in order; `ahead`: by a thread, while the one before is in use.
 
     A batch is a function of its step, so that its numbers do not depend on when it is made.
-    Raises:  whatever `make` raises, at the step that it is raised for.
+    Raises:  what `make` raises, at the step that it is raised for.
     """
     if not ahead:
         yield from map(make, steps)

@@ -20,21 +20,35 @@ from train.data.document import Document, Source
 from train.data.grammar import GRAMMAR_VERSION, Grammar, window_entropy
 from train.data.hub import HubOptions, fetch
 from train.data.text_files import FileSource
+from train.data.token_files import TokenSource
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class TextOptions:
-    """files: paths or globs; field: the text's key in JSONL and parquet rows."""
+    """files: paths or globs; field: the text's key in JSONL, parquet and arrow rows."""
 
     files: list[str]
     field: str = "text"
 
 
+@dataclass(frozen=True)
+class TokenOptions:
+    """files: paths or globs of token ids; val_files: of validation, else held out of `files`.
+
+    dtype: of files that do not say (default uint16); field: the column of rows.
+    """
+
+    files: list[str]
+    val_files: list[str] = dataclasses.field(default_factory=list)
+    dtype: str | None = None
+    field: str = "input_ids"
+
+
 def _stdlib(options: dict[str, Any], val_tokens: float) -> Source:
     _read_options("stdlib", _NoOptions, options)
-    return FileSource("stdlib", _stdlib_files(), "text", val_tokens)
+    return FileSource("stdlib", _stdlib_files(), "text", val_tokens, plain=True)
 
 
 @lru_cache(maxsize=1)
@@ -49,18 +63,39 @@ def _stdlib_files() -> tuple[Path, ...]:
 
 def _text(options: dict[str, Any], val_tokens: float) -> Source:
     chosen = _read_options("text", TextOptions, options)
+    paths = matching_paths("text", chosen.files)
+    return FileSource("text", tuple(paths), chosen.field, val_tokens)
+
+
+def matching_paths(kind: str, files: list[str] | str) -> list[Path]:
+    """The files that names and globs stand for, each once; a saved dataset is its directory.
+
+    Raises:  SpecError: a name or a glob that nothing matches.
+    """
     paths: list[Path] = []
-    for pattern in [chosen.files] if isinstance(chosen.files, str) else chosen.files:
+    for pattern in [files] if isinstance(files, str) else files:
         path = Path(pattern).expanduser()
         base = Path(path.anchor) if path.is_absolute() else Path()
         relative = str(path.relative_to(path.anchor)) if path.is_absolute() else pattern
-        matches = (
-            [path] if path.is_file() else sorted(p for p in base.glob(relative) if p.is_file())
-        )
-        if not matches:
-            raise SpecError(f"data source 'text': no file matches {pattern!r}; check options.files")
+        globbed = [] if path.exists() else sorted(p for p in base.glob(relative) if p.is_file())
+        matches = globbed or [path]
+        if not (globbed or path.exists()):
+            raise SpecError(
+                f"data source {kind!r}: no file matches {pattern!r}; check options.files"
+            )
         paths.extend(matches)
-    return FileSource("text", tuple(dict.fromkeys(paths)), chosen.field, val_tokens)
+    return list(dict.fromkeys(paths))
+
+
+def _tokens(options: dict[str, Any], val_tokens: float) -> Source:
+    chosen = _read_options("tokens", TokenOptions, options)
+    return TokenSource(
+        tuple(matching_paths("tokens", chosen.files)),
+        tuple(matching_paths("tokens", chosen.val_files)),
+        val_tokens,
+        chosen.dtype,
+        chosen.field,
+    )
 
 
 def _hub(options: dict[str, Any], val_tokens: float) -> Source:
@@ -114,6 +149,46 @@ def _arithmetic(options: dict[str, Any], val_tokens: float) -> Source:
 
 
 @dataclass(frozen=True)
+class CodebookSource:
+    """Strings of known keys with their digits; validation takes strings that training lacks."""
+
+    task: Any
+    n_items: int
+    n_val_items: int
+    seed: int
+    rows: bool = True
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        from eval.tasks.codebook import CODEBOOK_VERSION
+
+        return {"version": CODEBOOK_VERSION, "kind": "codebook", **dataclasses.asdict(self)}
+
+    def entropy(self, seq_len: int) -> float | None:
+        return None
+
+    def documents(self, split: str, length: int | None = None) -> Iterator[Document]:
+        from eval.tasks.codebook import heldout_strings, training_strings
+
+        draw, n = (
+            (training_strings, self.n_items)
+            if split == "train"
+            else (heldout_strings, self.n_val_items)
+        )
+        for item in draw(self.task, n, self.seed):
+            yield Document(f"{item.prompt}{item.target}\n", loss_from=len(item.prompt))
+
+
+def _codebook(options: dict[str, Any], val_tokens: float) -> Source:
+    from eval.tasks.codebook import CodebookSpec
+
+    own, rest = _own_options(options, {"n_items": 200_000, "seed": 0})
+    task = _read_options("codebook", CodebookSpec, rest, tuple(own))
+    n_val_items = min(4096, max(1, int(val_tokens)))
+    return CodebookSource(task, int(own["n_items"]), n_val_items, int(own["seed"]))
+
+
+@dataclass(frozen=True)
 class GrammarSource:
     """Texts of a synthetic language, as many as asked for, none repeated; see
     `train.data.grammar`.
@@ -153,19 +228,22 @@ KINDS: dict[str, Callable[[dict[str, Any], float], Source]] = {
     "stdlib": _stdlib,
     "text": _text,
     "hub": _hub,
+    "tokens": _tokens,
     "arithmetic": _arithmetic,
+    "codebook": _codebook,
     "grammar": _grammar,
 }
 
 
-def make_source(spec: SourceSpec, val_tokens: float) -> Source:
+def make_source(spec: SourceSpec, val_tokens: float, val_rule: str = "characters") -> Source:
     """The source that a spec describes.
 
     Raises:  SpecError: unknown kind or option, or no file found.
     """
     if spec.kind not in KINDS:
         raise SpecError(f"data source {spec.kind!r} is unknown; expected one of {', '.join(KINDS)}")
-    return KINDS[spec.kind](spec.options, val_tokens)
+    source = KINDS[spec.kind](spec.options, val_tokens)
+    return dataclasses.replace(source, rule=val_rule) if isinstance(source, FileSource) else source
 
 
 def _own_options(

@@ -12,50 +12,96 @@ from typing import Any
 
 from train.config.spec import SpecError
 from train.data.document import Document
-from train.data.file_io import checksum, read_texts
+from train.data.file_io import TextFile, checksum
+from train.data.file_kinds import FileKind, by_suffix, recognise, require_text
 
 PIECE_CHARS = 16384
 """Longest piece of a file that is assigned to a split as a whole."""
 
+SHORTEST_PIECE = 1024
+"""Least length to which pieces are cut so that validation is spread; several windows long."""
+
+VAL_PIECES = 128
+"""Pieces that validation is spread over, where they are then no shorter than that."""
+
 MAX_VAL_SHARE = 0.2
 """Largest share of a source's text that validation may take."""
+
+PREPARED_VERSION = 2
+"""Of how text becomes tokens under the rule `tokens`."""
 
 
 @dataclass(frozen=True)
 class FileSource:
-    """Pieces of text files; validation takes the pieces with the lowest content hashes."""
+    """Pieces of text files; validation takes the pieces with the lowest content hashes.
+
+    `rule` is `data.val_rule`: `characters` makes documents of each split (`documents`), `tokens`
+    leaves the choice to who counts tokens (`train.data.prepare`). `plain`: every file is text.
+    """
 
     name: str
     paths: tuple[Path, ...]
     field: str
-    val_chars: float
+    val_size: float
     rows: bool = False
+    rule: str = "characters"
+    plain: bool = False
 
     @property
     def identity(self) -> dict[str, Any]:
-        return {"content": self._content, "field": self.field, "val_chars": self.val_chars}
+        if self.rule == "characters":
+            return {"content": self._content, "field": self.field, "val_chars": self.val_size}
+        return {
+            "version": PREPARED_VERSION,
+            "content": self._content,
+            "field": self.field,
+            "val_tokens": int(self.val_size),
+        }
+
+    @property
+    def piece_chars(self) -> int:
+        """Longest piece: short enough that many pieces make up the validation tokens."""
+        if self.rule == "characters":
+            return PIECE_CHARS
+        return max(SHORTEST_PIECE, min(PIECE_CHARS, int(self.val_size) // VAL_PIECES))
 
     def entropy(self, seq_len: int) -> float | None:
         return None
 
+    def require_text(self) -> None:
+        """Check what every file is before any is read whole.
+
+        Raises:  SpecError: one that holds no text.
+        """
+        for path in self.paths:
+            require_text(path, self.kind_of(path))
+
+    def kind_of(self, path: Path) -> FileKind:
+        if self.plain:
+            return FileKind("text")
+        return by_suffix(path) if self.rule == "characters" else recognise(path)
+
+    def open(self, path: Path) -> TextFile:
+        return TextFile(path, self.field, self.kind_of(path))
+
     @cached_property
     def _threshold(self) -> str:
         """Pieces whose hash is below it are validation."""
-        sizes = {_hash(piece): len(piece) for piece, _ in self._pieces()}
+        sizes = {piece_hash(piece).hex(): len(piece) for piece, _ in self.pieces()}
         total, held_out = sum(sizes.values()), 0
         if total == 0:
             raise SpecError(
                 f"data source {self.name!r} is empty: no text in {len(self.paths)} files"
             )
         for digest in sorted(sizes):
-            if held_out >= self.val_chars:
+            if held_out >= self.val_size:
                 return digest
             held_out += sizes[digest]
             if held_out > MAX_VAL_SHARE * total:
                 break
         raise SpecError(
             f"data source {self.name!r} has {total} characters in {len(sizes)} pieces, too few to "
-            f"hold out {self.val_chars:.0f} (at most {MAX_VAL_SHARE:.0%}); "
+            f"hold out {self.val_size:.0f} (at most {MAX_VAL_SHARE:.0%}); "
             f"lower data.val_tokens or add text"
         )
 
@@ -68,38 +114,39 @@ class FileSource:
 
     def documents(self, split: str, length: int | None = None) -> Iterator[Document]:
         threshold = self._threshold
-        for piece, last in self._pieces():
-            if (_hash(piece) < threshold) == (split == "val"):
+        for piece, last in self.pieces():
+            if (piece_hash(piece).hex() < threshold) == (split == "val"):
                 yield Document(piece, ends=last)
 
-    def _pieces(self) -> Iterator[tuple[str, bool]]:
+    def tokenizer_texts(self) -> Iterator[str]:
+        """What a tokenizer is trained on: text that is no validation text.
+
+        Under the rule `tokens` that is the upper half by hash, since validation, at most a fifth of
+        the text, takes the lowest hashes and can only be counted once there is a tokenizer.
+        """
+        if self.rule == "characters":
+            yield from (document.text for document in self.documents("train"))
+            return
+        for piece, _ in self.pieces():
+            if piece_hash(piece)[0] >= 128:
+                yield piece
+
+    def pieces(self) -> Iterator[tuple[str, bool]]:
         """Every piece, and whether it is the last of its document."""
         for path in self.paths:
-            for text in read_texts(path, self.field):
-                *others, last = list(cut(text, PIECE_CHARS)) or [""]
-                yield from ((piece, False) for piece in others)
-                if last:
-                    yield last, True
+            yield from self.open(path).pieces(self.piece_chars)
 
 
-def cut(text: str, longest: int) -> Iterator[str]:
-    """Consecutive pieces of at most `longest` characters, each ended at a line's end if it can."""
-    start = 0
-    while start < len(text):
-        end = min(start + longest, len(text))
-        newline = text.rfind("\n", start, end)
-        if end < len(text) and newline > start:
-            end = newline + 1
-        yield text[start:end]
-        start = end
-
-
-def _hash(piece: str) -> str:
-    return hashlib.blake2b(piece.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+def piece_hash(piece: str) -> bytes:
+    """Twelve bytes by which pieces are ordered, the same for equal ones."""
+    return hashlib.blake2b(piece.encode("utf-8", "surrogatepass"), digest_size=12).digest()
 
 
 def _checksum(path: Path) -> str:
     try:
+        if path.is_dir():
+            files = sorted(p for p in path.rglob("*") if p.is_file())
+            return hashlib.sha256("".join(map(checksum, files)).encode()).hexdigest()
         return checksum(path)
     except OSError as error:
         raise SpecError(f"data file {path} can't be read: {error.strerror}") from error

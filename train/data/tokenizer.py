@@ -26,6 +26,8 @@ class TextCodec:
     tokenizer: Tokenizer
     end_id: int
     table: NDArray[np.int64] | None = None
+    ids_alone: bool = False
+    """Whether ids stand for themselves, as those of files whose tokenizer is not known."""
 
     @property
     def vocab_size(self) -> int:
@@ -64,6 +66,26 @@ def build_codec(spec: TokenizerSpec, train_texts: Callable[[], Iterator[str]]) -
     if spec.kind == "bpe":
         return codec_of(_train_bpe(known(spec.vocab_size, "tokenizer.vocab_size"), train_texts()))
     return _load_hf(known(spec.name, "tokenizer.name"))
+
+
+def ids_codec(vocab_size: int, end_id: int | None) -> TextCodec:
+    """Ids without a tokenizer: their text is their number, so that a checkpoint has a tokenizer.
+
+    Without an end token there is one more id, above all others.
+    Raises:  SpecError: an end token outside the vocabulary.
+    """
+    end = vocab_size if end_id is None else end_id
+    if end_id is not None and end_id >= vocab_size:
+        raise SpecError(
+            f"tokenizer.end_id={end_id} lies outside the {vocab_size} ids of tokenizer.vocab_size"
+        )
+    vocab = {
+        END if number == end else str(number): number for number in range(max(vocab_size, end + 1))
+    }
+    tokenizer = Tokenizer(models.WordLevel(vocab=vocab, unk_token=END))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.add_special_tokens([END])
+    return TextCodec(tokenizer, end, ids_alone=True)
 
 
 def save_tokenizer(codec: TextCodec, directory: Path, max_length: int) -> None:
@@ -132,7 +154,7 @@ def _load_hf(name: str) -> TextCodec:
     from transformers import AutoTokenizer
 
     try:
-        loaded = AutoTokenizer.from_pretrained(name)
+        loaded = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise SpecError(f"tokenizer.name={name!r} can't be loaded: {reason}") from error
@@ -145,5 +167,5 @@ def _load_hf(name: str) -> TextCodec:
 def codec_of(tokenizer: Tokenizer, table: NDArray[np.int64] | None = None) -> TextCodec:
     end_id = tokenizer.token_to_id(END)
     if end_id is None:
-        raise SpecError(f"the tokenizer has no {END} token; delete it from the cache to train anew")
+        raise SpecError(f"the tokenizer has no {END} token; delete it from the cache")
     return TextCodec(tokenizer=tokenizer, end_id=end_id, table=table)

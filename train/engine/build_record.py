@@ -41,6 +41,7 @@ def record_of(
         n_devices=n_devices,
         **device_versions(device),
         wall_seconds=outcome.seconds,
+        compile_seconds=outcome.compile_seconds,
         tokens_per_second=spent_tokens / outcome.seconds if outcome.seconds > 0 else 0.0,
         flops_per_second=speed,
         mfu=None if peak is None else speed / (n_devices * peak),
@@ -53,13 +54,17 @@ def record_of(
 def _bits_per_byte(outcome: Outcome, dataset: Dataset) -> float | None:
     """Validation loss in bits per byte of text, parts weighted as trained.
 
-    None without a validation loss, or where a part's prompts carry none of it.
+    None without a validation loss, where a part's prompts carry none of it, or where token ids
+    stand for text that is not known.
     """
     parts = dataset.spec.data.parts
     if not outcome.losses or any(shard.row_length for shard in dataset.shards.values()):
         return None
     total = sum(part.weight for part in parts.values())
+    lengths = {name: shard.bytes_per_token("val") for name, shard in dataset.shards.items()}
+    known = {name: length for name, length in lengths.items() if length is not None}
+    if len(known) < len(parts):
+        return None
     return sum(
-        part.weight / total * outcome.losses[name] / dataset.shards[name].bytes_per_token("val")
-        for name, part in parts.items()
+        part.weight / total * outcome.losses[name] / known[name] for name, part in parts.items()
     ) / math.log(2)

@@ -5,9 +5,7 @@ fails its own is passed over for the one before it. Nothing here unpickles.
 """
 
 import logging
-import os
 import shutil
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +18,17 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
-from train.config.spec import IsoflopError
+from train.config.decode import decode_stored
+from train.config.spec import IsoflopError, SpecError, require
 from train.data.tokenizer import TextCodec, save_tokenizer
 from train.model.fsdp import cut_like, is_sharded, moments, parameters
 from train.rundir.atomic import RecordError, read_json, write_atomic, write_json
 from train.rundir.checksums import sha256_of, write_checksums
 from train.rundir.metrics_file import shortened
+from train.rundir.whole_directory import write_directory
 
 KEPT_STATES = 2
+STATE_FILES = ("model.safetensors", "optimizer.safetensors", "rng.safetensors", "trainer.json")
 MOMENTS = ("exp_avg", "exp_avg_sq")
 ANOTHER_RELEASE = (
     "it was written by another release; go on with that one, or delete it to start over"
@@ -88,6 +89,15 @@ def step_dir(root: Path, step: int) -> Path:
     return root / f"step-{step:09d}"
 
 
+@dataclass(frozen=True)
+class StateTensors:
+    """Weights and optimiser moments by name, and the random generator's state, on the host."""
+
+    weights: dict[str, torch.Tensor]
+    moments: dict[str, torch.Tensor]
+    rng: torch.Tensor
+
+
 def save_state(
     root: Path,
     model: nn.Module,
@@ -101,12 +111,23 @@ def save_state(
     Args:    keep: how many of the newest states stay, None for all; files: put beside, checksummed.
     Raises:  CheckpointError: disk full or read-only; earlier states stay.
     """
-    weights, kept = parameters(model), moments(model, optimizer)
+    tensors = StateTensors(parameters(model), moments(model, optimizer), torch.get_rng_state())
+    write_state(root, tensors, state, keep, files)
+
+
+def write_state(
+    root: Path,
+    tensors: StateTensors,
+    state: TrainerState,
+    keep: int | None = KEPT_STATES,
+    files: dict[str, bytes] | None = None,
+) -> None:
+    """`save_state` of tensors that lie on the host; needs neither the model nor its device."""
 
     def fill(building: Path) -> None:
-        save_file(weights, building / "model.safetensors")
-        save_file(kept, building / "optimizer.safetensors")
-        save_file({"torch": torch.get_rng_state()}, building / "rng.safetensors")
+        save_file(tensors.weights, building / "model.safetensors")
+        save_file(tensors.moments, building / "optimizer.safetensors")
+        save_file({"torch": tensors.rng}, building / "rng.safetensors")
         write_json(building / "trainer.json", state.__dict__)
         for name, content in (files or {}).items():
             write_atomic(building / name, content)
@@ -226,52 +247,26 @@ def _verified(directory: Path) -> TrainerState:
     """
     try:
         checksums = read_json(directory / "manifest.json")
+        if not isinstance(checksums, dict) or not set(STATE_FILES) <= set(checksums):
+            raise DamagedState(f"{directory} is damaged (manifest.json does not list every file)")
         for name, expected in checksums.items():
             if sha256_of(directory / name) != expected:
                 raise DamagedState(f"{directory} is damaged (checksum of {name} differs)")
         content = read_json(directory / "trainer.json")
-    except (RecordError, OSError, AttributeError) as error:
+    except (RecordError, OSError) as error:
         raise DamagedState(f"{directory} is damaged ({error})") from error
     try:
-        return TrainerState(**content)
-    except TypeError as error:
+        state = decode_stored(TrainerState, content, "trainer.json")
+        step = state.progress.get("step")
+        require(step == _number(directory), f"it tells of step {step}")
+        require(state.metrics_bytes >= 0, f"metrics_bytes={state.metrics_bytes}")
+    except SpecError as error:
         raise CheckpointError(f"{directory} can't be read ({error}): {ANOTHER_RELEASE}") from error
+    return state
 
 
 def _write_directory(directory: Path, fill: Callable[[Path], None]) -> None:
-    """Let `fill` write into a hidden sibling, flush it to disk, and swap it into place."""
-    aside = directory.with_name(f".{directory.name}.{uuid.uuid4().hex[:8]}")
     try:
-        aside.mkdir(parents=True)
-        fill(aside)
-        for path in aside.iterdir():
-            _fsync(path)
-        _fsync(aside)
-        if directory.exists():
-            replaced = directory.with_name(f".{directory.name}.replaced-{uuid.uuid4().hex[:8]}")
-            os.rename(directory, replaced)
-            os.rename(aside, directory)
-            shutil.rmtree(replaced, ignore_errors=True)
-        else:
-            os.rename(aside, directory)
-        _fsync(directory.parent)
+        write_directory(directory, fill)
     except (OSError, SafetensorError, RecordError) as error:
         raise CheckpointError(f"can't write checkpoint {directory}: {error}") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def sweep_leftovers(run_dir: Path) -> None:
-    """Remove half-written directories that a killed process left behind."""
-    for parent in (run_dir, run_dir / "state", run_dir / "checkpoints"):
-        for path in parent.glob(".*"):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

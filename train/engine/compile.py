@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 
 import torch
+from torch._dynamo import OptimizedModule
+from torch.nn.parallel import DistributedDataParallel
 
 from train.config.run_config import RuntimeSpec
 
@@ -26,18 +28,29 @@ def compiles(runtime: RuntimeSpec, device: str, run_flops: float) -> bool:
     return run_flops >= PAYS_FLOPS.get(device, float("inf"))
 
 
-def compiled(module: torch.nn.Module) -> torch.nn.Module:
+def compiled(module: torch.nn.Module, graphs: bool = False) -> torch.nn.Module:
     """The module under torch.compile, which finds the kernels of earlier runs on disk.
 
     What a warm worker compiled for earlier runs is forgotten: torch gives up on a function and runs
-    it uncompiled, after a few recompilations, and every size of model is one.
+    it uncompiled, after a few recompilations, and every size of model is one. Shapes are taken as
+    fixed: training has one, and validation one of its own.
+
+    Args:    graphs: record the passes as CUDA graphs too, which start as one launch each.
     """
     torch.compiler.reset()
-    return torch.compile(module)  # type: ignore[return-value]
+    mode = {"mode": "reduce-overhead"} if graphs else {}
+    return torch.compile(module, dynamic=False, **mode)  # type: ignore[return-value]
+
+
+def is_compiled(module: torch.nn.Module) -> bool:
+    """Whether a module is compiled, or one under DDP is."""
+    if isinstance(module, DistributedDataParallel):
+        module = module.module
+    return isinstance(module, OptimizedModule)
 
 
 def discard_damaged_kernel(error: Exception) -> Path | None:
-    """Delete the kernel on disk that an error says can't be loaded, so that it is compiled anew.
+    """Delete the kernel on disk that an error says can't be loaded, so that it is compiled again.
 
     A compiler that is killed while it writes leaves half a library, which torch takes for a whole
     one ever after. Returns None where the error is of another kind.

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedDataParallelKwargs, DistributedType
 from torch.cuda.nccl import version as nccl_version
 from torch.distributed.fsdp import MixedPrecisionPolicy
 
@@ -39,10 +39,18 @@ def make_accelerator(runtime: RuntimeSpec, precision: str) -> Accelerator:
     if runtime.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(runtime.deterministic)
+    torch.backends.cuda.matmul.fp32_precision = "tf32" if runtime.tf32 else "ieee"
+    # Blocks that can grow leave fewer gaps too small for the next; read when the device is first
+    # used.
+    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
     accelerator = Accelerator(
         cpu=runtime.device == "cpu" or not torch.accelerator.is_available(),
         mixed_precision="bf16" if precision == "bf16" else "no",
+        # The buffers are constants that every rank computes alike.
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+        ],
     )
     _require_per_parameter_shards(accelerator)
     if accelerator.is_fsdp2 and precision == "bf16":
@@ -111,6 +119,12 @@ def has_own_memory(device: torch.device) -> bool:
     return device.type not in ("cpu", "mps")
 
 
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done everything that was asked of it."""
+    if has_own_memory(device):
+        _module(device).synchronize()
+
+
 def release_cached_memory() -> None:
     """Give freed blocks back to the accelerator, so that larger ones can be cut from them."""
     device = torch.accelerator.current_accelerator(check_available=True)
@@ -135,7 +149,7 @@ def is_usable() -> bool:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Start measuring anew, so that a warm worker reports this run's peak alone."""
+    """Start measuring again, so that a warm worker reports this run's peak alone."""
     if has_own_memory(device):
         _module(device).reset_peak_memory_stats(device)
         return

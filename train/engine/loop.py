@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -16,11 +15,13 @@ from train.config.run_config import RuntimeSpec
 from train.config.spec import RunSpec, known
 from train.config.wsd_branching import trunk_end
 from train.data.dataset import Dataset
-from train.data.prefetch import RankBatch, in_turn, rank_batch
-from train.engine.device import has_own_memory
-from train.engine.evaluate import evaluate
-from train.engine.shared_memory_error import TRIED_STEPS, try_out
+from train.data.prefetch import in_turn, rank_batch
+from train.engine.compile import is_compiled
+from train.engine.device import has_own_memory, synchronize
+from train.engine.evaluate import evaluate, first_passes
+from train.engine.optimizer_step import optimizer_step, trial_pass
 from train.model.fsdp import is_sharded
+from train.ranks.shared_memory_error import TRIED_STEPS, try_out
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Hooks:
 class Outcome:
     """How far a run came, with its last good numbers; `window` holds losses not yet logged.
 
-    `branched_from` is the step up to which another run had trained; `seconds` counts none of that.
+    `branched_from` is the step up to which another run had trained; `seconds` counts none of that,
+    nor what compiling took, `compile_seconds`, summed over the run's lives.
     """
 
     status: str = "finished"
@@ -56,6 +58,7 @@ class Outcome:
     window: list[float] = field(default_factory=list)
     message: str = ""
     branched_from: int | None = None
+    compile_seconds: float = 0.0
 
     @property
     def spent_steps(self) -> int:
@@ -96,7 +99,7 @@ def train(
         stopping, due = _agree(hooks.stopping(), due, step, runtime, accelerator)
         if stopping or due:
             outcome.seconds = time.perf_counter() - started
-            outcome.window = [_summed(loss, accelerator) for loss in window]
+            outcome.window = _values(window, accelerator)
             hooks.save(outcome)
             saved = time.perf_counter()
         if stopping:
@@ -108,10 +111,17 @@ def train(
         lr = step_learning_rate(spec, step)
         for group in optimizer.param_groups:
             group["lr"] = lr * group["lr_scale"]
-        if world > 1 and step < steps[0] + TRIED_STEPS and not is_sharded(model):
-            try_out(lambda batch=batch: _trial(batch, runtime, model, accelerator), accelerator)
+        compiling = step == steps[0] and is_compiled(model)
+        if (compiling or world > 1) and step < steps[0] + TRIED_STEPS and not is_sharded(model):
+            before = time.perf_counter()
+            try_out(lambda batch=batch: trial_pass(batch, runtime, model, accelerator), accelerator)
             optimizer.zero_grad(set_to_none=True)
-        window.append(_step(batch, spec, runtime, model, optimizer, accelerator))
+            if compiling:
+                first_passes(spec, dataset, model, accelerator)
+                synchronize(accelerator.device)
+                outcome.compile_seconds += time.perf_counter() - before
+                started += time.perf_counter() - before
+        window.append(optimizer_step(batch, spec, runtime, model, optimizer, accelerator))
         outcome.step = done = step + 1
         # A line where the trunk ends leaves no open window, so branches log the same afterwards.
         if done % runtime.log_every == 0 or done in eval_steps or done in (fork, n_steps):
@@ -158,46 +168,6 @@ def step_learning_rate(spec: RunSpec, step: int) -> float:
     )
 
 
-def _step(
-    batch: RankBatch,
-    spec: RunSpec,
-    runtime: RuntimeSpec,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    accelerator: Accelerator,
-) -> Tensor:
-    """One optimiser step on this rank's share of the batch; returns its share of the mean loss."""
-    n_rows = len(batch.tokens)
-    rows = runtime.micro_batch or n_rows
-    loss = torch.zeros((), device=accelerator.device)
-    for start in range(0, n_rows, rows):
-        last = start + rows >= n_rows
-        tokens, labels = batch.part(start, rows, accelerator.device)
-        with nullcontext() if last else accelerator.no_sync(model):
-            with accelerator.autocast():
-                nll = model(tokens, labels, masked=batch.masked)
-            share = nll / batch.n_labelled
-            (share * accelerator.num_processes).backward()
-        loss += share.detach()
-    parameters = [one for group in optimizer.param_groups for one in group["params"]]
-    torch.nn.utils.clip_grad_norm_(parameters, spec.optim.grad_clip)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return loss
-
-
-def _trial(
-    batch: RankBatch, runtime: RuntimeSpec, model: nn.Module, accelerator: Accelerator
-) -> None:
-    """The passes of a step's first part, whose gradients stay on this rank and are not used."""
-    rows = runtime.micro_batch or len(batch.tokens)
-    tokens, labels = batch.part(0, rows, accelerator.device)
-    with accelerator.no_sync(model):
-        with accelerator.autocast():
-            nll = model(tokens, labels, masked=batch.masked)
-        nll.backward()
-
-
 def _agree(
     stopping: bool, due: bool, step: int, runtime: RuntimeSpec, accelerator: Accelerator
 ) -> tuple[bool, bool]:
@@ -221,6 +191,15 @@ def _restored_window(outcome: Outcome, accelerator: Accelerator) -> list[Tensor]
 def _mean(window: list[Tensor], accelerator: Accelerator) -> float:
     """Mean loss over the window's steps and all ranks: the only wait for the device."""
     return _summed(torch.stack(window).mean(), accelerator)
+
+
+def _values(window: list[Tensor], accelerator: Accelerator) -> list[float]:
+    """Each step's loss, summed over the ranks, with one wait for all."""
+    if not window:
+        return []
+    total = accelerator.reduce(torch.stack(window), reduction="sum")
+    assert isinstance(total, Tensor)
+    return total.tolist()
 
 
 def _summed(share: Tensor, accelerator: Accelerator) -> float:

@@ -7,8 +7,8 @@ and each releases them when it has a handler.
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
@@ -59,29 +59,39 @@ def answer_at_once() -> None:
 
 
 @contextmanager
-def stop_requests() -> Iterator[Callable[[], bool]]:
-    """A function that says whether SIGTERM, SIGUSR1 or SIGUSR2 has come since the block began.
+def on_signals(
+    numbers: Sequence[signal.Signals], told: Callable[[int, bool], None]
+) -> Iterator[Callable[[], bool]]:
+    """Note signals for a block; the former handlers come back at its end.
 
-    The former handlers come back at its end. Off the main thread, where no handler can be set, the
-    answer is always no.
+    Off the main thread, where no handler can be set, nothing is caught.
+
+    Args:
+        numbers: Which signals.
+        told: Called with the number of each that comes, and whether one had come before it.
+
+    Yields:
+        A function that says whether any has come.
     """
     # A list and no threading.Event, whose lock is not reentrant: a signal that interrupts the
     # handler of another would wait for that lock forever.
     asked: list[int] = []
 
-    def has_been_asked() -> bool:
-        return bool(asked)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield has_been_asked
-        return
-
     def note(number: int, frame: Any) -> None:
         asked.append(number)
+        told(number, len(asked) > 1)
 
-    former = {number: signal.signal(number, note) for number in STOP_SIGNALS}
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    former = {number: signal.signal(number, note) for number in numbers}
     try:
-        yield has_been_asked
+        yield lambda: bool(asked)
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+def stop_requests() -> AbstractContextManager[Callable[[], bool]]:
+    """A function that says whether SIGTERM, SIGUSR1 or SIGUSR2 has come since the block began."""
+    return on_signals(STOP_SIGNALS, lambda number, again: None)

@@ -18,13 +18,13 @@ from train.engine.checkpoint import (
     give_state,
     give_weights,
     save_model,
-    save_state,
-    sweep_leftovers,
 )
 from train.engine.loop import Hooks, Outcome
+from train.engine.state_saver import StateSaver
 from train.engine.trackers import Wandb
 from train.rundir.metrics_file import MetricsFile
 from train.rundir.record import RunPaths, RunRecord, append_status, write_record
+from train.rundir.whole_directory import sweep_leftovers
 
 BEAT_SECONDS = 5.0
 """How often progress is noted in status.jsonl."""
@@ -45,6 +45,7 @@ class RunWriter:
         self._run_dir, self._paths, self._job = run_dir, RunPaths(run_dir), job
         self._model, self._optimizer, self._codec = model, optimizer, codec
         self._kept_bytes = restored.metrics_bytes if restored else 0
+        self._saver = StateSaver(model, optimizer)
         self._last_beat = time.monotonic() - BEAT_SECONDS
         self._ending: tuple[RunRecord | None, str] = (None, "failed")
 
@@ -72,6 +73,7 @@ class RunWriter:
     def __exit__(self, *_: object) -> None:
         """Close the files, then end the mirror: as failed, unless `finish` said how it ended."""
         try:
+            self._saver.close()
             self._metrics.close()
         finally:
             self._tracker.finish(*self._ending)
@@ -83,6 +85,7 @@ class RunWriter:
         that is recorded some seconds.
         Raises:  CheckpointError, RecordError: disk full or read-only; the state stays for a retry.
         """
+        self._saver.wait()
         if record is not None:
             self._metrics.sync()
             self._checkpoint(self._paths.checkpoint, outcome.step, outcome.loss)
@@ -111,7 +114,7 @@ class RunWriter:
 
     def _save(self, progress: Outcome) -> None:
         state = TrainerState(self._job.run_id, self._metrics.sync(), asdict(progress))
-        save_state(self._paths.state, self._model, self._optimizer, state)
+        self._saver.save(self._paths.state, state)
 
     def _share(self, progress: Outcome) -> None:
         curve = self._paths.metrics.read_bytes()[: self._metrics.sync()]

@@ -1,7 +1,7 @@
 """Causal attention on a CPU: softmax(Q K^T / sqrt(h)) V over the part of the square that counts.
 
 PyTorch's CPU kernel computes much of the masked half of the scores at training lengths, and its
-backward pass computes every score anew. Here a block of queries meets the keys up to its own end,
+backward pass computes every score again. Here a block of queries meets the keys up to its own end,
 and the probabilities are kept.
 """
 
@@ -28,13 +28,15 @@ def causal_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     Args:    query, key, value: (rows, heads, T, head_dim).
     Returns: (rows, heads, T, head_dim).
     """
-    rows, heads, length, _ = query.shape
-    fits = length >= SHORTEST and rows * heads * length**2 <= MOST_SCORES
     plain = query.dtype == torch.float32 and query.device.type == "cpu"
-    if fits and plain and not torch.compiler.is_compiling():
+    if not torch.compiler.is_compiling() and plain and _fits(*query.shape[:3]):
         flat = (tensor.flatten(0, 1) for tensor in (query, key, value))
         return _Blocked.apply(*flat).view(query.shape)  # type: ignore[union-attr]
     return F.scaled_dot_product_attention(query, key, value, is_causal=True)
+
+
+def _fits(rows: int, heads: int, length: int) -> bool:
+    return length >= SHORTEST and rows * heads * length**2 <= MOST_SCORES
 
 
 @lru_cache(maxsize=8)

@@ -47,9 +47,9 @@ def _llama(model: PreTrainedModel, tokens: Tensor) -> Tensor:
     rows, length = tokens.shape
     heads, head_dim = config.num_attention_heads, config.hidden_size // config.num_attention_heads
     theta = config.rope_parameters["rope_theta"]
-    on_cpu = tokens.device.type == "cpu"
     # Kept on a CPU alone: on a GPU it would outlive the run.
-    turn = (_kept_rotation if on_cpu else _rotation)(length, head_dim, theta, tokens.device)
+    keeps = tokens.device.type == "cpu" and not torch.compiler.is_compiling()
+    turn = (_kept_rotation if keeps else _rotation)(length, head_dim, theta, tokens.device)
     x = F.embedding(tokens.flatten(), decoder.embed_tokens.weight)
     for layer in decoder.layers:
         attention, mlp = layer.self_attn, layer.mlp

@@ -16,8 +16,13 @@ def is_sharded(model: nn.Module) -> bool:
 
 def whole(tensor: Tensor) -> Tensor:
     """The whole tensor on the CPU; of a sharded one every rank must ask at the same time."""
+    return on_device(tensor).cpu().contiguous()
+
+
+def on_device(tensor: Tensor) -> Tensor:
+    """The whole tensor where it is; of a sharded one every rank must ask at the same time."""
     tensor = tensor.detach()
-    return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).cpu().contiguous()
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def cut_like(tensor: Tensor, parameter: Tensor) -> Tensor:
@@ -38,8 +43,13 @@ def parameters(model: nn.Module) -> dict[str, Tensor]:
 
 def moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """What an optimiser keeps for each parameter as NAME.KEY, whole, on the CPU."""
+    return {name: whole(value) for name, value in optimizer_tensors(model, optimizer).items()}
+
+
+def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What an optimiser keeps for each parameter as NAME.KEY, as it is."""
     return {
-        f"{name}.{key}": whole(value)
+        f"{name}.{key}": value
         for name, parameter in model.named_parameters()
         for key, value in optimizer.state[parameter].items()
     }

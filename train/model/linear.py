@@ -33,8 +33,8 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
 
     Args:    x: (rows, in); weight: (out, in).
     """
-    large = x.shape[0] * weight.numel() >= PAYS_MULTIPLICATIONS
-    if large and ONEDNN and _plain_float32(x):
+    # The size is asked last: in a traced graph it would be one more condition on the shapes.
+    if ONEDNN and _plain_float32(x) and x.shape[0] * weight.numel() >= PAYS_MULTIPLICATIONS:
         return _Linear.apply(x, weight)  # type: ignore[no-any-return]
     return F.linear(x, weight)
 
@@ -42,10 +42,10 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
 def _plain_float32(x: Tensor) -> bool:
     """Float32 on a CPU, neither under autocast nor inside a compiled graph, which has its own."""
     return (
-        x.dtype == torch.float32
+        not torch.compiler.is_compiling()
+        and x.dtype == torch.float32
         and x.device.type == "cpu"
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
     )
 
 

@@ -12,7 +12,7 @@ from train.model.parametrization import Transfer, transfer_of
 def build_optimizer(
     model: nn.Module, optim: OptimSpec, shape: ModelSpec, device: str
 ) -> torch.optim.AdamW:
-    """AdamW over the model's parameters; its learning rate is set anew at every step.
+    """AdamW over the model's parameters; its learning rate is set again at every step.
 
     Matrices (two or more dimensions, embeddings included) decay; vectors do not. Under the standard
     parametrization these are the only two groups; `lr_scale` is a group's share of the step's rate.

@@ -31,8 +31,8 @@ REMOTE_TIMEOUT_SECONDS = 600.0
 """A holder whose process can't be seen from here counts as dead after this silence."""
 
 FRESH_SECONDS = 4 * HEARTBEAT_SECONDS
-"""A lock that was touched within this time is held, whatever a batch system says of its job: four
-beats, for file systems that lag."""
+"""A lock that was touched within this time is held, even where a batch system says that its job is
+gone: four beats, for file systems that lag."""
 
 
 class Claimed(IsoflopError):

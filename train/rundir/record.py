@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from train.config.decode import decode_stored
 from train.config.run_config import RunConfig, job_from_json, job_to_json
 from train.config.spec import SpecError
 from train.rundir.atomic import (
@@ -37,66 +38,38 @@ DONE = ("finished", "diverged")
 """Statuses that end a run for good: they stand in record.json, and nothing trains the run again."""
 
 
+class Below:
+    """A path below the directory of a dataclass of paths, as a read-only attribute."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, paths: Any, cls: type) -> Path:
+        return paths.directory / self.name
+
+
 @dataclass(frozen=True)
 class RunPaths:
     """Where everything of one run lies."""
 
-    run_dir: Path
+    directory: Path
 
-    @property
-    def spec(self) -> Path:
-        return self.run_dir / "spec.json"
-
-    @property
-    def overrides(self) -> Path:
-        return self.run_dir / "overrides.txt"
-
-    @property
-    def env(self) -> Path:
-        return self.run_dir / "env.json"
-
-    @property
-    def lock(self) -> Path:
-        return self.run_dir / "lock"
-
-    @property
-    def metrics(self) -> Path:
-        return self.run_dir / "metrics.jsonl"
-
-    @property
-    def status(self) -> Path:
-        return self.run_dir / "status.jsonl"
-
-    @property
-    def wandb(self) -> Path:
-        return self.run_dir / "wandb.json"
-
-    @property
-    def log(self) -> Path:
-        return self.run_dir / "train.log"
-
-    @property
-    def error(self) -> Path:
-        return self.run_dir / "error.txt"
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.run_dir / "checkpoint"
-
-    @property
-    def state(self) -> Path:
-        return self.run_dir / "state"
-
-    @property
-    def evals(self) -> Path:
-        return self.run_dir / "evals"
-
-    @property
-    def record(self) -> Path:
-        return self.run_dir / "record.json"
+    spec = Below("spec.json")
+    overrides = Below("overrides.txt")
+    env = Below("env.json")
+    lock = Below("lock")
+    metrics = Below("metrics.jsonl")
+    status = Below("status.jsonl")
+    wandb = Below("wandb.json")
+    log = Below("train.log")
+    error = Below("error.txt")
+    checkpoint = Below("checkpoint")
+    state = Below("state")
+    evals = Below("evals")
+    record = Below("record.json")
 
     def checkpoint_at(self, step: int) -> Path:
-        return self.run_dir / "checkpoints" / f"step-{step}"
+        return self.directory / "checkpoints" / f"step-{step}"
 
 
 @dataclass(frozen=True)
@@ -105,7 +78,8 @@ class RunRecord:
 
     `flops` is what training took under the design's count, a branch's trunk included; `flops_spent`
     leaves out the steps up to `branched_from`, which another run of the same `trunk_id` had
-    trained. `wall_seconds` and speeds are of what was spent, by all `n_devices` together; `mfu` is
+    trained. `wall_seconds` and speeds are of what was spent, by all `n_devices` together, without
+    the `compile_seconds` that passed before the first step of each of the run's lives; `mfu` is
     the share of the sum of their peaks. Versions are None where nothing of the kind was used.
     `simulated` says what the losses were drawn from where nothing was trained, and is empty for a
     trained run. `horizon_tokens` is the length that the decay was planned for where that was not
@@ -158,6 +132,7 @@ class RunRecord:
     nccl_version: str | None = None
     driver_version: str | None = None
     wall_seconds: float = 0.0
+    compile_seconds: float = 0.0
     tokens_per_second: float = 0.0
     flops_per_second: float = 0.0
     mfu: float | None = None
@@ -190,7 +165,7 @@ def write_job(run_dir: Path, job: RunConfig, overrides: list[str] | None = None)
             )
         if present == job:
             return
-    elif run_dir.exists() and any(paths.run_dir.iterdir()):
+    elif run_dir.exists() and any(run_dir.iterdir()):
         raise RecordError(f"{run_dir} is not empty and has no spec.json; choose another out=DIR")
     write_json(paths.spec, job_to_json(job))
     if overrides is not None:
@@ -211,22 +186,21 @@ def read_job(run_dir: Path) -> RunConfig:
 
 
 def write_record(run_dir: Path, record: RunRecord) -> None:
-    """HoverPoint a run as done: record.json is the last file that a run writes."""
+    """Mark a run as done: record.json is the last file that a run writes."""
     write_json(RunPaths(run_dir).record, dataclasses.asdict(record))
 
 
 def read_record(run_dir: Path) -> RunRecord | None:
     """The record of a run, or None while it has none.
 
-    Raises:  RecordError: a record.json that is truncated or garbage.
+    Raises:  RecordError: a record.json that is truncated, garbage or has a field of another type.
     """
     path = RunPaths(run_dir).record
     if not path.exists():
         return None
-    content = read_json(path)
     try:
-        return RunRecord(**content)
-    except TypeError as error:
+        return decode_stored(RunRecord, read_json(path), "")
+    except SpecError as error:
         raise RecordError(f"{path} is not a run record ({error}); delete it to redo it") from error
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from train.config.spec import IsoflopError
 from train.rundir.atomic import BAD_JSON, iter_jsonl
-from train.rundir.record import RunPaths
+from train.rundir.record import Below, RunPaths
 
 FLAT_LIMIT = 1000
 """Sweeps of more runs than this spread their run directories over 256 folders by run_id."""
@@ -27,48 +27,22 @@ class StoreError(IsoflopError):
 class SweepPaths:
     """Where everything of one sweep lies."""
 
-    root: Path
+    directory: Path
 
-    @property
-    def config(self) -> Path:
-        return self.root / "sweep.yaml"
-
-    @property
-    def plan(self) -> Path:
-        return self.root / "plan.jsonl"
-
-    @property
-    def simulation(self) -> Path:
-        """Present where nothing was trained: what the losses were drawn from."""
-        return self.root / "simulation.json"
-
-    @property
-    def prediction(self) -> Path:
-        """Present where the sweep tests a fit: what was predicted before it was trained."""
-        return self.root / "validation.json"
-
-    @property
-    def analysis(self) -> Path:
-        return self.root / "analysis"
-
-    @property
-    def runs(self) -> Path:
-        return self.root / "runs"
-
-    @property
-    def logs(self) -> Path:
-        return self.root / "logs"
-
-    @property
-    def trunks(self) -> Path:
-        return self.root / "trunks"
-
-    @property
-    def slurm(self) -> Path:
-        return self.root / "slurm"
+    config = Below("sweep.yaml")
+    plan = Below("plan.jsonl")
+    simulation = Below("simulation.json")
+    """Present where nothing was trained: what the losses were drawn from."""
+    prediction = Below("validation.json")
+    """Present where the sweep tests a fit: what was predicted before it was trained."""
+    analysis = Below("analysis")
+    runs = Below("runs")
+    logs = Below("logs")
+    trunks = Below("trunks")
+    slurm = Below("slurm")
 
     def table(self, name: str) -> Path:
-        return self.root / f"{name}.parquet"
+        return self.directory / f"{name}.parquet"
 
 
 def fits_file(place: Path) -> Path | None:

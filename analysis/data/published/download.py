@@ -93,7 +93,12 @@ def _downloaded(table: PublishedTable, remote: RemoteFile, path: Path) -> Path:
 
     pooch.get_logger().setLevel("WARNING")
     known = None if remote.sha256 is None else f"sha256:{remote.sha256}"
-    get: Any = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT)
+    opened: list[requests.Response] = []
+    get: Any = pooch.HTTPDownloader(
+        progressbar=True,
+        timeout=TIMEOUT,
+        hooks={"response": lambda response, **_: opened.append(response)},
+    )
     try:
         pooch.retrieve(remote.url, known, path.name, path.parent, downloader=get)
     except requests.RequestException as error:
@@ -114,6 +119,10 @@ def _downloaded(table: PublishedTable, remote: RemoteFile, path: Path) -> Path:
             f"{path} can't be written ({error.strerror or error}); set ISOFLOP_CACHE to a folder "
             f"that can"
         ) from error
+    finally:
+        # pooch leaves an answer that it refuses unread, and its connection open.
+        for response in opened:
+            response.close()
     return path
 
 

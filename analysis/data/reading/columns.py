@@ -143,7 +143,7 @@ def _plain_floats(column: pd.Series, decimal: str) -> np.ndarray | None:
         if any("_" in cell for cell in cells if isinstance(cell, str)):
             return None
         return np.array([float(cell) for cell in cells])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # a JSON integer may have 400 digits
         return None
 
 
@@ -155,13 +155,13 @@ def _from_comma(cell: object) -> object:
         ".", "").isdigit() else value  # fmt: skip
 
 
-def _number(cell: object) -> float:
+def _number(cell: object) -> float | str:
     if is_missing(cell):
         return float("nan")
     try:
         return float(cell)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
-        return float("nan")
+        return str(cell)
 
 
 def _texts(column: pd.Series) -> Sequence[str]:

@@ -67,7 +67,7 @@ def passing(
     """
     kept = pd.Series(True, index=typed.index)
     for name, wanted in filters.items():
-        column = typed[name] if name in typed else frame.get(name, None)
+        column = typed[name] if name in typed else frame.get(name)
         if column is None:
             raise ScoreTableError(
                 f"table.filters: {source} has no column {name!r}; it has "

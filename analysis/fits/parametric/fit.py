@@ -17,13 +17,21 @@ from analysis.data.cost_law import SIX_ND, Cost
 from analysis.errors import FitError, Numbers, Status
 from analysis.fits.input_checks import checked_fixed, checked_runs, checked_weights, undetermined
 from analysis.fits.parametric.huber import LogRuns, residuals
-from analysis.fits.parametric.problem import Problem, count_basins
+from analysis.fits.parametric.problem import Problem, distinct
 from analysis.fits.parametric.starts import ResampleGrid, grid_starts
 from analysis.fits.surface import PARAMETERS, Allocation, Surface
 from analysis.stats.resampling import in_chunks
 
-_CHUNK_CELLS = 60_000
-"""Refits times runs done together: enough to amortise numpy's calls, few enough for the cache."""
+APART, MET = 1e-3, 1e-2
+"""Difference of some parameter beyond which two ends are two minima; and beyond which two searches
+under a wide loss, which end within 1e-3 of their minima, have not met."""
+
+REFIT_TOLERANCE = 1e-8
+"""Last step of a refit, of which intervals are made: Newton's next would be of 1e-16."""
+
+_CHUNK_CELLS = 120_000
+"""Refits times runs done together: enough to amortise numpy's calls over the last that search on;
+`huber` itself works on fewer at once, for the cache."""
 
 
 @dataclass(frozen=True)
@@ -152,8 +160,13 @@ def solve(problem: Problem) -> ParametricFit:
         nothing = Surface(nan, nan, nan, nan, nan, problem.cost)
         return ParametricFit(problem, nothing, nan, nan, 0, nan, "degenerate", reason)
     starts = problem.with_fixed(grid_starts(runs, problem.weights, problem.penalty))
-    ends = problem.polish(starts, np.broadcast_to(problem.weights, (len(starts), len(runs))))
-    return assess(problem, ends.theta[ends.value.argmin()], count_basins(ends))
+    widths, weights = problem.widths(), problem.weights[None]
+    if len(widths) > 1:
+        # Most starts meet under the widest loss already; what has met is polished once.
+        met = problem.polish(starts, weights.repeat(len(starts), axis=0), widths[:1])
+        starts, widths = distinct(met, MET), widths[1:]
+    ends = problem.polish(starts, weights.repeat(len(starts), axis=0), widths)
+    return assess(problem, ends.theta[ends.value.argmin()], len(distinct(ends, APART)))
 
 
 def pose(
@@ -222,6 +235,9 @@ def _refit(fit: ParametricFit, grid: ResampleGrid, weights: np.ndarray) -> np.nd
     problem = fit.problem
     near = np.broadcast_to(fit.theta, (len(weights), 5))
     far = problem.with_fixed(grid.starts(weights, fit.theta))
-    ends = problem.polish(near, weights, (1.0,)), problem.polish(far, weights, (30.0, 1.0))
+    ends = (
+        problem.polish(near, weights, problem.widths((1.0,)), REFIT_TOLERANCE),
+        problem.polish(far, weights, problem.widths((30.0, 1.0)), REFIT_TOLERANCE),
+    )
     lower = ends[1].value < ends[0].value
     return np.where(lower[:, None], ends[1].theta, ends[0].theta)

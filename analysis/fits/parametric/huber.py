@@ -96,7 +96,7 @@ class Penalty:
 
 def residuals(theta: np.ndarray, runs: LogRuns, residual: str = "log") -> np.ndarray:
     """log L_fit - log L, or L_fit - L, of every run, (batch, runs); parameters (batch, 5)."""
-    return _terms(theta, runs, residual)[0]
+    return _terms(theta, runs, residual)
 
 
 def objective(
@@ -138,43 +138,59 @@ def _derivatives(
     theta: np.ndarray, runs: LogRuns, weights: np.ndarray, penalty: Penalty
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     u, v = runs.u, runs.v
-    r, p0, p1, p2 = _terms(theta, runs, penalty.residual)
+    jacobian = np.empty((len(theta), 5, len(runs)))
+    r = _terms(theta, runs, penalty.residual, jacobian[:, :3])
+    np.multiply(jacobian[:, 1], -u, out=jacobian[:, 3])
+    np.multiply(jacobian[:, 2], -v, out=jacobian[:, 4])
     weights = one_sided(weights, r, penalty)
     slope = np.clip(r, -penalty.delta, penalty.delta)
-    value = (weights * (slope * (r - slope / 2))).sum(axis=1)
-
-    jacobian = np.stack([p0, p1, p2, -u * p1, -v * p2], axis=1)
     pull = weights * slope
+    value = np.einsum("bn,bn->b", pull, r) - np.einsum("bn,bn->b", pull, slope) / 2
     gradient = (jacobian @ pull[:, :, None])[:, :, 0]
 
     inside = np.abs(r) <= penalty.delta
     curvature = weights * (inside - slope if penalty.residual == "log" else inside)
     hessian = (jacobian * curvature[:, None, :]) @ np.swapaxes(jacobian, 1, 2)
-    hessian[:, 0, 0] += (pull * p0).sum(axis=1)
-    for scale, exponent, p, x in ((1, 3, p1, u), (2, 4, p2, v)):
-        q = pull * p
-        qx = q * x
-        cross = qx.sum(axis=1)
-        hessian[:, scale, scale] += q.sum(axis=1)
-        hessian[:, scale, exponent] -= cross
-        hessian[:, exponent, scale] -= cross
-        hessian[:, exponent, exponent] += (qx * x).sum(axis=1)
+    # The second derivatives of r add sums that the gradient holds already, save for the squares.
+    hessian[:, 0, 0] += gradient[:, 0]
+    for scale, exponent, square in ((1, 3, u * u), (2, 4, v * v)):
+        hessian[:, scale, scale] += gradient[:, scale]
+        hessian[:, scale, exponent] += gradient[:, exponent]
+        hessian[:, exponent, scale] += gradient[:, exponent]
+        hessian[:, exponent, exponent] += (pull * jacobian[:, scale]) @ square
     return value, gradient, hessian
 
 
-def _terms(theta: np.ndarray, runs: LogRuns, residual: str) -> tuple[np.ndarray, ...]:
-    """The residual of each run and its derivatives by the logarithms of the three terms."""
-    e, a, b, alpha, beta = (theta[:, i : i + 1] for i in range(5))
+def _terms(
+    theta: np.ndarray, runs: LogRuns, residual: str, slopes: np.ndarray | None = None
+) -> np.ndarray:
+    """The residual of each run, (batch, runs); its derivatives by the logarithms of the three terms
+    are written to `slopes` (batch, 3, runs).
+    """
+    e = theta[:, :1]
     # As multiples of E, whose own exponential is then 1; this is where fits spend their time.
-    size = np.exp(np.minimum(a - e - alpha * runs.u, _LARGEST_LOG))
-    data = np.exp(np.minimum(b - e - beta * runs.v, _LARGEST_LOG))
-    total = 1.0 + size + data
+    size = _exponential(theta[:, 1:2] - e, theta[:, 3:4], runs.u)
+    data = _exponential(theta[:, 2:3] - e, theta[:, 4:5], runs.v)
+    total = size + data
+    total += 1.0
     if residual == "loss":
-        least = np.exp(e)
-        own = np.broadcast_to(least, total.shape)
-        return least * total - runs.loss, own, least * size, least * data
-    share = 1.0 / total
-    return np.log(total) + (e - runs.y), share, size * share, data * share
+        scale, r = np.exp(e), None
+    else:
+        scale, r = 1.0 / total, np.log(total)
+        r += e - runs.y
+    if slopes is not None:
+        slopes[:, 0] = scale
+        np.multiply(size, scale, out=slopes[:, 1])
+        np.multiply(data, scale, out=slopes[:, 2])
+    return scale * total - runs.loss if r is None else r
+
+
+def _exponential(level: np.ndarray, exponent: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """exp(level - exponent x), (batch, runs), short of overflow."""
+    power = exponent * -x
+    power += level
+    np.minimum(power, _LARGEST_LOG, out=power)
+    return np.exp(power, out=power)
 
 
 def one_sided(weights: np.ndarray, r: np.ndarray, penalty: Penalty) -> np.ndarray:

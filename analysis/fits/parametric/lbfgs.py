@@ -31,10 +31,10 @@ HOFFMANN = Surface(
 
 def starting_grid() -> list[Surface]:
     """The 4,500 starts of Hoffmann et al. 2022, appendix D.2."""
-    exponents, floors, scales = (0.0, 0.5, 1.0, 1.5, 2.0), np.arange(-1, 1.01, 0.5), range(0, 30, 5)
+    exponents, logs_E, scales = (0.0, 0.5, 1.0, 1.5, 2.0), np.arange(-1, 1.01, 0.5), range(0, 30, 5)
     return [
         Surface(float(np.exp(e)), float(np.exp(a)), float(np.exp(b)), alpha, beta)
-        for alpha, beta, e, a, b in itertools.product(exponents, exponents, floors, scales, scales)
+        for alpha, beta, e, a, b in itertools.product(exponents, exponents, logs_E, scales, scales)
     ]
 
 

@@ -1,6 +1,6 @@
 """The minimisation behind the parametric fit: what is minimised, within what, and how it ended."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -24,6 +24,12 @@ LEAST_WIDTH = 1e-10
 
 LEAST_SQUARES_WIDTH = 1e-3
 """Least size of residuals by which a gradient of least squares is judged: Huber's usual width."""
+
+TOLERANCE, WIDE_TOLERANCE = 1e-11, 1e-3
+"""Last step of a search; of one under a wider loss, whose minimum is a start and no result."""
+
+FIRST_DAMPING, WARM_DAMPING = 1e-2, 1e-5
+"""Of steps from a cell of the grid, and from the minimum under a wider loss."""
 
 DEGENERATE_CONDITION = 1e9
 """Above this condition number the runs do not tell the parameters apart."""
@@ -135,29 +141,45 @@ class Problem:
             lower[index] = upper[index] = _coordinate(name, value)
         return lower, upper
 
-    def polish(
-        self, starts: np.ndarray, weights: np.ndarray, factors: tuple[float, ...] = (30.0, 5.0, 1.0)
-    ) -> Minimum:
-        """Minima from every start, each with its row of weights, as the Huber loss narrows.
+    @property
+    def _narrowest(self) -> float:
+        """The width that factors are of; below it the path to an optimum has to be followed."""
+        return max(self.penalty.delta, 1e-3)
 
-        Args:    starts: (batch, 5); weights: (batch, runs); factors: widths in units of delta.
-        """
+    def widths(self, factors: tuple[float, ...] = (30.0, 5.0, 1.0)) -> list[float]:
+        """Widths of the Huber loss, in units of delta, from wide to the asked one."""
         penalty = self.penalty
         # Least squares has no width to narrow.
         factors = (1.0,) if np.isinf(penalty.delta) else factors
-        widths = [max(penalty.delta, 1e-3) * factor for factor in factors]
+        widths = [self._narrowest * factor for factor in factors]
         while widths[-1] > penalty.delta * 1.001:
             widths.append(max(widths[-1] / 3, penalty.delta))
+        return widths
+
+    def polish(
+        self,
+        starts: np.ndarray,
+        weights: np.ndarray,
+        widths: Sequence[float],
+        tolerance: float = TOLERANCE,
+    ) -> Minimum:
+        """Minima from every start, each with its row of weights, as the Huber loss narrows.
+
+        Args:    starts: (batch, 5); weights: (batch, runs); widths: of the loss, the asked one
+                 last, or without it where the end is a start again; tolerance: of the last step.
+        """
         end = None
         for width in widths:
-            narrowed = replace(penalty, delta=width)
+            narrowed = replace(self.penalty, delta=width)
             end = minimise(
                 lambda theta, rows, p=narrowed: self.derivatives(theta, weights[rows], p),
                 starts if end is None else end.theta,
                 self.bounds,
                 self.held,
+                tolerance=WIDE_TOLERANCE if width > 2 * self._narrowest else tolerance,
+                damping_at_first=FIRST_DAMPING if end is None else WARM_DAMPING,
             )
-        assert end is not None  # factors is never empty
+        assert end is not None  # widths is never empty
         return replace(end, theta=end.theta @ self.tie.T)
 
     def condition(self, theta: np.ndarray) -> float:
@@ -201,13 +223,13 @@ class Problem:
         return "converged", ""
 
 
-def count_basins(ends: Minimum) -> int:
-    """Distinct ends: parameters that differ by more than 1e-3 count as another basin."""
+def distinct(ends: Minimum, apart: float) -> np.ndarray:
+    """Ends (k, 5) that differ in some parameter by more than `apart`, the lowest first."""
     kept: list[np.ndarray] = []
     for theta in ends.theta[np.argsort(ends.value)]:
-        if all(np.abs(theta - other).max() > 1e-3 for other in kept):
+        if all(np.abs(theta - other).max() > apart for other in kept):
             kept.append(theta)
-    return len(kept)
+    return np.array(kept)
 
 
 def _coordinate(name: str, value: float) -> float:

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
 from analysis.errors import FitError
 from analysis.fits.parametric.fit import ParametricFit
 from analysis.fits.parametric.huber import LogRuns, derivatives, one_sided, residuals
 from analysis.fits.surface import PARAMETERS
+from analysis.stats.m_estimator import crossing, curvature, deviance_bound, residual_scale
 from analysis.stats.newton import minimise
 
 PROFILED = (*PARAMETERS, "a", "b")
@@ -53,17 +53,19 @@ def profile(fit: ParametricFit, name: str, level: float = 0.95) -> Profile:
     if fit.problem.tied and name == "beta":
         return replace(profile(fit, "alpha", level), name="beta")
     theta = fit.theta
-    scale = _residual_scale(fit)
+    problem = fit.problem
+    scale = residual_scale(
+        *_weighted_residuals(fit), problem.penalty.delta, problem.n_free, problem.above
+    )
     direction, error = _response(fit, name, theta, scale)
     steps = error * np.concatenate([-_STEPS[::-1], [0.0], _STEPS])
     held = _held_at(name, theta, fit.runs) + steps
     value = _held_minima(fit, name, held, theta + steps[:, None] * direction)
     deviance = 2 * np.maximum(value - value.min(), 0) / scale
-    freedom = max(len(fit.runs) - fit.problem.n_free, 1)
-    bound = float(stats.t.ppf(0.5 + level / 2, df=freedom)) ** 2
+    bound = deviance_bound(len(fit.runs), problem.n_free, level)
     middle = len(_STEPS)
-    low = _crossing(held[middle::-1], deviance[middle::-1], bound)
-    high = _crossing(held[middle:], deviance[middle:], bound)
+    low = crossing(held[middle::-1], deviance[middle::-1], bound)
+    high = crossing(held[middle:], deviance[middle:], bound)
     gamma = float(fit.surface.cost.gamma)
     ends = sorted(_read(name, end, gamma) for end in (low, high))
     return Profile(
@@ -80,7 +82,7 @@ def profiled(fit: ParametricFit) -> tuple[str, ...]:
     fixed = fit.problem.fixed
     free = [name for name in PROFILED if name not in fixed]
     if fit.problem.tied or {"alpha", "beta"} <= fixed.keys():
-        # With one exponent, or with both fixed, a is known, whatever the runs say.
+        # With one exponent, or with both fixed, a is known before any run.
         free = [name for name in free if name not in _DERIVED]
     return tuple(free)
 
@@ -92,36 +94,14 @@ def _weighted_residuals(fit: ParametricFit) -> tuple[np.ndarray, np.ndarray]:
     return r, one_sided(np.ones(len(r)), r, problem.penalty)
 
 
-def _curvature(fit: ParametricFit) -> float:
-    """E[psi'] at the fit's residuals: delta times their density at 0, under a narrow loss.
-
-    The density is read from a window about 0 that holds enough residuals.
-    """
-    (r, weights), delta = _weighted_residuals(fit), fit.problem.penalty.delta
-    if np.isinf(delta):
-        return float(np.mean(weights))
-    r, n_runs = np.abs(r), len(r)
-    window = max(delta, 1.06 * float(np.median(r)) / 0.6745 * n_runs**-0.2)
-    if window > delta:
-        # One-sided weights meet at 0 in equal parts; in the window more runs may lie on one side.
-        weights = np.full(n_runs, (1 + fit.problem.above) / 2)
-    return max(float(np.mean(weights * (r <= window))), 1 / n_runs) * delta / window
-
-
-def _residual_scale(fit: ParametricFit) -> float:
-    """E[psi^2] / E[psi'] at the fit's residuals, with n - p degrees of freedom."""
-    freedom = max(len(fit.runs) - fit.problem.n_free, 1)
-    (r, weights), delta = _weighted_residuals(fit), fit.problem.penalty.delta
-    square = float(np.sum((weights * np.clip(r, -delta, delta)) ** 2)) / freedom
-    return max(square, 1e-300) / _curvature(fit)
-
-
 def _response(
     fit: ParametricFit, name: str, theta: np.ndarray, scale: float
 ) -> tuple[np.ndarray, float]:
     """How the optimum moves with the held quantity (5,), and the quantity's standard error."""
     free = ~fit.problem.held
-    information = _curvature(fit) * fit.problem.squared_error_hessian(theta)
+    penalty = fit.problem.penalty
+    own = curvature(*_weighted_residuals(fit), penalty.delta, penalty.above)
+    information = own * fit.problem.squared_error_hessian(theta)
     covariance = np.zeros((5, 5))
     covariance[np.ix_(free, free)] = scale * np.linalg.pinv(information[free][:, free])
     gradient = _gradient_of(name, theta, fit.runs) @ fit.problem.tie
@@ -213,18 +193,3 @@ def _held_minima(fit: ParametricFit, name: str, held: np.ndarray, starts: np.nda
 
     box = np.full(5, -_SIDE), np.full(5, _SIDE)
     return minimise(constrained, starts, box, frozen).value
-
-
-def _crossing(held: np.ndarray, deviance: np.ndarray, bound: float) -> float:
-    """Where the deviance first exceeds the bound going outward; infinite if it never does."""
-    beyond = np.flatnonzero(deviance > bound)
-    outward = np.sign(held[-1] - held[0])
-    if not len(beyond):
-        return float(outward * np.inf)
-    if beyond[0] == 0:
-        # Without noise the fit's own deviance is rounding, and exceeds any bound.
-        return float(held[0])
-    root = np.sqrt(deviance)
-    k = int(beyond[0])
-    share = (np.sqrt(bound) - root[k - 1]) / (root[k] - root[k - 1])
-    return float(held[k - 1] + share * (held[k] - held[k - 1]))

@@ -13,7 +13,7 @@ from analysis.fits.parametric.huber import LogRuns, Penalty, objective
 EXPONENTS = np.geomspace(0.04, 1.8, 16)
 """Grid of alpha and of beta; published surfaces lie between 0.1 and 1.2."""
 
-_FLOOR = 1e-3
+_LEAST_SHARE = 1e-3
 """Smallest start of a coefficient, as a share of the least loss; its logarithm must be finite."""
 
 
@@ -25,10 +25,7 @@ def grid_starts(runs: LogRuns, weights: np.ndarray, penalty: Penalty, most: int 
 
     Args:    weights: one weight a run, (runs,).
     """
-    gram, rhs = _normal_equations(runs, EXPONENTS)
-    coefficients = _nonnegative(
-        np.tensordot(gram, weights, axes=(2, 0)).reshape(-1, 3, 3), rhs @ weights
-    )
+    coefficients = _nonnegative(*_summed(runs, EXPONENTS, weights))
     theta = _thetas(coefficients, runs, *_cells(EXPONENTS))
     values = objective(theta, runs, weights[None], penalty.widened(30))
     minima = _local_minima(values.reshape(len(EXPONENTS), len(EXPONENTS)))
@@ -74,6 +71,29 @@ def _cells(exponents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return alpha.ravel(), beta.ravel()
 
 
+def _summed(
+    runs: LogRuns, exponents: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The normal equations of `_normal_equations` summed over runs, (cells, 3, 3) and (cells, 3).
+
+    No term of theirs knows more of a cell than one exponent, save for the product of both, so they
+    are matrix products over the exponents and not over the cells.
+    """
+    one = 1 / runs.loss
+    size, data = (np.exp(-exponents[:, None] * x) * one for x in (runs.u, runs.v))
+    n = len(exponents)
+    gram, rhs = np.empty((n, n, 3, 3)), np.empty((n, n, 3))
+    gram[..., 0, 0] = weights @ one**2
+    gram[..., 0, 1] = gram[..., 1, 0] = (size @ (weights * one))[:, None]
+    gram[..., 0, 2] = gram[..., 2, 0] = data @ (weights * one)
+    gram[..., 1, 1] = (size**2 @ weights)[:, None]
+    gram[..., 2, 2] = data**2 @ weights
+    gram[..., 1, 2] = gram[..., 2, 1] = (size * weights) @ data.T
+    rhs[..., 0] = weights @ one
+    rhs[..., 1], rhs[..., 2] = (size @ weights)[:, None], data @ weights
+    return gram.reshape(-1, 3, 3), rhs.reshape(-1, 3)
+
+
 def _normal_equations(runs: LogRuns, exponents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Per cell and run, the products x_i x_j (cells, 9, runs) and x_i y (cells, 3, runs).
 
@@ -90,7 +110,18 @@ def _normal_equations(runs: LogRuns, exponents: np.ndarray) -> tuple[np.ndarray,
 
 
 def _nonnegative(gram: np.ndarray, rhs: np.ndarray) -> np.ndarray:
-    """Nonnegative least squares for many 3 x 3 systems, by trying each of the seven supports."""
+    """Nonnegative least squares for many 3 x 3 systems: the solution where all of it is positive,
+    else the best of the seven supports.
+    """
+    upper = np.moveaxis(gram, 0, -1).reshape(9, -1)[[0, 1, 2, 4, 5, 8]]
+    best = _solve_symmetric(upper, rhs.T).T
+    mixed = np.flatnonzero(~(best > 0).all(axis=1))
+    if len(mixed):
+        best[mixed] = _by_supports(gram[mixed], rhs[mixed])
+    return best
+
+
+def _by_supports(gram: np.ndarray, rhs: np.ndarray) -> np.ndarray:
     best = np.zeros_like(rhs)
     explained = np.full(len(rhs), -np.inf)
     for support in itertools.product((False, True), repeat=3):
@@ -128,9 +159,9 @@ def _solve_symmetric(g: np.ndarray, h: np.ndarray) -> np.ndarray:
 def _thetas(
     coefficients: np.ndarray, runs: LogRuns, alpha: np.ndarray, beta: np.ndarray
 ) -> np.ndarray:
-    floor = _FLOOR * runs.loss.min()
+    least = _LEAST_SHARE * runs.loss.min()
     with np.errstate(invalid="ignore"):
-        logs = np.log(np.maximum(coefficients, floor))
+        logs = np.log(np.maximum(coefficients, least))
     return np.column_stack([logs, alpha, beta])
 
 

@@ -7,14 +7,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from analysis.data.run_arrays import FitInput
-from analysis.errors import FitError, Numbers, Status
+from analysis.errors import FitError, Numbers
 from analysis.fits.envelope import EnvelopeFit, fit_envelope, inner
 from analysis.fits.min_loss import envelope_loss_law
 from analysis.fits.surface import Allocation
 from analysis.stats.resampling import Interval, percentile_interval
-from analysis.studies.approaches.fitted_approach import FittedApproach, OptimumIntervals
+from analysis.studies.approaches.fitted_approach import OptimumIntervals, SingleFit
 from analysis.studies.approaches.min_loss import MinLoss
-from analysis.studies.approaches.objections import no_law
 from analysis.studies.bootstrap import EnvelopeDraws, envelope_draws, exponent_intervals
 from analysis.studies.fit_config import FitConfig
 
@@ -29,7 +28,7 @@ largest budget in 0 to 56 % of simulated sweeps, without decay in 36 to 87 %
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class EnvelopeApproach(FittedApproach):
+class EnvelopeApproach(SingleFit):
     """See `analysis.fits.envelope`."""
 
     fit: EnvelopeFit
@@ -44,14 +43,6 @@ class EnvelopeApproach(FittedApproach):
         return cls(data=data, config=config, fit=fit_envelope(data.curves, config.envelope))
 
     @property
-    def status(self) -> Status:
-        return self.fit.status
-
-    @property
-    def reason(self) -> str:
-        return self.fit.reason
-
-    @property
     def parameters(self) -> dict[str, float]:
         return {"a": self.fit.a, "b": self.fit.b}
 
@@ -59,13 +50,7 @@ class EnvelopeApproach(FittedApproach):
     def usable(self) -> bool:
         return self.fit.n_law is not None and self.fit.d_law is not None
 
-    @property
-    def objections(self) -> tuple[str, ...]:
-        if self.status != "converged":
-            return (self.reason or f"the fit is {self.status}",)
-        return (*no_law(self.a), *self._at_the_grids_end())
-
-    def _at_the_grids_end(self) -> list[str]:
+    def doubts(self) -> list[str]:
         """A size that leads only because the grid ends there identifies nothing."""
         sizes = len(np.unique(inner(self.fit.points, self.data.runs.n_params).n_params))
         if sizes >= LEAST_SIZES:

@@ -38,7 +38,7 @@ def fit_input(
     runs = with_cost(table.counted(counting), config)
     curves = table.training_curves(runs).thinned(most_points) if len(table.curves) else None
     given = bool(np.isfinite(table.numbers("flops_budget")).any())
-    return FitInput(runs, curves, _weights(table, config), given)
+    return FitInput(runs, curves, _weights(table, config), given, table.epochs())
 
 
 def with_cost(runs: RunArrays, config: FitConfig) -> RunArrays:

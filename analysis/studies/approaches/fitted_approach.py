@@ -19,6 +19,7 @@ from analysis.fits.surface import Allocation
 from analysis.stats.goodness_of_fit import FitQuality, assess_fit
 from analysis.stats.resampling import Interval, percentile_interval
 from analysis.studies.approaches.min_loss import MinLoss
+from analysis.studies.approaches.objections import no_law
 from analysis.studies.fit_config import FitConfig
 
 NO_INTERVAL: Interval = (float("nan"), float("nan"))
@@ -137,6 +138,11 @@ class FittedApproach(ABC):
         return None
 
     @property
+    def rows(self) -> np.ndarray:
+        """Which rows of the study's table the approach was fitted to, indices (runs,)."""
+        return np.arange(len(self.data))
+
+    @property
     def n_free(self) -> int:
         """Parameters of the surface that the runs determine."""
         return 0
@@ -156,7 +162,8 @@ class FittedApproach(ABC):
         if residuals is None:
             return None
         _, cells = np.unique(np.stack([runs.n_params, runs.n_tokens]), axis=1, return_inverse=True)
-        return assess_fit(residuals, runs.loss, cells.ravel(), runs.budget, self.n_free)
+        own = (residuals, runs.loss, cells.ravel(), runs.budget)
+        return assess_fit(*own, self.n_free, self.data.best_of)
 
     @cached_property
     def min_loss(self) -> MinLoss | None:
@@ -238,6 +245,44 @@ class FittedApproach(ABC):
             "quality": None if self.quality is None else asdict(self.quality),
             **self.details(),
         }
+
+
+class FitResult(Protocol):
+    """What a fit of any form says of itself."""
+
+    @property
+    def status(self) -> Status: ...
+
+    @property
+    def reason(self) -> str: ...
+
+    @property
+    def a(self) -> float: ...
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SingleFit(FittedApproach):
+    """An approach that is one fit, which has its status and its reason."""
+
+    fit: FitResult
+
+    @property
+    def status(self) -> Status:
+        return self.fit.status
+
+    @property
+    def reason(self) -> str:
+        return self.fit.reason
+
+    @property
+    def objections(self) -> tuple[str, ...]:
+        if self.status != "converged":
+            return (self.reason or f"the fit is {self.status}",)
+        return (*no_law(self.a), *self.doubts())
+
+    def doubts(self) -> list[str]:
+        """What speaks against the headline though the fit converged."""
+        return []
 
 
 class FitErrors:

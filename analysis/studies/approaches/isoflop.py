@@ -7,14 +7,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from analysis.data.run_arrays import FitInput
-from analysis.errors import FitError, Numbers, Status
+from analysis.errors import FitError, Numbers
 from analysis.fits.isoflop import IsoflopFit, fit_isoflop
 from analysis.fits.isoflop_profile import IsoflopProfile
 from analysis.fits.min_loss import isoflop_loss_draws, isoflop_loss_law
 from analysis.fits.surface import Allocation
 from analysis.stats.power_law import PowerLaw
 from analysis.stats.resampling import Interval
-from analysis.studies.approaches.fitted_approach import FittedApproach, OptimumIntervals
+from analysis.studies.approaches.fitted_approach import OptimumIntervals, SingleFit
 from analysis.studies.approaches.min_loss import MinLoss
 from analysis.studies.approaches.objections import no_law, unstable
 from analysis.studies.fit_config import FitConfig
@@ -24,7 +24,7 @@ LEAST_MINIMA = 3
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class IsoflopApproach(FittedApproach):
+class IsoflopApproach(SingleFit):
     """See `analysis.fits.isoflop`; its intervals come from the minima's own errors."""
 
     fit: IsoflopFit
@@ -42,18 +42,10 @@ class IsoflopApproach(FittedApproach):
             used.n_tokens,
             used.loss,
             curve=config.curve,
-            noise=config.noise,
+            noise=_noise(data, config),
             weights=config.isoflop_weights,
         )
         return cls(data=data, config=config, fit=fit)
-
-    @property
-    def status(self) -> Status:
-        return self.fit.status
-
-    @property
-    def reason(self) -> str:
-        return self.fit.reason
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -126,6 +118,13 @@ class IsoflopApproach(FittedApproach):
             "d_coefficient": fit.d_law.coefficient if fit.d_law else None,
             "loss_law": self.min_loss.to_json(),
         }
+
+
+def _noise(data: FitInput, config: FitConfig) -> float | None:
+    """The seed noise that was given; of a cell's best run, which varies less, what follows."""
+    if config.noise is None or data.best_of is None:
+        return config.noise
+    return float(np.sqrt(np.mean(data.best_of.sd**2)))
 
 
 def _budget_json(profile: IsoflopProfile) -> dict[str, Any]:

@@ -79,7 +79,7 @@ class KaplanApproach(FittedApproach):
         if self.resamples is None or not self.usable:
             return None
         delta = max(self.config.delta, LEAST_DELTA)
-        return kaplan_draws(self.joint, self.data.runs, self.resamples, delta)
+        return kaplan_draws(self.joint, self.data.runs, self.resamples, delta, self.data.best_of)
 
     @cached_property
     def intervals(self) -> dict[str, Interval]:

@@ -8,19 +8,20 @@ import numpy as np
 
 from analysis.data.run_arrays import FitInput
 from analysis.errors import Numbers, Status
+from analysis.fits.data_constrained import DECAYS
 from analysis.fits.parametric.fit import ParametricFit, pose, solve
 from analysis.fits.parametric.lbfgs import HOFFMANN, fit_lbfgs
 from analysis.fits.parametric.profile_likelihood import Profile, profile, profiled
 from analysis.fits.surface import PARAMETERS, Allocation, Surface
 from analysis.stats.resampling import Interval
-from analysis.studies.approaches.fitted_approach import NO_INTERVAL, FittedApproach
-from analysis.studies.approaches.objections import misfit, no_law
+from analysis.studies.approaches.fitted_approach import NO_INTERVAL, SingleFit
+from analysis.studies.approaches.objections import misfit
 from analysis.studies.bootstrap import parametric_draws, parametric_intervals
 from analysis.studies.fit_config import FitConfig
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ParametricApproach(FittedApproach):
+class ParametricApproach(SingleFit):
     """See `analysis.fits.parametric`; intervals by bootstrap or profile, as configured."""
 
     fit: ParametricFit
@@ -37,21 +38,13 @@ class ParametricApproach(FittedApproach):
             config.delta,
             config.reduction,
             config.above,
-            config.fixed,
+            {name: value for name, value in config.fixed.items() if name not in DECAYS},
             runs.cost,
             residual=config.residual,
             tied=config.tied,
         )
         fit = fit_lbfgs(problem, [HOFFMANN])[0] if config.solver == "lbfgs" else solve(problem)
         return cls(data=data, config=config, fit=fit)
-
-    @property
-    def status(self) -> Status:
-        return self.fit.status
-
-    @property
-    def reason(self) -> str:
-        return self.fit.reason
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -61,11 +54,8 @@ class ParametricApproach(FittedApproach):
     def usable(self) -> bool:
         return self.fit.usable
 
-    @property
-    def objections(self) -> tuple[str, ...]:
-        if self.status != "converged":
-            return (self.reason or f"the fit is {self.status}",)
-        return (*no_law(self.a), *misfit(self.quality))
+    def doubts(self) -> list[str]:
+        return misfit(self.quality)
 
     @property
     def n_free(self) -> int:
@@ -86,7 +76,7 @@ class ParametricApproach(FittedApproach):
     def surface_draws(self) -> Surface | None:
         if self.resamples is None or self.status != "converged":
             return None
-        return parametric_draws(self.fit, self.resamples)
+        return parametric_draws(self.fit, self.resamples, self.data.best_of)
 
     @cached_property
     def intervals(self) -> dict[str, Interval]:

@@ -64,7 +64,7 @@ def file_options(task: Mapping[str, Any]) -> FileOptions:
     return FileOptions(**given)
 
 
-def file_exam(path: Path, options: FileOptions, n_items: int, seed: int) -> EvalSet:
+def file_set(path: Path, options: FileOptions, n_items: int, seed: int) -> EvalSet:
     """The items of a file, at most n_items drawn without replacement, shots in front of each.
 
     Shots are other items of the file, or of `shots_from`; never one with the same prompt.

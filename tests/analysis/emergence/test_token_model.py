@@ -72,7 +72,7 @@ def test_leaving_the_largest_out_shows_a_broken_law() -> None:
 
 
 def test_length_predictions_by_hand() -> None:
-    cell = LengthCell(1e4, 3, 500, 0.4, 0.9, 0.8, (0.9, 0.8, 0.7), 0.95)
+    cell = LengthCell("a", 1e4, 3, 500, 0.4, 0.9, 0.8, (0.9, 0.8, 0.7), 0.95)
     assert cell.geometric == pytest.approx(0.8**3)
     assert cell.product == pytest.approx(0.9 * 0.8 * 0.7 * 0.95)
     assert cell.quasilinear == pytest.approx(3 * 0.2)

@@ -1,9 +1,16 @@
 import numpy as np
+import pandas as pd
+import pytest
 from matplotlib.figure import Figure
 
-from analysis.figures.fits import _draw_minima, _draw_profile
+from analysis.data.readers import from_frame
+from analysis.figures.comparison import overlay
+from analysis.figures.fits import _draw_minima, _draw_profile, profiles
+from analysis.figures.surface import contours
 from analysis.fits.isoflop import fit_isoflop
 from analysis.fits.surface import Surface
+from analysis.studies.fit_config import FitConfig
+from analysis.studies.study import run_study
 
 SURFACE = Surface(1.7, 400.0, 410.0, 0.34, 0.28)
 
@@ -27,6 +34,26 @@ def test_a_budget_without_a_bracketed_minimum_shows_none():
         float(np.asarray(line.get_xdata())[0]) for line in axes.lines if line.get_marker() == "D"
     ]
     assert shown == [one.flops for one in fit.bracketed]
+
+
+@pytest.mark.parametrize(
+    ("column", "unit"),
+    [("loss", "nats/token"), ("bits_per_byte", "bits/byte"), ("c4_bpb", "c4_bpb")],
+)
+def test_axes_name_the_unit_of_the_column_that_is_fitted(column, unit):
+    fit = one_of_four_lost()
+    runs = pd.DataFrame({
+        "n_params": np.concatenate([one.n_params for one in fit.profiles]),
+        "flops_budget": np.concatenate([np.full(len(p.losses), p.flops) for p in fit.profiles]),
+        "loss": np.concatenate([one.losses for one in fit.profiles]),
+    })  # fmt: skip
+    runs["n_tokens"] = runs["flops_budget"] / (6 * runs["n_params"])
+    config = FitConfig(loss=column, n_resamples=0, approaches=["isoflop", "parametric"])
+    study = run_study(from_frame(runs, "made"), config)
+    for figure in (profiles(study), contours(study), overlay(["a", "b"], [study, study])):
+        labels = [axes.get_ylabel() for axes in figure.axes]
+        assert any(label.endswith(f"loss ({unit})") for label in labels), labels
+        assert unit == "nats/token" or not any("nats" in label for label in labels)
 
 
 def test_its_curve_is_dashed_and_bears_no_diamond():

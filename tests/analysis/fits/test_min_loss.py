@@ -26,14 +26,14 @@ def grid(n_budgets: int, noise: float, seed: int = 0) -> tuple[np.ndarray, ...]:
     return budget, n_params, n_tokens, np.asarray(SURFACE.loss(n_params, n_tokens)) * shaken
 
 
-def test_minima_of_five_budgets_find_the_floor_of_the_surface():
+def test_minima_of_five_budgets_find_E_of_the_surface():
     law = isoflop_loss_law(fit_isoflop(*grid(5, 1e-9)))
     # The profile is a cubic, the surface is not: what is left is its bias.
     assert pytest.approx(1.7, rel=1e-3) == law.E
     assert law(1e22) == pytest.approx(SURFACE.optimal(1e22).loss, rel=1e-3)
 
 
-def test_the_interval_of_the_floor_grows_with_the_noise():
+def test_the_interval_of_E_grows_with_the_noise():
     widths = []
     for noise in (1e-3, 4e-3):
         fit = fit_isoflop(*grid(5, noise))
@@ -46,7 +46,7 @@ def test_the_interval_of_the_floor_grows_with_the_noise():
 
 def test_three_minima_get_a_power_law_and_two_a_reason():
     law = isoflop_loss_law(fit_isoflop(*grid(3, 1e-3)))
-    assert (law.E, law.determines_E) == (0.0, False)
+    assert (law.E, law.extrapolates) == (0.0, False)
     with pytest.raises(FitError, match="2 bracketed minima do not determine"):
         isoflop_loss_law(fit_isoflop(*grid(2, 1e-3)))
 
@@ -67,7 +67,7 @@ def curves_of(n_runs: int) -> Curves:
     return Curves(run, n_params, n_tokens, 6 * n_params * n_tokens, loss)
 
 
-def test_an_envelope_of_many_sizes_finds_the_floor_and_one_of_three_says_why_not():
+def test_an_envelope_of_many_sizes_finds_E_and_one_of_three_says_why_not():
     curves = curves_of(40)
     law = envelope_loss_law(fit_envelope(curves), curves.n_params)
     assert pytest.approx(1.7, rel=1e-3) == law.E

@@ -31,16 +31,6 @@ def test_hoffmann_exponents():
     assert SURFACE.a + SURFACE.b == pytest.approx(1)
 
 
-def test_optimal_for_inverts_optimal():
-    assert SURFACE.optimal_for(70e9).n_params == pytest.approx(70e9)
-
-
-def test_iso_loss_goes_through_its_loss_and_stops_where_none_reaches_it():
-    tokens = SURFACE.iso_loss(2.2, np.array([1e6, 1e9, 1e10]))
-    assert np.isnan(tokens[0])
-    assert SURFACE.loss(np.array([1e9, 1e10]), tokens[1:]) == pytest.approx([2.2, 2.2])
-
-
 def test_arrays_of_surfaces_broadcast():
     draws = Surface(*(np.full(3, v) for v in (1.69, 406.4, 410.7, 0.34, 0.28)))
     assert draws.optimal(1e21).n_params == pytest.approx([SURFACE.optimal(1e21).n_params] * 3)

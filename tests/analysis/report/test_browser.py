@@ -53,7 +53,7 @@ def shared():
 
 @pytest.fixture
 def browser(shared, page):
-    """The page freshly loaded in a window of a desk; whatever it complains of fails the test."""
+    """The page freshly loaded in a window of a desk; any error of its console fails the test."""
     shared.errors.clear()
     shared.view(1280, 900)
     shared.open(page)

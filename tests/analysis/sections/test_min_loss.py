@@ -49,7 +49,7 @@ def test_the_section_shows_laws_and_reasons(study: Study):
     section = min_loss_section(study)
     assert section is not None
     rows = {row[0]: row for row in section.tables[0].rows}
-    assert "do not determine a floor" in rows["isoflop"][-1]
+    assert "do not determine E" in rows["isoflop"][-1]
     assert len(section.figures) == 1
     isoflop = study.find(IsoflopApproach)
     assert isoflop is not None

@@ -19,7 +19,7 @@ def test_a_column_that_separates_the_residuals_is_named_with_its_share():
     assert dict(zip(found.values, found.offsets, strict=True)) == pytest.approx(OFFSETS, abs=0.01)
     assert found.sentence("fit.data=web") == (
         "dataset explains 99 % of the residuals, so its values are kinds of runs that no one law "
-        "describes; fit.data=web fits one of them"
+        "describes; fit.data=web fits one of them, fit.by=dataset each apart"
     )
     assert "; fit.where='dataset == \"web\"' fits one" in found.sentence()
 

@@ -41,9 +41,34 @@ def test_bounds_hold_and_are_reported():
     end = minimise(rosenbrock, np.array([[0.0, 0.0]]), (WIDE[0], upper))
     assert end.theta[0] == pytest.approx([0.5, 0.25])
     assert end.at_bound.tolist() == [[True, False]]
-    assert np.abs(end.free_gradient).max() < 1e-8
+    assert np.abs(end.gradient[~end.at_bound]).max() < 1e-8
 
 
 def test_fixed_parameters_do_not_move():
     end = minimise(rosenbrock, np.array([[2.0, 0.0]]), WIDE, fixed=np.array([True, False]))
     assert end.theta[0] == pytest.approx([2.0, 4.0])
+
+
+def test_many_problems_end_where_each_alone_does_whatever_the_curvature():
+    """From FEWEST_FACTORED problems on steps are by factors, and by axes where that is not
+    possible.
+    """
+    rng = np.random.default_rng(1)
+    roots = rng.normal(size=(40, 3))
+
+    def wells(theta, rows):
+        """(x^2 - c^2)^2 in each coordinate: a maximum at 0 between two minima."""
+        c = roots[rows] ** 2 + 0.5
+        gap = theta**2 - c
+        hessian = np.zeros((len(theta), 3, 3))
+        hessian[:, np.arange(3), np.arange(3)] = 12 * theta**2 - 4 * c
+        return (gap**2).sum(axis=1), 4 * theta * gap, hessian
+
+    starts, bounds = rng.normal(size=(40, 3)) * 0.5, (np.full(3, -9.0), np.full(3, 9.0))
+    together = minimise(wells, starts, bounds)
+    alone = [
+        minimise(lambda theta, rows, i=i: wells(theta, rows + i), starts[i : i + 1], bounds)
+        for i in range(40)
+    ]
+    assert np.abs(together.theta) == pytest.approx(np.sqrt(roots**2 + 0.5), abs=1e-9)
+    assert together.theta == pytest.approx(np.concatenate([one.theta for one in alone]), abs=1e-9)

@@ -7,7 +7,7 @@ import yaml
 
 from analysis.__main__ import COMMAND, compare_sweeps, output_directory
 from analysis.config import AnalysisConfig
-from analysis.studies.comparison import ExponentPair, setting_differences, spec_differences
+from analysis.studies.comparison import ExponentRow, setting_differences, spec_differences
 from train.commands.command_line import run_command
 from train.config.cli import load_config
 
@@ -62,12 +62,12 @@ def test_the_page_shows_both_sweeps(compared):
 
 
 def test_a_difference_of_exponents_has_the_interval_of_independent_estimates():
-    pair = ExponentPair("isoflop", "a", (0.4, 0.5), ((0.37, 0.43), (0.46, 0.54)))
+    pair = ExponentRow("isoflop", "a", (0.4, 0.5), ((0.37, 0.43), (0.46, 0.54)))
     assert pair.difference == pytest.approx(0.1)
     assert pair.difference_interval == pytest.approx((0.05, 0.15))
-    lopsided = ExponentPair("isoflop", "a", (0.4, 0.5), ((0.4, 0.43), (0.46, 0.5)))
+    lopsided = ExponentRow("isoflop", "a", (0.4, 0.5), ((0.4, 0.43), (0.46, 0.5)))
     assert lopsided.difference_interval == pytest.approx((0.05, 0.1))
-    missing = ExponentPair("isoflop", "a", (0.4, np.nan), ((0.37, 0.43), (np.nan, np.nan)))
+    missing = ExponentRow("isoflop", "a", (0.4, np.nan), ((0.37, 0.43), (np.nan, np.nan)))
     assert np.isnan(missing.difference_interval).all()
 
 

@@ -32,7 +32,7 @@ def held_out(data, **settings):
     return leave_largest_out(data, fit_all(data, config))
 
 
-def test_the_true_form_predicts_and_power_laws_without_a_floor_do_not():
+def test_the_true_form_predicts_and_power_laws_without_E_do_not():
     held = held_out(runs())
     errors = {p.law: p for p in held.predictions}
     assert (held.flops, held.n_held, held.n_fitted) == (pytest.approx(1e20), 7, 21)

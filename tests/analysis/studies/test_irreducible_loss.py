@@ -44,9 +44,9 @@ def made() -> IrreducibleLossStudy:
     return found
 
 
-def test_floors_hold_the_entropy_of_the_surface_that_the_runs_obey(made: IrreducibleLossStudy):
+def test_estimates_of_E_hold_the_entropy_of_the_surface(made: IrreducibleLossStudy):
     assert made.entropy == ENTROPY
-    own = {floor.approach: floor for floor in made.floors if floor.counting == "exact"}
+    own = {one.approach: one for one in made.estimates if one.counting == "exact"}
     for name in ("parametric", "isoflop"):
         low, high = own[name].interval
         assert low <= ENTROPY <= high
@@ -55,13 +55,13 @@ def test_floors_hold_the_entropy_of_the_surface_that_the_runs_obey(made: Irreduc
 
 
 def test_what_can_not_be_fitted_is_there_with_its_reason(made: IrreducibleLossStudy):
-    missing = {(f.approach, f.counting): f.reason for f in made.floors if np.isnan(f.E)}
+    missing = {(f.approach, f.counting): f.reason for f in made.estimates if np.isnan(f.E)}
     assert "no training curves" in missing["envelope", "exact"]
     assert "n_params_non_embedding" in missing["parametric", "non_embedding"]
     few = [f for f in made.growth if f.approach == "isoflop" and f.n_budgets < 4]
     assert [f.n_budgets for f in few] == [2, 3]
     assert "do not determine" in few[0].reason
-    assert "do not determine a floor" in few[1].reason
+    assert "do not determine E" in few[1].reason
 
 
 def test_more_compute_narrows_the_interval(made: IrreducibleLossStudy):

@@ -13,7 +13,6 @@ from analysis.studies.known_surfaces import (
     TRUTHS,
     Coupled,
     cost_curve,
-    fitted_surface,
     optimal_params,
     true_exponents,
     truth_json,
@@ -72,20 +71,6 @@ def test_a_coupling_of_nothing_is_the_surface_itself():
     n, d = np.geomspace(1e6, 1e9, 4), np.geomspace(1e9, 1e10, 4)
     assert Coupled(BESIROGLU, 0.0).loss(n, d) == pytest.approx(BESIROGLU.loss(n, d))
     assert np.all(Coupled(BESIROGLU).loss(n, d) > BESIROGLU.loss(n, d))
-
-
-def test_a_fits_file_is_a_surface():
-    parametric = {"E": 1.0, "A": 2, "B": 3.0, "alpha": 0.4, "beta": 0.5}
-    fits = {"parametric": parametric, "cost": {"k": 30.0, "gamma": 0.9}}
-    assert fitted_surface(fits) == Surface(1.0, 2.0, 3.0, 0.4, 0.5, Cost(30.0, 0.9))
-
-
-@pytest.mark.parametrize(
-    "fits", [{}, {"parametric": None}, {"parametric": {"E": None}, "cost": {"k": 6, "gamma": 1}}]
-)
-def test_fits_without_numbers_are_no_surface(fits):
-    with pytest.raises(FitError, match="no parametric surface"):
-        fitted_surface(fits)
 
 
 @pytest.mark.parametrize("truth", [*TRUTHS.values(), Surface(1.0, 2.0, 3.0, 0.4, 0.5, COST)])

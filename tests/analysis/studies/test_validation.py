@@ -101,7 +101,7 @@ def test_runs_of_neither_allocation_are_named(tested):
     assert sum("neither allocation" in note for note in made["notes"]) == 1
 
 
-def test_an_optimum_that_the_fit_no_longer_foretells_is_said(tested):
+def test_an_optimum_that_the_fit_no_longer_predicts_is_reported(tested):
     # The synthetic validation.json names 1.1 times the trained size, not what the fit says.
     _, made = tested
     assert any("was predicted as" in note for note in made["notes"])

@@ -1,5 +1,9 @@
 """Checkpoints whose weights do not fill the model are refused; others load as they are."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,6 +69,62 @@ def test_a_flipped_bit_is_found_by_its_checksum_and_named(tmp_path: Path) -> Non
     path.write_bytes(raw)
     with pytest.raises(CheckpointError, match=r"model\.safetensors is not as it was written"):
         load_checkpoint(str(tmp_path), "cpu")
+
+
+@pytest.fixture
+def with_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkpoint of an architecture that its own Python file has, which notes that it ran.
+
+    Whoever is asked at the terminal answers yes.
+    """
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    modules = str(tmp_path / "modules")
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", modules)
+    monkeypatch.setattr("sys.path", [*sys.path, modules])
+    directory = save_checkpoint(tmp_path / "mine")
+    (directory / "own_model.py").write_text(
+        "from pathlib import Path\nfrom transformers import LlamaConfig, LlamaForCausalLM\n"
+        f"Path({str(tmp_path / 'ran')!r}).touch()\n"
+        "class OwnConfig(LlamaConfig):\n    model_type = 'own_kind'\n"
+        "class OwnModel(LlamaForCausalLM):\n    config_class = OwnConfig\n"
+    )
+    path = directory / "config.json"
+    names = {"AutoConfig": "own_model.OwnConfig", "AutoModelForCausalLM": "own_model.OwnModel"}
+    changed = {"model_type": "own_kind", "architectures": ["OwnModel"], "auto_map": names}
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    return directory
+
+
+def test_code_of_a_checkpoint_is_refused_without_a_question(with_code: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"not run; read it, .*trust_remote_code=true"):
+        load_checkpoint(str(with_code), "cpu")
+    assert not (with_code.parent / "ran").exists()
+
+
+def test_code_of_a_checkpoint_is_run_where_it_is_asked_for_by_name(with_code: Path) -> None:
+    out = with_code.parent / "out"
+    command = [sys.executable, "-m", "eval", str(with_code), "task=addition", "n_items=2"]
+    command += [f"out={out}", "device=cpu", "trust_remote_code=true", "task.digits=1"]
+    answer = subprocess.run(
+        command,
+        cwd=Path(__file__).parents[3],
+        env={**os.environ, "HF_MODULES_CACHE": str(with_code.parent / "modules")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert (with_code.parent / "ran").exists()
+    [summary] = out.glob("*.json")
+    assert json.loads(summary.read_text())["identity"]["settings"]["trust_remote_code"]
+
+
+def test_code_that_comes_with_a_known_architecture_is_not_run(with_code: Path) -> None:
+    path = with_code / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": "llama"}))
+    model, _ = load_checkpoint(str(with_code), "cpu")
+    assert type(model).__name__ == "LlamaForCausalLM"
+    assert not (with_code.parent / "ran").exists()
 
 
 @pytest.mark.parametrize("sums", [True, False], ids=["with checksums", "of an earlier release"])

@@ -1,4 +1,4 @@
-"""Decoding and scoring agree with the plain forward pass, whatever the batch size."""
+"""Decoding and scoring agree with the plain forward pass, at any batch size."""
 
 import dataclasses
 from pathlib import Path

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from analysis.stored_fits import StoredFit, StoredFits, fits_of_json
 from analysis.studies.known_surfaces import BESIROGLU
 from sweeps.design.candidates import Ladder, Limits
 from sweeps.design.next_runs import FittedRuns, Proposal, brackets, more_seeds, nominal, propose
@@ -44,15 +45,15 @@ def profile(flops: float, **changes) -> dict:
     return {**entry, **changes}
 
 
-def fits(*profiles: dict, status: str = "converged") -> dict:
-    return {
+def fits(*profiles: dict, status: str = "converged") -> StoredFits:
+    return fits_of_json({
         "isoflop": {"budgets": list(profiles)},
         "parametric": {**SURFACE, "status": status, "reason": "why not"},
         "cost": {"k": 20.0, "gamma": 0.9},
-    }
+    })  # fmt: skip
 
 
-def proposals(content: dict, budget: float = 1e13, **changes):
+def proposals(content: StoredFits, budget: float = 1e13, **changes):
     given = {"limits": Limits(), "seeds": (0,), "budget": budget, **changes}
     return propose(content, fitted_runs(), LADDER, **given)
 
@@ -132,7 +133,7 @@ def test_a_fit_that_did_not_converge_chooses_no_cells_without_force(status):
 
 
 def test_force_does_not_make_numbers_of_none():
-    content = {**fits(), "parametric": {"status": "degenerate"}}
+    content = replace(fits(), parametric=StoredFit(status="degenerate"))
     found = proposals(content, force=True)
     assert not found.made
     assert "no parametric surface" in found.left_out[0]

@@ -4,11 +4,17 @@ import pytest
 
 from analysis.data.cost_law import Cost
 from analysis.fits.surface import Surface
-from sweeps.design.predict import PredictionError, predict
+from analysis.stored_fits import fits_of_json
+from sweeps.design.predict import Prediction, PredictionError
+from sweeps.design.predict import predict as predict_by
 from sweeps.spec.design import ValidateSpec
 from train.config.spec import SpecError
 
 SURFACE = Surface(E=1.2, A=400.0, B=30.0, alpha=0.6, beta=0.3, cost=Cost(k=40.0, gamma=0.85))
+
+
+def predict(content: dict, asked: ValidateSpec, force: bool = False) -> Prediction:
+    return predict_by(fits_of_json(content), asked, force)
 
 
 def fits(**changes):

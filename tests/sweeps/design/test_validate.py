@@ -9,9 +9,11 @@ from rich.console import Console
 
 from analysis.__main__ import analyse
 from analysis.config import AnalysisConfig
+from analysis.errors import FitError
+from analysis.stored_fits import read_fits
 from sweeps.__main__ import main
 from sweeps.design.predict import PredictionError
-from sweeps.design.validate import from_fit, read_fit
+from sweeps.design.validate import from_fit
 from sweeps.launch.launch import write_sweep
 from sweeps.plan.plan import make_plan
 from sweeps.spec.config import SweepConfig
@@ -90,14 +92,14 @@ def test_two_cells_of_equal_cost_on_the_base_of_the_fitted_grid(fitted, tmp_path
     assert 2 < runs[-1].n_params / runs[0].n_params < 8
 
 
-def test_what_is_foretold_is_written_before_anything_is_trained(fitted, tmp_path):
+def test_the_prediction_is_written_before_anything_is_trained(fitted, tmp_path):
     out = tmp_path / "test"
     settled(out, fitted)
     content = json.loads((out / "validation.json").read_text())
     assert content["flops"] == 8e9
     assert content["optimum"]["n_params"] == pytest.approx(0.12 * 8e9**0.5)
     assert content["sweeps"] == [str(fitted)]
-    assert content["fit_sha256"] == read_fit(fitted).sha256
+    assert content["fit_sha256"] == read_fits(fitted).sha256
 
 
 def test_no_prediction_is_made_after_its_answer(fitted, tmp_path):
@@ -128,12 +130,12 @@ def test_the_written_sweep_can_be_read_back(fitted, tmp_path):
 
 @pytest.mark.parametrize("where", ["", "analysis", "analysis/fits.json"])
 def test_a_fit_is_found_by_sweep_directory_or_file(fitted, where):
-    assert read_fit(fitted / where).sweeps == (fitted,)
+    assert read_fits(fitted / where).sweeps == (fitted,)
 
 
 def test_a_sweep_that_moved_since_it_was_fitted_is_still_its_fits_own(fitted, tmp_path):
     moved = fitted.rename(tmp_path / "moved")
-    assert read_fit(moved).sweeps == (moved,)
+    assert read_fits(moved).sweeps == (moved,)
 
 
 def test_a_foreign_table_is_predicted_from_and_not_launched(tmp_path):
@@ -195,7 +197,7 @@ def test_fitted_grids_of_different_bases_have_no_common_one(fitted, tmp_path):
 
 
 def test_a_fit_that_is_not_there_names_the_command_that_makes_it(tmp_path):
-    with pytest.raises(PredictionError, match="isoflop analyze "):
+    with pytest.raises(FitError, match="isoflop analyze "):
         settled(tmp_path / "test", tmp_path / "nowhere")
     with pytest.raises(PredictionError, match="isoflop sweep validate"):
         from_fit(composed("preset=validate"), [], Console(quiet=True))

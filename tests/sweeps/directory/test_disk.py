@@ -5,10 +5,14 @@ import shutil
 
 import pytest
 
+from sweeps.__main__ import main
 from sweeps.directory.disk import room
 from sweeps.launch.launch import require_room
 from sweeps.plan.plan import Plan
+from sweeps.spec.config import SweepConfig
 from tests.support.sweep_fixtures import expansion, grid
+from train.config.cli import load_config
+from train.config.resolve import DataInfo
 from train.rundir.sweep_layout import StoreError
 
 QUOTA = """Disk quotas for user me (uid 1000):
@@ -76,3 +80,16 @@ def test_a_launch_that_does_not_fit_is_refused_before_it_trains(tmp_path, put):
     done = Plan(made, places, [None] * 4, dict.fromkeys(places, "finished"), workers=2)
     require_room(done, tmp_path, force=False)
     assert os.listdir(tmp_path) == ["bin"]
+
+
+@pytest.mark.parametrize("launcher", ["inline", "slurm"])
+def test_the_command_refuses_before_it_writes_or_submits(tmp_path, put, launcher, monkeypatch):
+    """On Slurm too, where the jobs would find the full disk one after the other."""
+    facts = DataInfo("f", 14, {"stdlib": None})
+    monkeypatch.setattr("sweeps.plan.data_info.describe", lambda *_: facts)
+    put("quota", QUOTA.format(used=1000, soft=0, hard=1001))
+    given = ["sweep=grid", "sweep.grids.grid.d_models=[8]", "sweep.grids.grid.n_tokens=[3e4]"]
+    given += ["calibrate=false", f"launcher={launcher}", f"out={tmp_path / 'sweep'}"]
+    with pytest.raises(StoreError, match="left of the disk quota"):
+        main(load_config("sweep", given, SweepConfig), given)
+    assert not (tmp_path / "sweep").exists()

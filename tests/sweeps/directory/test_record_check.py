@@ -30,12 +30,12 @@ def test_a_sound_record_is_read_and_none_is_none(run_dir):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"n_params": "many"}, "n_params='many' is not int"),
-        ({"n_params": None}, "n_params=None is not int"),
-        ({"seed": True}, "seed=True is not int"),
-        ({"loss": [1]}, r"loss=\[1\] is not int"),
-        ({"losses": {"a": "b"}}, "does not map parts to numbers"),
-        ({"epochs": 3}, "does not map parts to numbers"),
+        ({"n_params": "many"}, "n_params: got 'many'; expected whole number"),
+        ({"n_params": None}, "n_params: got null; expected whole number"),
+        ({"seed": True}, "seed: got True; expected whole number"),
+        ({"loss": [1]}, r"loss: got \[1\]; expected number or null"),
+        ({"losses": {"a": "b"}}, "losses.a: got 'b'; expected number"),
+        ({"epochs": 3}, "epochs: got 3; expected group of numbers"),
         ({"status": "running"}, "ends no run"),
         ({"status": "done"}, "unknown"),
         ({"run_id": "0" * 12}, "it is of run 000000000000"),

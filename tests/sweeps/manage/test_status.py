@@ -1,4 +1,4 @@
-"""The standing of a whole sweep."""
+"""The status of a whole sweep."""
 
 import json
 from io import StringIO
@@ -9,14 +9,14 @@ from rich.console import Console
 
 from sweeps.directory.disk import Room
 from sweeps.launch.launch import failures, print_failures
-from sweeps.launch.progress import make_display
+from sweeps.launch.progress import display
 from sweeps.launch.scheduler import QueuedRun
 from sweeps.manage import status
-from sweeps.manage.console import DataConsole
 from sweeps.manage.status import read_sweep, show_status, status_json, status_table
 from sweeps.plan.plan import duration
 from tests.support.sweep_fixtures import grid, make_sweep
-from train.config.terminal import visible
+from train.commands.console import DataConsole
+from train.commands.terminal import visible
 from train.rundir.lock import claim
 from train.rundir.record import append_status
 
@@ -97,6 +97,16 @@ def test_what_is_still_to_be_written_is_compared_with_what_is_free(tmp_path):
     assert status_json(read_sweep(tmp_path))["bytes_left"] == 6e9
 
 
+def test_status_asks_what_is_free_and_prints_it(tmp_path, monkeypatch, capsys):
+    dirs = make_sweep(tmp_path)
+    row = {"status": "planned", "run_id": dirs[0].name[-12:], "checkpoint_bytes": 2e9}
+    (tmp_path / "plan.jsonl").write_text(json.dumps(row) + "\n")
+    monkeypatch.setattr(status, "room", lambda root: Room(1e9, f"free in {root}"))
+    show_status(tmp_path, DataConsole(), as_json=True, watch=False)
+    content = json.loads(capsys.readouterr().out)
+    assert (content["bytes_left"], content["bytes_free"]) == (2e9, 1e9)
+
+
 def test_watching_asks_the_batch_system_less_often_than_it_looks(tmp_path, monkeypatch):
     make_sweep(tmp_path, n_done=1)
     clock = [0.0]
@@ -148,10 +158,9 @@ def test_names_and_messages_are_shown_as_they_are_and_never_sent(tmp_path, messa
     )
     console.print(status_table(read_sweep(tmp_path)))
     print_failures(failures(dirs), console)
-    display = make_display(console, 4, 0)
-    with display:
-        display.report(QueuedRun(dirs[0]), "running", "")
-        display.report(QueuedRun(dirs[0]), "failed", message)
+    with display(console, 4, 0) as report:
+        report(QueuedRun(dirs[0]), "running", "")
+        report(QueuedRun(dirs[0]), "failed", message)
     shown = console.file.getvalue()
     shown.encode()
     assert visible(message) in " ".join(shown.split())

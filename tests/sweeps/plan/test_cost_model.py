@@ -1,8 +1,11 @@
 """Predicted time and memory."""
 
+from dataclasses import replace
+
 import pytest
 
 from sweeps.plan.cost_model import (
+    CHUNK_LOGITS,
     EVAL_SHARE,
     START_SECONDS,
     Speed,
@@ -11,6 +14,8 @@ from sweeps.plan.cost_model import (
     predicted_seconds,
 )
 from tests.support.sweep_fixtures import expansion, grid
+from train.config.shapes import complete_shape
+from train.config.spec import ModelSpec
 
 SPEEDS = [Speed(1e6, 1000.0), Speed(1e8, 100.0)]
 
@@ -47,3 +52,20 @@ def test_memory_grows_with_size_and_a_micro_batch_bounds_the_activations():
     assert predicted_bytes(large) > predicted_bytes(small) * 0.5
     assert predicted_bytes(large, micro_batch=1) < predicted_bytes(large)
     assert predicted_bytes(large, micro_batch=10**6) == predicted_bytes(large)
+
+
+def test_a_gpu_keeps_a_chunk_of_logits_and_no_attention_scores():
+    """124M parameters, 32 rows of 1,024: all logits in float32 alone would be 6.6 GB."""
+    model = complete_shape(ModelSpec(d_model=768, vocab_size=50_257, seq_len=1024))
+    spec = next(iter(expansion(g=grid(budgets=[1e11])).runs)).job.spec
+    optim = replace(spec.optim, batch_tokens=32 * 1024)
+    spec = replace(spec, model=model, optim=optim, precision="bf16")
+    on_gpu, on_cpu = (predicted_bytes(spec, on_gpu=gpu) for gpu in (True, False))
+    assert on_gpu < 30e9 < on_cpu
+    assert predicted_bytes(spec, 16, on_gpu=True) < 0.6 * on_gpu
+
+
+def test_the_chunk_is_the_one_that_is_trained_with():
+    from train.model import loss
+
+    assert CHUNK_LOGITS == loss.CHUNK_LOGITS

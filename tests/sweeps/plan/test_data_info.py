@@ -61,7 +61,7 @@ def test_data_that_is_here_is_looked_up_in_a_plan_too(monkeypatch):
     assert not lookup.assumed
 
 
-def test_a_plan_alone_is_not_launched_without_insisting():
+def test_a_plan_alone_is_not_launched_without_force():
     with pytest.raises(AssumedDataError, match=r"plan alone .*force=true"):
         make_plan(config("preset=hoffmann"))
 

@@ -1,9 +1,11 @@
 """Slurm's and the file system's answers, mutated: a value or nothing known, never an exception."""
 
+import contextlib
 import json
 from pathlib import Path
 from unittest import mock
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,8 +15,10 @@ from sweeps.slurm import cluster, limits, restarts
 from sweeps.slurm.commands import SlurmError
 from sweeps.slurm.resources import batches
 from sweeps.slurm.sbatch import find
+from sweeps.slurm.squeue import parse_queue
 from sweeps.slurm.submissions import submissions
 from sweeps.spec.launcher import LauncherSpec
+from train.config.spec import IsoflopError
 
 LINES = (
     "PartitionName=main Default=YES MaxTime=1-00:00:00 State=UP",
@@ -94,3 +98,32 @@ def test_no_submission_raises(tmp_path_factory, row):
     (root / "slurm" / "x" / "submitted.json").write_text(json.dumps(row))
     for found in submissions(root):
         assert isinstance(found["owner"].user, str)
+
+
+SETTINGS = st.text(max_size=200) | st.builds(
+    "{}={}".format,
+    st.sampled_from(["PartitionName", "MaxTime", "State", "MaxArraySize   ", "ClusterName"]),
+    st.text(max_size=20) | st.sampled_from(["UNLIMITED", "1-00:00:00", "0", "-1", "9" * 30]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(SETTINGS, max_size=6).map("\n".join))
+def test_any_text_from_scontrol_is_limits_or_none(text):
+    """What the cluster says of itself is read by the same parsers whoever administers it."""
+    cluster.settings.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (cluster, limits):
+            patch.setattr(module, "output", lambda command: text)
+        with contextlib.suppress(IsoflopError):
+            assert cluster.array_limit() > 0
+        assert isinstance(limits.partitions("gpu"), list)
+        assert isinstance(cluster.cluster_name(), str)
+    cluster.settings.cache_clear()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(max_size=300))
+def test_any_text_from_squeue_is_a_queue(text):
+    queue = parse_queue(text)
+    assert not queue.has("no such job")

@@ -63,6 +63,44 @@ def test_a_predicted_time_is_cut_to_the_limit_since_jobs_requeue_themselves(tmp_
     assert notes(tmp_path, hours=40, partition="long")[0] == []
 
 
+ACCOUNTS = """
+case "$*" in
+*"qos where name=normal "*) echo 'normal|12:00:00|cpu=8,gres/gpu=2,node=1';;
+*"qos where name=long "*) echo 'long|10-00:00:00|';;
+*assoc*) echo 'lab|normal|06:00:00|cpu=4,mem=16G';;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"time_minutes": 721}, "time_minutes=721, but QOS normal allows 720 (MaxWall)"),
+        ({"gpus": 3}, "a job asks for 3 GPUs, but QOS normal allows 2"),
+        ({"cpus": 9}, "a job asks for 9 processors, but QOS normal allows 8"),
+        ({"nodes": 2}, "a job asks for 2 nodes, but QOS normal allows 1"),
+        ({"mem_gb": 20}, "a job asks for 20 GB, but account lab allows 16"),
+        ({"account": "lab", "qos": "long", "cpus": 5}, "5 processors, but account lab allows 4"),
+    ],
+)
+def test_what_a_qos_or_an_account_never_allows_is_said(tmp_path, slurm, values, message):
+    slurm.put("sacctmgr", ACCOUNTS)
+    [said], _ = notes(tmp_path, **values)
+    assert said.startswith("2 jobs would pend forever: ")
+    assert message in said
+
+
+def test_what_a_qos_allows_is_not_commented_and_a_predicted_time_is_cut_to_it(tmp_path, slurm):
+    """A limit of the QOS counts instead of the account's, also where it is higher."""
+    slurm.put("sacctmgr", ACCOUNTS)
+    assert notes(tmp_path, time_minutes=720, cpus=8, mem_gb=16)[0] == []
+    assert notes(tmp_path, account="other", cpus=16)[0] == []
+    [said], script = notes(tmp_path, hours=20)
+    assert "cut to the 720 min that QOS normal allows" in said
+    assert "#SBATCH --time=720" in script
+    assert notes(tmp_path, hours=40, qos="long", partition="long")[0] == []
+
+
 def test_where_slurm_tells_nothing_nothing_is_compared(tmp_path, slurm):
     slurm.put("scontrol", "echo 'error: Invalid' >&2; exit 1")
     slurm.put("sinfo", "exit 1")

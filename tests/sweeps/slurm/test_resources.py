@@ -107,7 +107,6 @@ def test_a_queue_answers_for_raw_and_array_ids_and_forgets_ended_jobs():
     )
     assert queue.has("12") and queue.has("10_1") and queue.has("10_2")
     assert not queue.has("9") and not queue.has("77")
-    assert queue.has_array("10") and not queue.has_array("9")
     assert "pending (Resources)" in queue.describe("10_2")
 
 

@@ -1,10 +1,16 @@
+"""Mappings to dataclasses: settings, partial specs over complete ones, and stored jobs."""
+
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from train.config.decode import decode
+from tests.support.sweep_fixtures import base
+from train.config.decode import decode, merge
 from train.config.keys import UsageError, check_key, nearest
+from train.config.run_config import RunConfig, job_from_json
+from train.config.spec import SpecError, TokenizerSpec
 
 
 @dataclass(frozen=True)
@@ -70,3 +76,85 @@ def test_keys_lead_through_groups_lists_and_open_groups():
 def test_the_nearest_keys_are_those_with_a_like_last_part():
     assert nearest("weigth", ["size", "part.weight", "label"]) == ["part.weight"]
     assert nearest("zzz", ["size", "part.weight"]) == []
+
+
+def test_nested_keys_change_alone():
+    changed = merge(base(), {"model": {"d_model": 48}, "precision": "bf16"})
+    assert (changed.model.d_model, changed.model.seq_len) == (48, 64)
+    assert changed.precision == "bf16"
+    assert changed.optim == base().optim
+
+
+def test_data_parts_are_replaced_with_their_tokenizer_rather_than_merge():
+    start = merge(base(), {"data": {"tokenizer": {"kind": "characters", "alphabet": "01"}}})
+    assert start.data.tokenizer.alphabet == "01"
+    changed = merge(start, {"data": {"parts": {"sums": {"kind": "arithmetic", "weight": 2}}}})
+    assert list(changed.data.parts) == ["sums"]
+    assert changed.data.parts["sums"].weight == 2.0
+    assert changed.data.tokenizer == TokenizerSpec()
+    assert changed.data.val_tokens == start.data.val_tokens
+
+
+def test_whole_floats_become_ints_and_none_stays_allowed():
+    changed = merge(base(), {"model": {"d_model": 64.0, "n_layers": None}, "optim": {"eps": 1}})
+    assert changed.model.d_model == 64
+    assert isinstance(changed.model.d_model, int)
+    assert isinstance(changed.optim.eps, float)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"modell": {}}, r"base.modell is unknown; expected one of .*model"),
+        ({"model": {"width": 3}}, r"base.model.width is unknown"),
+        ({"model": 3}, r"base.model: got 3; expected group"),
+        ({"model": {"d_model": 1.5}}, r"base.model.d_model: got 1.5; expected whole number"),
+        ({"model": {"tied": 1}}, r"base.model.tied: got 1; expected true or false"),
+        ({"model": {"d_model": True}}, r"base.model.d_model: got True; expected whole number"),
+        (
+            {"optim": {"lr_peak": "fast"}},
+            r"lr_peak: got 'fast'; expected number or null",
+        ),
+        ({"data": {"parts": {"a": {"sort": 1}}}}, r"base.data.parts.a.sort is unknown"),
+    ],
+)
+def test_a_mistake_is_named_by_its_path(changes, message):
+    with pytest.raises(SpecError, match=message):
+        merge(base(), changes)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (
+            ("spec", "model", "d_model"),
+            "64",
+            r"spec.model.d_model: got '64'; expected whole number",
+        ),
+        (("spec", "optim", "speed"), 1, r"job.spec.optim.speed is unknown; expected one of rule"),
+        (
+            ("spec", "data", "parts", "text", "weight"),
+            None,
+            r"parts.text.weight: got null; expected numb",
+        ),
+        (("spec", "horizon"), [], r"job.spec.horizon: got \[\]; expected group"),
+        (
+            ("runtime", "keep_checkpoints"),
+            0.5,
+            r"keep_checkpoints: got 0.5; expected list of",
+        ),
+    ],
+)
+def test_a_stored_job_is_checked_to_its_last_key(path, value, message):
+    content = {"schema": 1, "run_id": "x", **dataclasses.asdict(RunConfig(spec=base()))}
+    place = content
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    with pytest.raises(SpecError, match=f"spec can't be read: .*{message}"):
+        job_from_json(content)
+
+
+def test_a_job_without_its_spec_says_what_is_missing():
+    with pytest.raises(SpecError, match=r"job.spec is not set; expected group"):
+        job_from_json({"schema": 1, "run_id": "x", "name": "n"})

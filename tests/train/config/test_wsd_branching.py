@@ -36,7 +36,7 @@ def test_runs_that_differ_in_length_and_decay_alone_share_a_trunk(of_steps):
     assert len({spec.run_id for spec in [short, *same]}) == 4
 
 
-def test_whatever_changes_a_step_before_the_decay_changes_the_trunk(of_steps):
+def test_any_change_of_a_step_before_the_decay_changes_the_trunk(of_steps):
     short = of_steps(40)
     others = [
         replace(short, seed=1),

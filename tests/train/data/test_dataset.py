@@ -163,7 +163,7 @@ def test_garbage_in_meta_is_refused(own_cache, text_data):
 
 def test_other_data_than_the_spec_was_made_for_is_refused(tiny_job):
     other = replace(tiny_job.spec, data=replace(tiny_job.spec.data, fingerprint="0" * 16))
-    with pytest.raises(SpecError, match="plan it anew"):
+    with pytest.raises(SpecError, match="plan it again"):
         Dataset.open(other)
 
 

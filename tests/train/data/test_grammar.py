@@ -15,7 +15,18 @@ from train.config.spec import (
     TokenizerSpec,
 )
 from train.data.dataset import Dataset, describe
-from train.data.grammar import Grammar, entropy_rate, window_entropy
+from train.data.grammar import Grammar, window_entropy
+
+
+def entropy_rate(grammar: Grammar) -> float:
+    """Nats a character in the long run: (H(class | last class) + H(word | class)) / mean length."""
+    per_word = entropy(grammar.transition).mean() + entropy(grammar.word_given_class)
+    lengths = np.array([len(word) + 1 for word in grammar.words]).reshape(grammar.n_classes, -1)
+    return float(per_word / (lengths @ grammar.word_given_class).mean())
+
+
+def entropy(rows: np.ndarray) -> np.ndarray:
+    return -(rows * np.log(np.where(rows > 0, rows, 1))).sum(axis=-1)
 
 
 def measured_entropy(grammar: Grammar, n_tokens: int, n_texts: int) -> float:

@@ -9,13 +9,16 @@ import pytest
 
 from eval.tasks.heldout_split import is_heldout
 from train.config.spec import SourceSpec, SpecError
-from train.data.file_io import read_texts
+from train.data.file_io import TextFile, cut
 from train.data.sources import make_source
-from train.data.text_files import cut
 
 
 def text_source(files, val_tokens=4096, **options):
     return make_source(SourceSpec("text", options={"files": files, **options}), val_tokens)
+
+
+def read_texts(path: Path, field: str) -> list[str]:
+    return [piece for piece, _ in TextFile(path, field).pieces(1 << 20)]
 
 
 def test_splits_are_disjoint_and_together_hold_every_character(corpus: Path):
@@ -61,30 +64,58 @@ def test_files_are_read_plain_and_compressed(kind, suffix, tmp_path: Path):
         ".zst": lambda data: pa.compress(data, codec="zstd", asbytes=True),
     }[suffix]
     path.write_bytes(pack(raw))
-    assert list(read_texts(path, "body")) == (texts if kind == ".jsonl" else texts[:1])
+    assert (read_texts(path, "body")) == (texts if kind == ".jsonl" else texts[:1])
+
+
+@pytest.mark.parametrize("name", ["c4-train.json.gz", "rows", "dolma.json.gz.part"])
+def test_json_lines_are_known_by_their_content(name: str, tmp_path: Path):
+    """C4 and Dolma call JSON lines .json.gz; trained on as text, their syntax was the corpus."""
+    rows = [{"id": 1, "text": f"document {i}\nof two lines"} for i in range(30)]
+    raw = "\n".join(map(json.dumps, rows)).encode()
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(raw) if "gz" in name else raw)
+    assert read_texts(path, "text") == [row["text"] for row in rows]
+
+
+def test_a_file_is_read_in_pieces_that_join_to_it(tmp_path: Path):
+    text = "".join(f"Zeile {i} – überall\n" for i in range(60_000))
+    path = tmp_path / "long.txt"
+    path.write_text(text)
+    file = TextFile(path, "text")
+    pieces = list(file.pieces(1000))
+    assert "".join(piece for piece, _ in pieces) == text
+    assert [last for _, last in pieces] == [False] * (len(pieces) - 1) + [True]
+    assert [piece for piece, _ in pieces] == list(cut(text, 1000))
 
 
 def test_parquet_rows_are_documents(tmp_path: Path):
     path = tmp_path / "rows.parquet"
     pd.DataFrame({"body": ["a", None, "b"]}).to_parquet(path)
-    assert list(read_texts(path, "body")) == ["a", "b"]
+    assert (read_texts(path, "body")) == ["a", "b"]
     with pytest.raises(SpecError, match="no column 'text'; it has: body"):
-        list(read_texts(path, "text"))
+        (read_texts(path, "text"))
 
 
 @pytest.mark.parametrize(
     ("name", "raw", "words"),
     [
         ("a.jsonl", b'{"other": 1}', "no text field 'text'; it has: other"),
-        ("a.jsonl", b"not json", "can't be read"),
-        ("a.txt.gz", b"not gzip", "can't be read"),
-        ("a.parquet", b"not parquet", "can't be read"),
+        ("a.jsonl", b'{"text": "a"}\nnot json', "can't be read"),
+        ("a.txt.gz", b"\x1f\x8bnot gzip", "can't be read"),
+        ("a.parquet", b"PAR1not parquet", "can't be read"),
+        (
+            "a.png",
+            b"\x89PNG\r\n\x1a\n\0\0",
+            "holds no text; data=text reads plain text",
+        ),
+        ("a.bin", bytes([7, 0, 9, 1]) * 99, "holds no text; .* read by data=tokens"),
+        ("a.npy", b"\x93NUMPY\x01\0", "holds token ids .npy.; data=text reads"),
     ],
 )
 def test_broken_files_are_named(name, raw, words, tmp_path: Path):
     (tmp_path / name).write_bytes(raw)
     with pytest.raises(SpecError, match=words):
-        list(read_texts(tmp_path / name, "text"))
+        (read_texts(tmp_path / name, "text"))
 
 
 def test_an_empty_source_is_refused(tmp_path: Path):
@@ -133,3 +164,15 @@ def test_arithmetic_training_holds_no_heldout_problem():
 
     hashes = arithmetic.hashes("addition", np.array(operands), 7)
     assert not is_heldout(hashes).any()
+
+
+def test_codebook_training_holds_no_heldout_string_and_prompts_carry_no_loss():
+    source = make_source(
+        SourceSpec("codebook", options={"length": 3, "n_keys": 30, "n_items": 2000}), 300
+    )
+    trained, validated = list(source.documents("train", None)), list(source.documents("val", None))
+    assert (len(trained), len(validated)) == (2000, 300)
+    assert not {d.text for d in trained} & {d.text for d in validated}
+    assert all(d.text[d.loss_from - 1] == "=" and len(d.text) == d.loss_from + 4 for d in trained)
+    with pytest.raises(SpecError, match="no option 'keys'; it has: length"):
+        make_source(SourceSpec("codebook", options={"keys": 3}), 300)

@@ -1,14 +1,18 @@
-"""Kernels on disk that a killed compiler left half written."""
+"""What is compiled and when, and kernels on disk that a killed compiler left half written."""
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from train import run as run_module
+from train.config.run_config import RunConfig
+from train.engine import evaluate, loop
 from train.engine.compile import discard_damaged_kernel
 from train.run import train_run
-from train.rundir.record import write_job
+from train.rundir.record import read_record, write_job
 
 
 @pytest.fixture
@@ -72,3 +76,41 @@ def test_a_run_that_finds_one_compiles_anew(cache, tmp_path, tiny_job, monkeypat
     monkeypatch.setattr(run_module, "_train", damaged_at_first)
     write_job(tmp_path / "run", tiny_job)
     assert train_run(tmp_path / "run") == "finished"
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_a_compiled_run_is_two_graphs_which_are_there_before_its_clock_starts(
+    tmp_path: Path, tiny_job: RunConfig, monkeypatch: pytest.MonkeyPatch, family: str
+):
+    """Training and validation, whose last batch is shorter than the others."""
+    shapes, there = [], []
+    compiles = torch.compile
+
+    def keep(graph, inputs):
+        shapes.append([tuple(x.shape) for x in inputs if x.dtype == torch.long])
+        return graph.forward
+
+    def step(*arguments):
+        there.append(len(shapes))
+        return real(*arguments)
+
+    real = loop.optimizer_step
+    monkeypatch.setattr(
+        torch, "compile", lambda module, **how: compiles(module, backend=keep, **how)
+    )
+    monkeypatch.setattr(loop, "optimizer_step", step)
+    model = replace(tiny_job.spec.model, family=family)
+    spec = replace(tiny_job.spec, model=model)
+    rows = 3 * spec.model.seq_len
+    assert spec.data.val_tokens / spec.model.seq_len % rows
+    monkeypatch.setattr(evaluate, "EVAL_TOKENS", rows * spec.model.seq_len)
+    records = []
+    for compiled in ("off", "on"):
+        job = replace(tiny_job, spec=spec, runtime=replace(tiny_job.runtime, compile=compiled))
+        write_job(tmp_path / compiled, job)
+        assert train_run(tmp_path / compiled) == "finished"
+        records.append(read_record(tmp_path / compiled))
+    assert len(shapes) == 2, shapes
+    assert set(there[-spec.n_steps :]) == {2}
+    assert records[1].loss == pytest.approx(records[0].loss, rel=1e-5)
+    assert records[0].compile_seconds == 0 < records[1].compile_seconds

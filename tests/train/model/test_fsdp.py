@@ -97,37 +97,6 @@ def test_a_sharded_run_saves_resumes_and_ends_as_on_one_process(
     assert list((tmp_path / "two/trunks").glob("*/step-000000032"))
 
 
-LEAVING = """
-import sys
-
-import torch
-
-from train.run import leave
-
-
-class Kept:
-    def __del__(self, write=sys.stderr.write):
-        write("torn down")
-
-
-kept = Kept()
-if sys.argv[1] == "ranks":
-    store = torch.distributed.HashStore()
-    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
-print("said")
-leave(3)
-"""
-
-
-@pytest.mark.parametrize(("ranks", "last_words"), [("ranks", ""), ("alone", "torn down")])
-def test_a_rank_ends_before_the_interpreter_is_torn_down(ranks: str, last_words: str):
-    """A thread of gloo that frees a tensor during the teardown aborts the process."""
-    ended = subprocess.run(
-        [sys.executable, "-c", LEAVING, ranks], capture_output=True, text=True, timeout=200
-    )
-    assert (ended.returncode, ended.stdout, ended.stderr) == (3, "said\n", last_words)
-
-
 def test_flattened_shards_are_refused_with_the_way_out(monkeypatch):
     from accelerate import Accelerator
     from accelerate.utils import DistributedType

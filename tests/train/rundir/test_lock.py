@@ -26,6 +26,16 @@ def test_a_claim_is_exclusive_and_released(tmp_path: Path):
         pass
 
 
+def test_a_lock_says_whose_it_is_and_of_which_clusters_job(tmp_path: Path, monkeypatch):
+    """Without these a job of another user or cluster would be asked about as one of ours."""
+    monkeypatch.setenv("SLURM_CLUSTER_NAME", "here")
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    with claim(tmp_path) as mine:
+        written = json.loads(RunPaths(tmp_path).lock.read_text())
+    assert (mine.job, mine.cluster, mine.user) == ("17", "here", claims.user_name())
+    assert written == asdict(mine)
+
+
 def test_a_dead_holder_is_replaced(tmp_path: Path):
     code = (
         "import os; from pathlib import Path; from train.rundir.lock import claim\n"

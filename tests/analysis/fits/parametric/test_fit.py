@@ -111,7 +111,7 @@ def test_fixed_parameters_stay_and_the_rest_is_recovered(fixed):
         assert getattr(fit, name) == pytest.approx(getattr(surface, name), rel=1e-6)
 
 
-def test_a_surface_without_a_floor_hits_the_bound():
+def test_a_surface_without_irreducible_loss_hits_the_bound():
     fit = fit_parametric(*made(Surface(0.0, 400, 410, 0.34, 0.28)))
     assert fit.status == "bound_hit"
     assert "E" in fit.reason

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from eval.tasks.files.file_task import SPLIT, FileOptions
-from eval.tasks.files.file_task import file_exam as exam_of
+from eval.tasks.files.file_task import file_set as set_of
 from eval.tasks.generated import TaskError
 from eval.tasks.grading import grading_of
 
@@ -27,7 +27,7 @@ BIGBENCH = {
 
 
 def file_exam(path: Path, shots: int, n_items: int, seed: int, **options):
-    return exam_of(path, FileOptions(shots=shots, **options), n_items, seed)
+    return set_of(path, FileOptions(shots=shots, **options), n_items, seed)
 
 
 def written(path: Path, content: object) -> Path:

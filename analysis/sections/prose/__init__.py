@@ -1,0 +1,1 @@
+"""Paragraphs of sections that say much: sentences from results, no figures. Imports no section."""

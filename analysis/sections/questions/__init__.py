@@ -1,0 +1,1 @@
+"""Answers of `analysis.studies.questions` in words, tables and figures; one module a question."""

@@ -1,0 +1,1 @@
+"""Checkpoints on running text: bits per byte by domain, continuations. May import lm and tasks."""

@@ -1,0 +1,96 @@
+"""Texts to evaluate on: files below a directory or a glob, each with the domain it belongs to."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from glob import glob, has_magic
+from pathlib import Path
+
+from eval.tasks.generated import TaskError
+from train.config.spec import SourceSpec, SpecError
+from train.data.file_io import read_texts
+from train.data.hub import HubOptions, fetch
+from train.data.sources import make_source
+
+BY = ("folder", "file", "all")
+HUB = "hub:"
+TEXT_KINDS = ("stdlib", "text", "hub")
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class TextDocument:
+    """One text; `domain` is what results are broken down by."""
+
+    domain: str
+    name: str
+    text: str
+
+
+def read_documents(path: str, by: str, field: str = "text") -> list[TextDocument]:
+    """Every text below a path, empty ones left out.
+
+    Args:
+        path: A file, a directory (all files below it), a glob, or hub:NAME for a Hugging Face set.
+        by: folder: the first folder below the path, or that the file lies in for a glob; file: the
+            file's name; all: no breakdown.
+        field: The text's key or column in JSONL and parquet files.
+
+    Raises:
+        TaskError: no file there, an unreadable file, or no text in any.
+    """
+    if by not in BY:
+        raise TaskError(f"by={by} is unknown; expected one of {', '.join(BY)}")
+    try:
+        found = [
+            TextDocument(_domain(path, file, by), f"{file.name} {i}", text)
+            for file in _files(path)
+            for i, text in enumerate(read_texts(file, field))
+            if text
+        ]
+    except SpecError as error:
+        raise TaskError(f"path={path}: {error}") from error
+    if not found:
+        raise TaskError(f"path={path} holds no text; expected a file, a directory or a glob")
+    return found
+
+
+def has_text(parts: dict[str, SourceSpec]) -> bool:
+    """Whether a run's data holds running text, rather than rows of generated items alone."""
+    return any(part.kind in TEXT_KINDS for part in parts.values())
+
+
+def heldout_documents(parts: dict[str, SourceSpec], val_tokens: float) -> list[TextDocument]:
+    """The validation texts of a run's own data; parts of generated rows have no running text.
+
+    Raises:  TaskError: no part with running text.
+    """
+    found: list[TextDocument] = []
+    for name, part in parts.items():
+        if part.kind in TEXT_KINDS:
+            texts = make_source(part, val_tokens).documents("val", None)
+            found += [TextDocument(name, f"{name} {i}", one.text) for i, one in enumerate(texts)]
+    if not found:
+        raise TaskError("the run was trained on no running text; give path=DIR_OR_GLOB")
+    return found
+
+
+def _files(path: str) -> Iterator[Path]:
+    if path.startswith(HUB):
+        yield from fetch(HubOptions(name=path.removeprefix(HUB)))
+    elif has_magic(path):
+        yield from (Path(one) for one in sorted(glob(path, recursive=True)) if Path(one).is_file())
+    elif Path(path).is_dir():
+        yield from (one for one in sorted(Path(path).rglob("*")) if one.is_file())
+    elif Path(path).is_file():
+        yield Path(path)
+
+
+def _domain(path: str, file: Path, by: str) -> str:
+    if by == "all" or path.startswith(HUB):
+        return ALL if by == "all" else path.removeprefix(HUB)
+    if by == "file":
+        return file.name
+    root = Path(path)
+    if root.is_dir() and len(file.relative_to(root).parts) > 1:
+        return file.relative_to(root).parts[0]
+    return file.resolve().parent.name
