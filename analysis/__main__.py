@@ -46,6 +46,7 @@ def analyse(config: AnalysisConfig, command: str) -> Path:
     numbers = fits_json(study, advice)
     print_fits(study, advice)
     made = contents(ReportInputs(config, everything, study, advice, book))
+    numbers |= made.numbers
     for name, content in {"fits.json": numbers, **made.files}.items():
         write_json(directory / name, content)
     for line in made.lines:
@@ -245,7 +246,7 @@ def paths(given: list[str], verb: str | None) -> list[str]:
 
     Raises:  UsageError: several tables, or tables beside sweeps.
     """
-    if not any(_is_table(path) for path in given):
+    if not any(is_table(path) for path in given):
         return [f"sweeps=[{','.join(_quoted(path) for path in given)}]"] if given else []
     if len(given) > 1:
         raise UsageError(f"got {', '.join(given)}; expected one table, or sweeps")
@@ -256,7 +257,7 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".parquet", ".gz")
 """Names of tables that need not be there for the reader to say that they are missing."""
 
 
-def _is_table(path: str) -> bool:
+def is_table(path: str) -> bool:
     remote = path.startswith(("wandb:", "published:"))
     return (
         remote

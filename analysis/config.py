@@ -53,6 +53,36 @@ class AllocationConfig:
 
 
 @dataclass(frozen=True)
+class PredictConfig:
+    """Runs whose loss to predict: sizes with their tokens, one for all or one each, and a table."""
+
+    n_params: list[float] = field(default_factory=list)
+    n_tokens: list[float] = field(default_factory=list)
+    table: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("n_params", "n_tokens"):
+            for value in getattr(self, name):
+                require(value > 0, f"predict.{name} has {value}; expected positive numbers")
+        n, d = len(self.n_params), len(self.n_tokens)
+        require(
+            n == d or (min(n, d) == 1),
+            f"predict has {n} n_params and {d} n_tokens; expected as many, or one of either",
+        )
+
+    @property
+    def asked(self) -> bool:
+        return bool(self.n_params) or self.table is not None
+
+    @property
+    def pairs(self) -> list[tuple[float, float]]:
+        """N and D of each run."""
+        most = max(len(self.n_params), len(self.n_tokens))
+        n, d = (v * most if len(v) == 1 else v for v in (self.n_params, self.n_tokens))
+        return list(zip(n, d, strict=True))
+
+
+@dataclass(frozen=True)
 class AnalysisConfig:
     """One report: its runs (exactly one of sweeps, table and compare), its fits, where it goes.
 
@@ -65,6 +95,7 @@ class AnalysisConfig:
     counting: str = "exact"
     fit: FitConfig = field(default_factory=FitConfig)
     allocation: AllocationConfig = field(default_factory=AllocationConfig)
+    predict: PredictConfig = field(default_factory=PredictConfig)
     tracker: TrackerSpec = field(default_factory=TrackerSpec)
     out: str | None = None
     title: str | None = None

@@ -28,6 +28,7 @@ SHORT = {
     "named_tasks": [],
     "score_tables": [],
     "scaling": [],
+    "tokenising": [],
 }
 """Benchmarks in order, with the settings that keep all of them under a quarter of an hour."""
 

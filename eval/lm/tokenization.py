@@ -166,7 +166,8 @@ def encode_items(vocab: Vocabulary, items: Sequence[Item]) -> list[Encoded]:
     encoded = []
     for item, prompt in zip(items, prompts, strict=True):
         target, *choices = (next(behind) for _ in _texts(item))
-        if not all(choices):
+        # A space that ended the prompt stands before every choice, so an empty one is blank here.
+        if not all(choices) or not all(choice.strip(" ") for choice in item.choices):
             raise TaskError(
                 f"an item with the choices {item.choices!r:.80} has an empty one, whose "
                 f"log-probability of 0 would always win; give every choice a text"

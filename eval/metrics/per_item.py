@@ -89,6 +89,14 @@ def multiple_choice_grade_per_character(outcome: Outcome) -> float | None:
     return _graded_choice(outcome, scaled)
 
 
+def multiple_choice_grade_per_byte(outcome: Outcome) -> float | None:
+    """`multiple_choice_grade` with log-probabilities divided by the choice's bytes in UTF-8."""
+    if not outcome.choice_logprobs:
+        return None
+    sizes = [max(1, len(choice.encode("utf-8", "surrogatepass"))) for choice in outcome.choices]
+    return _graded_choice(outcome, np.array(outcome.choice_logprobs) / sizes)
+
+
 def choice_probability(outcome: Outcome) -> float | None:
     """Probability on the right choices, normalised over the choices."""
     if not outcome.choice_logprobs:
@@ -192,6 +200,7 @@ ITEM_METRICS: dict[str, ItemMetric] = {
     **{f"probability>={t:g}": probability_at_least(t) for t in PROBABILITY_THRESHOLDS},
     "multiple_choice_grade": multiple_choice_grade,
     "multiple_choice_grade_per_character": multiple_choice_grade_per_character,
+    "multiple_choice_grade_per_byte": multiple_choice_grade_per_byte,
     "choice_probability": choice_probability,
     "brier_sum": brier_sum,
     "brier_mean": brier_mean,

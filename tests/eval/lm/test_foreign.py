@@ -85,6 +85,8 @@ def test_ties_count_one_over_k_and_nan_counts_nothing() -> None:
 def test_an_empty_choice_is_refused(loaded) -> None:
     with pytest.raises(TaskError, match="has an empty one"):
         encode_items(loaded[1], [Item("1+1=", "2", "", ("2", ""), (1.0, 0.0))])
+    with pytest.raises(TaskError, match="has an empty one"):  # behind "1+1= " of a file
+        encode_items(loaded[1], [Item("1+1=", " 2", "", (" 2", " "), (1.0, 0.0))])
 
 
 def test_a_space_of_its_own_is_no_answer_position(loaded) -> None:

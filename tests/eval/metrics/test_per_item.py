@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from eval.metrics.per_item import (
     exact_match,
     majority_match,
     multiple_choice_grade,
+    multiple_choice_grade_per_byte,
     multiple_choice_grade_per_character,
     pass_at,
     target_nll,
@@ -101,6 +103,11 @@ def test_choices() -> None:
     assert multiple_choice_grade(one) == 0
     assert multiple_choice_grade_per_character(one) == 1
     assert choice_probability(one) == pytest.approx(0.2)
+    accents = replace(
+        one, choices=("\u00e9\u00e9", "bb", "fff"), choice_logprobs=(-4.0, -3.0, -5.0)
+    )
+    assert multiple_choice_grade_per_character(accents) == 1
+    assert multiple_choice_grade_per_byte(accents) == 0, "two accents are four bytes"
     expected = 0.5**2 + 0.8**2 + 0.3**2
     assert brier_sum(one) == pytest.approx(expected)
     assert brier_mean(one) == pytest.approx(expected / 3)
