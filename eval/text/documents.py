@@ -7,7 +7,7 @@ from pathlib import Path
 
 from eval.tasks.generated import TaskError
 from train.config.spec import SourceSpec, SpecError
-from train.data.file_io import read_texts
+from train.data.file_io import TextFile
 from train.data.hub import HubOptions, fetch
 from train.data.sources import make_source
 
@@ -15,6 +15,8 @@ BY = ("folder", "file", "all")
 HUB = "hub:"
 TEXT_KINDS = ("stdlib", "text", "hub")
 ALL = "all"
+LONGEST_PIECE = 2**20
+"""Characters that are read from a file at a time."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def read_documents(path: str, by: str, field: str = "text") -> list[TextDocument
         found = [
             TextDocument(_domain(path, file, by), f"{file.name} {i}", text)
             for file in _files(path)
-            for i, text in enumerate(read_texts(file, field))
+            for i, text in enumerate(_texts(file, field))
             if text
         ]
     except SpecError as error:
@@ -52,6 +54,19 @@ def read_documents(path: str, by: str, field: str = "text") -> list[TextDocument
     if not found:
         raise TaskError(f"path={path} holds no text; expected a file, a directory or a glob")
     return found
+
+
+def _texts(file: Path, field: str) -> Iterator[str]:
+    """Whole documents of one file; training reads the same file in pieces.
+
+    Raises:  SpecError: unreadable, no text, or a row without the field.
+    """
+    pieces: list[str] = []
+    for piece, is_last in TextFile(file, field).pieces(LONGEST_PIECE):
+        pieces.append(piece)
+        if is_last:
+            yield "".join(pieces)
+            pieces = []
 
 
 def has_text(parts: dict[str, SourceSpec]) -> bool:
