@@ -25,8 +25,10 @@ SHORT = {
     "sweep": ["grid=demo", "serial=2"],
     "evaluation": ["n_items=20000"],
     "fits": ["stride=450"],
+    "named_tasks": [],
     "score_tables": [],
     "scaling": [],
+    "tokenising": [],
 }
 """Benchmarks in order, with the settings that keep all of them under a quarter of an hour."""
 

@@ -174,7 +174,7 @@ def study_ability(
             missing[name] = f"measured at {n_scales} scales; a shape needs {MIN_POINTS}"
             continue
         metrics.append(_study_metric(ability, name, points, apart, rng, n_resamples))
-    resolutions = _resolutions(ability)
+    resolutions = _resolutions(ability, apart)
     if not resolutions:
         missing["resolution"] = "exact match was not stored at several numbers of items"
     lengths = length_cells(length_variant or ability)
@@ -211,19 +211,12 @@ def _study_metric(
 ) -> MetricStudy:
     x, y = points.column(ability.scale), points.values
     mean_x, mean_y = mean_by(x, y)
-    seed_scores: dict[int, float] = {}
-    for seed in points.seeds:
-        own = points.of_seed(seed)
-        own_x = own.column(ability.scale)
-        if len(np.unique(own_x)) == len(own) >= MIN_POINTS:
-            seed_scores[seed] = emergence_score(own_x, own.values)
+    seed_scores = _seed_scores(ability, points)
     seen = len(mean_x) >= MIN_RISE[0] and len(x) >= MIN_RISE[1]
     foreign = not set(TRANSITION_METRICS) & set(ability.metrics)
     summary, low, high = "mean", float(mean_y.min()), float(mean_y.max())
     if apart and seed_scores:
-        # a seed's own curve stands for all: the one in the middle by its score
-        ranked = sorted(seed_scores, key=lambda seed: abs(seed_scores[seed]))
-        own = points.of_seed(ranked[len(ranked) // 2])
+        own = points.of_seed(_median_seed(seed_scores))  # one seed's own curve stands for all
         mean_x, mean_y = own.column(ability.scale), own.values
         summary, low, high = "median seed", float(y.min()), float(y.max())
     return MetricStudy(
@@ -243,11 +236,28 @@ def _study_metric(
     )
 
 
-def _resolutions(ability: Ability) -> list[Resolution]:
+def _seed_scores(ability: Ability, points: Points) -> dict[int, float]:
+    """The emergence score of each seed that was run at three scales or more."""
+    found = {}
+    for seed in points.seeds:
+        own = points.of_seed(seed)
+        x = own.column(ability.scale)
+        if len(np.unique(x)) == len(own) >= MIN_POINTS:
+            found[seed] = emergence_score(x, own.values)
+    return found
+
+
+def _median_seed(scores: dict[int, float]) -> int:
+    ranked = sorted(scores, key=lambda seed: abs(scores[seed]))
+    return ranked[len(ranked) // 2]
+
+
+def _resolutions(ability: Ability, apart: bool) -> list[Resolution]:
     found = []
     for n_items in ability.resolutions:
         points = ability.points("exact_match", n_first=n_items)
         x, y = mean_by(points.column(ability.scale), points.values)
+        scores = _seed_scores(ability, points) if apart else {}
         if len(x) >= MIN_POINTS:
             found.append(
                 Resolution(
@@ -255,7 +265,7 @@ def _resolutions(ability: Ability) -> list[Resolution]:
                     n_models=len(points),
                     n_zero=int((points.values == 0).sum()),
                     ceiling=float(wilson(0, n_items)[1]),
-                    score=emergence_score(x, y),
+                    score=scores[_median_seed(scores)] if scores else emergence_score(x, y),
                 )
             )
     return found

@@ -59,11 +59,12 @@ def _seeds(study: AbilityStudy, seeds: SeedStudy) -> Figure:
                 left.axhline(mode, color=style.GREEN, linestyle=":", linewidth=1.2)
             grid = np.geomspace(x.min(), x.max(), 200)
             right.plot(grid, seeds.mixture.share(grid), color=style.GREEN, label="mixture's weight")
-            right.legend(loc="best")
         for axes in (left, right):
             axes.set_ylim(-0.04, 1.04)
             log_axis(axes, AXES[ability.scale])
-        left.legend(loc="best")
+        handles = [*zip(*left.get_legend_handles_labels(), strict=True)]
+        handles += zip(*right.get_legend_handles_labels(), strict=True)
+        figure.legend(*zip(*handles, strict=True), loc="outside lower center", ncols=5)
         return figure
 
 

@@ -27,8 +27,7 @@ def tokens_figure(study: AbilityStudy) -> FigureSpec:
         f"each target length, with p^L and L(1-p).",
         caption=f"{study.length_source}: one set of outputs, three metrics, each target length L. "
         f"Points: measured. Dashed, or crosses where seeds differ much: p^L and L(1-p) from the "
-        f"token accuracy p on the left. A longer L sharpens exact match and stretches the "
-        f"distance.",
+        f"token accuracy p on the left. Dash-dotted: chance, of each L in the middle.",
     )
 
 
@@ -53,10 +52,16 @@ def _over_size(study: AbilityStudy) -> Figure:
                 else:
                     z = np.array([getattr(cell, predicted) for cell in own])
                     _line_of_means(axes, study, n, z, colour, "--")
-        chances = [cell.chance for cell in cells if np.isfinite(cell.chance)]
+            level = max((c.chance for c in own if np.isfinite(c.chance)), default=np.nan)
+            if np.isfinite(level):
+                panels[1].axhline(level, color=colour, linestyle="-.", linewidth=0.7)
         chance_line(panels[0], study.ability.chance("token_accuracy"))
-        chance_line(panels[1], max(chances, default=np.nan))
-        titles = ("per-token accuracy p", "exact match (dashed: p^L)", "edit distance (L(1-p))")
+        mark = "crosses" if study.seeds_apart else "dashed"
+        titles = (
+            "per-token accuracy p",
+            f"exact match ({mark}: p^L)",
+            f"edit distance ({mark}: L(1-p))",
+        )
         for axes, title in zip(panels, titles, strict=True):
             axes.set_title(title)
             log_axis(axes, AXES["n_params"])

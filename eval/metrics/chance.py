@@ -7,7 +7,11 @@ import numpy as np
 
 from eval.metrics.per_item import MAX_POSITIONS, Outcome
 
-CHOSEN = ("multiple_choice_grade", "multiple_choice_grade_per_character")
+CHOSEN = (
+    "multiple_choice_grade",
+    "multiple_choice_grade_per_character",
+    "multiple_choice_grade_per_byte",
+)
 ANSWERED = ("exact_match", "majority_match")
 
 

@@ -5,15 +5,20 @@ from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
 
+import numpy as np
+
 from eval.tasks.generated import TaskError
-from train.config.spec import SourceSpec, SpecError
-from train.data.file_io import read_texts
+from train.config.spec import DataSpec, SourceSpec, SpecError
+from train.data.dataset import prepare
+from train.data.file_io import TextFile
 from train.data.hub import HubOptions, fetch
-from train.data.sources import make_source
+from train.data.prepared.mapped_tokens import MappedTokens
+from train.data.text_files import PIECE_CHARS, FileSource
+from train.data.tokenizer import TextCodec
 
 BY = ("folder", "file", "all")
 HUB = "hub:"
-TEXT_KINDS = ("stdlib", "text", "hub")
+TEXT_KINDS = ("stdlib", "packages", "text", "hub")
 ALL = "all"
 
 
@@ -44,7 +49,7 @@ def read_documents(path: str, by: str, field: str = "text") -> list[TextDocument
         found = [
             TextDocument(_domain(path, file, by), f"{file.name} {i}", text)
             for file in _files(path)
-            for i, text in enumerate(read_texts(file, field))
+            for i, text in enumerate(_texts(file, field))
             if text
         ]
     except SpecError as error:
@@ -59,19 +64,47 @@ def has_text(parts: dict[str, SourceSpec]) -> bool:
     return any(part.kind in TEXT_KINDS for part in parts.values())
 
 
-def heldout_documents(parts: dict[str, SourceSpec], val_tokens: float) -> list[TextDocument]:
+def heldout_documents(data: DataSpec, seq_len: int) -> list[TextDocument]:
     """The validation texts of a run's own data; parts of generated rows have no running text.
 
     Raises:  TaskError: no part with running text.
     """
+    codec, shards, sources = prepare(data, seq_len)
     found: list[TextDocument] = []
-    for name, part in parts.items():
-        if part.kind in TEXT_KINDS:
-            texts = make_source(part, val_tokens).documents("val", None)
-            found += [TextDocument(name, f"{name} {i}", one.text) for i, one in enumerate(texts)]
+    for name, source in sources.items():
+        if not isinstance(source, FileSource):
+            continue
+        shard = shards[name]
+        texts = (
+            _decoded(shard, codec)
+            if isinstance(shard, MappedTokens)
+            else (document.text for document in source.documents("val"))
+        )
+        found += [TextDocument(name, f"{name} {i}", text) for i, text in enumerate(texts)]
     if not found:
         raise TaskError("the run was trained on no running text; give path=DIR_OR_GLOB")
     return found
+
+
+def _decoded(shard: MappedTokens, codec: TextCodec) -> Iterator[str]:
+    """The text of each stretch of tokens that was held out, cut where a document ends."""
+    (tokens,) = shard.arrays
+    for start, stop in shard.ranges["val"]:
+        ids = np.asarray(tokens[start:stop])
+        for part in np.split(ids, np.flatnonzero(ids == codec.end_id) + 1):
+            text = codec.tokenizer.decode(part[part != codec.end_id].tolist())
+            if text:
+                yield text
+
+
+def _texts(path: Path, field: str) -> Iterator[str]:
+    """The texts of a file: one, or one a row of a table."""
+    parts: list[str] = []
+    for piece, last in TextFile(path, field).pieces(PIECE_CHARS):
+        parts.append(piece)
+        if last:
+            yield "".join(parts)
+            parts = []
 
 
 def _files(path: str) -> Iterator[Path]:

@@ -10,6 +10,7 @@ from analysis.emergence.metric_names import AXES, name_of
 from analysis.emergence.study import AbilityStudy, MetricStudy, TokenModel
 from analysis.format import count_label, number
 from analysis.sections.prose.emergence_kinds import CLEAR, conclusion, seeds_paragraph
+from eval.evals_table import DEFAULT_OPERANDS
 
 PAIRS = (
     ("exact_match", "token_edit_distance"),
@@ -71,7 +72,7 @@ def _what_was_measured(study: AbilityStudy) -> str:
     text = (
         f"{ability.title}: {len(points)} checkpoints at {len(np.unique(x))} scales, "
         f"{AXES[ability.scale]} from {count_label(x.min())} to {count_label(x.max())}, "
-        f"{len(points.seeds)} seeds{items}."
+        f"{len(points.seeds)} seed{'s' * (len(points.seeds) != 1)}{items}."
     )
     splits = split_means(ability)
     if len(splits) == 2:
@@ -161,7 +162,7 @@ def _length_paragraph(study: AbilityStudy) -> str:
         f"by {deviation['quasilinear']:.3f} tokens. What remains is dependence between positions "
         f"and, for the distance, errors that shift the output."
     )
-    if study.length_source != study.ability.title:
+    if study.length_source != study.ability.title and study.ability.operands == DEFAULT_OPERANDS:
         text += (
             " These items have all operand lengths alike, while short operands were rare in "
             "training: p is taken at each length, and accuracy need not fall as L grows."

@@ -258,7 +258,7 @@ def test_chance_stands_in_every_figure_of_an_accuracy(tables) -> None:
         for spec in section.figures
     }
     assert lines["metrics"] == [[0.125], [], [0.125], []]
-    assert lines["tokens"] == [[0.125], [0.125], []]
+    assert lines["tokens"] == [[0.125], [0.125, 0.125], []]
     assert lines["resolution"] == lines["length"][:1] == lines["loss"][:1] == [[0.125]]
     assert lines["seeds"][0] == lines["model"][1] == [0.125]
 

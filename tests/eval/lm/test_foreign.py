@@ -12,7 +12,8 @@ from eval.lm.loglikelihood import read_prompts
 from eval.lm.responses import GenerationSettings, answer_items
 from eval.lm.tokenization import Vocabulary, encode_items, vocabulary
 from eval.metrics.aggregate import measure
-from eval.metrics.per_item import Outcome, multiple_choice_grade, token_accuracy
+from eval.metrics.outcome import Outcome
+from eval.metrics.per_item import multiple_choice_grade, token_accuracy
 from eval.tasks.generated import TaskError
 from eval.tasks.prompt_formats import Item
 from tests.support.tiny_checkpoint import DIGITS, save_checkpoint, tiny_model
@@ -84,6 +85,8 @@ def test_ties_count_one_over_k_and_nan_counts_nothing() -> None:
 def test_an_empty_choice_is_refused(loaded) -> None:
     with pytest.raises(TaskError, match="has an empty one"):
         encode_items(loaded[1], [Item("1+1=", "2", "", ("2", ""), (1.0, 0.0))])
+    with pytest.raises(TaskError, match="has an empty one"):  # behind "1+1= " of a file
+        encode_items(loaded[1], [Item("1+1=", " 2", "", (" 2", " "), (1.0, 0.0))])
 
 
 def test_a_space_of_its_own_is_no_answer_position(loaded) -> None:

@@ -2,15 +2,16 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from eval.metrics.aggregate import calibration_error, measure
+from eval.metrics.outcome import Outcome
 from eval.metrics.per_item import (
     ITEM_METRICS,
     LOWER_IS_BETTER,
-    Outcome,
     answer_probability,
     brier_mean,
     brier_sum,
@@ -18,6 +19,7 @@ from eval.metrics.per_item import (
     exact_match,
     majority_match,
     multiple_choice_grade,
+    multiple_choice_grade_per_byte,
     multiple_choice_grade_per_character,
     pass_at,
     target_nll,
@@ -101,6 +103,11 @@ def test_choices() -> None:
     assert multiple_choice_grade(one) == 0
     assert multiple_choice_grade_per_character(one) == 1
     assert choice_probability(one) == pytest.approx(0.2)
+    accents = replace(
+        one, choices=("\u00e9\u00e9", "bb", "fff"), choice_logprobs=(-4.0, -3.0, -5.0)
+    )
+    assert multiple_choice_grade_per_character(accents) == 1
+    assert multiple_choice_grade_per_byte(accents) == 0, "two accents are four bytes"
     expected = 0.5**2 + 0.8**2 + 0.3**2
     assert brier_sum(one) == pytest.approx(expected)
     assert brier_mean(one) == pytest.approx(expected / 3)
@@ -150,5 +157,6 @@ def test_measure_breaks_down_by_length_and_resolution() -> None:
 
 def test_every_metric_that_is_better_when_lower_exists() -> None:
     assert {"token_edit_distance", "brier_sum"} <= LOWER_IS_BETTER
-    stored = {*ITEM_METRICS, "calibration_error", "p_true_calibration_error"}
+    stored = {*ITEM_METRICS, "calibration_error", "p_true_calibration_error",
+              "brier_over_choices", "choice_calibration_error"}  # fmt: skip
     assert not LOWER_IS_BETTER - stored
