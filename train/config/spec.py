@@ -13,6 +13,7 @@ from typing import Any
 from train.config.errors import IsoflopError as IsoflopError
 from train.config.errors import SpecError, at_least, known, one_of, positive, require
 from train.config.identity import added, canonical_json
+from train.config.lr_schedule import ScheduleSpec as ScheduleSpec
 
 SCHEMA_VERSION = 1
 """Raised whenever the meaning of a spec changes, so that old results never pass for new ones."""
@@ -211,38 +212,6 @@ class OptimSpec:
         for name in ("beta1", "beta2"):
             value = getattr(self, name)
             require(value is None or 0 <= value < 1, f"optim.{name}={value} must lie in [0, 1)")
-
-
-SCHEDULES = ("cosine", "linear", "constant", "wsd")
-
-
-@dataclass(frozen=True)
-class ScheduleSpec:
-    """Learning rate over the run's own tokens; `final_fraction` of the peak is reached at the end.
-
-    `decay_fraction` is the share of the run that `wsd` spends decaying; other schedules ignore it.
-    `horizon_tokens` plans the decay over that many tokens instead of the run's own: the mismatch in
-    Kaplan et al. 2020 that Hoffmann et al. 2022 set right.
-
-    Examples:
-        >>> from isoflop import ScheduleSpec
-        >>> ScheduleSpec("wsd", final_fraction=0.0).decay_fraction
-        0.2
-    """
-
-    name: str = "cosine"
-    warmup_tokens: float | None = None
-    horizon_tokens: float | None = None
-    final_fraction: float = 0.1
-    decay_fraction: float = 0.2
-
-    def __post_init__(self) -> None:
-        one_of("schedule.name", self.name, SCHEDULES)
-        at_least(0, "schedule.", self, "warmup_tokens")
-        positive("schedule.", self, "horizon_tokens")
-        for name in ("final_fraction", "decay_fraction"):
-            value = getattr(self, name)
-            require(0 <= value <= 1, f"schedule.{name}={value} must lie in [0, 1]")
 
 
 @dataclass(frozen=True)
