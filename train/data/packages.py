@@ -61,7 +61,7 @@ def package_files(options: PackageOptions) -> list[Path]:
 
 
 def licence_of(package: metadata.Distribution) -> str:
-    """What a package says of its licence: expression, classifiers, or the first line of its text."""
+    """What a package says of its licence: expression, classifiers, or its text's first line."""
     fields = package.metadata
     stated = fields.get("License-Expression") or ""
     classified = [c for c in fields.get_all("Classifier") or () if c.startswith("License ::")]
