@@ -1,13 +1,12 @@
 """`isoflop analyze PATH`: fit a sweep's runs or any table of them, and write the report."""
 
-import re
 import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from analysis.config import AnalysisConfig
+from analysis.config import AnalysisConfig, output_directory
 from analysis.data.loss_column import with_loss
 from analysis.data.loss_table import LossTable, select
 from analysis.data.published.download import published_path, read_published
@@ -166,17 +165,6 @@ def read(config: AnalysisConfig) -> LossTable:
         options = config.table.options
         return read_wandb(project, options, config.table.filters, Path(config.table.cache))
     return read_file(Path(path), config.table.options)
-
-
-def output_directory(config: AnalysisConfig) -> Path:
-    """`out`, or analysis/ in the sweep's directory, or a directory named after the table."""
-    if config.out:
-        return Path(config.out)
-    if len(config.sweeps) == 1:
-        return SweepPaths(Path(config.sweeps[0])).analysis
-    names = config.sweeps or config.compare or [str(config.table.path)]
-    stem = "+".join(re.sub(r"[^\w.-]+", "-", Path(name).stem) for name in names)
-    return Path("results") / f"{'compare' if config.compare else 'analysis'}-{stem}"
 
 
 def print_fits(study: Study, advice: list[AllocationRow]) -> None:

@@ -2,7 +2,9 @@
 conf/fit/.
 """
 
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from analysis.data.counting import COUNTINGS
@@ -10,6 +12,7 @@ from analysis.data.reading.understand import TableOptions
 from analysis.studies.fit_config import FitConfig
 from train.config.run_config import TrackerSpec
 from train.config.spec import SpecError, one_of, require
+from train.rundir.sweep_layout import SweepPaths
 
 
 @dataclass(frozen=True)
@@ -117,3 +120,22 @@ class AnalysisConfig:
             len(self.compare) in (0, 2),
             f"compare has {len(self.compare)} sweeps; expected two: compare=[results/a,results/b]",
         )
+
+
+def output_directory(config: AnalysisConfig) -> Path:
+    """`out`, or analysis/ in the sweep's directory, or a directory named after the table.
+
+    Fits by a column have one of their own below it, so that they replace no fits.json of one law.
+    """
+    if config.out:
+        return Path(config.out)
+    own = f"by-{_file_name(config.fit.by)}" if config.fit.by else ""
+    if len(config.sweeps) == 1:
+        return SweepPaths(Path(config.sweeps[0])).analysis / own
+    names = config.sweeps or config.compare or [str(config.table.path)]
+    stem = "+".join(_file_name(Path(name).stem) for name in names)
+    return Path("results") / f"{'compare' if config.compare else 'analysis'}-{stem}" / own
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", text)

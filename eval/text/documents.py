@@ -5,18 +5,21 @@ from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
 
+import numpy as np
+
 from eval.tasks.generated import TaskError
-from train.config.spec import SourceSpec, SpecError
+from train.config.spec import DataSpec, SourceSpec, SpecError
+from train.data.dataset import prepare
 from train.data.file_io import TextFile
 from train.data.hub import HubOptions, fetch
-from train.data.sources import make_source
+from train.data.prepared.mapped_tokens import MappedTokens
+from train.data.text_files import PIECE_CHARS, FileSource
+from train.data.tokenizer import TextCodec
 
 BY = ("folder", "file", "all")
 HUB = "hub:"
-TEXT_KINDS = ("stdlib", "text", "hub")
+TEXT_KINDS = ("stdlib", "packages", "text", "hub")
 ALL = "all"
-LONGEST_PIECE = 2**20
-"""Characters that are read from a file at a time."""
 
 
 @dataclass(frozen=True)
@@ -56,37 +59,52 @@ def read_documents(path: str, by: str, field: str = "text") -> list[TextDocument
     return found
 
 
-def _texts(file: Path, field: str) -> Iterator[str]:
-    """Whole documents of one file; training reads the same file in pieces.
-
-    Raises:  SpecError: unreadable, no text, or a row without the field.
-    """
-    pieces: list[str] = []
-    for piece, is_last in TextFile(file, field).pieces(LONGEST_PIECE):
-        pieces.append(piece)
-        if is_last:
-            yield "".join(pieces)
-            pieces = []
-
-
 def has_text(parts: dict[str, SourceSpec]) -> bool:
     """Whether a run's data holds running text, rather than rows of generated items alone."""
     return any(part.kind in TEXT_KINDS for part in parts.values())
 
 
-def heldout_documents(parts: dict[str, SourceSpec], val_tokens: float) -> list[TextDocument]:
+def heldout_documents(data: DataSpec, seq_len: int) -> list[TextDocument]:
     """The validation texts of a run's own data; parts of generated rows have no running text.
 
     Raises:  TaskError: no part with running text.
     """
+    codec, shards, sources = prepare(data, seq_len)
     found: list[TextDocument] = []
-    for name, part in parts.items():
-        if part.kind in TEXT_KINDS:
-            texts = make_source(part, val_tokens).documents("val", None)
-            found += [TextDocument(name, f"{name} {i}", one.text) for i, one in enumerate(texts)]
+    for name, source in sources.items():
+        if not isinstance(source, FileSource):
+            continue
+        shard = shards[name]
+        texts = (
+            _decoded(shard, codec)
+            if isinstance(shard, MappedTokens)
+            else (document.text for document in source.documents("val"))
+        )
+        found += [TextDocument(name, f"{name} {i}", text) for i, text in enumerate(texts)]
     if not found:
         raise TaskError("the run was trained on no running text; give path=DIR_OR_GLOB")
     return found
+
+
+def _decoded(shard: MappedTokens, codec: TextCodec) -> Iterator[str]:
+    """The text of each stretch of tokens that was held out, cut where a document ends."""
+    (tokens,) = shard.arrays
+    for start, stop in shard.ranges["val"]:
+        ids = np.asarray(tokens[start:stop])
+        for part in np.split(ids, np.flatnonzero(ids == codec.end_id) + 1):
+            text = codec.tokenizer.decode(part[part != codec.end_id].tolist())
+            if text:
+                yield text
+
+
+def _texts(path: Path, field: str) -> Iterator[str]:
+    """The texts of a file: one, or one a row of a table."""
+    parts: list[str] = []
+    for piece, last in TextFile(path, field).pieces(PIECE_CHARS):
+        parts.append(piece)
+        if last:
+            yield "".join(parts)
+            parts = []
 
 
 def _files(path: str) -> Iterator[Path]:

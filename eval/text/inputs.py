@@ -28,10 +28,10 @@ class Documents:
             return self._given
         if target.run_id is None:
             raise TaskError("a checkpoint without a run has no texts of its own; give path=DIR")
-        spec = read_job(_run_dir(target)).spec.data
-        key = str(spec.fingerprint)
+        spec = read_job(_run_dir(target)).spec
+        key = str(spec.data.fingerprint)
         if key not in self._own:
-            self._own[key] = heldout_documents(dict(spec.parts), float(spec.val_tokens))
+            self._own[key] = heldout_documents(spec.data, spec.model.seq_len)
         return self._own[key]
 
 

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from train.config.spec import SpecError, require
 
@@ -61,9 +62,9 @@ def package_files(options: PackageOptions) -> list[Path]:
 
 
 def licence_of(package: metadata.Distribution) -> str:
-    """What a package says of its licence: expression, classifiers, or its text's first line."""
-    fields = package.metadata
+    """A package's licence: expression, classifiers, or the first line of its text."""
+    fields: Any = package.metadata
     stated = fields.get("License-Expression") or ""
     classified = [c for c in fields.get_all("Classifier") or () if c.startswith("License ::")]
-    text = (fields.get("License") or "").strip().splitlines()
+    text = "".join(fields.get_all("License") or ()).strip().splitlines()
     return stated or "; ".join(classified) or (text[0] if text else "")
