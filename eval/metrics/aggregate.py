@@ -47,6 +47,7 @@ class Measurement:
     position: int | None = None
     n_first: int | None = None
     chance: float | None = None
+    stderr: float | None = None
 
 
 def measure(outcomes: Sequence[Outcome]) -> list[Measurement]:

@@ -11,7 +11,8 @@ import pytest
 
 from eval.__main__ import COMMAND, EvalConfig, main, shots_option, task_option
 from eval.evaluate import CheckpointRef
-from eval.harness.ask import NamedTasks, ask_named, named_tasks, results_of, rows_of
+from eval.harness.ask import NamedTasks, ask_named, named_tasks, results_of
+from eval.harness.rows import rows_of
 from eval.lm.load import load_checkpoint
 from eval.lm.responses import GenerationSettings
 from eval.tasks.generated import TaskError
