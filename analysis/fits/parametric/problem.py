@@ -177,7 +177,9 @@ class Problem:
                 self.bounds,
                 self.held,
                 tolerance=WIDE_TOLERANCE if width > 2 * self._narrowest else tolerance,
-                damping_at_first=FIRST_DAMPING if end is None else WARM_DAMPING,
+                damping_at_first=FIRST_DAMPING
+                if end is None or width < self._narrowest
+                else WARM_DAMPING,
             )
         assert end is not None  # widths is never empty
         return replace(end, theta=end.theta @ self.tie.T)
