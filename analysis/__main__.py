@@ -1,13 +1,12 @@
 """`isoflop analyze PATH`: fit a sweep's runs or any table of them, and write the report."""
 
-import re
 import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from analysis.config import AnalysisConfig
+from analysis.config import AnalysisConfig, output_directory
 from analysis.data.loss_column import with_loss
 from analysis.data.loss_table import LossTable, select
 from analysis.data.published.download import published_path, read_published
@@ -46,6 +45,7 @@ def analyse(config: AnalysisConfig, command: str) -> Path:
     numbers = fits_json(study, advice)
     print_fits(study, advice)
     made = contents(ReportInputs(config, everything, study, advice, book))
+    numbers |= made.numbers
     for name, content in {"fits.json": numbers, **made.files}.items():
         write_json(directory / name, content)
     for line in made.lines:
@@ -167,17 +167,6 @@ def read(config: AnalysisConfig) -> LossTable:
     return read_file(Path(path), config.table.options)
 
 
-def output_directory(config: AnalysisConfig) -> Path:
-    """`out`, or analysis/ in the sweep's directory, or a directory named after the table."""
-    if config.out:
-        return Path(config.out)
-    if len(config.sweeps) == 1:
-        return SweepPaths(Path(config.sweeps[0])).analysis
-    names = config.sweeps or config.compare or [str(config.table.path)]
-    stem = "+".join(re.sub(r"[^\w.-]+", "-", Path(name).stem) for name in names)
-    return Path("results") / f"{'compare' if config.compare else 'analysis'}-{stem}"
-
-
 def print_fits(study: Study, advice: list[AllocationRow]) -> None:
     """What was read and the main numbers as plain lines."""
     for line in study.table.understood:
@@ -245,7 +234,7 @@ def paths(given: list[str], verb: str | None) -> list[str]:
 
     Raises:  UsageError: several tables, or tables beside sweeps.
     """
-    if not any(_is_table(path) for path in given):
+    if not any(is_table(path) for path in given):
         return [f"sweeps=[{','.join(_quoted(path) for path in given)}]"] if given else []
     if len(given) > 1:
         raise UsageError(f"got {', '.join(given)}; expected one table, or sweeps")
@@ -256,7 +245,7 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".parquet", ".gz")
 """Names of tables that need not be there for the reader to say that they are missing."""
 
 
-def _is_table(path: str) -> bool:
+def is_table(path: str) -> bool:
     remote = path.startswith(("wandb:", "published:"))
     return (
         remote

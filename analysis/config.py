@@ -2,7 +2,9 @@
 conf/fit/.
 """
 
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from analysis.data.counting import COUNTINGS
@@ -10,6 +12,7 @@ from analysis.data.reading.understand import TableOptions
 from analysis.studies.fit_config import FitConfig
 from train.config.run_config import TrackerSpec
 from train.config.spec import SpecError, one_of, require
+from train.rundir.sweep_layout import SweepPaths
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,36 @@ class AllocationConfig:
 
 
 @dataclass(frozen=True)
+class PredictConfig:
+    """Runs whose loss to predict: sizes with their tokens, one for all or one each, and a table."""
+
+    n_params: list[float] = field(default_factory=list)
+    n_tokens: list[float] = field(default_factory=list)
+    table: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("n_params", "n_tokens"):
+            for value in getattr(self, name):
+                require(value > 0, f"predict.{name} has {value}; expected positive numbers")
+        n, d = len(self.n_params), len(self.n_tokens)
+        require(
+            n == d or (min(n, d) == 1),
+            f"predict has {n} n_params and {d} n_tokens; expected as many, or one of either",
+        )
+
+    @property
+    def asked(self) -> bool:
+        return bool(self.n_params) or self.table is not None
+
+    @property
+    def pairs(self) -> list[tuple[float, float]]:
+        """N and D of each run."""
+        most = max(len(self.n_params), len(self.n_tokens))
+        n, d = (v * most if len(v) == 1 else v for v in (self.n_params, self.n_tokens))
+        return list(zip(n, d, strict=True))
+
+
+@dataclass(frozen=True)
 class AnalysisConfig:
     """One report: its runs (exactly one of sweeps, table and compare), its fits, where it goes.
 
@@ -65,6 +98,7 @@ class AnalysisConfig:
     counting: str = "exact"
     fit: FitConfig = field(default_factory=FitConfig)
     allocation: AllocationConfig = field(default_factory=AllocationConfig)
+    predict: PredictConfig = field(default_factory=PredictConfig)
     tracker: TrackerSpec = field(default_factory=TrackerSpec)
     out: str | None = None
     title: str | None = None
@@ -86,3 +120,22 @@ class AnalysisConfig:
             len(self.compare) in (0, 2),
             f"compare has {len(self.compare)} sweeps; expected two: compare=[results/a,results/b]",
         )
+
+
+def output_directory(config: AnalysisConfig) -> Path:
+    """`out`, or analysis/ in the sweep's directory, or a directory named after the table.
+
+    Fits by a column have one of their own below it, so that they replace no fits.json of one law.
+    """
+    if config.out:
+        return Path(config.out)
+    own = f"by-{_file_name(config.fit.by)}" if config.fit.by else ""
+    if len(config.sweeps) == 1:
+        return SweepPaths(Path(config.sweeps[0])).analysis / own
+    names = config.sweeps or config.compare or [str(config.table.path)]
+    stem = "+".join(_file_name(Path(name).stem) for name in names)
+    return Path("results") / f"{'compare' if config.compare else 'analysis'}-{stem}" / own
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", text)

@@ -141,7 +141,7 @@ def read_fits(place: str | Path) -> StoredFits:
         FitError: there are none.
         IsoflopError: the file is damaged, or a value in it is of another type.
 
-    Example:
+    Examples:
         >>> import json, pathlib
         >>> from isoflop import read_fits
         >>> law = {"E": 1.8, "A": 480, "B": 480, "alpha": 0.35, "beta": 0.35, "status": "converged"}

@@ -27,6 +27,7 @@ SHORT = {
     "fits": ["stride=450"],
     "score_tables": [],
     "scaling": [],
+    "tokenising": [],
 }
 """Benchmarks in order, with the settings that keep all of them under a quarter of an hour."""
 

@@ -15,7 +15,7 @@ from collections import defaultdict
 import numpy as np
 
 from analysis.data.cost_law import SIX_ND
-from analysis.data.run_arrays import Curves, RunArrays
+from analysis.data.run_arrays import Curves, FitInput, RunArrays
 from analysis.errors import FitError
 from analysis.fits.envelope import fit_envelope
 from analysis.fits.isoflop import fit_isoflop
@@ -27,12 +27,15 @@ from analysis.fits.parametric.fit import fit_parametric, refit
 from analysis.fits.parametric.profile_likelihood import profile
 from analysis.fits.surface import Surface
 from analysis.stats.resampling import percentile_interval, resample_counts, stratified_counts
+from analysis.studies.approaches.parametric import ParametricApproach
 from analysis.studies.bootstrap import (
     envelope_draws,
     exponent_intervals,
     kaplan_draws,
     kaplan_intervals,
 )
+from analysis.studies.fit_config import FitConfig
+from analysis.studies.questions.prediction import Point, interval_with_noise, run_noise
 from benchmarks import coverage_profiles
 from benchmarks.designs import DESIGNS
 
@@ -100,6 +103,37 @@ def parametric_cover(
             likelihood = profile(fit, name).interval
             found[f"parametric delta {delta:g}, {name}, profile"] = _judged(likelihood, truth)
     return found
+
+
+def prediction_cover(
+    runs: tuple[np.ndarray, ...], surface: Surface, rng: np.random.Generator
+) -> dict[str, tuple[float, float]]:
+    """Of `isoflop predict`, at the optimum of the largest budget, of 10 and of 100 times that: the
+    law's loss by its interval, and another run's by the interval of a run.
+    """
+    budget, n_params, n_tokens, loss = runs
+    columns = RunArrays("exact", n_params, n_tokens, budget, loss, budget, SIX_ND)
+    fit = ParametricApproach.fitted(FitInput(columns), FitConfig())
+    if fit.status != "converged":
+        return {"prediction, not converged": (1.0, np.nan)}
+    fit = fit.resampled(resample_counts(len(loss), N_RESAMPLES, rng))
+    noise, found = run_noise(fit)[0], {}
+    for factor in (1, 10, 100):
+        best = surface.optimal(budget.max() * factor)
+        point = Point(float(best.n_params), float(best.n_tokens))
+        truth = float(best.loss)
+        own = truth * float(np.exp(rng.normal(0, _noise(runs, surface))))
+        law = fit.loss(point.n_params, point.n_tokens)[1]
+        one = interval_with_noise(fit, point, noise, int(rng.integers(1 << 30)))
+        found[f"loss at {factor} x C, of the law"] = _judged(law, truth)
+        found[f"loss at {factor} x C, of a run"] = _judged(one, own)
+    return found
+
+
+def _noise(runs: tuple[np.ndarray, ...], surface: Surface) -> float:
+    """Rms of what the seeds of a simulated sweep did to log L."""
+    _, n_params, n_tokens, loss = runs
+    return float(np.sqrt(np.mean(np.log(loss / surface.loss(n_params, n_tokens)) ** 2)))
 
 
 def envelope_cover(
@@ -223,6 +257,7 @@ COVERS = {
     "least_loss": least_loss_cover,
     "parametric": parametric_cover,
     "kaplan": kaplan_cover,
+    "prediction": prediction_cover,
 }
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import analysis.__main__
+import analysis.predict
 import eval.__main__
 import sweeps.__main__
 import train.__main__
@@ -44,7 +45,13 @@ PROGRAMS = (
 )  # fmt: skip
 LINES = {
     package.COMMAND.module: package.COMMAND
-    for package in (train.__main__, sweeps.__main__, eval.__main__, analysis.__main__)
+    for package in (
+        train.__main__,
+        sweeps.__main__,
+        eval.__main__,
+        analysis.__main__,
+        analysis.predict,
+    )
 }
 FACTS = DataInfo("f" * 16, 257, {})
 

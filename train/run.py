@@ -32,7 +32,7 @@ from train.data.dataset import Dataset
 from train.engine import checkpoint, device
 from train.engine.branch_states import take_trunk
 from train.engine.build_record import record_of
-from train.engine.compile import compiled, compiles, discard_damaged_kernel
+from train.engine.compile import compiled, compiles, discard_damaged_kernel, uses_graphs
 from train.engine.cpu_allocator import freed_memory_kept
 from train.engine.device import make_accelerator
 from train.engine.garbage import collector_frozen
@@ -170,7 +170,8 @@ def _train_on(accelerator: Accelerator, run_dir: Path, job: RunConfig) -> tuple[
     trained: torch.nn.Module = SummedLoss(model)
     run_flops = known(spec.horizon.n_tokens, "horizon.n_tokens") * flops_per_token(spec.model)
     if compiles(job.runtime, accelerator.device.type, run_flops):
-        trained = compiled(trained)
+        graphs = uses_graphs(job.runtime, accelerator.device.type, _rows_per_rank(job))
+        trained = compiled(trained, graphs and accelerator.num_processes == 1)
     prepared, prepared_optimizer = accelerator.prepare(trained, optimizer)
     paths = RunPaths(run_dir)
     restored = checkpoint.load_state(

@@ -43,7 +43,7 @@ class LossTable:
     `repeating` are runs that saw their tokens too often for the laws of new data; `settings` are
     all runs of cells whose best alone is fitted: best_of (the best one's run_id), loss, settings.
 
-    Example:
+    Examples:
         >>> from isoflop import read_runs
         >>> read_runs({"n_params": [1e6], "n_tokens": [2e7], "loss": [4.1]}).numbers("flops")
         array([1.2e+14])

@@ -24,7 +24,7 @@ class Allocation:
         n_tokens: Compute-optimal training tokens.
         loss: Loss there, in the unit of the fitted losses; NaN where it is not known.
 
-    Example:
+    Examples:
         >>> from isoflop import Surface
         >>> best = Surface(E=1.8, A=480.0, B=480.0, alpha=0.35, beta=0.35).optimal([6e18, 6e20])
         >>> [f"{n:.0e}" for n in best.n_params]
@@ -50,7 +50,7 @@ class Surface:
         beta: Exponent of D.
         cost: FLOPs of a run, C = k N^gamma D; 6 N D unless given.
 
-    Example:
+    Examples:
         >>> from isoflop import Surface
         >>> law = Surface(E=1.8, A=480.0, B=2100.0, alpha=0.35, beta=0.37)
         >>> round(law.loss(7e10, 1.4e12), 3), round(law.a, 3)

@@ -7,10 +7,12 @@ section lives in a module of its own and its builder is named once, below.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from analysis.config import AnalysisConfig
+from analysis.config import AnalysisConfig, PredictConfig
 from analysis.data.loss_table import LossTable
+from analysis.data.reading.points import read_points
 from analysis.emergence.abilities import abilities
 from analysis.emergence.study import study_all
 from analysis.errors import FitError
@@ -27,9 +29,11 @@ from analysis.sections import (
 )
 from analysis.sections import fits as sections
 from analysis.sections.min_loss import min_loss_section
+from analysis.sections.questions import prediction
 from analysis.studies.allocation import AllocationRow
 from analysis.studies.fits_json import plain
 from analysis.studies.irreducible_loss import study_irreducible_loss
+from analysis.studies.questions.prediction import Point, predict_losses
 from analysis.studies.recipes import study_recipes
 from analysis.studies.study import Study
 
@@ -50,20 +54,26 @@ class ReportInputs:
 
 @dataclass(frozen=True)
 class Chapter:
-    """What one result gives: sections, JSON content by file name, and lines for the terminal."""
+    """What one result gives: sections, JSON content by file name, lines for the terminal, and what
+    fits.json says of it.
+    """
 
     sections: Sequence[Section] = ()
     files: Mapping[str, Any] = field(default_factory=dict)
     lines: Sequence[str] = ()
+    numbers: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Contents:
-    """All chapters of a report: its parts, the files that lie beside it, the printed lines."""
+    """All chapters of a report: its parts, the files that lie beside it, the printed lines, and
+    what they add to fits.json.
+    """
 
     parts: list[Part]
     files: dict[str, Any]
     lines: list[str]
+    numbers: dict[str, Any]
 
 
 Builder = Callable[[ReportInputs], Chapter]
@@ -81,6 +91,7 @@ def contents(inputs: ReportInputs) -> Contents:
         [part for part in parts if part.sections],
         {name: plain(held) for chapter in chapters for name, held in chapter.files.items()},
         [line for chapter in chapters for line in chapter.lines],
+        {name: plain(held) for chapter in chapters for name, held in chapter.numbers.items()},
     )
 
 
@@ -91,6 +102,27 @@ def _fits(inputs: ReportInputs) -> Chapter:
 def _least_loss(inputs: ReportInputs) -> Chapter:
     section = min_loss_section(inputs.study)
     return Chapter([section] if section is not None else [])
+
+
+def _predictions(inputs: ReportInputs) -> Chapter:
+    """Losses of runs that were asked for."""
+    points = [Point(*map(float, row)) for row in asked_points(inputs.config.predict)]
+    if not points:
+        return Chapter()
+    made = predict_losses(inputs.study, points)
+    return Chapter(
+        [prediction.prediction_section(inputs.study, made)],
+        lines=prediction.printed(made),
+        numbers={"predictions": prediction.predictions_json(made)},
+    )
+
+
+def asked_points(asked: PredictConfig) -> list[tuple[float, float, float]]:
+    """N, D and measured loss of the runs to predict, by settings and by table."""
+    listed = [(n, d, float("nan")) for n, d in asked.pairs]
+    if asked.table is None:
+        return listed
+    return [*listed, *map(tuple, read_points(Path(asked.table)).tolist())]
 
 
 def _emergence(inputs: ReportInputs) -> Chapter:
@@ -173,7 +205,7 @@ def _exclusions(inputs: ReportInputs) -> Chapter:
 
 
 PARTS: tuple[tuple[str, tuple[Builder, ...]], ...] = (
-    ("Fits", (_fits, _least_loss, _recipes)),
+    ("Fits", (_fits, _least_loss, _predictions, _recipes)),
     ("Emergence", (_emergence,)),
     ("Validation", (_tested, _ground_truth, _recovered, _left_out)),
     ("Runs", (_runs,)),

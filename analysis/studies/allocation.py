@@ -84,7 +84,7 @@ def _advice(fit: FittedApproach, flops: float) -> AllocationRow:
         n_interval=spans.n_params,
         d_interval=spans.n_tokens,
         loss_interval=spans.loss,
-        beyond=_beyond(fit.data.runs, flops, float(best.n_params), float(best.n_tokens)),
+        beyond=beyond(fit.data.runs, flops, float(best.n_params), float(best.n_tokens)),
         loss_reason=spans.loss_reason,
     )
 
@@ -93,8 +93,8 @@ NEAR = 1.05
 """Factor to which a row may lie outside the runs without being an extrapolation."""
 
 
-def _beyond(runs: RunArrays, flops: float, n_params: float, n_tokens: float) -> dict[str, float]:
-    """By what factor an optimum lies above or below all runs, in each quantity on its own."""
+def beyond(runs: RunArrays, flops: float, n_params: float, n_tokens: float) -> dict[str, float]:
+    """By what factor a run lies above or below all runs, in each quantity on its own."""
     asked = {
         "C": (flops, runs.flops),
         "N": (n_params, runs.n_params),

@@ -8,14 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from eval.tasks.generated import TaskError
-from train.config.spec import RunSpec, SourceSpec, SpecError
+from train.config.spec import DataSpec, SourceSpec, SpecError
 from train.data.dataset import prepare
 from train.data.file_io import TextFile
 from train.data.hub import HubOptions, fetch
+from train.data.prepared.mapped_tokens import MappedTokens
+from train.data.text_files import PIECE_CHARS, FileSource
+from train.data.tokenizer import TextCodec
 
 BY = ("folder", "file", "all")
 HUB = "hub:"
-TEXT_KINDS = ("stdlib", "text", "hub")
+TEXT_KINDS = ("stdlib", "packages", "text", "hub")
 ALL = "all"
 
 
@@ -61,27 +64,47 @@ def has_text(parts: dict[str, SourceSpec]) -> bool:
     return any(part.kind in TEXT_KINDS for part in parts.values())
 
 
-def heldout_documents(spec: RunSpec) -> list[TextDocument]:
-    """The validation texts of a run's own data, as its shards hold them out by any rule.
+def heldout_documents(data: DataSpec, seq_len: int) -> list[TextDocument]:
+    """The validation texts of a run's own data; parts of generated rows have no running text.
 
-    Raises:  TaskError: no part with running text; SpecError, ShardError: as the run's own data.
+    Raises:  TaskError: no part with running text.
     """
-    if not has_text(spec.data.parts):
-        raise TaskError("the run was trained on no running text; give path=DIR_OR_GLOB")
-    codec, shards, _ = prepare(spec.data, spec.model.seq_len)
+    codec, shards, sources = prepare(data, seq_len)
     found: list[TextDocument] = []
-    for name, part in spec.data.parts.items():
-        if part.kind in TEXT_KINDS:
-            ids, _ = shards[name].open("val")
-            ends = np.flatnonzero(np.asarray(ids) == codec.end_id)
-            texts = [
-                codec.tokenizer.decode(one[one != codec.end_id].tolist())
-                for one in np.split(np.asarray(ids), ends)
-            ]
-            found += [
-                TextDocument(name, f"{name} {i}", text) for i, text in enumerate(texts) if text
-            ]
+    for name, source in sources.items():
+        if not isinstance(source, FileSource):
+            continue
+        shard = shards[name]
+        texts = (
+            _decoded(shard, codec)
+            if isinstance(shard, MappedTokens)
+            else (document.text for document in source.documents("val"))
+        )
+        found += [TextDocument(name, f"{name} {i}", text) for i, text in enumerate(texts)]
+    if not found:
+        raise TaskError("the run was trained on no running text; give path=DIR_OR_GLOB")
     return found
+
+
+def _decoded(shard: MappedTokens, codec: TextCodec) -> Iterator[str]:
+    """The text of each stretch of tokens that was held out, cut where a document ends."""
+    (tokens,) = shard.arrays
+    for start, stop in shard.ranges["val"]:
+        ids = np.asarray(tokens[start:stop])
+        for part in np.split(ids, np.flatnonzero(ids == codec.end_id) + 1):
+            text = codec.tokenizer.decode(part[part != codec.end_id].tolist())
+            if text:
+                yield text
+
+
+def _texts(path: Path, field: str) -> Iterator[str]:
+    """The texts of a file: one, or one a row of a table."""
+    parts: list[str] = []
+    for piece, last in TextFile(path, field).pieces(PIECE_CHARS):
+        parts.append(piece)
+        if last:
+            yield "".join(parts)
+            parts = []
 
 
 def _files(path: str) -> Iterator[Path]:
@@ -93,16 +116,6 @@ def _files(path: str) -> Iterator[Path]:
         yield from (one for one in sorted(Path(path).rglob("*")) if one.is_file())
     elif Path(path).is_file():
         yield Path(path)
-
-
-def _texts(file: Path, field: str) -> Iterator[str]:
-    """A file's texts whole: one of a plain file, one a row of JSONL and parquet."""
-    held: list[str] = []
-    for piece, last in TextFile(file, field).pieces(1 << 24):
-        held.append(piece)
-        if last:
-            yield "".join(held)
-            held = []
 
 
 def _domain(path: str, file: Path, by: str) -> str:

@@ -31,7 +31,7 @@ class Documents:
         spec = read_job(_run_dir(target)).spec
         key = str(spec.data.fingerprint)
         if key not in self._own:
-            self._own[key] = heldout_documents(spec)
+            self._own[key] = heldout_documents(spec.data, spec.model.seq_len)
         return self._own[key]
 
 

@@ -37,7 +37,7 @@ def checks(card: Card) -> list[Check]:
         Check("versions", "torch can compute on the card", lambda: versions(card), 10, 5),
         Check(
             "losses",
-            f"{as_on_cpu}: Llama with all and with fewer key heads, GPT-2, text and masked, whole "
+            f"{as_on_cpu}: Llama, Qwen3 with fewer heads of keys, GPT-2, text and masked, whole "
             "and in micro-batches",
             lambda: losses(card),
             20,
@@ -73,7 +73,11 @@ def versions(card: Card) -> Found:
     return is_usable(), got
 
 
-FAMILIES: dict[str, dict[str, Any]] = {"llama": {"family": "llama"}, "gpt2": {"family": "gpt2"}}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "llama": {"family": "llama"},
+    "qwen3": {"family": "qwen3", "n_heads": 4, "n_kv_heads": 2},
+    "gpt2": {"family": "gpt2"},
+}
 
 
 def losses(card: Card) -> Found:

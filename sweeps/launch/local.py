@@ -1,7 +1,10 @@
 """Launchers on this machine: runs one after the other in this process, or in a pool of workers."""
 
 import logging
+import os
 import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from sweeps.directory.run_state import read_state
 from sweeps.launch.distributed import Ranks
 from sweeps.launch.failures import GaveUpError
 from sweeps.launch.interrupts import on_interrupt
+from sweeps.launch.mps import NoMpsError, mps
 from sweeps.launch.pool import Ended, Pool
 from sweeps.launch.scheduler import QueuedRun, Report
 from sweeps.launch.sharding import MEMORY_SHARE, is_sharded
@@ -102,11 +106,29 @@ def run_pool(
 
     with on_interrupt(stop, kill) as interrupted:
         if alone := [task for task in tasks if task not in spread]:
-            pool.run(alone)
+            with _service(launcher, devices, log_dir):
+                pool.run(alone)
         for task in spread:
             if not interrupted():
                 _on_all(task, ranks, report, ended)
         return not interrupted()
+
+
+@contextmanager
+def _service(launcher: LauncherSpec, devices: list[str], log_dir: Path) -> Iterator[None]:
+    """MPS for the block and its workers, where it is asked for and runs share a GPU."""
+    if not launcher.mps or not devices or launcher.runs_per_device == 1:
+        yield
+        return
+    with ExitStack() as stack:
+        try:
+            variables = stack.enter_context(mps(log_dir / "mps"))
+        except NoMpsError as error:
+            log.warning("%s", error)
+            variables = {}
+        os.environ.update(variables)  # which workers inherit
+        stack.callback(lambda: [os.environ.pop(name, None) for name in variables])
+        yield
 
 
 def _spreads(task: QueuedRun, launcher: LauncherSpec, devices: list[str]) -> bool:

@@ -1,16 +1,19 @@
-"""What a plan must know of its data, and what it assumes of data that is not on this machine.
+"""What a plan must know of its data, and what it assumes of data that is not ready.
 
 Describing a source builds its token shards, and a Hugging Face dataset is downloaded for that. A
-plan of a sweep for another machine takes `assume` instead, and says so.
+plan of a sweep for another machine takes `assume` instead, one of text that takes long to tokenise
+estimates from a sample, and both say so, with what preparing the data will take.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sweeps.spec.config import SweepConfig
 from train.config.resolve import DataInfo
 from train.config.spec import DataSpec, IsoflopError
-from train.data.dataset import describe
+from train.data.dataset import describe, sources_of
 from train.data.hub import HubOptions, is_here
+from train.data.prepared.outlook import Preparation, assumed, estimated, unprepared
+from train.data.text_files import FileSource
 
 
 class AssumedDataError(IsoflopError):
@@ -19,18 +22,52 @@ class AssumedDataError(IsoflopError):
 
 @dataclass
 class DataInfoCache:
-    """Facts of each data specification, looked up once; `assumed` lists what was not looked up."""
+    """Facts of each data specification, looked up once; `assumed` lists what was not looked up.
+
+    `prepared` says of each part how much there is, and `preparations` what is still to be done.
+    """
 
     config: SweepConfig
     found: dict[str, DataInfo] = field(default_factory=dict)
     assumed: dict[str, str] = field(default_factory=dict)
+    prepared: dict[str, str] = field(default_factory=dict)
+    preparations: dict[str, Preparation] = field(default_factory=dict)
 
     def __call__(self, data: DataSpec, seq_len: int) -> DataInfo:
         key = f"{data!r}|{seq_len}"
         if key not in self.found:
             absent = self._absent(data)
-            self.found[key] = self._assume(data, absent) if absent else describe(data, seq_len)
+            self.found[key] = (
+                self._assume(data, absent) if absent else self._looked_up(data, seq_len)
+            )
         return self.found[key]
+
+    def _looked_up(self, data: DataSpec, seq_len: int) -> DataInfo:
+        kinds = {part.kind for part in data.parts.values()}
+        if only_planned(self.config) and kinds & {"text", "hub", "packages"}:
+            sources = sources_of(data)
+            if waiting := unprepared(data, sources):
+                return self._estimate(data, waiting, seq_len)
+        facts = describe(data, seq_len)
+        for name, n_val in facts.n_val_tokens.items():
+            self.prepared[name] = (
+                f"data {name}: {facts.n_train_tokens[name]:,} tokens to train on without "
+                f"repetition, {n_val:,} held out (data.val_tokens={data.val_tokens:,.0f})"
+            )
+        return facts
+
+    def _estimate(self, data: DataSpec, waiting: dict[str, FileSource], seq_len: int) -> DataInfo:
+        others = {name: part for name, part in data.parts.items() if name not in waiting}
+        facts = describe(replace(data, parts=others), seq_len) if others else None
+        found, preparations = estimated(data, waiting, facts)
+        for preparation in preparations:
+            self.preparations[preparation.name] = preparation
+            self.assumed[preparation.name] = (
+                f"{preparation.name} is not tokenised yet: about "
+                f"{found.n_train_tokens[preparation.name]:.3g} tokens by a sample; run ids are not "
+                f"final"
+            )
+        return found
 
     def _absent(self, data: DataSpec) -> list[str]:
         """The hub datasets that a plan would have to download, where it may assume instead."""
@@ -51,6 +88,12 @@ class DataInfoCache:
                 f"{name} is not on this machine: assumed {assume.n_train_tokens:.3g} tokens a part "
                 f"and a vocabulary of {assume.vocab_size:,} (assume.*); run ids are not final"
             )
+        for name, part in data.parts.items():
+            if part.kind == "hub":
+                n_chars = HubOptions(**part.options).max_chars
+                self.preparations[name] = assumed(
+                    name, n_chars, assume.n_train_tokens, assume.vocab_size
+                )
         tokens: dict[str, int | None] = dict.fromkeys(data.parts, int(assume.n_train_tokens))
         return DataInfo("assumed", assume.vocab_size, tokens)
 

@@ -11,11 +11,12 @@ from sweeps.directory.run_state import read_state
 from sweeps.plan.cost_model import makespan
 from sweeps.plan.data_info import DataInfoCache, require_launchable
 from sweeps.plan.expand import Expansion, PlannedRun, expand, short_number
-from sweeps.plan.hardware_estimate import disk_bytes, outlay_lines
+from sweeps.plan.hardware_estimate import disk_bytes, in_bytes, outlay_lines
 from sweeps.plan.machine import make_slots, usable_cores, visible_devices
 from sweeps.plan.speed_model import gpus_a_run, speed_model
 from sweeps.plan.write_sweep import placed
 from sweeps.spec.config import SweepConfig
+from train.data.prepared.outlook import Preparation
 
 SHOWN_ROWS = 60
 
@@ -31,6 +32,8 @@ class Plan:
     workers: int
     assumed: tuple[str, ...] = ()
     on_gpus: bool = False
+    data: tuple[str, ...] = ()
+    preparations: tuple[Preparation, ...] = ()
 
     @property
     def runs(self) -> list[PlannedRun]:
@@ -82,6 +85,8 @@ def make_plan(config: SweepConfig) -> Plan:
         workers=_workers(config, devices),
         assumed=(*facts.assumed.values(), *model.notes),
         on_gpus=bool(devices) or gpus_a_run(config) > 0,
+        data=tuple(facts.prepared.values()),
+        preparations=tuple(facts.preparations.values()),
     )
 
 
@@ -113,8 +118,17 @@ def print_plan(plan: Plan, config: SweepConfig, console: Console) -> None:
         console.print(f"... and {len(plan.expansion.left_out) - SHOWN_ROWS} more cells left out")
     console.print(_totals(plan, config))
     outlay = outlay_lines(plan.runs, plan.workers, gpus_a_run(config))
-    for line in (*_trunk_lines(plan), *plan.assumed, *outlay):
+    preparing = map(_preparation_line, plan.preparations)
+    for line in (*_trunk_lines(plan), *plan.data, *plan.assumed, *preparing, *outlay):
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def _preparation_line(one: Preparation) -> str:
+    return (
+        f"data preparation, {one.basis}: {one.name}: {in_bytes(one.text_bytes)} of text and "
+        f"{in_bytes(one.token_bytes)} of tokens on disk, about {duration(one.seconds)} on "
+        f"{one.cores} cores; once, before the first run"
+    )
 
 
 def _trunk_lines(plan: Plan) -> list[str]:
@@ -138,6 +152,8 @@ def plan_json(plan: Plan, config: SweepConfig) -> dict[str, Any]:
         "wall_seconds": plan.wall_seconds(),
         "disk_bytes": disk_bytes(plan.runs, plan.workers).total,
         "assumed": list(plan.assumed),
+        "data": list(plan.data),
+        "preparations": [vars(one) for one in plan.preparations],
         "runs": [
             {
                 "run_id": run.run_id,

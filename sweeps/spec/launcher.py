@@ -48,7 +48,8 @@ class LauncherSpec:
     a command that is run when the launch is over, with the outcome in its environment. `gpu` names
     the GPUs that runs will have (A100, H100, ...), for times where none is here. `shard`: a
     run over several GPUs cuts its model into shards (FSDP2) never, always, or (auto) where it is
-    predicted not to fit one of them; a pool gives such a run all its GPUs, after the others.
+    predicted not to fit one of them; a pool gives such a run all its GPUs, after the others. With
+    `mps` a pool of several runs a GPU starts NVIDIA's Multi-Process Service and ends it.
     """
 
     kind: str = "pool"
@@ -82,6 +83,7 @@ class LauncherSpec:
     on_end: str | None = None
     gpu: str | None = None
     shard: str = "auto"
+    mps: bool = False
     dry_run: bool = False
 
     def __post_init__(self) -> None:

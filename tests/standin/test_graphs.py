@@ -8,7 +8,7 @@ from tests.standin.apart import on_standin
 from tests.standin.test_whole_runs import job_of, trained
 
 
-@pytest.mark.parametrize("family", ["llama", "gpt2"])
+@pytest.mark.parametrize("family", ["llama", "qwen3", "gpt2"])
 @pytest.mark.parametrize("data", ["text", "masked"])
 @on_standin
 def test_no_step_waits_for_the_device(tmp_path, tiny_job, masked_job, data, family):
@@ -29,7 +29,7 @@ def test_no_step_waits_for_the_device(tmp_path, tiny_job, masked_job, data, fami
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("family", ["llama", "gpt2"])
+@pytest.mark.parametrize("family", ["llama", "qwen3", "gpt2"])
 @on_standin
 def test_training_and_validation_are_one_graph_each_with_causal_attention(family, precision):
     import torch
@@ -39,6 +39,8 @@ def test_training_and_validation_are_one_graph_each_with_causal_attention(family
     from train.model.build import SummedLoss, build_model
 
     shape = ModelSpec(family=family, d_model=32, vocab_size=61, seq_len=24, n_layers=2)
+    if family == "qwen3":
+        shape = replace(shape, n_heads=4, n_kv_heads=2)
     module = SummedLoss(build_model(complete_shape(shape), seed=0)).to("standin")
     tokens = torch.randint(0, 61, (3, 24)).to("standin")
     graphs = []
@@ -47,6 +49,7 @@ def test_training_and_validation_are_one_graph_each_with_causal_attention(family
         graphs.append(graph)
         return graph.forward
 
+    torch.compiler.reset()  # of what other families left
     traced = torch.compile(module, backend=keep, fullgraph=True)
     for gradients in (True, False):
         graphs.clear()

@@ -31,7 +31,7 @@ def job_of(job: RunConfig, family: str, precision: str) -> RunConfig:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("family", ["llama", "gpt2"])
+@pytest.mark.parametrize("family", ["llama", "qwen3", "gpt2"])
 @pytest.mark.parametrize("data", ["text", "masked"])
 @on_standin
 def test_a_run_ends_as_on_the_cpu(tmp_path, tiny_job, masked_job, data, family, precision):

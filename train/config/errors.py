@@ -8,7 +8,7 @@ T = TypeVar("T")
 class IsoflopError(Exception):
     """Root of every error that a user can cause; it says what, got, expected and the fix.
 
-    Example:
+    Examples:
         >>> from isoflop import IsoflopError, ModelSpec
         >>> try:
         ...     ModelSpec(d_model=65, n_heads=4)

@@ -49,15 +49,22 @@ def count_params(model: ModelSpec) -> ParamCounts:
     d_ff, vocab = known(model.d_ff, "model.d_ff"), known(model.vocab_size, "model.vocab_size")
     gpt2 = model.family == "gpt2"
     per_layer_small = 2 * 2 * d + (3 * d + d + d_ff + d) if gpt2 else 2 * d
+    if model.family == "qwen3":
+        per_layer_small += 2 * model.head_dim
     return ParamCounts(
         embedding=vocab * d,
         position=model.seq_len * d if gpt2 else 0,
-        attention=layers * 4 * d * d,
+        attention=layers * 2 * d * (d + _kv_width(model)),
         feed_forward=layers * (2 if gpt2 else 3) * d * d_ff,
         norm_and_bias=layers * per_layer_small + (2 * d if gpt2 else d),
         head=vocab * d,
         tied=model.tied,
     )
+
+
+def _kv_width(model: ModelSpec) -> int:
+    """Width of all keys together, and of all values."""
+    return model.head_dim * (model.n_kv_heads or known(model.n_heads, "model.n_heads"))
 
 
 def flops_per_token(model: ModelSpec) -> int:
@@ -80,7 +87,7 @@ def flops_per_token_chinchilla(model: ModelSpec) -> float:
     d_ff, vocab = known(model.d_ff, "model.d_ff"), known(model.vocab_size, "model.vocab_size")
     matrices = 2 if model.family == "gpt2" else 3
     embedding = 2 * vocab * d
-    projections = 2 * 3 * d * d + 2 * d * d
+    projections = 2 * d * (d + 2 * _kv_width(model)) + 2 * d * d
     scores = 2 * seq * d + 3 * heads * seq + 2 * seq * d
     dense = 2 * matrices * d * d_ff
     logits = 2 * d * vocab

@@ -1,6 +1,6 @@
 """Fill in all that a spec leaves to be derived: shape, hyperparameters, steps, fingerprint."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from train.config.flops import count_params, flops_per_token, steps_for
 from train.config.hyperparameters import (
@@ -18,11 +18,13 @@ class DataInfo:
     """What a spec must know of its data: its identity, vocabulary, and training tokens on hand.
 
     `n_train_tokens` holds, per part, the tokens that exist without repetition; None is without end.
+    `n_val_tokens` holds those that a run of this length of sequence is validated on, where known.
     """
 
     fingerprint: str
     vocab_size: int
     n_train_tokens: dict[str, int | None]
+    n_val_tokens: dict[str, int] = field(default_factory=dict)
 
 
 def resolve(spec: RunSpec, facts: DataInfo) -> RunSpec:

@@ -28,6 +28,7 @@ class RuntimeSpec:
 
     `deterministic`: kernels that give the same bits every time, which a GPU's fastest do not; with
     it a resumed run ends there, as on a CPU, with the bits of an uninterrupted one.
+    `compile`: graphs is on, and passes start as CUDA graphs where a step is one pass on one GPU.
     `tf32`: float32 products on a GPU may take 10 bits of their factors' mantissas; in env.json.
     `branch`: a wsd run starts from the state that a shorter run of its trunk left in the sweep, and
     leaves one where its own decay starts (`train.engine.branch_states`).
@@ -48,7 +49,7 @@ class RuntimeSpec:
 
     def __post_init__(self) -> None:
         one_of("runtime.device", self.device, ("auto", "cpu", "cuda", "mps"))
-        one_of("runtime.compile", self.compile, ("auto", "on", "off"))
+        one_of("runtime.compile", self.compile, ("auto", "on", "off", "graphs"))
         require(self.threads >= 1, f"runtime.threads={self.threads} must be at least 1")
         require(self.log_every >= 1, f"runtime.log_every={self.log_every} must be at least 1")
         require(self.n_evals >= 1, f"runtime.n_evals={self.n_evals} must be at least 1")

@@ -37,10 +37,12 @@ def complete_shape(model: ModelSpec) -> ModelSpec:
     """
     if model.n_heads is None and model.d_model % 2:
         raise SpecError(f"model.d_model={model.d_model} is odd; use {model.d_model + 1}")
+    n_heads = model.n_heads or max(1, model.d_model // head_dim_for(model.d_model))
     return replace(
         model,
+        n_kv_heads=None if model.n_kv_heads == n_heads else model.n_kv_heads,
         n_layers=model.n_layers or max(2, round(model.d_model / 64)),
-        n_heads=model.n_heads or max(1, model.d_model // head_dim_for(model.d_model)),
+        n_heads=n_heads,
         d_ff=model.d_ff or d_ff_for(model.d_model, model.family),
         init_std=model.init_std or math.sqrt(2 / (5 * model.d_model)),
     )
@@ -54,7 +56,7 @@ def nearest_shape(n_params: float, template: ModelSpec) -> ModelSpec:
     Raises:  SpecError: the target lies more than a factor 2 outside the ladder.
     """
     known(template.vocab_size, "model.vocab_size")
-    free = replace(template, n_layers=None, n_heads=None, d_ff=None)
+    free = replace(template, n_layers=None, n_heads=None, n_kv_heads=None, d_ff=None)
     shapes = [complete_shape(replace(free, d_model=d)) for d in ladder_widths()]
     counts = [count_params(shape).n_params for shape in shapes]
     best = min(range(len(shapes)), key=lambda i: max(counts[i] / n_params, n_params / counts[i]))

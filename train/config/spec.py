@@ -17,14 +17,16 @@ from train.config.identity import added, canonical_json
 SCHEMA_VERSION = 1
 """Raised whenever the meaning of a spec changes, so that old results never pass for new ones."""
 
-FAMILIES = ("llama", "gpt2")
+FAMILIES = ("llama", "qwen3", "gpt2")  # Qwen3: Llama with each head's queries and keys normalised
 
 
 @dataclass(frozen=True)
 class ModelSpec:
     """Shape of a decoder-only transformer; None means derived by `train.config.shapes`.
 
-    Example:
+    Of `n_kv_heads` heads of keys and values each serves several of queries; None is one for each.
+
+    Examples:
         >>> from isoflop import ModelSpec
         >>> ModelSpec(d_model=96, n_heads=4).head_dim
         24
@@ -39,10 +41,11 @@ class ModelSpec:
     seq_len: int = 128
     tied: bool = False
     init_std: float | None = None
+    n_kv_heads: int | None = added(None)
 
     def __post_init__(self) -> None:
         one_of("model.family", self.family, FAMILIES)
-        sizes = ("d_model", "n_layers", "n_heads", "d_ff", "vocab_size", "seq_len")
+        sizes = ("d_model", "n_layers", "n_heads", "n_kv_heads", "d_ff", "vocab_size", "seq_len")
         at_least(1, "model.", self, *sizes)
         positive("model.", self, "init_std")
         if self.n_heads is not None and self.d_model % self.n_heads:
@@ -52,7 +55,14 @@ class ModelSpec:
                 f"model.d_model={self.d_model} is not divisible by model.n_heads={self.n_heads}; "
                 f"use d_model={fixes}"
             )
-        if self.n_heads is not None and self.family == "llama":
+        n_kv = self.n_kv_heads or 1
+        shares = self.n_kv_heads is not None
+        require(not shares or self.family != "gpt2", "model.n_kv_heads is not for family=gpt2")
+        require(
+            (self.n_heads or n_kv) % n_kv == 0,
+            f"model.n_heads={self.n_heads} is not a multiple of model.n_kv_heads={n_kv}; use one",
+        )
+        if self.n_heads is not None and self.family != "gpt2":
             head_dim = self.d_model // self.n_heads
             require(
                 head_dim % 2 == 0,
@@ -73,7 +83,7 @@ class TokenizerSpec:
     """bytes (257 ids) | characters (an alphabet) | bpe (trained here) | hf (name or directory) |
     ids (none: the data holds token ids; `vocab_size` and `end_id` are the files' own where unset).
 
-    Example:
+    Examples:
         >>> from isoflop import TokenizerSpec
         >>> TokenizerSpec("bpe", vocab_size=4096).alphabet is None
         True
@@ -109,7 +119,7 @@ class TokenizerSpec:
 class SourceSpec:
     """One source of text and its share of a mixture; `options` are checked by the source itself.
 
-    Example:
+    Examples:
         >>> from isoflop import SourceSpec
         >>> SourceSpec("text", options={"files": ["corpus.txt"]}).weight
         1.0
@@ -138,7 +148,7 @@ class DataSpec:
     release did: `val_tokens` counts characters, in pieces of up to 16,384).
     `fingerprint` identifies the content and is filled in by `train.config.resolve`.
 
-    Example:
+    Examples:
         >>> from isoflop import DataSpec, SourceSpec
         >>> DataSpec({"code": SourceSpec("stdlib"), "sums": SourceSpec("arithmetic")}).max_epochs
         1.0
@@ -166,7 +176,7 @@ class OptimSpec:
 
     `parametrization`: how initialisation and rates follow width (`train.model.parametrization`).
 
-    Example:
+    Examples:
         >>> from isoflop import OptimSpec
         >>> OptimSpec(lr_peak=3e-3, batch_tokens=65536).beta1
         0.9
@@ -202,7 +212,7 @@ class ScheduleSpec:
     `horizon_tokens` plans the decay over that many tokens instead of the run's own: the mismatch in
     Kaplan et al. 2020 that Hoffmann et al. 2022 set right.
 
-    Example:
+    Examples:
         >>> from isoflop import ScheduleSpec
         >>> ScheduleSpec("wsd", final_fraction=0.0).decay_fraction
         0.2
@@ -227,7 +237,7 @@ class ScheduleSpec:
 class HorizonSpec:
     """How long to train: exactly one of tokens, FLOPs, or tokens per parameter.
 
-    Example:
+    Examples:
         >>> from isoflop import HorizonSpec
         >>> HorizonSpec(tokens_per_param=20)
         HorizonSpec(n_tokens=None, flops=None, tokens_per_param=20)
@@ -261,7 +271,7 @@ class RunSpec:
 
     `n_steps` is the realised length, filled in by `train.config.resolve` like every None.
 
-    Example:
+    Examples:
         >>> from isoflop import DataSpec, HorizonSpec, RunSpec, SourceSpec
         >>> RunSpec(DataSpec({"code": SourceSpec("stdlib")}), HorizonSpec(n_tokens=2e6)).precision
         'fp32'

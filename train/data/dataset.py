@@ -45,10 +45,10 @@ def describe(data: DataSpec, seq_len: int) -> DataInfo:
     Raises:  SpecError: a source that is unknown, empty or too small; ShardError: a damaged shard.
     """
     codec, shards, _ = prepare(data, seq_len)
-    return _facts(codec, shards, seq_len)
+    return _facts(data, codec, shards, seq_len)
 
 
-def _facts(codec: TextCodec, shards: dict[str, Tokens], seq_len: int) -> DataInfo:
+def _facts(data: DataSpec, codec: TextCodec, shards: dict[str, Tokens], seq_len: int) -> DataInfo:
     content = {name: shard.fingerprint for name, shard in shards.items()}
     return DataInfo(
         fingerprint=hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16],
@@ -56,7 +56,16 @@ def _facts(codec: TextCodec, shards: dict[str, Tokens], seq_len: int) -> DataInf
         n_train_tokens={
             name: shard.n_windows("train", seq_len) * seq_len for name, shard in shards.items()
         },
+        n_val_tokens={
+            name: n_val_windows(shard, data.val_tokens, seq_len) * seq_len
+            for name, shard in shards.items()
+        },
     )
+
+
+def n_val_windows(shard: Tokens, val_tokens: float, seq_len: int) -> int:
+    """Validation windows that are evaluated: those of `data.val_tokens`, or all there are."""
+    return min(max(1, int(val_tokens) // seq_len), shard.n_windows("val", seq_len))
 
 
 def prepare(data: DataSpec, seq_len: int) -> tuple[TextCodec, dict[str, Tokens], dict[str, Source]]:
@@ -119,7 +128,7 @@ class Dataset:
                  ShardError: a shard whose checksum differs.
         """
         codec, shards, sources = prepare(spec.data, spec.model.seq_len)
-        facts = _facts(codec, shards, spec.model.seq_len)
+        facts = _facts(spec.data, codec, shards, spec.model.seq_len)
         if facts.fingerprint != spec.data.fingerprint:
             raise SpecError(
                 f"the data here has fingerprint {facts.fingerprint}, the run was made for "
@@ -175,10 +184,8 @@ class Dataset:
         """
         seq_len = self.spec.model.seq_len
         shard = self.shards[part]
-        wanted = max(1, int(self.spec.data.val_tokens) // seq_len)
-        on_hand = shard.n_windows("val", seq_len)
-        count = min(wanted, on_hand)
-        spread = on_hand if isinstance(shard, MappedTokens) else count
+        count = n_val_windows(shard, self.spec.data.val_tokens, seq_len)
+        spread = shard.n_windows("val", seq_len) if isinstance(shard, MappedTokens) else count
         chosen = np.arange(count, dtype=np.int64) * spread // count
         mapped = shard.open("val")
         for start in range(0, count, rows):

@@ -32,15 +32,33 @@ def checksum(path: Path) -> str:
     that a sweep's data is read for it once and not by every job.
     Raises:  OSError: the file can't be read.
     """
+    return _sha256(str(path.absolute()), *_stamp(path))
+
+
+def checksum_is_kept(path: Path) -> bool:
+    """Whether `checksum` would answer without reading much."""
+    if path.is_dir():
+        return all(checksum_is_kept(p) for p in path.rglob("*") if p.is_file())
+    stamp = _stamp(path)
+    if stamp[1] < KEPT_CHECKSUM_BYTES:
+        return True
+    row = _kept(_kept_path(str(path.absolute())))
+    return row is not None and row["stamp"] == list(stamp)
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
     found = path.stat()
-    stamp = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-    return _sha256(str(path.absolute()), *stamp)
+    return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _kept_path(path: str) -> Path:
+    name = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+    return cache_dir() / "checksums" / f"{name}.json"
 
 
 @lru_cache(maxsize=65536)
 def _sha256(path: str, *stamp: int) -> str:
-    name = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:24]
-    kept = cache_dir() / "checksums" / f"{name}.json"
+    kept = _kept_path(path)
     large = stamp[1] >= KEPT_CHECKSUM_BYTES
     if large and (row := _kept(kept)) is not None and row["stamp"] == list(stamp):
         return row["sha256"]
@@ -72,7 +90,7 @@ class TextFile:
         self.kind = kind or recognise(path)
         require_text(path, self.kind)
         self.position = 0
-        self.size = _size(path)
+        self.size = size_on_disk(path)
 
     def pieces(self, longest: int) -> Iterator[tuple[str, bool]]:
         """Consecutive pieces, and whether each is the last of its document; see `cut`.
@@ -153,7 +171,8 @@ def _with_last(pieces: Iterator[str]) -> Iterator[tuple[str, bool]]:
         yield held, True
 
 
-def _size(path: Path) -> int:
+def size_on_disk(path: Path) -> int:
+    """Bytes of a file, or of all files of a directory."""
     if path.is_dir():
         return sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
     return path.stat().st_size

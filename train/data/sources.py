@@ -19,6 +19,7 @@ from train.config.spec import SourceSpec, SpecError
 from train.data.document import Document, Source
 from train.data.grammar import GRAMMAR_VERSION, Grammar, window_entropy
 from train.data.hub import HubOptions, fetch
+from train.data.packages import PackageOptions, package_files
 from train.data.text_files import FileSource
 from train.data.token_files import TokenSource
 
@@ -101,6 +102,11 @@ def _tokens(options: dict[str, Any], val_tokens: float) -> Source:
 def _hub(options: dict[str, Any], val_tokens: float) -> Source:
     chosen = _read_options("hub", HubOptions, options)
     return FileSource(chosen.name, tuple(fetch(chosen)), "text", val_tokens)
+
+
+def _packages(options: dict[str, Any], val_tokens: float) -> Source:
+    chosen = _read_options("packages", PackageOptions, options)
+    return FileSource("packages", tuple(package_files(chosen)), "text", val_tokens, plain=True)
 
 
 @dataclass(frozen=True)
@@ -229,6 +235,7 @@ KINDS: dict[str, Callable[[dict[str, Any], float], Source]] = {
     "text": _text,
     "hub": _hub,
     "tokens": _tokens,
+    "packages": _packages,
     "arithmetic": _arithmetic,
     "codebook": _codebook,
     "grammar": _grammar,

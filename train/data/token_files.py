@@ -4,12 +4,13 @@ Parquet alone is compressed: its column is unpacked once into the cache, and map
 """
 
 import hashlib
+import itertools
 import os
-import pickle
+import pickletools
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -247,25 +248,24 @@ def _unpacked(path: Path, field: str) -> TokenFile:
 
 
 def _described_vocabulary(path: Path) -> int | None:
-    """`vocab_size` of the meta.pkl that nanoGPT's character-level data has beside it."""
+    """`vocab_size` of the meta.pkl that nanoGPT's character-level data has beside it.
+
+    The number behind that key is read from the pickle's operations, none of which is carried out.
+    """
     if not path.is_file():
         return None
-    with path.open("rb") as file:
-        try:
-            found = _Plain(file).load()["vocab_size"]
-        except (pickle.UnpicklingError, KeyError, TypeError, EOFError) as error:
-            raise SpecError(f"{path} has no readable vocab_size ({error}); remove it") from error
-    return int(found)
-
-
-class _Plain(pickle.Unpickler):
-    """Reads numbers, texts and collections, and refuses anything that runs code."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file)
-
-    def find_class(self, module_name: str, global_name: str) -> Any:
-        raise pickle.UnpicklingError(f"it names {module_name}.{global_name}")
+    try:
+        operations = [
+            (operation.name, argument)
+            for operation, argument, _ in pickletools.genops(path.read_bytes())
+            if operation.name not in ("MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT")
+        ]
+    except (OSError, ValueError, IndexError) as error:
+        raise SpecError(f"{path} has no readable vocab_size ({error}); remove it") from error
+    for (_, key), (_, number) in itertools.pairwise(operations):
+        if key == "vocab_size" and isinstance(number, int):
+            return number
+    raise SpecError(f"{path} names no vocab_size that is a number; remove it")
 
 
 def _content(path: Path) -> str:

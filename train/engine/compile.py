@@ -24,8 +24,18 @@ def compiles(runtime: RuntimeSpec, device: str, run_flops: float) -> bool:
     A pure function of spec and device, so that a resumed run computes as before.
     """
     if runtime.compile != "auto":
-        return runtime.compile == "on"
+        return runtime.compile != "off"
     return run_flops >= PAYS_FLOPS.get(device, float("inf"))
+
+
+def uses_graphs(runtime: RuntimeSpec, device: str, rows: int) -> bool:
+    """Whether passes are recorded as CUDA graphs: as asked, where a step of `rows` is one pass.
+
+    A graph's results lie where the next pass puts its own, so that gradients of several passes
+    would overwrite each other. Not yet tried on a GPU, and so never by itself.
+    """
+    one_pass = runtime.micro_batch is None or runtime.micro_batch >= rows
+    return runtime.compile == "graphs" and device == "cuda" and one_pass
 
 
 def compiled(module: torch.nn.Module, graphs: bool = False) -> torch.nn.Module:

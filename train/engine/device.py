@@ -41,8 +41,9 @@ def make_accelerator(runtime: RuntimeSpec, precision: str) -> Accelerator:
     torch.use_deterministic_algorithms(runtime.deterministic)
     torch.backends.cuda.matmul.fp32_precision = "tf32" if runtime.tf32 else "ieee"
     # Blocks that can grow leave fewer gaps too small for the next; read when the device is first
-    # used.
-    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+    # used, and left alone where somebody has set it, also under its former name.
+    if not {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"} & set(os.environ):
+        os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"
     AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
     accelerator = Accelerator(
         cpu=runtime.device == "cpu" or not torch.accelerator.is_available(),

@@ -2,7 +2,7 @@
 
 A state of 757M parameters is 9 GB, which takes a disk longer than many steps. The copies lie in
 pinned memory, which the device fills on its own, in the order of its other work: a state holds the
-weights of its step though the loop never waits. Whatever is written appears whole or not at all, as
+weights of its step though the loop never waits. All that is written appears whole or not at all, as
 without a thread, so that a process that is killed meanwhile leaves the state before.
 """
 
@@ -63,7 +63,7 @@ class StateSaver:
             writing.result()
 
     def close(self) -> None:
-        """Wait, whatever becomes of the state, and let go of the copies."""
+        """Wait, though the state may fail, and let go of the copies."""
         if self._thread is not None:
             self._thread.shutdown(wait=True)
         self._buffers.clear()

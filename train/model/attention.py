@@ -25,14 +25,19 @@ MOST_SCORES = 2**23
 def causal_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Attention of every position to itself and those before it, scaled by head_dim^-0.5.
 
-    Args:    query, key, value: (rows, heads, T, head_dim).
+    Args:    query: (rows, heads, T, head_dim); key, value: the same, or fewer heads, each of which
+             serves as many neighbouring heads of queries.
     Returns: (rows, heads, T, head_dim).
     """
+    shared = query.shape[1] // key.shape[1]
+    if shared > 1 and query.device.type == "cpu":
+        key, value = (tensor.repeat_interleave(shared, dim=1) for tensor in (key, value))
+        shared = 1
     plain = query.dtype == torch.float32 and query.device.type == "cpu"
     if not torch.compiler.is_compiling() and plain and _fits(*query.shape[:3]):
         flat = (tensor.flatten(0, 1) for tensor in (query, key, value))
         return _Blocked.apply(*flat).view(query.shape)  # type: ignore[union-attr]
-    return F.scaled_dot_product_attention(query, key, value, is_causal=True)
+    return F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=shared > 1)
 
 
 def _fits(rows: int, heads: int, length: int) -> bool:

@@ -1,5 +1,7 @@
 """ModelSpec to a Hugging Face decoder with random weights, and the loss it is trained on."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,6 +11,8 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
+    Qwen3Config,
+    Qwen3ForCausalLM,
 )
 
 from train.config.spec import ModelSpec, known
@@ -28,21 +32,23 @@ def build_model(spec: ModelSpec, seed: int, end_id: int | None = None) -> PreTra
 
 
 def _llama(spec: ModelSpec, end_id: int | None) -> PreTrainedModel:
-    config = LlamaConfig(
-        vocab_size=known(spec.vocab_size, "model.vocab_size"),
-        hidden_size=spec.d_model,
-        intermediate_size=known(spec.d_ff, "model.d_ff"),
-        num_hidden_layers=known(spec.n_layers, "model.n_layers"),
-        num_attention_heads=known(spec.n_heads, "model.n_heads"),
-        num_key_value_heads=known(spec.n_heads, "model.n_heads"),
-        max_position_embeddings=spec.seq_len,
-        tie_word_embeddings=spec.tied,
-        initializer_range=known(spec.init_std, "model.init_std"),
-        bos_token_id=end_id,
-        eos_token_id=end_id,
-        pad_token_id=None,
-    )
-    return LlamaForCausalLM(config)
+    shape: dict[str, Any] = {
+        "vocab_size": known(spec.vocab_size, "model.vocab_size"),
+        "hidden_size": spec.d_model,
+        "intermediate_size": known(spec.d_ff, "model.d_ff"),
+        "num_hidden_layers": known(spec.n_layers, "model.n_layers"),
+        "num_attention_heads": known(spec.n_heads, "model.n_heads"),
+        "num_key_value_heads": spec.n_kv_heads or known(spec.n_heads, "model.n_heads"),
+        "max_position_embeddings": spec.seq_len,
+        "tie_word_embeddings": spec.tied,
+        "initializer_range": known(spec.init_std, "model.init_std"),
+        "bos_token_id": end_id,
+        "eos_token_id": end_id,
+        "pad_token_id": None,
+    }
+    if spec.family == "qwen3":
+        return Qwen3ForCausalLM(Qwen3Config(**shape, head_dim=spec.head_dim))
+    return LlamaForCausalLM(LlamaConfig(**shape))
 
 
 def _gpt2(spec: ModelSpec, end_id: int | None) -> PreTrainedModel:

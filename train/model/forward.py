@@ -1,4 +1,4 @@
-"""The forward pass of Hugging Face's Llama and GPT-2 over their own parameters, for training.
+"""The forward pass of Hugging Face's Llama, Qwen3 and GPT-2 over their parameters, for training.
 
 The same function of the same weights in fewer operations: no mask tensors, caches or hooks, and on
 a CPU the products of `train.model.linear` and `train.model.attention`. Traced it is one graph whose
@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
-from transformers import GPT2LMHeadModel, LlamaForCausalLM, PreTrainedModel
+from transformers import GPT2LMHeadModel, LlamaForCausalLM, PreTrainedModel, Qwen3ForCausalLM
 from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
+from transformers.models.qwen3.modeling_qwen3 import Qwen3DecoderLayer
 
 from train.model.attention import causal_attention
 from train.model.linear import linear
@@ -29,8 +30,9 @@ def computes(model: PreTrainedModel, device: torch.device) -> bool:
     not for a GPT-2 on a CPU, whose runs keep the bits that they have always had.
     """
     parts: Any = model
-    if isinstance(model, LlamaForCausalLM):
-        return all(type(layer) is LlamaDecoderLayer for layer in parts.model.layers)
+    if isinstance(model, LlamaForCausalLM | Qwen3ForCausalLM):
+        kinds = (LlamaDecoderLayer, Qwen3DecoderLayer)
+        return all(type(layer) in kinds for layer in parts.model.layers)
     if isinstance(model, GPT2LMHeadModel) and device.type != "cpu":
         return all(type(block) is GPT2Block for block in parts.transformer.h)
     return False
@@ -45,7 +47,8 @@ def _llama(model: PreTrainedModel, tokens: Tensor) -> Tensor:
     decoder: Any = model.model  # torch types what a module holds as Tensor | Module
     config: Any = model.config
     rows, length = tokens.shape
-    heads, head_dim = config.num_attention_heads, config.hidden_size // config.num_attention_heads
+    head_dim = config.hidden_size // config.num_attention_heads
+    normalises = isinstance(model, Qwen3ForCausalLM)
     theta = config.rope_parameters["rope_theta"]
     # Kept on a CPU alone: on a GPU it would outlive the run.
     keeps = tokens.device.type == "cpu" and not torch.compiler.is_compiling()
@@ -55,8 +58,13 @@ def _llama(model: PreTrainedModel, tokens: Tensor) -> Tensor:
         attention, mlp = layer.self_attn, layer.mlp
         normal = _norm(x, layer.input_layernorm)
         query, key, value = (
-            linear(normal, project.weight).view(rows, length, heads, head_dim).transpose(1, 2)
+            linear(normal, project.weight).view(-1, head_dim)
             for project in (attention.q_proj, attention.k_proj, attention.v_proj)
+        )
+        if normalises:
+            query, key = _norm(query, attention.q_norm), _norm(key, attention.k_norm)
+        query, key, value = (
+            part.view(rows, length, -1, head_dim).transpose(1, 2) for part in (query, key, value)
         )
         mixed = causal_attention(_rotate(query, *turn), _rotate(key, *turn), value)
         x = x + linear(mixed.transpose(1, 2).reshape(x.shape), attention.o_proj.weight)

@@ -142,6 +142,7 @@ class RunRecord:
     simulated: str = ""
     trunk_id: str | None = None
     branched_from: int | None = None
+    n_kv_heads: int | None = None
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:

@@ -35,6 +35,7 @@ def job_columns(job: RunConfig, n_steps: int) -> dict[str, Any]:
         "d_model": model.d_model,
         "n_layers": known(model.n_layers, "model.n_layers"),
         "n_heads": known(model.n_heads, "model.n_heads"),
+        "n_kv_heads": model.n_kv_heads,
         "d_ff": known(model.d_ff, "model.d_ff"),
         "vocab_size": known(model.vocab_size, "model.vocab_size"),
         "seq_len": model.seq_len,

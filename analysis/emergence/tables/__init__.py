@@ -1,4 +1,4 @@
-"""Others' tables of scores: read in whatever form they come, as curves over scale with their nulls.
+"""Others' tables of scores: read in any form, as curves over scale with their nulls.
 
 May import analysis.data, analysis.emergence and eval.metrics.
 """

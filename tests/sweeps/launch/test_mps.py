@@ -1,10 +1,15 @@
 """The Multi-Process Service, whose control program is a script here."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
+from sweeps.launch.local import run_pool
 from sweeps.launch.mps import CONTROL, NoMpsError, mps
+from sweeps.launch.scheduler import QueuedRun
+from sweeps.spec.launcher import LauncherSpec
 
 SCRIPT = """#!/bin/sh
 echo "$@ $(cat) $CUDA_MPS_PIPE_DIRECTORY" >> {log}
@@ -55,3 +60,24 @@ def test_a_service_that_runs_already_is_left_alone(control, tmp_path, monkeypatc
     with mps(tmp_path / "mps") as environment:
         assert environment == {}
     assert not log.exists()
+
+
+@pytest.mark.parametrize(("runs_per_device", "status"), [(2, 0), (1, 0), (2, 1)])
+def test_a_pool_has_it_where_runs_share_a_card_and_goes_on_without(
+    control, tmp_path, caplog, runs_per_device, status
+):
+    log = write(control, status)
+    seen: list[str | None] = []
+    worker = Path(__file__).parents[2] / "support" / "fake_worker.py"
+    assert run_pool(
+        [QueuedRun(tmp_path / "run")],
+        LauncherSpec(devices="0", runs_per_device=runs_per_device, mps=True),
+        tmp_path / "logs",
+        lambda task, status, message: seen.append(os.environ.get("CUDA_MPS_PIPE_DIRECTORY")),
+        command=[sys.executable, str(worker)],
+    )
+    works = runs_per_device == 2 and status == 0
+    assert seen and all((pipes is not None) == works for pipes in seen)
+    assert "CUDA_MPS_PIPE_DIRECTORY" not in os.environ
+    assert log.exists() == (runs_per_device == 2)
+    assert ("failed: 1" in caplog.text) == (status == 1)

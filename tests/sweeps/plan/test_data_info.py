@@ -6,9 +6,12 @@ from sweeps.plan.data_info import AssumedDataError, DataInfoCache
 from sweeps.plan.plan import make_plan, plan_json
 from sweeps.spec.config import SweepConfig
 from train.config.cli import group_options, load_config
+from train.config.resolve import DataInfo
 from train.config.spec import SpecError
 
 LARGE = ("workstation", "box8", "cluster", "hoffmann")
+
+FACTS = DataInfo("f" * 16, 257, {})
 
 
 def config(*overrides: str) -> SweepConfig:
@@ -38,7 +41,9 @@ def test_large_presets_are_planned_without_their_data_and_say_what_they_assume(p
 
 def test_a_launch_is_never_made_of_assumptions(monkeypatch):
     asked = []
-    monkeypatch.setattr("sweeps.plan.data_info.describe", lambda data, seq_len: asked.append(data))
+    monkeypatch.setattr(
+        "sweeps.plan.data_info.describe", lambda data, seq_len: asked.append(data) or FACTS
+    )
     given = config("preset=workstation")
     DataInfoCache(given)(given.data, 1024)
     assert asked == [given.data]
@@ -52,7 +57,9 @@ def test_printed_scripts_assume_as_a_plan_does():
 
 def test_data_that_is_here_is_looked_up_in_a_plan_too(monkeypatch):
     asked = []
-    monkeypatch.setattr("sweeps.plan.data_info.describe", lambda data, seq_len: asked.append(data))
+    monkeypatch.setattr(
+        "sweeps.plan.data_info.describe", lambda data, seq_len: asked.append(data) or FACTS
+    )
     monkeypatch.setattr("sweeps.plan.data_info.is_here", lambda options: True)
     given = config("preset=workstation", "action=plan")
     lookup = DataInfoCache(given)

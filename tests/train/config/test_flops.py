@@ -17,6 +17,9 @@ SHAPES = [
     ModelSpec(d_model=16, vocab_size=257, seq_len=32),
     ModelSpec(d_model=24, vocab_size=14, seq_len=12, n_layers=3),
     ModelSpec(d_model=64, vocab_size=100, seq_len=16, tied=True),
+    ModelSpec(d_model=64, vocab_size=100, seq_len=16, n_heads=4, n_kv_heads=2),
+    ModelSpec(family="qwen3", d_model=64, vocab_size=90, seq_len=16, n_heads=4, n_kv_heads=1),
+    ModelSpec(family="qwen3", d_model=32, vocab_size=90, seq_len=16),
     ModelSpec(family="gpt2", d_model=16, vocab_size=257, seq_len=32),
     ModelSpec(family="gpt2", d_model=32, vocab_size=50, seq_len=8, tied=True, n_layers=4),
 ]

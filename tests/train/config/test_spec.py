@@ -97,6 +97,8 @@ def test_garbage_is_a_spec_error(content):
     [
         (lambda: ModelSpec(d_model=65, n_heads=4), "d_model=65 .*n_heads=4; use d_model=64 or 68"),
         (lambda: ModelSpec(d_model=6, n_heads=2), "must be even"),
+        (lambda: ModelSpec(d_model=64, n_heads=4, n_kv_heads=3), "not a multiple of model.n_kv_h"),
+        (lambda: ModelSpec(family="gpt2", n_kv_heads=1), "not for family=gpt2"),
         (lambda: ModelSpec(family="bert"), "family='bert' is unknown; expected one of llama"),
         (lambda: HorizonSpec(), "exactly one of .* got none"),
         (lambda: HorizonSpec(n_tokens=1e6, flops=1e9), "exactly one of .* n_tokens=1e"),

@@ -130,6 +130,17 @@ def test_too_little_text_for_validation_is_refused(tmp_path: Path):
         list(text_source([str(tmp_path / "short.txt")]).documents("train"))
 
 
+def test_installed_packages_are_text_of_permissive_licences(monkeypatch):
+    source = make_source(SourceSpec("packages", options={"names": ["sympy"]}), 4096, "tokens")
+    assert sum(path.stat().st_size for path in source.paths) > 10e6
+    assert {path.suffix for path in source.paths} >= {".py"}
+    with pytest.raises(SpecError, match="nothing-of-this-name is not installed"):
+        make_source(SourceSpec("packages", options={"names": ["nothing-of-this-name"]}), 4096)
+    monkeypatch.setattr("train.data.packages.licence_of", lambda package: "GPL-3.0-only")
+    with pytest.raises(SpecError, match=r"the licence of sympy \(GPL-3.0-only\) is not"):
+        make_source(SourceSpec("packages", options={"names": ["sympy"]}), 4096)
+
+
 def test_no_matching_file_is_refused(tmp_path: Path):
     with pytest.raises(SpecError, match="no file matches"):
         text_source([f"{tmp_path}/*.txt"])

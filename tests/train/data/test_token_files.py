@@ -167,9 +167,9 @@ def test_files_may_say_vocabulary_and_end_token(documents, tmp_path: Path):
     assert codec.vocab_size == 321
 
 
-def test_a_description_that_would_run_code_is_refused(documents, tmp_path: Path):
+def test_a_description_of_other_than_numbers_is_refused_and_not_run(documents, tmp_path: Path):
     (tmp_path / "meta.pkl").write_bytes(pickle.dumps({"vocab_size": Path("x")}))
-    with pytest.raises(SpecError, match="no readable vocab_size"):
+    with pytest.raises(SpecError, match="names no vocab_size"):
         prepare(spec_of([as_raw(tmp_path, documents)], TokenizerSpec("ids")), 32)
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from train import run as run_module
-from train.config.run_config import RunConfig
+from train.config.run_config import RunConfig, RuntimeSpec
 from train.engine import evaluate, loop
-from train.engine.compile import discard_damaged_kernel
+from train.engine.compile import compiles, discard_damaged_kernel, uses_graphs
 from train.run import train_run
 from train.rundir.record import read_record, write_job
 
@@ -114,3 +114,12 @@ def test_a_compiled_run_is_two_graphs_which_are_there_before_its_clock_starts(
     assert set(there[-spec.n_steps :]) == {2}
     assert records[1].loss == pytest.approx(records[0].loss, rel=1e-5)
     assert records[0].compile_seconds == 0 < records[1].compile_seconds
+
+
+def test_graphs_are_for_steps_of_one_pass_on_a_gpu_and_only_as_asked():
+    asked = RuntimeSpec(compile="graphs", micro_batch=8)
+    assert compiles(asked, "cpu", 0.0)
+    assert uses_graphs(asked, "cuda", rows=8)
+    assert not uses_graphs(asked, "cuda", rows=9)
+    assert not uses_graphs(asked, "cpu", rows=8)
+    assert not uses_graphs(RuntimeSpec(compile="on"), "cuda", rows=8)

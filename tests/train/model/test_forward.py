@@ -39,6 +39,8 @@ def gradients(model: nn.Module, loss: torch.Tensor) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     ("d_model", "seq_len", "changes"),
     [(4, 12, {}), (16, 128, {"tied": True}), (64, 300, {}), (96, 256, {}),
+     (64, 20, {"n_heads": 4, "n_kv_heads": 2}), (64, 256, {"n_heads": 4, "n_kv_heads": 1}),
+     (64, 20, {"family": "qwen3", "n_heads": 4, "n_kv_heads": 2}), (24, 20, {"family": "qwen3"}),
      (24, 20, {"family": "gpt2"})],
 )  # fmt: skip
 def test_loss_and_gradients_equal_those_of_transformers(d_model, seq_len, changes, labels_are):

@@ -2,7 +2,7 @@
 
 Text is read in order and cut into units of some megabytes, which processes tokenise while others
 are read. Their ids are appended in order, and a note says after which unit the files were whole, so
-that a second attempt cuts off what came later and reads on. Memory holds a few units, whatever the
+that a second attempt cuts off what came later and reads on. Memory holds a few units, for any
 size of the corpus. Afterwards validation is chosen by hash and by the token (`holdout`).
 """
 

@@ -1,7 +1,7 @@
 """Pieces of text to ids on all cores, in order: a process a core, since threads share one lock."""
 
+import json
 import os
-import pickle
 import queue
 import subprocess
 from collections import deque
@@ -92,7 +92,7 @@ def _start(encoding: Encoding) -> "subprocess.Popen[bytes]":
         start_new_session=True,  # Ctrl-C is this process's business
     )
     try:
-        _send(worker, encoding)
+        _send(worker, vars(encoding))
     except OSError as error:
         worker.kill()
         worker.wait()
@@ -105,8 +105,8 @@ def _ask(worker: "subprocess.Popen[bytes]", pieces: Pieces) -> Encoded:
     assert worker.stdout is not None  # opened with a pipe
     try:
         _send(worker, pieces)
-        answer: Encoded = pickle.load(worker.stdout)
-    except (OSError, EOFError, pickle.UnpicklingError, ValueError) as error:
+        answer = Encoded.read(worker.stdout)
+    except (OSError, EOFError, ValueError) as error:
         raise ShardError(
             "a process that tokenises ended before its answer (killed, or out of memory); "
             "run again to go on where it stopped"
@@ -118,7 +118,7 @@ def _ask(worker: "subprocess.Popen[bytes]", pieces: Pieces) -> Encoded:
 
 def _send(worker: "subprocess.Popen[bytes]", content: object) -> None:
     assert worker.stdin is not None  # opened with a pipe
-    pickle.dump(content, worker.stdin, protocol=pickle.HIGHEST_PROTOCOL)
+    worker.stdin.write(json.dumps(content).encode() + b"\n")
     worker.stdin.flush()
 
 

@@ -2,15 +2,15 @@
 
     python -m train.data.prepared.encode_worker
 
-It reads pickles from standard input, first its `Encoding` and then lists of pieces, and answers
-each of these with an `Encoded` on standard output.
+It reads lines of JSON from standard input, first its `Encoding` and then lists of pieces, and
+answers each of these on standard output: a line of JSON, then the bytes whose lengths it names.
 """
 
+import json
 import os
-import pickle
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,28 @@ class Encoded:
     tokens: bytes
     pieces: bytes
     error: str = ""
+
+    def write(self, file: IO[bytes]) -> None:
+        lengths = [len(self.tokens), len(self.pieces)]
+        header = {"lengths": lengths, "error": self.error}
+        file.write(json.dumps(header).encode() + b"\n" + self.tokens + self.pieces)
+        file.flush()
+
+    @classmethod
+    def read(cls, file: IO[bytes]) -> "Encoded":
+        """What `write` wrote.
+
+        Raises:  EOFError: the file ends before.
+        """
+        line = file.readline()
+        if not line.endswith(b"\n"):
+            raise EOFError
+        header = json.loads(line)
+        n_tokens, n_pieces = header["lengths"]
+        tokens, pieces = file.read(n_tokens), file.read(n_pieces)
+        if (len(tokens), len(pieces)) != (n_tokens, n_pieces):
+            raise EOFError
+        return cls(tokens, pieces, header["error"])
 
 
 def encode_pieces(codec: TextCodec, pieces: list[tuple[str, bool]], dtype: str) -> Encoded:
@@ -82,23 +104,18 @@ def main() -> int:
     sys.stdout = sys.stderr
     with answers:
         try:
-            encoding: Encoding = pickle.load(sys.stdin.buffer)
-            tokenizer = Tokenizer.from_str(encoding.tokenizer)
-            codec = TextCodec(tokenizer, encoding.end_id)
-            while True:
-                pieces = pickle.load(sys.stdin.buffer)
+            encoding = Encoding(**json.loads(sys.stdin.buffer.readline()))
+            codec = TextCodec(Tokenizer.from_str(encoding.tokenizer), encoding.end_id)
+            while line := sys.stdin.buffer.readline():
                 try:
-                    answer = encode_pieces(codec, pieces, encoding.dtype)
+                    answer = encode_pieces(codec, json.loads(line), encoding.dtype)
                 except Exception as error:
                     answer = Encoded(b"", b"", f"{type(error).__name__}: {error}")
-                pickle.dump(answer, answers, protocol=pickle.HIGHEST_PROTOCOL)
-                answers.flush()
-        except (EOFError, BrokenPipeError):
-            return 0
+                answer.write(answers)
+        except (ValueError, BrokenPipeError):  # whoever asked is gone, in the middle of a line
+            pass
+    return 0
 
 
 if __name__ == "__main__":
-    # As a module of its own name, whose classes are those that the other process sends.
-    from train.data.prepared import encode_worker
-
-    sys.exit(encode_worker.main())
+    sys.exit(main())

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.__main__ import COMMAND
+from analysis.__main__ import COMMAND, output_directory
+from analysis.config import AnalysisConfig
 from analysis.data.readers import from_frame
 from analysis.data.table_error import TableError
 from analysis.errors import FitError
@@ -15,6 +16,7 @@ from analysis.studies.fit_config import FitConfig
 from analysis.studies.questions.by_column import split, study_by
 from analysis.studies.study import run_study
 from train.commands.command_line import run_command
+from train.config.cli import load_config
 
 SURFACES = {"web": Surface(1.7, 400.0, 410.0, 0.34, 0.28), "code": Surface(0.7, 400, 410, 0.3, 0.4)}
 CONFIG = FitConfig(n_resamples=0, approaches=["parametric"])
@@ -48,6 +50,19 @@ def test_columns_that_do_not_name_kinds_are_refused():
         split(table, "corpse")
     with pytest.raises(TableError, match=r"fit.by=run_id: the column has 62 value"):
         split(table, "run_id")
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        (["sweeps=[results/demo]"], "results/demo/analysis/by-data"),
+        (["table.path=a/runs.csv"], "results/analysis-runs/by-data"),
+        (["table.path=a/runs.csv", "out=x"], "x"),
+    ],
+)
+def test_no_fits_of_one_law_are_replaced(given, path):
+    config = load_config("analysis", [*given, "fit.by=data"], AnalysisConfig)
+    assert str(output_directory(config)) == path
 
 
 def test_values_without_any_fit_are_a_reason():
