@@ -8,14 +8,14 @@ from typing import Any
 
 from rich.table import Table
 
+from eval.answered import Sets, answered, n_items, say_excluded
 from eval.asked import named_sets, sets_of_run
 from eval.evals_table import write_evals
-from eval.evaluate import CheckpointRef, evaluate_set, rescore, run_targets
+from eval.evaluate import CheckpointRef, rescore, run_targets
 from eval.lm.responses import GenerationSettings
 from eval.progress import progress, say_reasons
 from eval.score_table import scores, sweep_scores
 from eval.tasks.codebook import TASK as CODEBOOK
-from eval.tasks.eval_set import EvalSet
 from eval.tasks.generated import TASKS, TaskError
 from eval.text.command import evaluate_text
 from eval.text.documents import has_text
@@ -125,8 +125,9 @@ def _one_checkpoint(config: EvalConfig, checkpoint: str) -> int:
     if config.task.get("task") in TEXT_TASKS:
         return _text(config, [target])
     eval_sets = named_sets(config, None)
-    with progress(_n_items(eval_sets), checkpoint) as advance:
-        paths = evaluate_set(
+    say_excluded(eval_sets)
+    with progress(n_items(eval_sets), checkpoint) as advance:
+        paths = answered(
             target, eval_sets, config.settings, config.device, config.overwrite, advance
         )
     _print(scores(row for path in paths for row in read_json(path)["rows"]))
@@ -140,7 +141,7 @@ def _sweep(config: EvalConfig, sweep: Path) -> int:
     found = sorted(path for path in run_dirs(sweep) if RunPaths(path).spec.exists())
     if not found:
         raise TaskError(f"{sweep} has no runs; expected a directory with runs/*/spec.json")
-    planned: list[tuple[CheckpointRef, list[EvalSet]]] = []
+    planned: list[tuple[CheckpointRef, Sets]] = []
     skipped: dict[str, list[str]] = {}
     running_text = config.task.get("task") in TEXT_TASKS
     for run_dir in found:
@@ -152,6 +153,7 @@ def _sweep(config: EvalConfig, sweep: Path) -> int:
     say_reasons("not evaluated", skipped)
     if not planned:
         raise TaskError(f"no run under {sweep} can be evaluated; the reasons stand above")
+    say_excluded(planned[0][1])
     if running_text:
         failed = _score_text(config, [target for target, _ in planned])
     else:
@@ -178,7 +180,7 @@ def _text(config: EvalConfig, targets: list[CheckpointRef]) -> int:
     return 1 if failed else 0
 
 
-def _no_sets(config: EvalConfig, run_dir: Path) -> list[EvalSet]:
+def _no_sets(config: EvalConfig, run_dir: Path) -> Sets:
     """Nothing: running text needs no items, but a run needs text of its own where none is given."""
     own = read_record(run_dir) is not None and has_text(dict(read_job(run_dir).spec.data.parts))
     _require(config.path is not None or own, f"{run_dir} has no running text; give path=DIR")
@@ -191,14 +193,14 @@ def _score_text(config: EvalConfig, targets: list[CheckpointRef]) -> dict[str, l
 
 
 def _evaluate_all(
-    config: EvalConfig, planned: list[tuple[CheckpointRef, list[EvalSet]]]
+    config: EvalConfig, planned: list[tuple[CheckpointRef, Sets]]
 ) -> dict[str, list[str]]:
     failed: dict[str, list[str]] = {}
-    total = sum(_n_items(eval_sets) for _, eval_sets in planned)
+    total = sum(n_items(eval_sets) for _, eval_sets in planned)
     with progress(total, f"{len(planned)} checkpoints") as advance:
         for target, eval_sets in planned:
             try:
-                evaluate_set(
+                answered(
                     target, eval_sets, config.settings, config.device, config.overwrite, advance
                 )
             except IsoflopError as error:
@@ -227,10 +229,6 @@ def _print(table: Table) -> None:
     DataConsole(width=None if sys.stdout.isatty() else 200).print(table)
 
 
-def _n_items(eval_sets: list[EvalSet]) -> int:
-    return sum(len(items) for eval_set in eval_sets for items in eval_set.splits.values())
-
-
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise TaskError(message)
@@ -253,8 +251,17 @@ def _old_rescore(value: str, verb: str | None) -> list[str]:
 
 
 def task_option(name: str) -> list[str]:
-    """task=NAME of a generated task that has no file in conf/task/."""
+    """task=NAME of a generated task without a file in conf/task/, or task=lm_eval:NAME,NAME."""
+    kind, colon, names = name.partition(":")
+    if kind == "lm_eval" and colon:
+        quoted = ",".join(text_override("", one).removeprefix("=") for one in names.split(","))
+        return ["task=lm_eval", f"task.names=[{quoted}]"]
     return [f"task.task={name}"] if name in (*TASKS, CODEBOOK) else []
+
+
+def shots_option(value: str) -> list[str]:
+    """n_shots=0,5: numbers of shots of named benchmarks."""
+    return [f"task.n_shots=[{value.strip('[]')}]"]
 
 
 COMMAND = Command(
@@ -266,7 +273,7 @@ COMMAND = Command(
     run=main,
     arguments="PATH",
     paths=paths,
-    options={"task": task_option},
+    options={"task": task_option, "n_shots": shots_option},
     old={
         "sweep": lambda value, verb: [value],
         "checkpoint": lambda value, verb: [value],

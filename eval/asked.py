@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from eval.answered import Sets
+from eval.harness.ask import named_tasks
 from eval.tasks.codebook import TASK as CODEBOOK
 from eval.tasks.codebook import CodebookSpec
 from eval.tasks.eval_set import (
@@ -15,8 +17,8 @@ from eval.tasks.eval_set import (
     longest_variant,
     spec_from_options,
 )
+from eval.tasks.files.file_task import file_options, file_set
 from eval.tasks.generated import TaskError, TaskSpec
-from eval.tasks.json_tasks import file_set
 from train.config.spec import SourceSpec
 from train.rundir.record import read_job, read_record
 
@@ -47,7 +49,7 @@ Trained = list[tuple[Generated, int]]
 """The generated tasks of a run's training data, each with the seed of its training items."""
 
 
-def sets_of_run(config: Asked, run_dir: Path) -> list[EvalSet]:
+def sets_of_run(config: Asked, run_dir: Path) -> Sets:
     """What a run is asked: its own tasks, or the task that was named if its data holds that.
 
     Raises:  TaskError: an unfinished run, or one that was not trained on what is asked.
@@ -61,7 +63,7 @@ def sets_of_run(config: Asked, run_dir: Path) -> list[EvalSet]:
         if not trained:
             raise TaskError(f"{run_dir} was trained on no generated task; name one with task=")
         return [found for spec, seed in trained for found in _own_sets(config, spec, seed)]
-    holds = asked == "file" or any(spec.task == asked for spec, _ in trained)
+    holds = asked in ("file", "lm_eval") or any(spec.task == asked for spec, _ in trained)
     if not holds and not config.allow_untrained:
         raise TaskError(
             f"{run_dir} was not trained on {asked}; allow_untrained=true asks it all the same"
@@ -69,11 +71,13 @@ def sets_of_run(config: Asked, run_dir: Path) -> list[EvalSet]:
     return named_sets(config, trained)
 
 
-def named_sets(config: Asked, trained: Trained | None) -> list[EvalSet]:
+def named_sets(config: Asked, trained: Trained | None) -> Sets:
     """The named task; seen items are asked only of a run that was trained on this very task."""
     if config.path is not None:
-        shots = int(config.task.get("shots", 0))
-        return [file_set(Path(config.path), shots, config.n_items, config.seed)]
+        options = file_options(config.task)
+        return [file_set(Path(config.path), options, config.n_items, config.seed)]
+    if config.task.get("task") == "lm_eval":
+        return named_tasks(config.task)
     spec = _named_spec(config.task)
     seeds = [seed for own, seed in trained or [] if own == spec]
     return [generated_set(spec, config.n_items, seeds[0] if seeds else None, config.n_seen)]

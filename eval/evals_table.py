@@ -42,11 +42,13 @@ SCHEMA = pa.schema(
         ("ci_high", pa.float64()),
         ("n_items", pa.int64()),
         ("chance", pa.float64()),
+        ("stderr", pa.float64()),
     ]
 )
 """`operands` says how operands are drawn, "" for a task without any. Null in `target_length` means
 every length, in `position` the whole answer, in `n_first` every item rather than the first n drawn,
-in `chance` that none is known (see `eval.metrics.chance`).
+in `chance` that none is known (see `eval.metrics.chance`). `stderr` is the standard error that
+lm-evaluation-harness reports, null elsewhere.
 """
 
 PARTS = ("target_length", "position", "n_first")

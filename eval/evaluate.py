@@ -132,12 +132,16 @@ def _identity(
         for name, default in (("bos", "auto"), ("too_long", "skip")):
             if asked[name] == default:
                 del asked[name]
-    checkpoint = Path(target.checkpoint)
-    weights = fingerprint(checkpoint) if checkpoint.is_dir() else target.checkpoint
+    weights = weights_of(target.checkpoint)
     if target.trust_remote_code:
         asked["trust_remote_code"] = True  # another implementation may give other answers
     # The key of release 0.1, by which results that are stored count as done.
     return {"exam": eval_set.identity, "settings": asked, "weights": weights}
+
+
+def weights_of(checkpoint: str) -> str:
+    """A checkpoint's identity: the fingerprint of a directory, the name of one on the hub."""
+    return fingerprint(Path(checkpoint)) if Path(checkpoint).is_dir() else checkpoint
 
 
 def _write(

@@ -13,12 +13,12 @@ from train.commands.terminal import say, visible
 
 @contextmanager
 def progress(total: int, what: str) -> Iterator[Advance]:
-    """A bar on a terminal, a line every tenth elsewhere."""
+    """A bar on a terminal, a line every tenth elsewhere; a total of 0 is one that is not known."""
     if sys.stderr.isatty():
         label = TextColumn("{task.description}", markup=False)
         columns = (label, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=DataConsole(stderr=True)) as bar:
-            number = bar.add_task(visible(what), total=total)
+            number = bar.add_task(visible(what), total=total or None)
             yield lambda n: bar.advance(number, n)
         return
     done = 0
@@ -26,7 +26,7 @@ def progress(total: int, what: str) -> Iterator[Advance]:
     def advance(n: int) -> None:
         nonlocal done
         before, done = done, done + n
-        if 10 * before // total < 10 * done // total:
+        if total and 10 * before // total < 10 * done // total:
             say(f"{what}: {done} of {total}", sys.stderr)
 
     yield advance

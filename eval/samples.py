@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from eval.metrics.per_item import Outcome
+from eval.metrics.outcome import Outcome
 from train.rundir.atomic import RecordError, write_atomic
 
 _SCHEMA = pa.schema(

@@ -18,6 +18,10 @@ SHOWN = (
     "multiple_choice_grade",
     "choice_probability",
     "bits_per_byte",
+    "acc",
+    "acc_norm",
+    "perplexity",
+    "f1",
 )
 """Metrics of the table, sharp before smooth; evals.parquet has the others."""
 

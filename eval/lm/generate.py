@@ -31,9 +31,26 @@ class Decoded:
     stop: int | None
 
 
-def greedy(model: Any, read: Read, stop_ids: Sequence[int], max_new_tokens: int) -> list[Decoded]:
-    """The likeliest token at every step, until a stop token or the limit."""
-    return _decode(model, read, lambda logits, *_: logits.argmax(-1), stop_ids, max_new_tokens)
+Ended = Callable[[Tensor], list[bool]]
+"""(tokens of the live rows so far) -> whether each has ended by its text."""
+
+CHECK_EVERY = 8
+"""Steps between looks at the text, which takes as long as a step of a small model."""
+
+
+def greedy(
+    model: Any,
+    read: Read,
+    stop_ids: Sequence[int],
+    max_new_tokens: int,
+    ended: Ended | None = None,
+) -> list[Decoded]:
+    """The likeliest token at every step, until a stop token, the limit, or soon after `ended`."""
+
+    def likeliest(logits: Tensor, step: int, rows: Tensor) -> Tensor:
+        return logits.argmax(-1)
+
+    return _decode(model, read, likeliest, stop_ids, max_new_tokens, ended)
 
 
 def sample(
@@ -61,7 +78,12 @@ def sample(
 
 @torch.inference_mode()
 def _decode(
-    model: Any, read: Read, choose: Choose, stop_ids: Sequence[int], max_new_tokens: int
+    model: Any,
+    read: Read,
+    choose: Choose,
+    stop_ids: Sequence[int],
+    max_new_tokens: int,
+    ended: Ended | None = None,
 ) -> list[Decoded]:
     """Extend every row until it stops; rows that have stopped leave the batch."""
     logits, cache = read.logits, read.fork()
@@ -76,6 +98,8 @@ def _decode(
         gain = logits.gather(1, tokens[:, None]).squeeze(1) - logits.logsumexp(1)
         logprobs[rows] += gain.double()
         going = ~torch.isin(tokens, stops)
+        if ended is not None and step % CHECK_EVERY == CHECK_EVERY - 1:
+            going &= ~torch.tensor(ended(written[rows, : step + 1]), device=device)
         if step + 1 == max_new_tokens or not going.any():
             break
         if not going.all():

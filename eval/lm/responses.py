@@ -11,8 +11,9 @@ import numpy as np
 from eval.lm.generate import Decoded, greedy, sample
 from eval.lm.loglikelihood import Read, read_prompts, score
 from eval.lm.tokenization import BOS, Encoded, Vocabulary, encode_items
-from eval.metrics.per_item import Outcome
+from eval.metrics.outcome import Outcome
 from eval.tasks.generated import TaskError
+from eval.tasks.grading import grading_of
 from eval.tasks.prompt_formats import STOP, Item
 
 _log = logging.getLogger(__name__)
@@ -73,6 +74,8 @@ def answer_items(
     """
     if not items:
         raise TaskError("the task has no items; raise n_items or check its file")
+    rules = grading_of(layout)
+    vocab = vocab if rules is None else vocab.stopping_at(rules.stop)
     encoded = encode_items(vocab, items)
     context = getattr(model.config, "max_position_embeddings", None) or UNBOUNDED
     encoded, kept = _fitted(encoded, context, settings.too_long, vocab.bos_id)
@@ -153,6 +156,8 @@ def _check_numbers(outcomes: Sequence[Outcome]) -> None:
 
 
 def _decoded_fields(vocab: Vocabulary, one: Decoded, text: str) -> dict[str, Any]:
+    if vocab.stop_text != STOP:
+        return _cut_fields(vocab, one, text)
     return {
         "output": _cut(vocab, one, text),
         "output_tokens": tuple(one.tokens),
@@ -161,8 +166,30 @@ def _decoded_fields(vocab: Vocabulary, one: Decoded, text: str) -> dict[str, Any
     }
 
 
+def _cut_fields(vocab: Vocabulary, one: Decoded, text: str) -> dict[str, Any]:
+    """An output that ends at a stop text of its own, somewhere in what was decoded to the limit.
+
+    Its log-probability is not known: that of all decoded tokens counts what stands behind.
+    """
+    ended = vocab.stop_text in text
+    n_kept = len(one.tokens)
+    if ended:
+        grown = vocab.decode([one.tokens[: n + 1] for n in range(len(one.tokens))])
+        # Tokens of the answer alone: the stop text may begin before the token that completes it.
+        answer = text.split(vocab.stop_text)[0]
+        n_kept = sum(answer.startswith(part) for part in grown)
+    return {
+        "output": text.split(vocab.stop_text)[0],
+        "output_tokens": tuple(one.tokens[:n_kept]),
+        "output_logprob": None if ended else one.logprob,
+        "stopped": ended or one.stop is not None,
+    }
+
+
 def _cut(vocab: Vocabulary, one: Decoded, text: str) -> str:
-    """The text before STOP, including what stands before it within the token that held it."""
+    """The text before the stop, including what stands before it within the token that held it."""
+    if vocab.stop_text != STOP:
+        return text.split(vocab.stop_text)[0]
     if one.stop in (None, vocab.stop_id):
         return text
     return vocab.decode([[*one.tokens, one.stop]])[0].split(STOP)[0]
@@ -197,7 +224,8 @@ def _samples(
         drawn = sample(model, read, sorted(vocab.stop_ids), uniforms, settings.temperature)
         texts = vocab.decode([one.tokens for one in drawn])
         for row, (one, text) in enumerate(zip(drawn, texts, strict=True)):
-            found[row].append((_cut(vocab, one, text), one.stop is not None))
+            ended = one.stop is not None or (vocab.stop_text != STOP and vocab.stop_text in text)
+            found[row].append((_cut(vocab, one, text), ended))
     return found
 
 

@@ -1,7 +1,7 @@
 """Items to token ids: prompts, targets and choices, the stop token, and what can't be expressed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from eval.tasks.generated import TaskError
@@ -18,6 +18,8 @@ class Vocabulary:
     `stop_id` is the token written behind targets; any of `stop_ids` (tokens that hold a newline,
     and the tokenizer's end token) ends a decoded output. `start_id` stands for an empty prompt.
     `bos_id` is put before every prompt where the tokenizer asks for it, None elsewhere.
+    `stop_text` is what the stop token stands for; with another one than a line break, outputs are
+    decoded to their limit and cut at it (see `stopping_at`).
     """
 
     tokenizer: Any
@@ -25,6 +27,23 @@ class Vocabulary:
     stop_ids: frozenset[int]
     start_id: int
     bos_id: int | None = None
+    stop_text: str = STOP
+
+    def stopping_at(self, text: str) -> "Vocabulary":
+        """This vocabulary for a task whose outputs end at another text than a line break.
+
+        The first token of the text then stands behind targets, and of tokens only the tokenizer's
+        end token ends a decoded output, since no token need hold the whole text.
+        """
+        if text == self.stop_text:
+            return self
+        end = self.tokenizer.eos_token_id
+        return replace(
+            self,
+            stop_id=self.encode([text])[0][0],
+            stop_ids=frozenset() if end is None else frozenset((end,)),
+            stop_text=text,
+        )
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, without special tokens.
@@ -136,8 +155,11 @@ def encode_items(vocab: Vocabulary, items: Sequence[Item]) -> list[Encoded]:
     Raises:  TaskError: a text that the vocabulary can't express, or a target with the stop string.
     """
     for item in items:
-        if STOP in item.target and not item.choices:
-            raise TaskError(f"target {item.target!r:.60} holds a line break, which ends an answer")
+        if vocab.stop_text in item.target and not item.choices:
+            raise TaskError(
+                f"target {item.target!r:.60} holds {vocab.stop_text!r} (a line break by default), "
+                f"which ends an answer"
+            )
     prompts = vocab.encode([item.prompt for item in items])
     continuations = [(i, text) for i, item in enumerate(items) for text in _texts(item)]
     behind = _continuations(vocab, items, prompts, continuations)

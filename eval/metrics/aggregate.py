@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eval.metrics.big_bench import of_big_bench_values
 from eval.metrics.chance import chance_levels, commonest_share, tokens_at
 from eval.metrics.per_item import (
     ITEM_METRICS,
@@ -57,6 +58,7 @@ def measure(outcomes: Sequence[Outcome]) -> list[Measurement]:
     chance = chance_levels(outcomes)
     measurements = list(_means(overall, chance))
     measurements += _calibration(outcomes)
+    measurements += of_big_bench(outcomes)
     for n in RESOLUTIONS:
         if n <= len(outcomes):
             measurements += _means({"exact_match": overall["exact_match"][:n]}, chance, n_first=n)
@@ -131,6 +133,17 @@ def _calibration(outcomes: Sequence[Outcome]) -> Iterator[Measurement]:
         known = ~np.isnan(p) & ~np.isnan(right)
         if known.any():
             yield _calibrated(name, p[known], right[known])
+
+
+def of_big_bench(outcomes: Sequence[Outcome]) -> Iterator[Measurement]:
+    """BIG-bench's metrics over all items at once; intervals are percentile bootstraps."""
+    rng = np.random.default_rng(0)
+    for name, value, n_items, again in of_big_bench_values(outcomes):
+        low = high = value
+        if again is not None:
+            draws = (rng.integers(0, n_items, n_items) for _ in range(_N_RESAMPLES))
+            low, high = np.quantile([again(index) for index in draws], [0.025, 0.975])
+        yield Measurement(name, value, float(low), float(high), n_items)
 
 
 def _calibrated(name: str, p: NDArray[np.float64], right: NDArray[np.float64]) -> Measurement:

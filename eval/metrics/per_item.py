@@ -7,78 +7,23 @@ no model. An item metric returns None where it does not apply (no choices, no sa
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
-from eval.tasks.prompt_formats import graded_part
+from eval.metrics.outcome import Outcome
 
 Z_95 = 1.959963984540054
 PROBABILITY_THRESHOLDS = (0.1, 0.5, 0.9)
 MAX_POSITIONS = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """An item and everything a model did with it. Log-probabilities are natural.
-
-    `target_logprobs` and `target_hits` (was the token the argmax?) have one entry per target token
-    and a last one for the stop token, teacher-forced. `output_logprob` is that of the decoded
-    output with its stop token. `choice_logprobs` sum each choice's tokens, stop token left out.
-    `layout` is the format that tells where outputs hold their graded part. `p_true` is the
-    probability that the model itself gives to its output being right. `n_leading` counts the
-    target's first tokens that are space alone, where nothing is answered.
-    """
-
-    prompt: str
-    target: str
-    target_tokens: tuple[int, ...]
-    answer: str = ""
-    accepted: tuple[str, ...] = ()
-    target_logprobs: tuple[float, ...] = ()
-    target_hits: tuple[bool, ...] = ()
-    layout: str = "plain"
-    output: str | None = None
-    output_tokens: tuple[int, ...] = ()
-    output_logprob: float | None = None
-    stopped: bool = False
-    choices: tuple[str, ...] = ()
-    choice_scores: tuple[float, ...] = ()
-    choice_logprobs: tuple[float, ...] = ()
-    sample_outputs: tuple[str, ...] = ()
-    sample_stopped: tuple[bool, ...] = ()
-    p_true: float | None = None
-    n_leading: int = 0
-
-    @property
-    def answer_hits(self) -> tuple[bool, ...]:
-        """Hits of the answer's own tokens: no stop token, no space that is a token of its own."""
-        return self.target_hits[self.n_leading : -1]
-
-    @property
-    def right_answers(self) -> tuple[str, ...]:
-        return (self.answer or self.target.strip(), *self.accepted)
-
-    @property
-    def graded(self) -> str | None:
-        """The graded part of the output; None if it was cut off before it stopped."""
-        stopped = self.output is not None and self.stopped
-        return graded_part(self.output or "", self.layout) if stopped else None
-
-    @property
-    def samples(self) -> tuple[str | None, ...]:
-        """The graded part of each sampled output, None for one that never stopped."""
-        pairs = zip(self.sample_outputs, self.sample_stopped, strict=True)
-        return tuple(graded_part(text, self.layout) if ended else None for text, ended in pairs)
-
-
 def exact_match(outcome: Outcome) -> float | None:
     """1 if the decoded output stopped and its graded part is a right answer."""
     if outcome.output is None:
         return None
-    return float(outcome.graded in outcome.right_answers)
+    return float(outcome.is_right(outcome.graded))
 
 
 def token_edit_distance(outcome: Outcome) -> float | None:
@@ -156,14 +101,14 @@ def choice_probability(outcome: Outcome) -> float | None:
     """Probability on the right choices, normalised over the choices."""
     if not outcome.choice_logprobs:
         return None
-    return float(_choice_probabilities(outcome) @ (np.array(outcome.choice_scores) > 0))
+    return float(choice_probabilities(outcome) @ (np.array(outcome.choice_scores) > 0))
 
 
 def brier_sum(outcome: Outcome) -> float | None:
     """sum over choices of (p - y)^2, as lm-evaluation-harness counts it; 0 best, 2 worst."""
     if not outcome.choice_logprobs:
         return None
-    return float(np.sum((_choice_probabilities(outcome) - _one_hot(outcome)) ** 2))
+    return float(np.sum((choice_probabilities(outcome) - _one_hot(outcome)) ** 2))
 
 
 def brier_mean(outcome: Outcome) -> float | None:
@@ -202,7 +147,7 @@ def majority_match(outcome: Outcome) -> float | None:
         return None
     given = [sample for sample in outcome.samples if sample]
     winner = Counter(given).most_common(1)[0][0] if given else None
-    return float(winner in outcome.right_answers)
+    return float(outcome.is_right(winner))
 
 
 def pass_at(k: int) -> Callable[[Outcome], float | None]:
@@ -215,7 +160,7 @@ def pass_at(k: int) -> Callable[[Outcome], float | None]:
         n = len(outcome.sample_outputs)
         if n < k:
             return None
-        right = sum(sample in outcome.right_answers for sample in outcome.samples)
+        right = sum(map(outcome.is_right, outcome.samples))
         return 1 - math.comb(n - right, k) / math.comb(n, k)
 
     return pass_at_k
@@ -277,6 +222,8 @@ LOWER_IS_BETTER = frozenset(
         "confidence_brier",
         "p_true_brier",
         "calibration_error",
+        "brier_over_choices",
+        "choice_calibration_error",
         "p_true_calibration_error",
     }
 )
@@ -289,7 +236,8 @@ def _graded_choice(outcome: Outcome, scores: NDArray[np.float64]) -> float | Non
     return float(np.mean(np.array(outcome.choice_scores)[scores == scores.max()]))
 
 
-def _choice_probabilities(outcome: Outcome) -> NDArray[np.float64]:
+def choice_probabilities(outcome: Outcome) -> NDArray[np.float64]:
+    """Probabilities of an item's choices, normalised over them, shape (choices,)."""
     logits = np.array(outcome.choice_logprobs)
     weights = np.exp(logits - logits.max())
     return weights / weights.sum()

@@ -11,7 +11,7 @@ from eval.__main__ import EvalConfig, main
 from eval.evals_table import SCHEMA, rows
 from eval.evaluate import CheckpointRef, evaluate_set, rescore, run_targets
 from eval.lm.responses import GenerationSettings
-from eval.metrics.per_item import Outcome
+from eval.metrics.outcome import Outcome
 from eval.samples import read_outcomes, write_outcomes
 from eval.tasks.eval_set import generated_set
 from eval.tasks.generated import TaskError, TaskSpec, training_items

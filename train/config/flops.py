@@ -50,7 +50,7 @@ def count_params(model: ModelSpec) -> ParamCounts:
     gpt2 = model.family == "gpt2"
     per_layer_small = 2 * 2 * d + (3 * d + d + d_ff + d) if gpt2 else 2 * d
     if model.family == "qwen3":
-        per_layer_small += 2 * model.head_dim
+        per_layer_small += 2 * model.head_size
     return ParamCounts(
         embedding=vocab * d,
         position=model.seq_len * d if gpt2 else 0,
@@ -64,7 +64,7 @@ def count_params(model: ModelSpec) -> ParamCounts:
 
 def _kv_width(model: ModelSpec) -> int:
     """Width of all keys together, and of all values."""
-    return model.head_dim * (model.n_kv_heads or known(model.n_heads, "model.n_heads"))
+    return model.head_size * (model.n_kv_heads or known(model.n_heads, "model.n_heads"))
 
 
 def flops_per_token(model: ModelSpec) -> int:

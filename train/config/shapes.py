@@ -19,6 +19,31 @@ def head_dim_for(d_model: int) -> int:
     return head_dim
 
 
+def n_heads_for(model: ModelSpec) -> int:
+    """Heads of `model.head_dim` where it is set, else of `head_dim_for` the width.
+
+    Raises:  SpecError: a width that the head size does not divide, with the nearest ones that it
+             does: heads of another size on one rung would be a second cause of its loss.
+    """
+    if model.head_dim is None:
+        return max(1, model.d_model // head_dim_for(model.d_model))
+    below = model.d_model - model.d_model % model.head_dim
+    if below != model.d_model:
+        widths = " or ".join(str(d) for d in (below, below + model.head_dim) if d > 0)
+        raise SpecError(
+            f"model.d_model={model.d_model} is not divisible by model.head_dim={model.head_dim}; "
+            f"use d_model={widths}, or another head_dim for the whole ladder"
+        )
+    return model.d_model // model.head_dim
+
+
+def n_layers_for(model: ModelSpec) -> int:
+    """Width / `model.aspect_ratio` where that is set, else width / 64 and at least 2."""
+    if model.aspect_ratio is None:
+        return max(2, round(model.d_model / 64))
+    return max(1, round(model.d_model / model.aspect_ratio))
+
+
 def d_ff_for(d_model: int, family: str) -> int:
     """Feed-forward width: 4 d for gpt2; for llama 8/3 d, to a multiple of 8 (64 from d=256)."""
     if family == "gpt2":
@@ -30,18 +55,18 @@ def d_ff_for(d_model: int, family: str) -> int:
 def complete_shape(model: ModelSpec) -> ModelSpec:
     """The model with n_layers, n_heads, d_ff and init_std filled in where they are None.
 
-    Depth is about d_model/64 and at least 2; weights start with std sqrt(2 / (5 d_model)), which is
-    GPT-2's 0.02 at width 1000 and keeps small models from starting far too small.
+    Depth is `n_layers_for`, heads are `n_heads_for`; weights start with std sqrt(2 / (5 d_model)),
+    which is GPT-2's 0.02 at width 1000 and keeps small models from starting far too small.
     Source:  Nguyen and Salazar 2019 (small init).
     Raises:  SpecError: an odd width, which has no even head size.
     """
     if model.n_heads is None and model.d_model % 2:
         raise SpecError(f"model.d_model={model.d_model} is odd; use {model.d_model + 1}")
-    n_heads = model.n_heads or max(1, model.d_model // head_dim_for(model.d_model))
+    n_heads = model.n_heads or n_heads_for(model)
     return replace(
         model,
         n_kv_heads=None if model.n_kv_heads == n_heads else model.n_kv_heads,
-        n_layers=model.n_layers or max(2, round(model.d_model / 64)),
+        n_layers=model.n_layers or n_layers_for(model),
         n_heads=n_heads,
         d_ff=model.d_ff or d_ff_for(model.d_model, model.family),
         init_std=model.init_std or math.sqrt(2 / (5 * model.d_model)),
@@ -57,7 +82,11 @@ def nearest_shape(n_params: float, template: ModelSpec) -> ModelSpec:
     """
     known(template.vocab_size, "model.vocab_size")
     free = replace(template, n_layers=None, n_heads=None, n_kv_heads=None, d_ff=None)
-    shapes = [complete_shape(replace(free, d_model=d)) for d in ladder_widths()]
+    # A head size that is set is the same on every rung: widths that it does not divide are none.
+    widths = [d for d in ladder_widths() if d % (template.head_dim or 1) == 0]
+    if not widths:
+        raise SpecError(f"model.head_dim={template.head_dim} divides no width up to 12,288")
+    shapes = [complete_shape(replace(free, d_model=d)) for d in widths]
     counts = [count_params(shape).n_params for shape in shapes]
     best = min(range(len(shapes)), key=lambda i: max(counts[i] / n_params, n_params / counts[i]))
     if not 0.5 <= counts[best] / n_params <= 2:

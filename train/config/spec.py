@@ -24,11 +24,13 @@ FAMILIES = ("llama", "qwen3", "gpt2")  # Qwen3: Llama with each head's queries a
 class ModelSpec:
     """Shape of a decoder-only transformer; None means derived by `train.config.shapes`.
 
-    Of `n_kv_heads` heads of keys and values each serves several of queries; None is one for each.
+    `head_dim` is one head size for every width of a ladder, and `aspect_ratio` width over depth;
+    unset, both follow the width (docs/method.md). Of `n_kv_heads` heads of keys and values each
+    serves several of queries; None is one for each.
 
     Examples:
         >>> from isoflop import ModelSpec
-        >>> ModelSpec(d_model=96, n_heads=4).head_dim
+        >>> ModelSpec(d_model=96, n_heads=4).head_size
         24
     """
 
@@ -42,12 +44,21 @@ class ModelSpec:
     tied: bool = False
     init_std: float | None = None
     n_kv_heads: int | None = added(None)
+    head_dim: int | None = added(None)
+    aspect_ratio: float | None = added(None)
 
     def __post_init__(self) -> None:
         one_of("model.family", self.family, FAMILIES)
         sizes = ("d_model", "n_layers", "n_heads", "n_kv_heads", "d_ff", "vocab_size", "seq_len")
         at_least(1, "model.", self, *sizes)
-        positive("model.", self, "init_std")
+        positive("model.", self, "init_std", "head_dim", "aspect_ratio")
+        require(
+            self.head_dim is None
+            or self.n_heads is None
+            or self.n_heads * self.head_dim == self.d_model,
+            f"model.n_heads={self.n_heads} and model.head_dim={self.head_dim} do not make "
+            f"model.d_model={self.d_model}; leave one of them out",
+        )
         if self.n_heads is not None and self.d_model % self.n_heads:
             below = self.d_model - self.d_model % self.n_heads
             fixes = " or ".join(str(d) for d in (below, below + self.n_heads) if d > 0)
@@ -71,7 +82,8 @@ class ModelSpec:
             )
 
     @property
-    def head_dim(self) -> int:
+    def head_size(self) -> int:
+        """Channels of one head of a complete shape."""
         return self.d_model // known(self.n_heads, "model.n_heads")
 
 

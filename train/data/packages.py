@@ -66,5 +66,5 @@ def licence_of(package: metadata.Distribution) -> str:
     fields: Any = package.metadata
     stated = fields.get("License-Expression") or ""
     classified = [c for c in fields.get_all("Classifier") or () if c.startswith("License ::")]
-    text = (fields.get("License") or "").strip().splitlines()
+    text = "".join(fields.get_all("License") or ()).strip().splitlines()
     return stated or "; ".join(classified) or (text[0] if text else "")

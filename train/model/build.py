@@ -47,7 +47,7 @@ def _llama(spec: ModelSpec, end_id: int | None) -> PreTrainedModel:
         "pad_token_id": None,
     }
     if spec.family == "qwen3":
-        return Qwen3ForCausalLM(Qwen3Config(**shape, head_dim=spec.head_dim))
+        return Qwen3ForCausalLM(Qwen3Config(**shape, head_dim=spec.head_size))
     return LlamaForCausalLM(LlamaConfig(**shape))
 
 

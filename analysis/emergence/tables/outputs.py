@@ -11,7 +11,8 @@ from rapidfuzz.distance import Levenshtein
 
 from analysis.data.reading.cells import is_missing
 from analysis.emergence.tables.score_rows import ScoreTableError
-from eval.metrics.per_item import Outcome, brier_mean, brier_sum, multiple_choice_grade
+from eval.metrics.outcome import Outcome
+from eval.metrics.per_item import brier_mean, brier_sum, multiple_choice_grade
 from eval.metrics.wilson import wilson
 
 GROUPS = ("model", "family", "task", "n_shots", "seed", "split", "scale", "n_params", "n_tokens",

@@ -12,7 +12,8 @@ from eval.lm.loglikelihood import read_prompts
 from eval.lm.responses import GenerationSettings, answer_items
 from eval.lm.tokenization import Vocabulary, encode_items, vocabulary
 from eval.metrics.aggregate import measure
-from eval.metrics.per_item import Outcome, multiple_choice_grade, token_accuracy
+from eval.metrics.outcome import Outcome
+from eval.metrics.per_item import multiple_choice_grade, token_accuracy
 from eval.tasks.generated import TaskError
 from eval.tasks.prompt_formats import Item
 from tests.support.tiny_checkpoint import DIGITS, save_checkpoint, tiny_model

@@ -14,6 +14,7 @@ from eval.lm.loglikelihood import read_prompts, score
 from eval.lm.responses import GenerationSettings, answer_items
 from eval.lm.tokenization import Vocabulary, encode_items
 from eval.tasks.generated import TaskError, TaskSpec, heldout_items
+from eval.tasks.grading import Grading
 from eval.tasks.prompt_formats import Item
 from tests.support.tiny_checkpoint import DIGITS, save_checkpoint, tiny_model
 from train.config.spec import TokenizerSpec
@@ -185,3 +186,23 @@ def test_names_that_lead_nowhere(tmp_path: Path) -> None:
         load_checkpoint("nobody/no-such-model", "cpu")
     with pytest.raises(CheckpointError, match="device=quantum"):
         load_checkpoint(str(save_checkpoint(tmp_path / "c")), "quantum")
+
+
+def test_outputs_end_at_a_stop_text_of_the_task(loaded) -> None:
+    model, vocab = loaded
+    items = [Item("12+3=", "15"), Item("99+9=", "1089"), Item("45+6=", "51")]
+    settings = GenerationSettings(max_new_tokens=12)
+    encoded = encode_items(vocab, items)
+    end = vocab.tokenizer.eos_token_id
+    whole = [
+        vocab.decode([greedy(model, read_prompts(model, [one.prompt]), [end], 12)[0].tokens])[0]
+        for one in encoded
+    ]
+    stop = next(text[3:5] for text in whole if len(text) > 5)
+    found = answer_items(model, vocab, items, Grading(stop=stop).layout, settings)
+    for outcome, text in zip(found, whole, strict=True):
+        assert outcome.output == text.split(stop)[0]
+        assert vocab.decode([outcome.output_tokens])[0] == outcome.output
+        assert stop not in text or (outcome.stopped and outcome.output_logprob is None)
+        assert len(outcome.target_logprobs) == len(outcome.target_tokens) + 1
+    assert any(stop in text for text in whole)

@@ -14,6 +14,14 @@ LARGE = ("workstation", "box8", "cluster", "hoffmann")
 FACTS = DataInfo("f" * 16, 257, {})
 
 
+def noting(asked: list):
+    def describe(data, seq_len: int) -> DataInfo:
+        asked.append(data)
+        return FACTS
+
+    return describe
+
+
 def config(*overrides: str) -> SweepConfig:
     return load_config("sweep", ["calibrate=false", *overrides], SweepConfig).settled()
 
@@ -41,9 +49,8 @@ def test_large_presets_are_planned_without_their_data_and_say_what_they_assume(p
 
 def test_a_launch_is_never_made_of_assumptions(monkeypatch):
     asked = []
-    monkeypatch.setattr(
-        "sweeps.plan.data_info.describe", lambda data, seq_len: asked.append(data) or FACTS
-    )
+    monkeypatch.setattr("sweeps.plan.data_info.describe", noting(asked))
+    monkeypatch.setattr("sweeps.plan.data_info.sources_of", lambda data: {})
     given = config("preset=workstation")
     DataInfoCache(given)(given.data, 1024)
     assert asked == [given.data]
@@ -57,9 +64,8 @@ def test_printed_scripts_assume_as_a_plan_does():
 
 def test_data_that_is_here_is_looked_up_in_a_plan_too(monkeypatch):
     asked = []
-    monkeypatch.setattr(
-        "sweeps.plan.data_info.describe", lambda data, seq_len: asked.append(data) or FACTS
-    )
+    monkeypatch.setattr("sweeps.plan.data_info.describe", noting(asked))
+    monkeypatch.setattr("sweeps.plan.data_info.sources_of", lambda data: {})
     monkeypatch.setattr("sweeps.plan.data_info.is_here", lambda options: True)
     given = config("preset=workstation", "action=plan")
     lookup = DataInfoCache(given)

@@ -18,7 +18,28 @@ def test_widths_become_whole_shapes(d_model, n_layers, n_heads, d_ff):
 def test_every_even_width_has_an_even_head_size(d_model):
     shape = complete_shape(ModelSpec(d_model=d_model))
     assert shape.d_model % shape.n_heads == 0
-    assert shape.head_dim % 2 == 0
+    assert shape.head_size % 2 == 0
+
+
+def test_one_head_size_holds_along_a_whole_ladder():
+    """By width alone d44 has 11 heads of 4 and d48 three of 16, a second cause of their losses."""
+    assert [complete_shape(ModelSpec(d_model=d)).head_size for d in (44, 48)] == [4, 16]
+    for d_model in (16, 48, 128, 512):
+        shape = complete_shape(ModelSpec(d_model=d_model, head_dim=16))
+        assert (shape.n_heads, shape.head_size) == (d_model // 16, 16)
+    with pytest.raises(
+        SpecError, match=r"d_model=44 is not divisible by model\.head_dim=16; use .*32 or 48"
+    ):
+        complete_shape(ModelSpec(d_model=44, head_dim=16))
+    with pytest.raises(SpecError, match=r"n_heads=2 and model\.head_dim=16 do not make"):
+        ModelSpec(d_model=64, n_heads=2, head_dim=16)
+    near = [nearest_shape(n, ModelSpec(vocab_size=257, head_dim=32)) for n in (1e5, 1e6, 1e7)]
+    assert {shape.head_size for shape in near} == {32}
+
+
+def test_depth_follows_from_an_aspect_ratio_where_one_is_set():
+    depths = [complete_shape(ModelSpec(d_model=d, aspect_ratio=32)).n_layers for d in (16, 64, 512)]
+    assert depths == [1, 2, 16]
 
 
 def test_what_is_given_is_kept():

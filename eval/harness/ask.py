@@ -1,0 +1,359 @@
+"""Named benchmarks asked of one checkpoint: the harness's results as our rows and samples.
+
+`evals/lm_eval-NAMES-KSHOT.json` holds rows as every summary does, and the harness's own results
+beside them; `....requests.parquet` every request with the model's answers and the item's scores.
+"""
+
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from eval.evaluate import CheckpointRef, weights_of
+from eval.lm.load import load_checkpoint
+from eval.lm.responses import GenerationSettings
+from eval.tasks.generated import TaskError
+from train.rundir.atomic import RecordError, read_json, write_atomic, write_json
+
+FORMAT = "lm_eval"
+"""The column `format` of rows that the harness's metrics gave."""
+
+SPLIT = "test"
+
+N_RESAMPLES = 200
+"""Of the harness's bootstraps, for standard errors of metrics that are no means."""
+
+_NO_POOL = "DISABLE_MULTIPROC"
+_Z_95 = 1.959963984540054
+_OF_CHOICES = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match")
+
+
+@dataclass(frozen=True)
+class NamedTasks:
+    """Benchmarks by the harness's names, at one number of shots (None: each task's own).
+
+    `include` is a directory of YAML tasks beside the harness's; `limit` the first items alone.
+    """
+
+    names: tuple[str, ...]
+    n_shots: int | None = None
+    include: str | None = None
+    limit: int | None = None
+
+    @property
+    def label(self) -> str:
+        names = "+".join(self.names)
+        if len(names) > 80:  # a file's name has at most 255 bytes
+            names = f"{len(self.names)}tasks-{hashlib.sha256(names.encode()).hexdigest()[:12]}"
+        shots = "" if self.n_shots is None else f"-{self.n_shots}shot"
+        return "lm_eval-" + "".join(c if c.isalnum() or c in "+-_." else "_" for c in names) + shots
+
+
+def named_tasks(task: Mapping[str, Any]) -> list[NamedTasks]:
+    """One set of benchmarks per number of shots, from the settings of task=lm_eval.
+
+    Raises:  TaskError: no names, an unknown setting, shots that are no numbers from 0.
+    """
+    known = {"task", "names", "n_shots", "include", "limit"}
+    unknown = sorted(set(task) - known)
+    if unknown:
+        raise TaskError(f"task.{unknown[0]} is no setting of lm_eval; expected {', '.join(known)}")
+    names = tuple(map(str, task.get("names") or ()))
+    if not names:
+        raise TaskError("task=lm_eval has no names; write task=lm_eval:hellaswag,arc_easy")
+    given = task.get("n_shots")
+    shots = given if isinstance(given, list | tuple) else [given]
+    if not all(one is None or (isinstance(one, int) and one >= 0) for one in shots):
+        raise TaskError(f"n_shots={given} must be numbers from 0; for example n_shots=0,5")
+    rest = {"include": task.get("include"), "limit": task.get("limit")}
+    return [NamedTasks(names, one, **rest) for one in shots]
+
+
+def installed_version() -> str:
+    """The harness's version.
+
+    Raises:  TaskError: it is not installed.
+    """
+    try:
+        import lm_eval
+    except ImportError as error:
+        raise TaskError(
+            "task=lm_eval needs lm-evaluation-harness: pip install 'isoflop[lm-eval]'"
+        ) from error
+    return str(lm_eval.__version__)
+
+
+def ask_named(
+    target: CheckpointRef,
+    sets: Sequence[NamedTasks],
+    settings: GenerationSettings,
+    device: str = "auto",
+    again: bool = False,
+    advance: Callable[[int], None] = lambda n: None,
+) -> list[Path]:
+    """Ask every set that has no stored result; the summaries' paths, all sets'.
+
+    Raises:  CheckpointError, TaskError: nothing is written for the set that failed.
+    """
+    version = installed_version()
+    paths = [target.out / f"{one.label}.json" for one in sets]
+    identities = [_identity(target, one, settings, version) for one in sets]
+    due = [i for i, path in enumerate(paths) if again or not _is_done(path, identities[i])]
+    if due:
+        from eval.harness.model import HarnessModel
+
+        model, vocab = load_checkpoint(
+            target.checkpoint, device, settings.bos, target.trust_remote_code
+        )
+        lm = HarnessModel(model, vocab, settings.batch_tokens, settings.bos, advance)
+        for i in due:
+            started = time.perf_counter()
+            found = results_of(lm, sets[i], settings.seed)
+            seconds = round(time.perf_counter() - started, 3)
+            _write(paths[i], target, identities[i], found, seconds)
+    return paths
+
+
+def results_of(lm: Any, asked: NamedTasks, seed: int = 0) -> dict[str, Any]:
+    """What the harness returns: results, configs, n-shot, n-samples, samples.
+
+    Raises:  TaskError: a name that it does not know, a data set that can't be had.
+    """
+    from lm_eval.evaluator import simple_evaluate
+
+    try:
+        manager = _task_manager(asked)
+        unknown = [name for name in asked.names if not _known(manager, name)]
+        if unknown:
+            raise TaskError(
+                f"lm-evaluation-harness has no task {', '.join(unknown)}; `lm_eval ls tasks` lists "
+                f"them, task.include=DIR adds YAML files of your own"
+            )
+        with _one_process():
+            found = simple_evaluate(
+                model=lm, tasks=list(asked.names), num_fewshot=asked.n_shots, limit=asked.limit,
+                task_manager=manager, log_samples=True, bootstrap_iters=N_RESAMPLES,
+                random_seed=seed,
+            )  # fmt: skip
+    except TaskError:
+        raise
+    except Exception as error:  # data sets, templates and metrics raise classes of their own
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        raise TaskError(
+            f"lm-evaluation-harness could not ask {', '.join(asked.names)}: "
+            f"{type(error).__name__}: {reason}"
+        ) from error
+    if found is None:
+        raise TaskError("lm-evaluation-harness returned no results")
+    return dict(found)
+
+
+@contextmanager
+def _one_process() -> Iterator[None]:
+    """The harness's bootstraps without a pool of processes, each of which would import torch."""
+    before = os.environ.get(_NO_POOL)
+    os.environ[_NO_POOL] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_NO_POOL]
+        else:
+            os.environ[_NO_POOL] = before
+
+
+def _task_manager(asked: NamedTasks) -> Any:
+    """The harness's index of tasks; of `include` alone where it has all names, which is quick."""
+    from lm_eval.tasks import TaskManager
+
+    if asked.include is not None:
+        own = TaskManager(include_path=asked.include, include_defaults=False)
+        if all(_known(own, name) for name in asked.names):
+            return own
+    return TaskManager(include_path=asked.include)
+
+
+def _known(manager: Any, name: str) -> bool:
+    return name in manager.all_tasks or "*" in name or Path(name).is_file()
+
+
+def rows_of(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of evals.parquet (without the run's columns) of every task, group and metric."""
+    chance = _chances(found)
+    groups = {**found.get("results", {}), **found.get("groups", {})}
+    rows = []
+    for task, scores in groups.items():
+        members = [name for name in _leaves(task, found) if name in found.get("n-samples", {})]
+        sizes = {name: found["n-samples"][name]["effective"] for name in members}
+        shots = [found["n-shot"][name] for name in members if name in found.get("n-shot", {})]
+        for metric, value, error in _scores(scores):
+            half = _Z_95 * error if error is not None else None
+            rows.append(
+                {
+                    "task": task,
+                    "operands": "",
+                    "format": FORMAT,
+                    "n_shots": int(shots[0]) if shots else 0,
+                    "split": SPLIT,
+                    "metric": metric,
+                    "value": value,
+                    "ci_low": None if half is None else value - half,
+                    "ci_high": None if half is None else value + half,
+                    "n_items": sum(sizes.values()) or None,
+                    "target_length": None,
+                    "position": None,
+                    "n_first": None,
+                    "chance": _weighted(chance, sizes) if _graded(metric) else None,
+                    "stderr": error,
+                }
+            )
+    return rows
+
+
+def _scores(scores: Mapping[str, Any]) -> Iterator[tuple[str, float, float | None]]:
+    """(metric, value, standard error) of `metric,filter` keys; the usual filter is not named."""
+    for key, value in scores.items():
+        name, _, used = str(key).partition(",")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        if name.endswith("_stderr") or name in ("alias", "sample_len", "sample_count"):
+            continue
+        error = scores.get(f"{name}_stderr,{used}")
+        known = isinstance(error, int | float) and math.isfinite(error)
+        shown = name if used in ("", "none") else f"{name} ({used})"
+        yield shown, float(value), float(error) if known and error is not None else None
+
+
+def _leaves(task: str, found: Mapping[str, Any]) -> list[str]:
+    """The tasks of a group, through groups of groups; a task alone is its own."""
+    below = found.get("group_subtasks", {}).get(task) or []
+    return [leaf for name in below for leaf in _leaves(name, found)] if below else [task]
+
+
+def _graded(metric: str) -> bool:
+    return metric.partition(" ")[0] in _OF_CHOICES
+
+
+def _chances(found: Mapping[str, Any]) -> dict[str, float]:
+    """Mean over items of 1 / number of choices, of each multiple-choice task."""
+    chances = {}
+    for task, samples in found.get("samples", {}).items():
+        config = found.get("configs", {}).get(task, {})
+        if config.get("output_type") != "multiple_choice" or not samples:
+            continue
+        # Mutual information asks every choice a second time, without its context.
+        metrics = [one.get("metric") for one in config.get("metric_list") or []]
+        times = 2 if "acc_mutual_info" in metrics else 1
+        n_choices = [len(one["resps"]) / times for one in samples]
+        chances[task] = sum(1 / n for n in n_choices) / len(n_choices)
+    return chances
+
+
+def _weighted(chance: Mapping[str, float], sizes: Mapping[str, int]) -> float | None:
+    """The chance of tasks together, by their items; None where one of them has none."""
+    if not sizes or any(name not in chance for name in sizes):
+        return None
+    return sum(chance[name] * n for name, n in sizes.items()) / sum(sizes.values())
+
+
+def _identity(
+    target: CheckpointRef, asked: NamedTasks, settings: GenerationSettings, version: str
+) -> dict[str, Any]:
+    """What equal results are equal for: weights, tasks with their files, settings, version."""
+    files = sorted(Path(asked.include).rglob("*.yaml")) if asked.include else []
+    return {
+        "lm_eval": version,
+        "names": list(asked.names),
+        "n_shots": asked.n_shots,
+        "limit": asked.limit,
+        "include": {
+            str(path.relative_to(str(asked.include))): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in files
+        },
+        "bos": settings.bos,
+        "seed": settings.seed,
+        "weights": weights_of(target.checkpoint),
+    }
+
+
+def _is_done(path: Path, identity: dict[str, Any]) -> bool:
+    if not path.exists():
+        return False
+    try:
+        return read_json(path).get("identity") == identity
+    except RecordError:
+        return False
+
+
+def _write(
+    path: Path,
+    target: CheckpointRef,
+    identity: dict[str, Any],
+    found: Mapping[str, Any],
+    seconds: float,
+) -> None:
+    path.unlink(missing_ok=True)
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(list(sample_rows(found)), schema=_SAMPLES), sink,
+                   compression="zstd")  # fmt: skip
+    write_atomic(path.with_suffix(".requests.parquet"), sink.getvalue().to_pybytes())
+    kept = ("results", "groups", "group_subtasks", "n-shot", "n-samples", "versions",
+            "higher_is_better")  # fmt: skip
+    content = {
+        "task": ", ".join(identity["names"]),
+        "format": FORMAT,
+        "checkpoint": Path(target.checkpoint).name,
+        "run_id": target.run_id,
+        "step": target.step,
+        "identity": identity,
+        "seconds": seconds,
+        "rows": rows_of(found),
+        "lm_eval": {name: found[name] for name in kept if name in found},
+    }
+    write_json(path, json.loads(json.dumps(content, default=str)))
+
+
+_SAMPLES = pa.schema(
+    [
+        ("task", pa.string()),
+        ("doc_id", pa.int64()),
+        ("filter", pa.string()),
+        ("target", pa.string()),
+        ("arguments", pa.list_(pa.string())),
+        ("responses", pa.list_(pa.string())),
+        ("filtered", pa.string()),
+        ("metrics", pa.string()),
+    ]
+)
+"""One row per item and filter: requests and answers in order, the item's metrics as JSON."""
+
+
+def sample_rows(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The harness's samples as rows of `_SAMPLES`."""
+    for task, samples in found.get("samples", {}).items():
+        for one in samples:
+            given = one["arguments"]
+            listed = list(given.values()) if isinstance(given, Mapping) else list(given)
+            yield {
+                "task": task,
+                "doc_id": int(one["doc_id"]),
+                "filter": str(one.get("filter", "none")),
+                "target": str(one.get("target")),
+                "arguments": [_json(argument) for argument in listed],
+                "responses": [_json(response) for response in one["resps"]],
+                "filtered": _json(one.get("filtered_resps")),
+                "metrics": _json({name: one.get(name) for name in one.get("metrics", [])}),
+            }
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, default=str, ensure_ascii=False)
