@@ -90,7 +90,7 @@ class LauncherSpec:
         one_of("launcher.kind", self.kind, LAUNCHERS)
         one_of("launcher.shard", self.shard, ("auto", "never", "always"))
         require(
-            self.gpu is None or peak_of(self.gpu) is not None,
+            self.gpu is None or peak_of(str(self.gpu)) is not None,
             f"launcher.gpu={self.gpu!r} is not known; expected one of {', '.join(PEAK_BF16_FLOPS)}",
         )
         least_one = ("runs_per_device", "nodes", "runs_per_job")

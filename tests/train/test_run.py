@@ -43,9 +43,8 @@ def test_a_run_learns_and_its_record_adds_up(finished: Path, tiny_job: RunConfig
 
 def test_the_checkpoint_loads_in_transformers_and_has_the_recorded_loss(finished, tiny_job):
     """The loss of the loaded model on the validation windows equals the record's."""
-    from accelerate import Accelerator
-
     from train.data.dataset import Dataset
+    from train.engine.device import make_accelerator
     from train.model.build import SummedLoss
 
     directory = RunPaths(finished).checkpoint
@@ -53,7 +52,9 @@ def test_the_checkpoint_loads_in_transformers_and_has_the_recorded_loss(finished
     tokenizer = AutoTokenizer.from_pretrained(directory)
     assert tokenizer.decode(tokenizer("file 3 line")["input_ids"]) == "file 3 line"
     dataset = Dataset.open(tiny_job.spec)
-    losses = evaluate(tiny_job.spec, dataset, SummedLoss(model), Accelerator(cpu=True))
+    # Its own: a bare Accelerator() keeps the precision of the run that this process made before.
+    accelerator = make_accelerator(replace(tiny_job.runtime, device="cpu"), "fp32")
+    losses = evaluate(tiny_job.spec, dataset, SummedLoss(model), accelerator)
     assert losses["text"] == pytest.approx(read_record(finished).loss, rel=1e-6)
 
 
@@ -191,9 +192,9 @@ def test_a_warm_worker_compiles_run_after_run(
     """Traced again each time; without kernels, whose first build alone takes a minute."""
     counters, real, before = torch._dynamo.utils.counters["frames"], torch.compile, []
 
-    def uncompiled(module):
+    def uncompiled(module, **how):
         before.append(counters["total"])
-        return real(module, backend="eager")
+        return real(module, backend="eager", **how)
 
     monkeypatch.setattr(torch, "compile", uncompiled)
     runtime = replace(tiny_job.runtime, compile="on")

@@ -37,7 +37,7 @@ def test_a_damaged_newest_state_falls_back_to_the_one_before(
         if len(count) == 15:
             raise RuntimeError("power cut")
 
-    monkeypatch.setattr("train.engine.writer.save_state", die_later)
+    monkeypatch.setattr("train.engine.state_saver.save_state", die_later)
     assert train_run(run_dir) == "failed"
     assert "power cut" in RunPaths(run_dir).error.read_text()
     monkeypatch.undo()
@@ -63,7 +63,7 @@ def saved(run_dir: Path, job: RunConfig, monkeypatch, steps: int = 25) -> None:
             raise RuntimeError("power cut")
 
     with monkeypatch.context() as patch:
-        patch.setattr("train.engine.writer.save_state", die_later)
+        patch.setattr("train.engine.state_saver.save_state", die_later)
         assert train_run(run_dir) == "failed"
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.runs import metrics, wait_for_state, weights
 from tests.support.wandb_server import WandbServer
+from train.commands.processes import python_environment
 from train.config.run_config import RunConfig, TrackerSpec
 from train.run import train_run
 from train.rundir.atomic import read_jsonl
@@ -38,7 +39,7 @@ def test_killed_at_a_random_step_it_ends_with_the_same_bits_and_one_curve(
     runtime = replace(longer_job.runtime, save_every_seconds=0.2)
     write_job(run_dir, replace(longer_job, tracker=tracker, runtime=runtime))
     with WandbServer() as server:
-        environment = {**os.environ, **server.environment()}
+        environment = python_environment({**os.environ, **server.environment()})
 
         def train() -> subprocess.Popen:
             command = [sys.executable, "-m", "train.run", str(run_dir)]

@@ -26,12 +26,16 @@ def python_command(module: str, *arguments: str, unbuffered: bool = False) -> li
 def python_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """An environment in which `python_command` finds the packages that are running now.
 
+    It names no W&B service of this process: a run that is killed stays open in a service which
+    outlives it, and the process that goes on with the run would be refused as a second one.
+
     site-packages is left out: in PYTHONPATH it would come before the standard library, whose
     modules old back-ports there may shadow.
     """
+    environment = {k: v for k, v in environment.items() if k != "WANDB_SERVICE"}
     given = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
     if _in_site_packages() or any(Path(entry).resolve() == ROOT for entry in given):
-        return dict(environment)
+        return environment
     return {**environment, "PYTHONPATH": os.pathsep.join([str(ROOT), *given])}
 
 

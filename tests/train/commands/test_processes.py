@@ -64,3 +64,9 @@ def test_a_sweep_trains_among_the_users_own_modules(with_namesakes, start):
     answer = run([sys.executable, *start, *words], with_namesakes, PYTHONPATH=str(ROOT))
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert "1 finished" in answer.stdout
+
+
+def test_the_wandb_service_of_this_process_is_not_handed_on():
+    given = {"WANDB_SERVICE": "3-1-unix-x", "WANDB_PROJECT": "p"}
+    assert "WANDB_SERVICE" not in python_environment(given)
+    assert python_environment(given)["WANDB_PROJECT"] == "p"
