@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from eval.tasks.generated import TaskError
 
 MOST_LOGITS = 2**27
-"""Rows x tokens x vocabulary of a batch: 512 MiB in float32, whatever `batch_tokens` says."""
+"""Rows x tokens x vocabulary of a batch: 512 MiB in float32, at any `batch_tokens`."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """An error of one rank ends all: otherwise they would wait for it in a collective for many minutes.
 
-A lack of memory at the start is settled together (`shared_memory_error`). Whatever befalls one rank
+A lack of memory at the start is settled together (`shared_memory_error`). What befalls one rank
 later is told through the store that the ranks met at, which each of them looks at now and then.
 """
 

@@ -16,7 +16,7 @@ def write_directory(directory: Path, fill: Callable[[Path], None]) -> None:
     try:
         aside.mkdir(parents=True)
         fill(aside)
-        # safetensors creates files that only their owner can read, whatever the umask.
+        # safetensors creates files that only their owner can read, under any umask.
         mode = aside.stat().st_mode & 0o666
         for path in aside.iterdir():
             path.chmod(mode)
