@@ -2,24 +2,21 @@
 
 import re
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
 from eval.answered import Sets, answered, n_items, say_excluded
 from eval.asked import named_sets, sets_of_run
+from eval.config import TEXT_TASKS, EvalConfig, require
 from eval.evals_table import write_evals
 from eval.evaluate import CheckpointRef, rescore, run_targets
-from eval.lm.responses import GenerationSettings
 from eval.progress import progress, say_reasons
 from eval.score_table import scores, sweep_scores
 from eval.tasks.codebook import TASK as CODEBOOK
 from eval.tasks.generated import TASKS, TaskError
 from eval.text.command import evaluate_text
 from eval.text.documents import has_text
-from eval.text.settings import TASKS as TEXT_TASKS
 from train.commands.command_line import Command, run_command, text_override
 from train.commands.console import DataConsole
 from train.commands.terminal import say
@@ -30,69 +27,9 @@ from train.rundir.record import RunPaths, read_job, read_record
 from train.rundir.sweep_layout import SweepPaths, run_dirs
 
 
-@dataclass(frozen=True)
-class EvalConfig:
-    """What is evaluated and on what; conf/eval.yaml explains the settings.
-
-    `target` is a sweep's directory, or a checkpoint's directory or Hugging Face name. `rescore`
-    computes metrics again from the answers that are stored there.
-    """
-
-    target: str | None = None
-    rescore: bool = False
-    task: dict[str, Any] = field(default_factory=lambda: {"task": "own"})
-    path: str | None = None
-    out: str | None = None
-    n_items: int = 10_000
-    n_seen: int = 2_000
-    n_by_length: int = 3_000
-    samples: int = 0
-    temperature: float = 0.7
-    self_evaluate: bool = False
-    max_new_tokens: int | None = None
-    batch_tokens: int = 16_384
-    seed: int = 0
-    bos: str = "auto"
-    too_long: str = "skip"
-    device: str = "auto"
-    threads: int = 1
-    allow_untrained: bool = False
-    trust_remote_code: bool = False
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        own = self.task.get("task", "own")
-        _require(
-            own in TEXT_TASKS or (own == "file") == (self.path is not None),
-            f"task={own} with path={self.path}; task=file and path=FILE go together",
-        )
-        _require(self.n_items >= 1, f"n_items={self.n_items} must be at least 1")
-        for name in ("n_seen", "n_by_length"):
-            _require(getattr(self, name) >= 0, f"{name}={getattr(self, name)} must be at least 0")
-        _require(self.threads >= 1, f"threads={self.threads} must be at least 1")
-
-    @property
-    def is_sweep(self) -> bool:
-        """Whether the target is a sweep's directory rather than a checkpoint."""
-        return (Path(self.target or "") / "runs").is_dir()
-
-    @property
-    def settings(self) -> GenerationSettings:
-        return GenerationSettings(
-            samples=self.samples,
-            temperature=self.temperature,
-            self_evaluate=self.self_evaluate,
-            max_new_tokens=self.max_new_tokens,
-            batch_tokens=self.batch_tokens,
-            seed=self.seed,
-            bos=self.bos,
-            too_long=self.too_long,
-        )
-
-
 def main(config: EvalConfig, overrides: list[str]) -> int:
     """Evaluate and print where the results lie; 1 if a checkpoint could not be evaluated."""
-    _require(
+    require(
         config.target is not None,
         "nothing to evaluate; expected a sweep's directory, or a checkpoint's directory or "
         "Hugging Face name: isoflop eval results/demo",
@@ -100,12 +37,12 @@ def main(config: EvalConfig, overrides: list[str]) -> int:
     target = str(config.target)
     if config.rescore:
         return _rescore(Path(target))
-    _require(
+    require(
         config.is_sweep or config.task.get("task", "own") != "own",
         f"{target} has no runs, so it is no sweep, and a checkpoint needs a task, since its "
         f"training data is unknown: task=addition, or task=file path=FILE",
     )
-    _require(
+    require(
         not (config.is_sweep and config.trust_remote_code),
         f"trust_remote_code=true is for one checkpoint that you name; those of a sweep such as "
         f"{target} need no code of their own",
@@ -183,7 +120,7 @@ def _text(config: EvalConfig, targets: list[CheckpointRef]) -> int:
 def _no_sets(config: EvalConfig, run_dir: Path) -> Sets:
     """Nothing: running text needs no items, but a run needs text of its own where none is given."""
     own = read_record(run_dir) is not None and has_text(dict(read_job(run_dir).spec.data.parts))
-    _require(config.path is not None or own, f"{run_dir} has no running text; give path=DIR")
+    require(config.path is not None or own, f"{run_dir} has no running text; give path=DIR")
     return []
 
 
@@ -227,11 +164,6 @@ def _rescore(root: Path) -> int:
 def _print(table: Table) -> None:
     # A file's lines need no folding.
     DataConsole(width=None if sys.stdout.isatty() else 200).print(table)
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise TaskError(message)
 
 
 def paths(given: list[str], verb: str | None) -> list[str]:

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from eval.answered import Sets
+from eval.config import EvalConfig
 from eval.harness.ask import named_tasks
 from eval.tasks.codebook import TASK as CODEBOOK
 from eval.tasks.codebook import CodebookSpec
@@ -26,30 +27,11 @@ GENERATED = {"arithmetic": spec_from_options, "codebook": codebook_spec}
 """The kinds of data parts whose items are generated here, and how each reads its options."""
 
 
-class Asked(Protocol):
-    """The settings that choose sets; see `eval.__main__.EvalConfig`."""
-
-    @property
-    def task(self) -> dict[str, Any]: ...
-    @property
-    def path(self) -> str | None: ...
-    @property
-    def n_items(self) -> int: ...
-    @property
-    def n_seen(self) -> int: ...
-    @property
-    def n_by_length(self) -> int: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def allow_untrained(self) -> bool: ...
-
-
 Trained = list[tuple[Generated, int]]
 """The generated tasks of a run's training data, each with the seed of its training items."""
 
 
-def sets_of_run(config: Asked, run_dir: Path) -> Sets:
+def sets_of_run(config: EvalConfig, run_dir: Path) -> Sets:
     """What a run is asked: its own tasks, or the task that was named if its data holds that.
 
     Raises:  TaskError: an unfinished run, or one that was not trained on what is asked.
@@ -71,7 +53,7 @@ def sets_of_run(config: Asked, run_dir: Path) -> Sets:
     return named_sets(config, trained)
 
 
-def named_sets(config: Asked, trained: Trained | None) -> Sets:
+def named_sets(config: EvalConfig, trained: Trained | None) -> Sets:
     """The named task; seen items are asked only of a run that was trained on this very task."""
     if config.path is not None:
         options = file_options(config.task)
@@ -91,7 +73,7 @@ def _trained(parts: Sequence[SourceSpec]) -> Trained:
     ]
 
 
-def _own_sets(config: Asked, spec: Generated, seed: int) -> list[EvalSet]:
+def _own_sets(config: EvalConfig, spec: Generated, seed: int) -> list[EvalSet]:
     """The task of a data part, held-out and seen, and its variant of uniform lengths."""
     longest = longest_variant(spec)
     if longest is not None:

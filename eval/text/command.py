@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from eval.config import EvalConfig
 from eval.evaluate import Advance, CheckpointRef
 from eval.lm.load import fingerprint, load_checkpoint
 from eval.lm.tokenization import Vocabulary
@@ -21,7 +22,7 @@ from eval.text.bits_per_byte import TextScores, by_domain, score_documents
 from eval.text.continuation import Continuations, answer_windows, draw_windows, measurements
 from eval.text.documents import ALL, TextDocument
 from eval.text.inputs import Documents, Strata
-from eval.text.settings import Settings, TextTask, text_task
+from eval.text.settings import TextTask, text_task
 from train.config.spec import SpecError
 from train.rundir.atomic import RecordError, read_json, write_atomic, write_json
 
@@ -32,7 +33,7 @@ Rows = list[tuple[str, Measurement]]
 
 
 def evaluate_text(
-    config: Settings, targets: Sequence[CheckpointRef], advance: Advance
+    config: EvalConfig, targets: Sequence[CheckpointRef], advance: Advance
 ) -> dict[str, list[str]]:
     """Score every checkpoint and write its summary; failures by reason, with the checkpoints.
 
@@ -51,7 +52,7 @@ def evaluate_text(
 
 
 def _evaluate(
-    config: Settings,
+    config: EvalConfig,
     task: TextTask,
     target: CheckpointRef,
     documents: list[TextDocument],
@@ -91,7 +92,7 @@ def _evaluate(
 
 
 def _text(
-    config: Settings,
+    config: EvalConfig,
     task: TextTask,
     model: Any,
     vocab: Vocabulary,
@@ -108,7 +109,7 @@ def _text(
 
 
 def _continuation(
-    config: Settings,
+    config: EvalConfig,
     task: TextTask,
     model: Any,
     vocab: Vocabulary,
@@ -148,7 +149,7 @@ def _context(model: Any) -> int:
 
 
 def _identity(
-    config: Settings, task: TextTask, target: CheckpointRef, documents: list[TextDocument]
+    config: EvalConfig, task: TextTask, target: CheckpointRef, documents: list[TextDocument]
 ) -> dict[str, Any]:
     digest = hashlib.sha256()
     for one in documents:

@@ -7,19 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
+from eval.config import EvalConfig
 from eval.evaluate import CheckpointRef
 from eval.lm.load import load_checkpoint
 from eval.tasks.generated import TaskError
 from eval.text.continuation import answer_windows, strata
 from eval.text.documents import TextDocument, heldout_documents, read_documents
-from eval.text.settings import Settings, TextTask
+from eval.text.settings import TextTask
 from train.rundir.record import RunPaths, read_job, read_record
 
 
 class Documents:
     """The texts of each checkpoint: those of `path`, or its run's own validation texts."""
 
-    def __init__(self, config: Settings, task: TextTask) -> None:
+    def __init__(self, config: EvalConfig, task: TextTask) -> None:
         self._given = read_documents(config.path, task.by, task.field) if config.path else None
         self._own: dict[str, list[TextDocument]] = {}
 
@@ -38,7 +39,9 @@ class Documents:
 class Strata:
     """The stratum of each item by the loss of the reference, one per tokenizer and set of items."""
 
-    def __init__(self, config: Settings, task: TextTask, targets: Sequence[CheckpointRef]) -> None:
+    def __init__(
+        self, config: EvalConfig, task: TextTask, targets: Sequence[CheckpointRef]
+    ) -> None:
         self._config, self._task, self._targets = config, task, targets
         self._found: dict[str, tuple[str, np.ndarray]] = {}
 

@@ -2,32 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from eval.tasks.generated import TaskError
-
-TASKS = ("text", "continuation")
-
-
-class Settings(Protocol):
-    """The settings that these tasks read; see `eval.__main__.EvalConfig`."""
-
-    @property
-    def task(self) -> dict[str, Any]: ...
-    @property
-    def path(self) -> str | None: ...
-    @property
-    def n_items(self) -> int: ...
-    @property
-    def batch_tokens(self) -> int: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def bos(self) -> str: ...
-    @property
-    def device(self) -> str: ...
-    @property
-    def overwrite(self) -> bool: ...
 
 
 @dataclass(frozen=True)

@@ -94,8 +94,8 @@ def checkpoint_bytes(run: PlannedRun) -> float:
     return float(MODEL_BYTES * count_params(run.job.spec.model).n_params_total * n_kept)
 
 
-def outlay_lines(runs: Sequence[PlannedRun], at_once: int, gpus_a_run: int) -> list[str]:
-    """The outlay in words: disk always, GPU-hours where the sweep is meant for GPUs (not 0)."""
+def cost_lines(runs: Sequence[PlannedRun], at_once: int, gpus_a_run: int) -> list[str]:
+    """The cost in words: disk always, GPU-hours where the sweep is meant for GPUs (not 0)."""
     disk = disk_bytes(runs, at_once)
     left = f", states for branches {in_bytes(disk.trunks)}" if disk.trunks else ""
     lines = [

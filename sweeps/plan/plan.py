@@ -11,7 +11,7 @@ from sweeps.directory.run_state import read_state
 from sweeps.plan.cost_model import makespan
 from sweeps.plan.data_info import DataInfoCache, require_launchable
 from sweeps.plan.expand import Expansion, PlannedRun, expand, short_number
-from sweeps.plan.hardware_estimate import disk_bytes, in_bytes, outlay_lines
+from sweeps.plan.hardware_estimate import cost_lines, disk_bytes, in_bytes
 from sweeps.plan.machine import make_slots, usable_cores, visible_devices
 from sweeps.plan.speed_model import gpus_a_run, speed_model
 from sweeps.plan.write_sweep import placed
@@ -117,9 +117,9 @@ def print_plan(plan: Plan, config: SweepConfig, console: Console) -> None:
     if len(plan.expansion.left_out) > SHOWN_ROWS:
         console.print(f"... and {len(plan.expansion.left_out) - SHOWN_ROWS} more cells left out")
     console.print(_totals(plan, config))
-    outlay = outlay_lines(plan.runs, plan.workers, gpus_a_run(config))
+    costs = cost_lines(plan.runs, plan.workers, gpus_a_run(config))
     preparing = map(_preparation_line, plan.preparations)
-    for line in (*_trunk_lines(plan), *plan.data, *plan.assumed, *preparing, *outlay):
+    for line in (*_trunk_lines(plan), *plan.data, *plan.assumed, *preparing, *costs):
         console.print(line, highlight=False, soft_wrap=True)
 
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from sweeps.plan.hardware_estimate import (
+    cost_lines,
     disk_bytes,
     gpu_times,
     in_bytes,
     in_hours,
-    outlay_lines,
     utilisation,
 )
 from tests.support.sweep_fixtures import expansion, grid
@@ -55,8 +55,8 @@ def test_disk_counts_every_kept_checkpoint_and_the_states_in_flight():
 
 
 def test_hours_are_named_as_assumed_and_only_for_sweeps_on_gpus():
-    assert len(outlay_lines(RUNS, 2, gpus_a_run=0)) == 1
-    line = outlay_lines(RUNS, 2, gpus_a_run=4)[1]
+    assert len(cost_lines(RUNS, 2, gpus_a_run=0)) == 1
+    line = cost_lines(RUNS, 2, gpus_a_run=4)[1]
     assert "assumed" in line
     assert "not measured" in line
     assert "on 8)" in line
