@@ -63,7 +63,8 @@ class MetricStudy:
     """One metric over scale: its emergence score, that of each seed, its nulls, its rise.
 
     `score` is that of the mean over seeds (`summary` "mean") or, where seeds of one size differ so
-    much that their mean is no model's value, of the seed with the median score ("median seed").
+    much that their mean is no model's value, of the seed with the median score, of two in the
+    middle the less emergent one ("median seed").
     """
 
     metric: str
@@ -248,8 +249,9 @@ def _seed_scores(ability: Ability, points: Points) -> dict[int, float]:
 
 
 def _median_seed(scores: dict[int, float]) -> int:
+    """The seed whose score is in the middle by size; of two in the middle the less emergent one."""
     ranked = sorted(scores, key=lambda seed: abs(scores[seed]))
-    return ranked[len(ranked) // 2]
+    return ranked[(len(ranked) - 1) // 2]
 
 
 def _resolutions(ability: Ability, apart: bool) -> list[Resolution]:

@@ -6,6 +6,7 @@ from scipy.optimize import check_grad
 
 from analysis.emergence import two_modes as modes
 from analysis.emergence.seeds import study_seeds
+from analysis.emergence.study import _median_seed
 from analysis.emergence.two_modes import two_modes
 
 SIZES = np.geomspace(1e3, 1e5, 7)
@@ -78,3 +79,9 @@ def test_seeds_that_agree_need_no_test_and_single_runs_have_no_distribution() ->
     assert few is not None
     assert len(few.apart) == 1
     assert few.mixture is None, "five runs can't tell one mode from two"
+
+
+def test_of_two_seeds_the_less_emergent_one_stands_for_both() -> None:
+    assert _median_seed({0: 14.9, 1: 62.3}) == 0
+    assert _median_seed({0: -14.9, 1: -3.25}) == 1
+    assert _median_seed({0: 5.0, 1: 9.0, 2: 7.0}) == 2
