@@ -44,6 +44,7 @@ class SweepState:
     unplanned: tuple[RunState, ...] = ()
     bytes_left: float = 0.0
     room: Room | None = None
+    plan_damaged: bool = False
 
     @property
     def counts(self) -> dict[str, int]:
@@ -70,7 +71,8 @@ def read_sweep(root: Path, jobs: Jobs | None = None, free: Room | None = None) -
     sizes = _numbers_of_plan(root, "checkpoint_bytes")
     bytes_left = sum(sizes.get(run.run_id, 0.0) for run in runs if not run.done)
     left = seconds_left(runs, predictions(root))
-    return SweepState(root, runs, left, unplanned, bytes_left, free)
+    damaged = ids is None and SweepPaths(root).plan.exists()
+    return SweepState(root, runs, left, unplanned, bytes_left, free, damaged)
 
 
 def predictions(root: Path) -> dict[str, float]:
@@ -126,6 +128,11 @@ def status_table(state: SweepState) -> Group:
         parts.append(line)
     if state.unplanned:
         parts.append(unplanned_line(state))
+    if state.plan_damaged:
+        parts.append(
+            "plan.jsonl can't be read whole: every run here counts as planned; launch the sweep "
+            "again, which writes it again and trains nothing that is done"
+        )
     return Group(*parts)
 
 
@@ -161,6 +168,7 @@ def status_json(state: SweepState) -> dict[str, Any]:
         "bytes_left": state.bytes_left,
         "bytes_free": state.room.n_bytes if state.room else None,
         "n_unplanned": len(state.unplanned),
+        "plan_damaged": state.plan_damaged,
         "tokens_per_second": state.tokens_per_second,
         "seconds_left": state.seconds_left,
         "runs": [{**asdict(run), "run_dir": str(run.run_dir)} for run in state.runs],

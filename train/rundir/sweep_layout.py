@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from train.config.spec import IsoflopError
-from train.rundir.atomic import BAD_JSON, iter_jsonl
+from train.rundir.atomic import BAD_JSON
 from train.rundir.record import Below, RunPaths
 
 FLAT_LIMIT = 1000
@@ -69,13 +69,25 @@ def run_dirs(root: Path) -> list[Path]:
 
 
 def planned_ids(root: Path) -> frozenset[str] | None:
-    """The run_ids of the sweep's plan; None where there is no plan that can be read.
+    """The run_ids of the sweep's plan; None where there is no plan that can be read whole.
 
-    A grid that is edited under one name leaves runs behind that are in no plan.
+    A grid that is edited under one name leaves runs behind that are in no plan. A plan with a torn
+    row would make them of finished runs, which `clean` would then delete.
     """
-    rows = iter_jsonl(SweepPaths(root).plan)
-    found = frozenset(str(row["run_id"]) for row in rows if _is_planned(row))
-    return found or None
+    found = set()
+    try:
+        with SweepPaths(root).plan.open("rb") as file:
+            for line in file:
+                row = json.loads(line)
+                if not line.endswith(b"\n") or not isinstance(row, dict) or "status" not in row:
+                    return None
+                if _is_planned(row):
+                    found.add(str(row["run_id"]))
+                elif row["status"] == "planned":
+                    return None
+    except (OSError, *BAD_JSON):
+        return None
+    return frozenset(found) or None
 
 
 def planned_run_dirs(root: Path) -> list[Path]:

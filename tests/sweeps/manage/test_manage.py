@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sweeps.manage.manage import cancel_local, clean, clear_the_way, retry_tasks, to_retry
+from sweeps.manage.status import read_sweep
 from tests.support.sweep_fixtures import make_sweep
 from train.config.spec import IsoflopError, SpecError
 from train.rundir.lock import LockOwner, claim, this_process
@@ -176,3 +177,15 @@ def test_without_a_plan_nothing_counts_as_unplanned(tmp_path, dirs):
 def test_clean_refuses_to_guess(tmp_path, dirs, only, message):
     with pytest.raises(SpecError, match=message):
         clean(tmp_path, only)
+
+
+@pytest.mark.parametrize("lost", [1, 9, 60], ids=["its end", "nine bytes", "sixty bytes"])
+def test_a_plan_with_a_torn_row_makes_no_run_of_another_grid(tmp_path, dirs, lost):
+    write_plan_of(tmp_path, dirs)
+    plan = tmp_path / "plan.jsonl"
+    plan.write_bytes(plan.read_bytes()[:-lost])
+    state = read_sweep(tmp_path)
+    assert (len(state.runs), state.unplanned, state.plan_damaged) == (len(dirs), (), True)
+    with pytest.raises(SpecError, match=r"no plan\.jsonl that can be read"):
+        clean(tmp_path, ["unplanned"])
+    assert all(path.exists() for path in dirs)
