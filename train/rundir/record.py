@@ -144,6 +144,7 @@ class RunRecord:
     branched_from: int | None = None
     n_kv_heads: int | None = None
     weight_decay: float | None = None
+    optimizer: str = "adamw"
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
