@@ -40,7 +40,7 @@ class CheckpointRef:
 
 
 def run_targets(run_dir: Path) -> list[CheckpointRef]:
-    """Final and intermediate checkpoints of a finished run, the final one first.
+    """Final, intermediate and averaged checkpoints of a finished run, the final one first.
 
     Raises:  RecordError: the run has no checkpoint, although its record says finished.
     """
@@ -54,6 +54,9 @@ def run_targets(run_dir: Path) -> list[CheckpointRef]:
         if step != record.n_steps:
             out = paths.evals / directory.name
             targets.append(CheckpointRef(str(directory), out, step, record.run_id))
+    if paths.averaged.is_dir():  # evals.parquet is of trained weights alone
+        out = paths.evals / paths.averaged.name
+        targets.append(CheckpointRef(str(paths.averaged), out, record.n_steps, record.run_id))
     return targets
 
 

@@ -40,6 +40,7 @@ from train.engine.loop import Outcome, train
 from train.engine.signals import Stopped, answer_at_once, stop_requests
 from train.engine.writer import RunWriter, follower_hooks
 from train.model.build import SummedLoss, build_model
+from train.model.built import check_counts
 from train.model.optimizer import build_optimizer, transfer_initial_weights
 from train.ranks.process_end import leave_after
 from train.ranks.shared_failure import Failure, OtherRankError, shared_failures
@@ -165,9 +166,10 @@ def _train_on(accelerator: Accelerator, run_dir: Path, job: RunConfig) -> tuple[
     device.reset_peak_memory(accelerator.device)
     dataset = Dataset.open(spec)
     model = build_model(spec.model, spec.seed, dataset.codec.end_id).to(accelerator.device)
+    check_counts(model, spec.model)
     transfer_initial_weights(model, spec.optim, spec.model)
     optimizer = build_optimizer(model, spec.optim, spec.model, accelerator.device.type)
-    trained: torch.nn.Module = SummedLoss(model)
+    trained: torch.nn.Module = SummedLoss(model, spec.optim.z_loss)
     run_flops = known(spec.horizon.n_tokens, "horizon.n_tokens") * flops_per_token(spec.model)
     if compiles(job.runtime, accelerator.device.type, run_flops):
         graphs = uses_graphs(job.runtime, accelerator.device.type, _rows_per_rank(job))

@@ -3,23 +3,26 @@
 exact          N: matmul parameters with the head; C: what ran, attention included
 6nd            N: every parameter;                 C = 6 N D
 non_embedding  N: without embeddings and head;     C = 6 N D   (Kaplan et al. 2020)
+active         N: those matmul parameters that a token meets (of experts, the ones it takes)
 chinchilla     N: every parameter;                 C as in Hoffmann et al. 2022, appendix F
 """
 
 import numpy as np
+import pandas as pd
 
 from analysis.data.cost_law import fit_cost
 from analysis.data.run_arrays import RunArrays
 from analysis.errors import FitError
 
-COUNTINGS = ("exact", "6nd", "non_embedding", "chinchilla")
+COUNTINGS = ("exact", "6nd", "non_embedding", "chinchilla", "active")
 _PARAMS = {
     "exact": "n_params",
     "6nd": "n_params_total",
     "non_embedding": "n_params_non_embedding",
     "chinchilla": "n_params_total",
+    "active": "n_params_active",
 }
-_FLOPS = {"exact": "flops", "chinchilla": "flops_chinchilla"}
+_FLOPS = {"exact": "flops", "active": "flops", "chinchilla": "flops_chinchilla"}
 
 
 def needed_columns(counting: str) -> tuple[str, ...]:
@@ -32,6 +35,17 @@ def needed_columns(counting: str) -> tuple[str, ...]:
     return (_PARAMS[counting], *([_FLOPS[counting]] if counting in _FLOPS else []))
 
 
+def distinct(frame: pd.DataFrame) -> tuple[str, ...]:
+    """The conventions that are not one and the same for some runs: of dense models, `active` is
+    `exact`.
+    """
+    mixtures = False
+    if "n_params_active" in frame:
+        active = frame["n_params_active"].to_numpy(dtype=float, na_value=np.nan)
+        mixtures = bool((np.isfinite(active) & (active != frame["n_params"].to_numpy())).any())
+    return tuple(name for name in COUNTINGS if name != "active" or mixtures)
+
+
 def count(columns: dict[str, np.ndarray], counting: str) -> RunArrays:
     """Runs under one convention.
 
@@ -42,6 +56,10 @@ def count(columns: dict[str, np.ndarray], counting: str) -> RunArrays:
     """
     if counting == "6nd" and "n_params_total" not in columns:
         columns = {**columns, "n_params_total": columns["n_params"]}
+    if "n_params_active" in columns:  # runs of earlier releases, all dense, do not state it
+        active = columns["n_params_active"]
+        active = np.where(np.isfinite(active), active, columns["n_params"])
+        columns = {**columns, "n_params_active": active}
     missing = [name for name in needed_columns(counting) if name not in columns]
     if missing:
         raise FitError(

@@ -22,7 +22,7 @@ from analysis.data.table_error import TableError
 
 CURVE_COLUMNS = ("run_id", "n_tokens", "flops", "loss")
 NUMBERS = ("n_params", "n_tokens", "flops", "loss")
-_OPTIONAL = ("n_params_total", "n_params_non_embedding", "flops_chinchilla")
+_OPTIONAL = ("n_params_total", "n_params_non_embedding", "flops_chinchilla", "n_params_active")
 
 
 @dataclass(frozen=True)

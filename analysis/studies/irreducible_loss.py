@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.data.counting import COUNTINGS
+from analysis.data.counting import distinct
 from analysis.data.loss_table import LossTable
 from analysis.data.run_arrays import RunArrays
 from analysis.errors import FitError
@@ -80,7 +80,7 @@ def study_irreducible_loss(
         return None
     estimates = [
         estimate
-        for convention in COUNTINGS
+        for convention in distinct(table.runs)
         for estimate in irreducible_losses(table, config, convention)
     ]
     budget = table.counted(counting).budget

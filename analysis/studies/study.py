@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from analysis.data.counting import COUNTINGS
+from analysis.data.counting import distinct
 from analysis.data.loss_table import LossTable
 from analysis.data.run_arrays import FitInput, RunArrays
 from analysis.errors import FitError
@@ -186,7 +186,7 @@ def _countings(table: LossTable, config: FitConfig) -> tuple[CountingRow, ...]:
     intervals.
     """
     rows = []
-    for counting in COUNTINGS:
+    for counting in distinct(table.runs):
         data = FitErrors()(counting, lambda c=counting: fit_input(table, c, config, THIN_POINTS))
         if data is None:
             continue

@@ -7,13 +7,20 @@ backward twice, plus the attention scores and their weighted sum over the full (
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from train.config.spec import ModelSpec, SpecError, known
+
+N_EXPERTS, EXPERTS_PER_TOKEN = 8, 2
+"""Mixtral's own (Jiang et al. 2024)."""
 
 
 @dataclass(frozen=True)
 class ParamCounts:
-    """Parameters by group; the sums that papers quote are properties."""
+    """Parameters by group; the sums that papers quote are properties.
+
+    `idle` are those of the experts that a token does not take, in the mean over tokens.
+    """
 
     embedding: int
     position: int
@@ -22,11 +29,17 @@ class ParamCounts:
     norm_and_bias: int
     head: int
     tied: bool
+    idle: int = 0
 
     @property
     def n_params(self) -> int:
         """Matmul parameters with the LM head, without the input embedding (this project's N)."""
         return self.attention + self.feed_forward + self.head
+
+    @property
+    def n_params_active(self) -> int:
+        """`n_params` that one token meets: of experts those that it takes."""
+        return self.n_params - self.idle
 
     @property
     def n_params_total(self) -> int:
@@ -45,21 +58,47 @@ def count_params(model: ModelSpec) -> ParamCounts:
 
     Raises:  SpecError: a field of the shape is still None.
     """
+    if model.family == "hf":
+        return built_model(model).counts
     d, layers = model.d_model, known(model.n_layers, "model.n_layers")
     d_ff, vocab = known(model.d_ff, "model.d_ff"), known(model.vocab_size, "model.vocab_size")
     gpt2 = model.family == "gpt2"
-    per_layer_small = 2 * 2 * d + (3 * d + d + d_ff + d) if gpt2 else 2 * d
-    if model.family == "qwen3":
-        per_layer_small += 2 * model.head_size
+    norms = {
+        "gpt2": 2 * 2 * d + (3 * d + d + d_ff + d),
+        "qwen3": 2 * d + 2 * model.head_size,
+        "olmo2": 2 * d + d + _kv_width(model),
+        "gemma2": 4 * d,
+    }
+    n_experts, taken = experts(model)
+    one = (2 if gpt2 else 3) * d * d_ff
+    router = d * n_experts if model.family == "mixtral" else 0
     return ParamCounts(
         embedding=vocab * d,
         position=model.seq_len * d if gpt2 else 0,
         attention=layers * 2 * d * (d + _kv_width(model)),
-        feed_forward=layers * (2 if gpt2 else 3) * d * d_ff,
-        norm_and_bias=layers * per_layer_small + (2 * d if gpt2 else d),
+        feed_forward=layers * (n_experts * one + router),
+        norm_and_bias=layers * norms.get(model.family, 2 * d) + (2 * d if gpt2 else d),
         head=vocab * d,
         tied=model.tied,
+        idle=layers * (n_experts - taken) * one,
     )
+
+
+def experts(model: ModelSpec) -> tuple[int, int]:
+    """Feed-forwards of a layer, and how many of them a token takes; one and one without experts."""
+    if model.family != "mixtral":
+        return 1, 1
+    return model.n_experts or N_EXPERTS, model.experts_per_token or EXPERTS_PER_TOKEN
+
+
+def built_model(model: ModelSpec) -> Any:
+    """What only the module itself tells of a family=hf, built without memory for its weights.
+
+    Returns: `train.model.built.Built`.
+    """
+    from train.model.built import built
+
+    return built(model)
 
 
 def _kv_width(model: ModelSpec) -> int:
@@ -68,28 +107,36 @@ def _kv_width(model: ModelSpec) -> int:
 
 
 def flops_per_token(model: ModelSpec) -> int:
-    """Training FLOPs a token: 6 n_params + 12 n_layers d_model seq_len."""
-    attention = 12 * known(model.n_layers, "model.n_layers") * model.d_model * model.seq_len
-    return 6 * count_params(model).n_params + attention
+    """Training FLOPs a token: 6 n_params_active + 12 n_layers d_model seq_len."""
+    width = built_model(model).attention_width if model.family == "hf" else model.d_model
+    attention = 12 * known(model.n_layers, "model.n_layers") * width * model.seq_len
+    return 6 * count_params(model).n_params_active + attention
 
 
 def flops_per_token_6nd(model: ModelSpec) -> int:
-    """The rule of thumb C = 6 N D with all parameters."""
-    return 6 * count_params(model).n_params_total
+    """The rule of thumb C = 6 N D with all parameters that a token meets."""
+    counts = count_params(model)
+    return 6 * (counts.n_params_total - counts.idle)
 
 
 def flops_per_token_chinchilla(model: ModelSpec) -> float:
     """Training FLOPs a token as counted in Hoffmann et al. 2022, appendix F (embedding included).
 
-    Their feed-forward has two matrices; ours counts as many as the family has.
+    Their feed-forward has two matrices; ours counts as many as the family has. Of a family=hf it is
+    the sum over its matrices, whichever they are.
     """
+    if model.family == "hf":
+        counts = count_params(model)
+        scores = 4 * model.seq_len * known(model.n_layers, "model.n_layers")
+        width = built_model(model).attention_width
+        return 3 * (2 * (counts.n_params_active + counts.embedding) + scores * width)
     d, seq, heads = model.d_model, model.seq_len, known(model.n_heads, "model.n_heads")
     d_ff, vocab = known(model.d_ff, "model.d_ff"), known(model.vocab_size, "model.vocab_size")
     matrices = 2 if model.family == "gpt2" else 3
     embedding = 2 * vocab * d
     projections = 2 * d * (d + 2 * _kv_width(model)) + 2 * d * d
     scores = 2 * seq * d + 3 * heads * seq + 2 * seq * d
-    dense = 2 * matrices * d * d_ff
+    dense = 2 * matrices * d * d_ff * experts(model)[1]
     logits = 2 * d * vocab
     layers = known(model.n_layers, "model.n_layers")
     return 3 * (embedding + layers * (projections + scores + dense) + logits)

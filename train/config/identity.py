@@ -10,9 +10,12 @@ from train.config.errors import SpecError
 T = TypeVar("T")
 
 
-def added(default: T) -> T:
-    """A field that specs did not always have: at its default it is no part of their identity."""
-    return dataclasses.field(default=default, metadata={"added": True})
+def added(default: T, hash: bool | None = None) -> T:
+    """A field that specs did not always have: at its default it is no part of their identity.
+
+    Args:    hash: False for a value that has none, such as a dictionary.
+    """
+    return dataclasses.field(default=default, hash=hash, metadata={"added": True})
 
 
 def canonical_json(content: Any) -> str:

@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from train.config.flops import count_params
+from train.config.flops import built_model, count_params, experts
 from train.config.spec import ModelSpec, SpecError, known
 
 
@@ -58,8 +58,16 @@ def complete_shape(model: ModelSpec) -> ModelSpec:
     Depth is `n_layers_for`, heads are `n_heads_for`; weights start with std sqrt(2 / (5 d_model)),
     which is GPT-2's 0.02 at width 1000 and keeps small models from starting far too small.
     Source:  Nguyen and Salazar 2019 (small init).
-    Raises:  SpecError: an odd width, which has no even head size.
+    A family=hf has the shape of its configuration.
+    Raises:  SpecError: an odd width, which has no even head size; no such class in transformers.
     """
+    if model.family == "hf":
+        return replace(model, **built_model(model).shape)
+    if model.qk_norm:
+        model = replace(model, family="qwen3", qk_norm=False)
+    if model.family == "mixtral":
+        n_experts, taken = experts(model)
+        model = replace(model, n_experts=n_experts, experts_per_token=taken)
     if model.n_heads is None and model.d_model % 2:
         raise SpecError(f"model.d_model={model.d_model} is odd; use {model.d_model + 1}")
     n_heads = model.n_heads or n_heads_for(model)
@@ -81,6 +89,8 @@ def nearest_shape(n_params: float, template: ModelSpec) -> ModelSpec:
     Raises:  SpecError: the target lies more than a factor 2 outside the ladder.
     """
     known(template.vocab_size, "model.vocab_size")
+    if template.family == "hf":
+        raise SpecError("n_params has no meaning for family=hf, whose shapes are given: use shapes")
     free = replace(template, n_layers=None, n_heads=None, n_kv_heads=None, d_ff=None)
     # A head size that is set is the same on every rung: widths that it does not divide are none.
     widths = [d for d in ladder_widths() if d % (template.head_dim or 1) == 0]

@@ -173,6 +173,16 @@ class RunSpec:
         one_of("precision", self.precision, PRECISIONS)
         require(0 <= self.seed < 2**31, f"seed={self.seed} must lie in [0, 2^31)")
         at_least(1, "", self, "n_steps")
+        require(
+            self.model.family not in ("mixtral", "hf") or self.optim.optimizer != "muon",
+            f"optim.optimizer=muon is not for model.family={self.model.family}: it takes matrices, "
+            f"and experts are stacks of them; use optimizer=adamw",
+        )
+        require(
+            self.model.family != "hf" or self.optim.parametrization == "standard",
+            f"optim.parametrization={self.optim.parametrization} is not for model.family=hf, whose "
+            f"matrices it does not know; use parametrization=standard",
+        )
 
     @property
     def run_id(self) -> str:

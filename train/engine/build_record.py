@@ -48,6 +48,7 @@ def record_of(
         peak_memory_bytes=peak_memory_bytes(device),
         message=outcome.message,
         branched_from=outcome.branched_from,
+        loss_ema=outcome.loss_ema,
     )
 
 

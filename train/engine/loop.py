@@ -18,6 +18,7 @@ from train.data.dataset import Dataset
 from train.data.prefetch import in_turn, rank_batch
 from train.engine.compile import is_compiled
 from train.engine.device import has_own_memory, synchronize
+from train.engine.ema import average, averaged_weights, first_averaged_step
 from train.engine.evaluate import evaluate, first_passes
 from train.engine.optimizer_step import optimizer_step, trial_pass
 from train.model.fsdp import is_sharded
@@ -29,8 +30,8 @@ class Hooks:
     """What the loop calls and does not know: metrics out, states saved, a stop asked for.
 
     `save(outcome)` keeps a state from which step `outcome.step` comes next, `share(outcome)` leaves
-    one to other runs of the trunk; `keep(step, loss)` writes an intermediate model; `stopping()` is
-    asked before every step.
+    one to other runs of the trunk; `keep(step, loss)` writes an intermediate model and
+    `keep_average(step, loss)` that of the averaged weights; `stopping()` is asked before each step.
     """
 
     write: Callable[[dict[str, float]], None]
@@ -38,6 +39,7 @@ class Hooks:
     save: Callable[["Outcome"], None]
     share: Callable[["Outcome"], None]
     keep: Callable[[int, float | None], None]
+    keep_average: Callable[[int, float | None], None]
     stopping: Callable[[], bool]
 
 
@@ -59,6 +61,7 @@ class Outcome:
     message: str = ""
     branched_from: int | None = None
     compile_seconds: float = 0.0
+    loss_ema: float | None = None
 
     @property
     def spent_steps(self) -> int:
@@ -123,6 +126,7 @@ def train(
                 started += time.perf_counter() - before
         window.append(optimizer_step(batch, spec, runtime, model, optimizer, accelerator))
         outcome.step = done = step + 1
+        average(optimizer, spec, done)
         # A line where the trunk ends leaves no open window, so branches log the same afterwards.
         if done % runtime.log_every == 0 or done in eval_steps or done in (fork, n_steps):
             mean = _mean(window, accelerator)
@@ -145,6 +149,11 @@ def train(
                 losses = evaluate(spec, dataset, model, accelerator)
                 row |= _loss_columns(losses, spec)
                 outcome.losses, outcome.loss = losses, row["loss"]
+            if done == n_steps and first_averaged_step(spec) is not None:
+                with averaged_weights(optimizer):
+                    averaged = evaluate(spec, dataset, model, accelerator)
+                    outcome.loss_ema = row["loss_ema"] = _loss_columns(averaged, spec)["loss"]
+                    hooks.keep_average(done, outcome.loss_ema)
             hooks.write(row)
             hooks.beat(outcome)
         if done in keep_steps:

@@ -57,6 +57,7 @@ class RunWriter:
             save=self._save,
             share=self._share,
             keep=self._keep,
+            keep_average=self._keep_average,
             stopping=stopping,
         )
 
@@ -123,6 +124,9 @@ class RunWriter:
     def _keep(self, step: int, loss: float | None) -> None:
         self._checkpoint(self._paths.checkpoint_at(step), step, loss)
 
+    def _keep_average(self, step: int, loss: float | None) -> None:
+        self._checkpoint(self._paths.averaged, step, loss)
+
     def _checkpoint(self, directory: Path, step: int, loss: float | None) -> None:
         facts = {"run_id": self._job.run_id, "step": step, "loss": loss}
         save_model(self._model, self._codec, directory, self._job.spec.model.seq_len, facts)
@@ -138,5 +142,6 @@ def follower_hooks(
         save=lambda outcome: give_state(model, optimizer),
         share=lambda outcome: give_state(model, optimizer),
         keep=lambda step, loss: give_weights(model),
+        keep_average=lambda step, loss: give_weights(model),
         stopping=stopping,
     )

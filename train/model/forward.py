@@ -1,4 +1,4 @@
-"""The forward pass of Hugging Face's Llama, Qwen3 and GPT-2 over their parameters, for training.
+"""The forward pass of Hugging Face's Llama, Qwen3, OLMo 2 and GPT-2 over their own parameters.
 
 The same function of the same weights in fewer operations: no mask tensors, caches or hooks, and on
 a CPU the products of `train.model.linear` and `train.model.attention`. Traced it is one graph whose
@@ -14,9 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
-from transformers import GPT2LMHeadModel, LlamaForCausalLM, PreTrainedModel, Qwen3ForCausalLM
+from transformers import (
+    GPT2LMHeadModel,
+    LlamaForCausalLM,
+    Olmo2ForCausalLM,
+    PreTrainedModel,
+    Qwen3ForCausalLM,
+)
 from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
+from transformers.models.olmo2.modeling_olmo2 import Olmo2DecoderLayer
 from transformers.models.qwen3.modeling_qwen3 import Qwen3DecoderLayer
 
 from train.model.attention import causal_attention
@@ -30,8 +37,8 @@ def computes(model: PreTrainedModel, device: torch.device) -> bool:
     not for a GPT-2 on a CPU, whose runs keep the bits that they have always had.
     """
     parts: Any = model
-    if isinstance(model, LlamaForCausalLM | Qwen3ForCausalLM):
-        kinds = (LlamaDecoderLayer, Qwen3DecoderLayer)
+    if isinstance(model, LlamaForCausalLM | Qwen3ForCausalLM | Olmo2ForCausalLM):
+        kinds = (LlamaDecoderLayer, Qwen3DecoderLayer, Olmo2DecoderLayer)
         return all(type(layer) in kinds for layer in parts.model.layers)
     if isinstance(model, GPT2LMHeadModel) and device.type != "cpu":
         return all(type(block) is GPT2Block for block in parts.transformer.h)
@@ -48,7 +55,7 @@ def _llama(model: PreTrainedModel, tokens: Tensor) -> Tensor:
     config: Any = model.config
     rows, length = tokens.shape
     head_dim = config.hidden_size // config.num_attention_heads
-    normalises = isinstance(model, Qwen3ForCausalLM)
+    normalises, after = isinstance(model, Qwen3ForCausalLM), isinstance(model, Olmo2ForCausalLM)
     theta = config.rope_parameters["rope_theta"]
     # Kept on a CPU alone: on a GPU it would outlive the run.
     keeps = tokens.device.type == "cpu" and not torch.compiler.is_compiling()
@@ -56,21 +63,26 @@ def _llama(model: PreTrainedModel, tokens: Tensor) -> Tensor:
     x = F.embedding(tokens.flatten(), decoder.embed_tokens.weight)
     for layer in decoder.layers:
         attention, mlp = layer.self_attn, layer.mlp
-        normal = _norm(x, layer.input_layernorm)
+        normal = x if after else _norm(x, layer.input_layernorm)
         query, key, value = (
-            linear(normal, project.weight).view(-1, head_dim)
+            linear(normal, project.weight)
             for project in (attention.q_proj, attention.k_proj, attention.v_proj)
         )
+        if after:  # OLMo 2 normalises all heads together, and what its branches add
+            query, key = _norm(query, attention.q_norm), _norm(key, attention.k_norm)
+        query, key, value = (part.view(-1, head_dim) for part in (query, key, value))
         if normalises:
             query, key = _norm(query, attention.q_norm), _norm(key, attention.k_norm)
         query, key, value = (
             part.view(rows, length, -1, head_dim).transpose(1, 2) for part in (query, key, value)
         )
         mixed = causal_attention(_rotate(query, *turn), _rotate(key, *turn), value)
-        x = x + linear(mixed.transpose(1, 2).reshape(x.shape), attention.o_proj.weight)
-        normal = _norm(x, layer.post_attention_layernorm)
+        mixed = linear(mixed.transpose(1, 2).reshape(x.shape), attention.o_proj.weight)
+        x = x + (_norm(mixed, layer.post_attention_layernorm) if after else mixed)
+        normal = x if after else _norm(x, layer.post_attention_layernorm)
         gate = F.silu(linear(normal, mlp.gate_proj.weight))
-        x = x + linear(gate * linear(normal, mlp.up_proj.weight), mlp.down_proj.weight)
+        wide = linear(gate * linear(normal, mlp.up_proj.weight), mlp.down_proj.weight)
+        x = x + (_norm(wide, layer.post_feedforward_layernorm) if after else wide)
     return _norm(x, decoder.norm)
 
 

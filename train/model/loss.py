@@ -20,7 +20,12 @@ products alone, not in the weights, the count of parameters, the loss or a check
 
 
 def chunked_loss(
-    hidden: Tensor, weight: Tensor, labels: Tensor, chunk_logits: int = CHUNK_LOGITS
+    hidden: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    chunk_logits: int = CHUNK_LOGITS,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
 ) -> Tensor:
     """Negative log-likelihood of the labels, summed, in nats; what is IGNORED counts nothing.
 
@@ -29,19 +34,32 @@ def chunked_loss(
     chunks.
 
     Args:    hidden: (n, d); weight: (vocabulary, d); labels: int64 (n,); chunk_logits: the most
-             logits at a time, at least one position's.
+             logits at a time, at least one position's; z_loss: weight in the gradient, not in the
+             value, of the squared log-sum-exp; softcap: c of c tanh(logits / c).
     """
     rows = max(1, chunk_logits // (weight.shape[0] + -weight.shape[0] % ALIGNED_TO))
     learns = torch.is_grad_enabled()  # which `needs_input_grad` does not say
-    return _ChunkedLoss.apply(hidden, weight, labels, rows, learns)  # type: ignore[no-any-return]
+    return _ChunkedLoss.apply(  # type: ignore[no-any-return]
+        hidden, weight, labels, rows, learns, z_loss, softcap
+    )
 
 
 class _ChunkedLoss(Function):
-    """With p = softmax(h W^T): d logits = p - onehot(label), dh = d logits W, dW = d logits^T h."""
+    """With p = softmax(h W^T): d logits = p - onehot(label), dh = d logits W, dW = d logits^T h.
+
+    A z-loss z adds 2 z logsumexp p to d logits; a cap c multiplies them by 1 - (logits / c)^2.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, rows: int, learns: bool
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        labels: Tensor,
+        rows: int,
+        learns: bool,
+        z_loss: float,
+        softcap: float | None,
     ) -> Tensor:
         learns = learns and any(ctx.needs_input_grad)
         kind, vocabulary = hidden.device.type, weight.shape[0]
@@ -54,6 +72,8 @@ class _ChunkedLoss(Function):
         for start in range(0, hidden.shape[0], rows):
             part, wanted = hidden[start : start + rows].to(dtype), labels[start : start + rows]
             logits, counts = F.linear(part, wide).float(), (wanted != IGNORED).unsqueeze(1)
+            if softcap is not None:
+                logits = softcap * torch.tanh(logits / softcap)
             logits[:, vocabulary:] = -torch.inf
             index = wanted.clamp_min(0).unsqueeze(1)
             normaliser = torch.logsumexp(logits, -1, keepdim=True)
@@ -61,7 +81,14 @@ class _ChunkedLoss(Function):
             if weight_grad is None:
                 continue
             grad = (logits - normaliser).exp() * counts
-            grad = grad.scatter_add(1, index, -counts.float()).to(dtype)
+            if z_loss:
+                grad = grad * (1 + 2 * z_loss * normaliser)
+            grad = grad.scatter_add(1, index, -counts.float())
+            if softcap is not None:
+                slope = 1 - (logits / softcap).square()
+                slope[:, vocabulary:] = 0
+                grad = grad * slope
+            grad = grad.to(dtype)
             hidden_grads.append((grad @ wide).to(hidden.dtype))
             weight_grad = weight_grad + grad.t() @ part
         for_weight = None if weight_grad is None else weight_grad[:vocabulary]
@@ -74,6 +101,8 @@ class _ChunkedLoss(Function):
         return (
             None if for_hidden is None else for_hidden * grad.to(for_hidden.dtype),
             None if for_weight is None else for_weight * grad,
+            None,
+            None,
             None,
             None,
             None,

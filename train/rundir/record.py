@@ -64,6 +64,7 @@ class RunPaths:
     log = Below("train.log")
     error = Below("error.txt")
     checkpoint = Below("checkpoint")
+    averaged = Below("checkpoints/ema")
     state = Below("state")
     evals = Below("evals")
     record = Below("record.json")
@@ -145,6 +146,8 @@ class RunRecord:
     n_kv_heads: int | None = None
     weight_decay: float | None = None
     optimizer: str = "adamw"
+    n_params_active: int | None = None
+    loss_ema: float | None = None
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:

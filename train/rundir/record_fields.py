@@ -40,6 +40,7 @@ def job_columns(job: RunConfig, n_steps: int) -> dict[str, Any]:
         "vocab_size": known(model.vocab_size, "model.vocab_size"),
         "seq_len": model.seq_len,
         "n_params": counts.n_params,
+        "n_params_active": counts.n_params_active,
         "n_params_total": counts.n_params_total,
         "n_params_non_embedding": counts.n_params_non_embedding,
         "n_tokens": n_tokens,

@@ -1,7 +1,8 @@
 import numpy as np
+import pandas as pd
 import pytest
 
-from analysis.data.counting import count, needed_columns
+from analysis.data.counting import count, distinct, needed_columns
 from analysis.errors import FitError
 
 
@@ -55,3 +56,20 @@ def test_missing_columns_and_unknown_conventions_are_named():
         count(given, "non_embedding")
     with pytest.raises(FitError, match="unknown"):
         needed_columns("7nd")
+
+
+def test_of_mixtures_n_may_be_what_a_token_meets():
+    columns = {
+        "n_params": np.array([100.0, 200.0]),
+        "n_params_active": np.array([40.0, np.nan]),
+        "n_tokens": np.array([1e3, 2e3]),
+        "flops": np.array([6e5, 3e6]),
+        "loss": np.array([3.0, 2.0]),
+        "budget": np.full(2, np.nan),
+    }
+    assert count(columns, "active").n_params == pytest.approx([40, 200])
+    assert count(columns, "exact").n_params == pytest.approx([100, 200])
+    mixed = pd.DataFrame(columns)
+    assert "active" in distinct(mixed)
+    assert "active" not in distinct(mixed.assign(n_params_active=mixed["n_params"]))
+    assert "active" not in distinct(mixed.drop(columns="n_params_active"))

@@ -93,3 +93,24 @@ def test_no_more_logits_lie_in_memory_than_are_allowed():
     with Largest() as sizes:
         whole(hidden, weight, labels).backward()
     assert sizes.values == N * VOCABULARY
+
+
+@pytest.mark.parametrize(("z_loss", "softcap"), [(0.01, None), (0.0, 3.0), (0.01, 3.0)])
+def test_z_loss_and_a_cap_in_chunks_are_those_of_autograd(z_loss, softcap):
+    """The value is the log-likelihood alone; the gradient is also that of the z-loss."""
+    torch.manual_seed(0)
+    hidden = torch.randn(12, 8, requires_grad=True)
+    weight = torch.randn(50, 8, requires_grad=True)
+    labels = torch.randint(0, 50, (12,))
+    labels[3] = IGNORED
+    got = chunked_loss(hidden, weight, labels, 4 * 64, z_loss, softcap)
+    found = torch.autograd.grad(got, (hidden, weight))
+    logits = hidden @ weight.t()
+    if softcap is not None:
+        logits = softcap * torch.tanh(logits / softcap)
+    nll = F.cross_entropy(logits, labels, reduction="sum", ignore_index=IGNORED)
+    squares = torch.logsumexp(logits, -1).square()[labels != IGNORED].sum()
+    expected = torch.autograd.grad(nll + z_loss * squares, (hidden, weight))
+    assert got.item() == pytest.approx(nll.item(), rel=1e-5)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.allclose(one, other, atol=1e-4)

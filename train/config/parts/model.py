@@ -1,11 +1,28 @@
 """The shape of a decoder."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from train.config.errors import SpecError, at_least, known, one_of, positive, require
 from train.config.identity import added
 
-FAMILIES = ("llama", "qwen3", "gpt2")  # Qwen3: Llama with each head's queries and keys normalised
+FAMILIES = ("llama", "qwen3", "olmo2", "gemma2", "mixtral", "gpt2", "hf")
+"""By their classes in transformers. Beside llama, qwen3 normalises each head's queries and keys,
+olmo2 all of them together and the branches' ends instead of their beginnings; gemma2 may cap its
+logits; mixtral has experts; hf is any class."""
+
+_ROTARY = ("llama", "qwen3", "olmo2", "gemma2", "mixtral")
+_ONLY_FOR = {
+    "n_kv_heads": (*_ROTARY, "hf"),
+    "rope_theta": _ROTARY,
+    "qk_norm": ("llama", "qwen3"),
+    "logit_softcap": ("gemma2",),
+    "n_experts": ("mixtral",),
+    "experts_per_token": ("mixtral",),
+    "hf_class": ("hf",),
+    "hf_config": ("hf",),
+}
+"""Fields that some families alone have."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +31,11 @@ class ModelSpec:
 
     `head_dim` is one head size for every width of a ladder, and `aspect_ratio` width over depth;
     unset, both follow the width (docs/method.md). Of `n_kv_heads` heads of keys and values each
-    serves several of queries; None is one for each.
+    serves several of queries; None is one for each. `rope_theta` is the base of rotary positions.
+    `qk_norm` makes a llama a qwen3. `logit_softcap` c is c tanh(logits / c), of gemma2 alone, whose
+    class in transformers applies it too. Of a mixtral's `n_experts` (8) feed-forwards, each `d_ff`
+    wide, a token takes `experts_per_token` (2). `hf_class` with `hf_config` are family=hf: any
+    decoder of transformers through its own forward pass, whose shape is the configuration's.
 
     Examples:
         >>> from isoflop import ModelSpec
@@ -34,12 +55,37 @@ class ModelSpec:
     n_kv_heads: int | None = added(None)
     head_dim: int | None = added(None)
     aspect_ratio: float | None = added(None)
+    rope_theta: float | None = added(None)
+    qk_norm: bool = added(False)
+    logit_softcap: float | None = added(None)
+    n_experts: int | None = added(None)
+    experts_per_token: int | None = added(None)
+    hf_class: str | None = added(None)
+    hf_config: dict[str, Any] | None = added(None, hash=False)  # noqa: RUF009
 
     def __post_init__(self) -> None:
         one_of("model.family", self.family, FAMILIES)
         sizes = ("d_model", "n_layers", "n_heads", "n_kv_heads", "d_ff", "vocab_size", "seq_len")
         at_least(1, "model.", self, *sizes)
-        positive("model.", self, "init_std", "head_dim", "aspect_ratio")
+        positive("model.", self, "init_std", "head_dim", "aspect_ratio", "rope_theta")
+        positive("model.", self, "logit_softcap", "n_experts", "experts_per_token")
+        for name, families in _ONLY_FOR.items():
+            require(
+                getattr(self, name) in (None, False) or self.family in families,
+                f"model.{name} is not for family={self.family}; use family={' or '.join(families)}",
+            )
+        if self.family == "hf":
+            require(
+                self.hf_class is not None and self.hf_config is not None,
+                "model.family=hf needs model.hf_class=..., a class of transformers such as "
+                "GPTNeoXForCausalLM, and model.hf_config={...}, its configuration",
+            )
+            return
+        n_experts, taken = self.n_experts or 8, self.experts_per_token or 2
+        require(
+            taken <= n_experts,
+            f"model.experts_per_token={taken} is more than model.n_experts={n_experts}",
+        )
         require(
             self.head_dim is None
             or self.n_heads is None
@@ -55,8 +101,6 @@ class ModelSpec:
                 f"use d_model={fixes}"
             )
         n_kv = self.n_kv_heads or 1
-        shares = self.n_kv_heads is not None
-        require(not shares or self.family != "gpt2", "model.n_kv_heads is not for family=gpt2")
         require(
             (self.n_heads or n_kv) % n_kv == 0,
             f"model.n_heads={self.n_heads} is not a multiple of model.n_kv_heads={n_kv}; use one",

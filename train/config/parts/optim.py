@@ -25,6 +25,10 @@ class OptimSpec:
     updates are multiplied: match_rms_adamw (0.2 sqrt of the longer side, so that AdamW's rate and
     decay serve; lr_matrices is lr_peak where it is not set) or original (sqrt of rows over columns,
     at least 1; 0.02 where it is not set).
+    `z_loss` times the square of the logits' log-sum-exp is added to the training loss' gradient
+    (1e-4 in PaLM), to no loss that is reported. `ema_fraction` averages the weights over that last
+    share of the run, exponentially with `ema_decay` (1 - 4 / steps of the share where unset): an
+    extra checkpoint, checkpoints/ema, validated beside the last one.
 
     Examples:
         >>> from isoflop import OptimSpec
@@ -45,13 +49,24 @@ class OptimSpec:
     lr_matrices: float | None = added(None)
     muon_scale: str = added("match_rms_adamw")
     muon_momentum: float = added(0.95)
+    z_loss: float = added(0.0)
+    ema_fraction: float | None = added(None)
+    ema_decay: float | None = added(None)
 
     def __post_init__(self) -> None:
         positive("optim.", self, "lr_peak", "batch_tokens", "eps", "grad_clip", "lr_matrices")
         one_of("optim.optimizer", self.optimizer, OPTIMIZERS)
         one_of("optim.muon_scale", self.muon_scale, tuple(MUON_RATES))
         one_of("optim.parametrization", self.parametrization, ("standard", "completep"))
-        at_least(0, "optim.", self, "weight_decay")
+        at_least(0, "optim.", self, "weight_decay", "z_loss")
+        require(
+            self.ema_fraction is None or 0 < self.ema_fraction <= 1,
+            f"optim.ema_fraction={self.ema_fraction} must lie in (0, 1]",
+        )
+        require(
+            self.ema_decay is None or self.ema_fraction is not None,
+            f"optim.ema_decay={self.ema_decay} needs optim.ema_fraction, the share to average over",
+        )
         for name in ("lr_matrices", "muon_scale", "muon_momentum"):
             default = type(self).__dataclass_fields__[name].default
             require(
@@ -59,6 +74,6 @@ class OptimSpec:
                 f"optim.{name}={getattr(self, name)} has no meaning for "
                 f"optim.optimizer={self.optimizer}; it belongs to optimizer=muon",
             )
-        for name in ("beta1", "beta2", "muon_momentum"):
+        for name in ("beta1", "beta2", "muon_momentum", "ema_decay"):
             value = getattr(self, name)
             require(value is None or 0 <= value < 1, f"optim.{name}={value} must lie in [0, 1)")
