@@ -21,11 +21,16 @@ from train.config.spec import (
     ScheduleSpec,
 )
 from train.rundir.record import RunPaths, read_record, write_job
+from train.rundir.starting_point import starting_point
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The keys of conf/train.yaml."""
+    """The keys of conf/train.yaml.
+
+    `init_from`: a run, a checkpoint or a name on Hugging Face's hub whose weights the run begins
+    with; the model's shape is that checkpoint's, whatever model= says.
+    """
 
     data: DataSpec
     horizon: HorizonSpec
@@ -38,6 +43,7 @@ class TrainConfig:
     seed: int = 0
     name: str | None = None
     out: str | None = None
+    init_from: str | None = None
 
 
 def job_of(config: TrainConfig) -> RunConfig:
@@ -56,7 +62,9 @@ def job_of(config: TrainConfig) -> RunConfig:
         precision=realised_precision(config.precision, config.runtime.device, config.model.d_model),
         seed=config.seed,
     )
-    spec = resolve(requested, describe(config.data, config.model.seq_len))
+    if config.init_from is not None:
+        requested = starting_point(config.init_from).applied(requested)
+    spec = resolve(requested, describe(config.data, requested.model.seq_len))
     name = config.name or f"{'+'.join(sorted(spec.data.parts))}-d{spec.model.d_model}-s{spec.seed}"
     return RunConfig(spec=spec, runtime=config.runtime, tracker=config.tracker, name=name)
 

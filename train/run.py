@@ -39,9 +39,9 @@ from train.engine.garbage import collector_frozen
 from train.engine.loop import Outcome, train
 from train.engine.signals import Stopped, answer_at_once, stop_requests
 from train.engine.writer import RunWriter, follower_hooks
-from train.model.build import SummedLoss, build_model
-from train.model.built import check_counts
-from train.model.optimizer import build_optimizer, transfer_initial_weights
+from train.model.build import SummedLoss
+from train.model.initial import initial_model
+from train.model.optimizer import build_optimizer
 from train.ranks.process_end import leave_after
 from train.ranks.shared_failure import Failure, OtherRankError, shared_failures
 from train.ranks.shared_memory_error import SharedMemoryError
@@ -165,9 +165,7 @@ def _train_on(accelerator: Accelerator, run_dir: Path, job: RunConfig) -> tuple[
     spec = job.spec
     device.reset_peak_memory(accelerator.device)
     dataset = Dataset.open(spec)
-    model = build_model(spec.model, spec.seed, dataset.codec.end_id).to(accelerator.device)
-    check_counts(model, spec.model)
-    transfer_initial_weights(model, spec.optim, spec.model)
+    model = initial_model(spec, dataset.codec.end_id).to(accelerator.device)
     optimizer = build_optimizer(model, spec.optim, spec.model, accelerator.device.type)
     trained: torch.nn.Module = SummedLoss(model, spec.optim.z_loss)
     run_flops = known(spec.horizon.n_tokens, "horizon.n_tokens") * flops_per_token(spec.model)

@@ -14,9 +14,13 @@ from train.config.resolve import DataInfo
 from train.config.run_config import RunConfig, RuntimeSpec, TrackerSpec
 from train.config.spec import DataSpec, HorizonSpec, RunSpec, SpecError, known, require
 from train.config.wsd_branching import trunk_id
+from train.rundir.starting_point import StartingPoint
 
 FactsLookup = Callable[[DataSpec, int], DataInfo]
-"""(data, sequence length) -> facts; the only thing that expansion must be told from outside."""
+"""(data, sequence length) -> facts, which expansion must be told from outside."""
+
+StartsLookup = Callable[[str], list[StartingPoint]]
+"""The checkpoints that a name or pattern stands for."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +87,12 @@ def expand(
     facts: FactsLookup,
     runtime: RuntimeSpec | None = None,
     tracker: TrackerSpec | None = None,
+    checkpoints: StartsLookup = lambda place: [],
 ) -> Expansion:
     """Every run of a sweep, each realised spec once.
 
-    Args:    base: what grids start from; its horizon and seed are replaced by each cell's.
+    Args:    base: what grids start from; its horizon and seed are replaced by each cell's;
+             checkpoints: those of a grid's `init_from`.
     Raises:  SpecError: no grids, a shape or a `base` that can't be built, or no cell in bounds.
     """
     require(
@@ -106,7 +112,10 @@ def expand(
             template, spec=merge(base, grid.base, f"sweep.grids.{grid_name}.base"), grid=grid_name
         )
         seeds, bounds = grid.seeds or sweep.seeds, grid.bounds or sweep.bounds
-        cells = list(_cells(grid, job, facts(job.spec.data, job.spec.model.seq_len)))
+        known_facts = facts(job.spec.data, job.spec.model.seq_len)
+        cells = list(
+            _cells(grid, job, known_facts, _shaped(grid, job.spec, known_facts, checkpoints))
+        )
         for cell in in_trunks(cells, bounds, grid_name) if grid.branch else cells:
             _add_cell(out, taken, cell, seeds, bounds)
     if not out.runs:
@@ -135,15 +144,29 @@ def _with_unique_names(runs: list[PlannedRun]) -> list[PlannedRun]:
     ]
 
 
-def _cells(grid: GridSpec, job: RunConfig, facts: DataInfo) -> Iterator[GridCell]:
-    """Shapes x horizons x settings, horizon by horizon, with the shapes in the order given."""
-    template = job.spec.model
-    template = replace(template, vocab_size=template.vocab_size or facts.vocab_size)
+def _shaped(
+    grid: GridSpec, spec: RunSpec, facts: DataInfo, checkpoints: StartsLookup
+) -> list[tuple[str, RunSpec]]:
+    """The base run in every shape of a grid, or from every checkpoint, each with its label."""
+    begun = [start for place in grid.init_from for start in checkpoints(place)]
+    if begun:
+        return [
+            (f"d{start.model.d_model}-from{start.init.sha256[:6]}", start.applied(spec))
+            for start in begun
+        ]
+    template = replace(spec.model, vocab_size=spec.model.vocab_size or facts.vocab_size)
     shapes = labelled(shapes_of(grid, template))
+    return [(label, replace(spec, model=model)) for label, model in shapes]
+
+
+def _cells(
+    grid: GridSpec, job: RunConfig, facts: DataInfo, shaped: list[tuple[str, RunSpec]]
+) -> Iterator[GridCell]:
+    """Shapes x horizons x settings, horizon by horizon, with the shapes in the order given."""
     horizon_labels = _horizon_labels(grid.horizons)
     for name, value in grid.horizons:
-        for label, model in shapes:
-            spec = replace(job.spec, model=model, horizon=HorizonSpec(**{name: value}))
+        for label, begun in shaped:
+            spec = replace(begun, horizon=HorizonSpec(**{name: value}))
             cell = f"{job.grid}-{horizon_labels[name, value]}-{label}"
             for settings in grid.settings:
                 made = replace(

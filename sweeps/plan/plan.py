@@ -18,6 +18,7 @@ from sweeps.plan.speed_model import gpus_a_run, speed_model
 from sweeps.plan.write_sweep import placed
 from sweeps.spec.config import SweepConfig
 from train.data.prepared.outlook import Preparation
+from train.rundir.starting_point import starting_points
 
 SHOWN_ROWS = 60
 _TEXTS = ("grid", "shape", "settings")
@@ -68,7 +69,9 @@ def make_plan(config: SweepConfig) -> Plan:
     """
     require_launchable(config)
     facts = DataInfoCache(config)
-    expansion = expand(config.sweep, config.base, facts, config.run_settings, config.tracker)
+    expansion = expand(
+        config.sweep, config.base, facts, config.run_settings, config.tracker, starting_points
+    )
     places = placed(config.root, expansion.runs)
     states = {
         run.run_id: read_state(path)

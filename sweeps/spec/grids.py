@@ -56,10 +56,11 @@ class GridSpec:
     """One rectangle of cells: shapes along one side, horizons along the other.
 
     Shapes, exactly one of: `d_models` (widths of the ladder), `n_params` (targets, each taken to
-    the nearest shape), `shapes` (explicit model fields). Horizons by kind: isoflop takes `budgets`
-    in FLOPs, D following as C / FLOPs per token; grid takes `n_tokens`; ladder takes one `n_tokens`
-    or any `tokens_per_param`. `base` changes parts of the sweep's base run for this grid alone;
-    `seeds` and `bounds`, where given, replace the sweep's.
+    the nearest shape), `shapes` (explicit model fields), `init_from` (checkpoints that runs begin
+    with: runs, directories, names on Hugging Face's hub, or patterns such as results/x/runs/*).
+    Horizons by kind: isoflop takes `budgets` in FLOPs, D following as C / FLOPs per token; grid
+    takes `n_tokens`; ladder takes one `n_tokens` or any `tokens_per_param`. `base` changes parts of
+    the sweep's base run for this grid alone; `seeds` and `bounds`, where given, replace its own.
 
     `lr_peak`, `batch_tokens`, `weight_decay` and `warmup_tokens` are further sides: every cell is
     trained under each combination of their values, instead of what the rule says. Plan, status and
@@ -85,10 +86,11 @@ class GridSpec:
     batch_tokens: list[int] = field(default_factory=list)
     weight_decay: list[float] = field(default_factory=list)
     warmup_tokens: list[float] = field(default_factory=list)
+    init_from: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         one_of("kind", self.kind, KINDS)
-        _exactly_one(self, ("d_models", "n_params", "shapes"), "shapes")
+        _exactly_one(self, ("d_models", "n_params", "shapes", "init_from"), "shapes")
         allowed = {
             "isoflop": ("budgets",),
             "grid": ("n_tokens",),

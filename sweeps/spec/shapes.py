@@ -39,4 +39,4 @@ def widest(sweep: SweepSpec, model: ModelSpec) -> int:
         changes = grid.base.get("model", {})
         start = merge(template, changes, f"sweep.grids.{name}.base.model")
         widths += [shape.d_model for shape in shapes_of(grid, start)]
-    return max(widths)
+    return max(widths, default=model.d_model)

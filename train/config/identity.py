@@ -18,6 +18,11 @@ def added(default: T, hash: bool | None = None) -> T:
     return dataclasses.field(default=default, hash=hash, metadata={"added": True})
 
 
+def described(default: T) -> T:
+    """A field that tells people where something is or how large, and is never part of identity."""
+    return dataclasses.field(default=default, metadata={"described": True})
+
+
 def canonical_json(content: Any) -> str:
     """JSON with sorted keys, no spaces and whole floats as integers: equal specs, equal text.
     Raises:  SpecError: a number that is not finite.
@@ -31,11 +36,15 @@ def canonical_json(content: Any) -> str:
 
 def _canonical(content: Any) -> Any:
     if dataclasses.is_dataclass(content):
-        later = _added_fields(type(content))
+        later, told = _added_fields(type(content)), _described_fields(type(content))
         # `asdict` copies, which would take most of a large plan's time.
         content = vars(content)
-        if later:
-            content = {k: v for k, v in content.items() if k not in later or v != later[k]}
+        if later or told:
+            content = {
+                k: v
+                for k, v in content.items()
+                if k not in told and (k not in later or v != later[k])
+            }
     if isinstance(content, dict):
         return {str(key): _canonical(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
@@ -48,3 +57,8 @@ def _canonical(content: Any) -> Any:
 def _added_fields(cls: Any) -> dict[str, Any]:
     """The default of each field of a dataclass that came after the first release."""
     return {f.name: f.default for f in dataclasses.fields(cls) if f.metadata.get("added")}
+
+
+@functools.cache
+def _described_fields(cls: Any) -> frozenset[str]:
+    return frozenset(f.name for f in dataclasses.fields(cls) if f.metadata.get("described"))

@@ -14,6 +14,7 @@ from train.config.errors import IsoflopError as IsoflopError
 from train.config.errors import SpecError, at_least, known, one_of, positive, require
 from train.config.identity import added, canonical_json
 from train.config.lr_schedule import ScheduleSpec as ScheduleSpec
+from train.config.parts.init import InitSpec as InitSpec
 from train.config.parts.model import FAMILIES as FAMILIES
 from train.config.parts.model import ModelSpec as ModelSpec
 from train.config.parts.optim import OptimSpec as OptimSpec
@@ -152,7 +153,8 @@ PRECISIONS = ("auto", "fp32", "bf16")
 class RunSpec:
     """Everything that can change a run's numbers, and nothing else.
 
-    `n_steps` is the realised length, filled in by `train.config.resolve` like every None.
+    `n_steps` is the realised length, filled in by `train.config.resolve` like every None. `init` is
+    a checkpoint whose weights it begins with (`train.rundir.starting_point`).
 
     Examples:
         >>> from isoflop import DataSpec, HorizonSpec, RunSpec, SourceSpec
@@ -168,6 +170,7 @@ class RunSpec:
     precision: str = "fp32"
     seed: int = 0
     n_steps: int | None = None
+    init: InitSpec | None = added(None)  # noqa: RUF009
 
     def __post_init__(self) -> None:
         one_of("precision", self.precision, PRECISIONS)

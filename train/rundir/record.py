@@ -148,6 +148,10 @@ class RunRecord:
     optimizer: str = "adamw"
     n_params_active: int | None = None
     loss_ema: float | None = None
+    init_from: str | None = None
+    init_sha256: str | None = None
+    init_n_params: int | None = None
+    init_n_tokens: float | None = None
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:

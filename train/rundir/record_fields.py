@@ -60,4 +60,8 @@ def job_columns(job: RunConfig, n_steps: int) -> dict[str, Any]:
         "horizon_tokens": spec.schedule.horizon_tokens,
         "precision": spec.precision,
         "trunk_id": trunk_id(spec),
+        "init_from": spec.init.path if spec.init else None,
+        "init_sha256": spec.init.sha256 if spec.init else None,
+        "init_n_params": spec.init.n_params if spec.init else None,
+        "init_n_tokens": spec.init.n_tokens if spec.init else None,
     }

@@ -119,7 +119,7 @@ def test_facts_are_asked_for_each_grids_own_data():
     ("values", "message"),
     [
         ({"kind": "cube"}, "cube.*isoflop, grid, ladder"),
-        ({"d_models": []}, "exactly one of d_models, n_params, shapes; got none"),
+        ({"d_models": []}, "exactly one of d_models, n_params, shapes, init_from; got none"),
         ({"n_params": [1e4]}, "got d_models, n_params"),
         ({"budgets": []}, "budgets; got none"),
         ({"n_tokens": [1e5]}, "n_tokens.*no meaning for kind=isoflop"),
