@@ -7,6 +7,7 @@ from typing import get_type_hints
 
 import analysis.__main__
 import eval.__main__
+import isoflop.push
 import sweeps.__main__
 import train.__main__
 from train.commands.command_line import Command
@@ -19,6 +20,7 @@ COMMANDS = (
     sweeps.__main__.COMMAND,
     eval.__main__.COMMAND,
     analysis.__main__.COMMAND,
+    isoflop.push.COMMAND,
 )
 
 HEAD = """# Settings

@@ -62,12 +62,14 @@ def save_model(
     directory: Path,
     max_length: int,
     facts: dict[str, Any],
+    card: str = "",
 ) -> None:
     """Write a directory that AutoModelForCausalLM and AutoTokenizer load without network.
 
     Of a sharded model every rank must call `give_weights` meanwhile.
 
-    Args:    facts: plain values kept beside the weights as isoflop.json (step, loss, run_id, ...).
+    Args:    facts: plain values kept beside the weights as isoflop.json (step, loss, run_id, ...);
+             card: README.md, none where it is empty.
     Raises:  CheckpointError: disk full or read-only; what was there before stays.
     """
 
@@ -78,6 +80,8 @@ def save_model(
         model.save_pretrained(building, state_dict=weights)
         save_tokenizer(codec, building, max_length)
         write_json(building / "isoflop.json", facts)
+        if card:
+            write_atomic(building / "README.md", card)
         write_checksums(building)
 
     _write_directory(directory, fill)

@@ -23,6 +23,7 @@ from train.engine.loop import Hooks, Outcome
 from train.engine.state_saver import StateSaver
 from train.engine.trackers import Wandb
 from train.rundir.metrics_file import MetricsFile
+from train.rundir.model_card import model_card
 from train.rundir.record import RunPaths, RunRecord, append_status, write_record
 from train.rundir.whole_directory import sweep_leftovers
 
@@ -129,7 +130,9 @@ class RunWriter:
 
     def _checkpoint(self, directory: Path, step: int, loss: float | None) -> None:
         facts = {"run_id": self._job.run_id, "step": step, "loss": loss}
-        save_model(self._model, self._codec, directory, self._job.spec.model.seq_len, facts)
+        card = model_card(self._run_dir, self._job, step, loss)
+        length = self._job.spec.model.seq_len
+        save_model(self._model, self._codec, directory, length, facts, card)
 
 
 def follower_hooks(
