@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
 
-from analysis.data.run_arrays import FitInput
+from analysis.data.run_arrays import Curves, FitInput, RunArrays
 from analysis.errors import FitError, Numbers, Status
 from analysis.fits.surface import Allocation
 from analysis.stats.goodness_of_fit import FitQuality, assess_fit
@@ -126,6 +126,11 @@ class FittedApproach(ABC):
     def b(self) -> float:
         """Exponent of D_opt ~ C^b."""
         return self.parameters["b"]
+
+    @property
+    def measured(self) -> RunArrays | Curves:
+        """Where losses were measured that the fit used; what lies outside is an extrapolation."""
+        return self.data.runs
 
     @property
     def surface(self) -> LossSurface | None:
