@@ -44,15 +44,29 @@ class TableConfig:
 class AllocationConfig:
     """What to allocate: budgets in FLOPs, or model sizes to find the budgets of; both empty for the
     sweep's own budgets and some beyond them.
+
+    `inference_tokens` are numbers of tokens that a model is to serve: the model of `loss`, or of
+    the least loss that `flops` train, is then sought that costs least to train and to serve.
     """
 
     flops: list[float] = field(default_factory=list)
     n_params: list[float] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    inference_tokens: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for name in ("flops", "n_params"):
+        for name in ("flops", "n_params", "loss"):
             for value in getattr(self, name):
                 require(value > 0, f"allocation.{name} has {value}; expected positive numbers")
+        for value in self.inference_tokens:
+            require(
+                value >= 0,
+                f"allocation.inference_tokens has {value}; expected numbers of 0 or more",
+            )
+
+    @property
+    def asked(self) -> bool:
+        return bool(self.flops or self.n_params or self.loss or self.inference_tokens)
 
 
 @dataclass(frozen=True)
