@@ -10,6 +10,7 @@ from typing import Any
 from analysis.data.counting import COUNTINGS
 from analysis.data.reading.understand import TableOptions
 from analysis.studies.fit_config import FitConfig
+from analysis.studies.forms.rolling import BY
 from train.config.run_config import TrackerSpec
 from train.config.spec import SpecError, one_of, require
 from train.rundir.sweep_layout import SweepPaths
@@ -100,6 +101,17 @@ class PredictConfig:
 
 
 @dataclass(frozen=True)
+class FormsConfig:
+    """Rolling hold-out of all forms of the loss, ordered `by` flops or n_params; null for none."""
+
+    by: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.by is not None:
+            one_of("forms.by", self.by, BY)
+
+
+@dataclass(frozen=True)
 class AnalysisConfig:
     """One report: its runs (exactly one of sweeps, table and compare), its fits, where it goes.
 
@@ -113,6 +125,7 @@ class AnalysisConfig:
     fit: FitConfig = field(default_factory=FitConfig)
     allocation: AllocationConfig = field(default_factory=AllocationConfig)
     predict: PredictConfig = field(default_factory=PredictConfig)
+    forms: FormsConfig = field(default_factory=FormsConfig)
     tracker: TrackerSpec = field(default_factory=TrackerSpec)
     out: str | None = None
     title: str | None = None

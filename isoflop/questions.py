@@ -1,13 +1,20 @@
 """Questions asked of a fitted law, in one call each; `isoflop.laws` holds the fits."""
 
+from typing import Any
+
 import numpy as np
 
 from analysis.errors import FitError, Numbers
 from analysis.fits.serving import SizePrice
 from analysis.fits.serving import size_price as price_on
 from analysis.fits.surface import Surface
+from analysis.studies.approaches.fit_all import fit_input
 from analysis.studies.approaches.fitted_approach import FittedApproach
+from analysis.studies.fit_config import FitConfig
+from analysis.studies.forms.study import FormStudy
+from analysis.studies.forms.study import compare_forms as compare
 from analysis.studies.serving.serving import Quality, ServingPlan, asked_surface, plan_for
+from isoflop.laws import Runs, read_runs
 
 
 def cheapest_to_serve(
@@ -51,6 +58,39 @@ def cheapest_to_serve(
     nan = float("nan")
     quality = Quality(nan if loss is None else loss, nan if flops is None else flops)
     return plan_for(fit, quality, inference_tokens)
+
+
+def compare_forms(
+    runs: Runs, *, by: str = "flops", counting: str = "exact", **settings: Any
+) -> FormStudy:
+    """Which form of the loss predicts runs that it was not fitted to: a rolling hold-out.
+
+    Args:
+        runs: What `read_runs` reads; three budgets (or sizes) or more.
+        by: flops, or n_params: what is fitted below and predicted above, step by step.
+        counting: How N and C are counted: exact, 6nd, non_embedding or chinchilla.
+        settings: Those of `fit.` on the command line.
+
+    Returns:
+        `rows`, one per form and objective and per average, the least error first: `following` is
+        the rms error of log loss on the next group, `steps` at each step, `by_distance` farther
+        out; `best` is the one of least error by hindsight.
+
+    Raises:
+        FitError: fewer than three groups, or no form that predicts all of them.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from isoflop import compare_forms
+        >>> cells = [(n, d) for n in (1e7, 3e7, 1e8, 1e9, 1e10) for d in (1e9, 1e10, 1e11)]
+        >>> runs = pd.DataFrame(cells, columns=["n_params", "n_tokens"])
+        >>> runs["loss"] = ((8.8e13 / runs.n_params) ** 0.8 + 5.4e13 / runs.n_tokens) ** 0.095
+        >>> made = compare_forms(runs, by="n_params")
+        >>> made.best.name.split(",")[0], made.best.following < 1e-4
+        ('kaplan', True)
+    """
+    config = FitConfig(**settings)
+    return compare(fit_input(read_runs(runs), counting, config), config, by)
 
 
 def size_price(fit: FittedApproach | Surface, factor: Numbers) -> SizePrice:

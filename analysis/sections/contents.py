@@ -6,11 +6,8 @@ section lives in a module of its own and its builder is named once, below.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from analysis.config import PredictConfig
-from analysis.data.reading.points import read_points
 from analysis.emergence.abilities import abilities
 from analysis.emergence.study import study_all
 from analysis.errors import FitError
@@ -28,6 +25,8 @@ from analysis.sections import fits as sections
 from analysis.sections.chapter import Builder, Chapter, ReportInputs
 from analysis.sections.min_loss import min_loss_section
 from analysis.sections.questions import prediction
+from analysis.sections.questions.forms import forms_chapter
+from analysis.sections.questions.points import asked_points
 from analysis.sections.questions.serving import serving_chapter
 from analysis.studies.fits_json import plain
 from analysis.studies.irreducible_loss import study_irreducible_loss
@@ -83,14 +82,6 @@ def _predictions(inputs: ReportInputs) -> Chapter:
         lines=prediction.printed(made),
         numbers={"predictions": prediction.predictions_json(made)},
     )
-
-
-def asked_points(asked: PredictConfig) -> list[tuple[float, float, float]]:
-    """N, D and measured loss of the runs to predict, by settings and by table."""
-    listed = [(n, d, float("nan")) for n, d in asked.pairs]
-    if asked.table is None:
-        return listed
-    return [*listed, *map(tuple, read_points(Path(asked.table)).tolist())]
 
 
 def _emergence(inputs: ReportInputs) -> Chapter:
@@ -175,7 +166,7 @@ def _exclusions(inputs: ReportInputs) -> Chapter:
 PARTS: tuple[tuple[str, tuple[Builder, ...]], ...] = (
     ("Fits", (_fits, _least_loss, serving_chapter, _predictions, _recipes)),
     ("Emergence", (_emergence,)),
-    ("Validation", (_tested, _ground_truth, _recovered, _left_out)),
+    ("Validation", (_tested, _ground_truth, _recovered, _left_out, forms_chapter)),
     ("Runs", (_runs,)),
     ("Exclusions", (_exclusions,)),
 )
