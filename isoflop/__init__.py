@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         predict,
         read_runs,
     )
+    from isoflop.questions import cheapest_to_serve, compare_forms, size_price
     from isoflop.runs import evaluate, plan, train
     from train.config.spec import (
         DataSpec,
@@ -52,6 +53,8 @@ __all__ = [
     "TokenizerSpec",
     "__version__",
     "allocate",
+    "cheapest_to_serve",
+    "compare_forms",
     "evaluate",
     "fit_envelope",
     "fit_isoflop",
@@ -61,6 +64,7 @@ __all__ = [
     "predict",
     "read_fits",
     "read_runs",
+    "size_price",
     "train",
 ]
 
@@ -69,6 +73,7 @@ _HOMES = {
     "Allocation": "analysis.fits.surface",
     "LossTable": "analysis.data.loss_table",
     "Surface": "analysis.fits.surface",
+    **dict.fromkeys(("cheapest_to_serve", "compare_forms", "size_price"), "isoflop.questions"),
     "evaluate": "isoflop.runs",
     "plan": "isoflop.runs",
     "read_fits": "analysis.stored_fits",
