@@ -156,7 +156,7 @@ def _left_out(inputs: ReportInputs) -> Chapter:
 
 
 def _runs(inputs: ReportInputs) -> Chapter:
-    return Chapter([sections.runs_section(inputs.study), appendix.runs(inputs.book)])
+    return Chapter([sections.runs_section(inputs.study), appendix.runs(inputs.book, inputs.study)])
 
 
 def _exclusions(inputs: ReportInputs) -> Chapter:
