@@ -29,10 +29,11 @@ from analysis.sections import (
 )
 from analysis.sections import fits as sections
 from analysis.sections.min_loss import min_loss_section
-from analysis.sections.questions import prediction
+from analysis.sections.questions import multiplier, prediction
 from analysis.studies.allocation import AllocationRow
 from analysis.studies.fits_json import plain
 from analysis.studies.irreducible_loss import study_irreducible_loss
+from analysis.studies.multiplier.recipes import recipe_multipliers
 from analysis.studies.questions.prediction import Point, predict_losses
 from analysis.studies.recipes import study_recipes
 from analysis.studies.study import Study
@@ -191,6 +192,20 @@ def _recipes(inputs: ReportInputs) -> Chapter:
     return Chapter([recipes.recipe_section(made)], files, recipes.printed(made))
 
 
+def _multipliers(inputs: ReportInputs) -> Chapter:
+    """What each recipe is worth over the first in compute, where a sweep has several."""
+    config = inputs.config
+    order = recipes.planned_order(inputs.everything.sources)
+    made = recipe_multipliers(inputs.everything, config.fit, config.counting, order)
+    if not made:
+        return Chapter()
+    return Chapter(
+        [multiplier.recipe_section(made, config.fit.loss_unit)],
+        lines=[multiplier.conclusion(names, found) for names, found in made.items()],
+        numbers={"multipliers": multiplier.recipes_json(made)},
+    )
+
+
 def _left_out(inputs: ReportInputs) -> Chapter:
     section = sections.holdout_section(inputs.study)
     return Chapter([section] if section is not None else [])
@@ -205,7 +220,7 @@ def _exclusions(inputs: ReportInputs) -> Chapter:
 
 
 PARTS: tuple[tuple[str, tuple[Builder, ...]], ...] = (
-    ("Fits", (_fits, _least_loss, _predictions, _recipes)),
+    ("Fits", (_fits, _least_loss, _predictions, _recipes, _multipliers)),
     ("Emergence", (_emergence,)),
     ("Validation", (_tested, _ground_truth, _recovered, _left_out)),
     ("Runs", (_runs,)),

@@ -1,0 +1,1 @@
+"""Figures of `analysis.studies` that answer one question each; may import what figures may."""
