@@ -6,10 +6,9 @@ takes the same settings, and intervals are always of the same problem as the poi
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -23,7 +22,6 @@ from analysis.studies.approaches.objections import no_law
 from analysis.studies.fit_config import FitConfig
 
 NO_INTERVAL: Interval = (float("nan"), float("nan"))
-Fit = TypeVar("Fit")
 
 
 class LossSurface(Protocol):
@@ -288,17 +286,3 @@ class SingleFit(FittedApproach):
     def doubts(self) -> list[str]:
         """What speaks against the headline though the fit converged."""
         return []
-
-
-class FitErrors:
-    """Runs fits that may not be possible and keeps the reason of each that was not."""
-
-    def __init__(self) -> None:
-        self.missing: dict[str, str] = {}
-
-    def __call__(self, name: str, fit: Callable[[], Fit]) -> Fit | None:
-        try:
-            return fit()
-        except FitError as error:
-            self.missing[name] = str(error)
-            return None
