@@ -18,9 +18,9 @@ from train.data.dataset import Dataset
 from train.data.prefetch import in_turn, rank_batch
 from train.engine.compile import is_compiled
 from train.engine.device import has_own_memory, synchronize
-from train.engine.ema import average, averaged_weights, first_averaged_step
 from train.engine.evaluate import evaluate, first_passes
 from train.engine.optimizer_step import optimizer_step, trial_pass
+from train.model.ema import average, averaged_weights, first_averaged_step
 from train.model.fsdp import is_sharded
 from train.ranks.shared_memory_error import TRIED_STEPS, try_out
 
