@@ -24,7 +24,7 @@ from eval.lm.generate import Decoded, greedy
 from eval.lm.loglikelihood import read_prompts
 from eval.lm.memory import in_batches
 from eval.lm.pair_scores import PairScorer
-from eval.lm.tokenization import Vocabulary
+from eval.lm.tokenization import Vocabulary, batch_ids
 from eval.tasks.generated import TaskError
 
 Pair = tuple[Any, list[int], list[int]]
@@ -142,11 +142,9 @@ class HarnessModel(TemplateLM):
                 flag = self._flag(text) if special is None else special
                 by_flag.setdefault(flag, []).append(text)
         for flag, members in by_flag.items():
+            # None: a tokenizer that adds special tokens by itself is asked as it is.
             options = {} if flag is None else {"add_special_tokens": flag}
-            ids = self.tokenizer(members, return_attention_mask=False, verbose=False, **options)[
-                "input_ids"
-            ]
-            found |= zip(members, ids, strict=True)
+            found |= zip(members, batch_ids(self.tokenizer, members, **options), strict=True)
         return found
 
     def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:

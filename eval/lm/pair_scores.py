@@ -125,7 +125,8 @@ class PairScorer:
     @torch.inference_mode()
     def _scored(
         self, batch: Sequence[Row], n_prefix: int, cache: Any
-    ) -> Iterator[tuple[int, tuple[float, bool]]]:
+    ) -> list[tuple[int, tuple[float, bool]]]:
+        """(number of a pair, its result) of every pair of a batch behind the prefix's cache."""
         width = max(len(row.tokens) for row in batch) - n_prefix
         tokens = torch.zeros(len(batch), width, dtype=torch.long)
         at_row, at, targets, owner = [], [], [], []
@@ -160,9 +161,11 @@ class PairScorer:
         sums.index_add_(1, group, torch.stack([gained.double(), missed]))
         totals, misses = sums.tolist()
         asked = (numbers for row in batch for _, numbers in row.continuations)
-        for k, numbers in enumerate(asked):
-            for number in numbers:
-                yield number, (totals[k], misses[k] == 0)
+        return [
+            (number, (totals[k], misses[k] == 0))
+            for k, numbers in enumerate(asked)
+            for number in numbers
+        ]
 
 
 def _layout(

@@ -59,21 +59,7 @@ class Vocabulary:
         if not texts:
             return []
         self._check_expressible(texts)
-        first, *others = texts
-        ids = self._ask([first])
-        backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        if backend is None:
-            return ids + (self._ask(others) if others else [])
-        # The same call without the wrapper's dictionary for every text, which takes three times as
-        # long as the encoding; the first text has left padding and truncation as it wants them.
-        encodings = backend.encode_batch_fast(others, add_special_tokens=False)
-        return ids + [encoding.ids for encoding in encodings]
-
-    def _ask(self, texts: list[str]) -> list[list[int]]:
-        encoded = self.tokenizer(
-            texts, add_special_tokens=False, return_attention_mask=False, verbose=False
-        )
-        return encoded["input_ids"]
+        return batch_ids(self.tokenizer, texts, add_special_tokens=False)
 
     def decode(self, token_ids: Sequence[Sequence[int]]) -> list[str]:
         """Text of each token sequence, special tokens left out."""
@@ -104,6 +90,19 @@ class Vocabulary:
         except Exception:  # tokenizers raises a bare Exception for a character without a token
             return False
         return bool(ids) and self.tokenizer.unk_token_id not in ids
+
+
+def batch_ids(tokenizer: Any, texts: Sequence[str], **options: Any) -> list[list[int]]:
+    """What `tokenizer(texts, **options)` gives as input_ids, at least one text."""
+    first, *others = texts
+    given = {"return_attention_mask": False, "verbose": False, **options}
+    ids = tokenizer([first], **given)["input_ids"]
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return ids + (tokenizer(others, **given)["input_ids"] if others else [])
+    # The same call without the wrapper's dictionary for every text, which takes three times as
+    # long as the encoding; the first text has left padding and truncation as it wants them.
+    return ids + [one.ids for one in backend.encode_batch_fast(others, **options)]
 
 
 @dataclass(frozen=True, slots=True)
