@@ -15,6 +15,7 @@ from analysis.format import count_label, number, span
 from analysis.report.document import Part, Section, TableSpec
 from analysis.report.run_table import RunTable
 from analysis.sections import appendix
+from analysis.sections.text_loss import text_comparison
 from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.comparison import (
     BudgetPair,
@@ -110,7 +111,13 @@ def parts(made: Comparison) -> list[Part]:
     fits = [_exponent_section(made)]
     if any(study.find(IsoflopApproach) is not None for study in made.studies):
         fits.append(_profile_section(made))
-    return [Part("Fits", fits), Part("Differences", [_difference_section(made)])]
+    tables = [(study.table.evals, study.table.runs) for study in made.studies]
+    texts = text_comparison(made.names, tables)
+    return [
+        Part("Fits", fits),
+        *([Part("Texts", texts)] if texts else []),
+        Part("Differences", [_difference_section(made)]),
+    ]
 
 
 def run_part(made: Comparison, book: RunTable) -> Part:

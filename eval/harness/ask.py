@@ -5,11 +5,13 @@ beside them; `....requests.parquet` every request with the model's answers and t
 """
 
 import hashlib
+import io
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,7 +136,7 @@ def results_of(
                 f"lm-evaluation-harness has no task {', '.join(unknown)}; `lm_eval ls tasks` lists "
                 f"them, task.include=DIR adds YAML files of your own"
             )
-        with _one_process():
+        with _quietly():
             found = simple_evaluate(
                 model=lm, tasks=list(asked.names), num_fewshot=asked.n_shots, limit=asked.limit,
                 task_manager=manager, log_samples=True, bootstrap_iters=N_RESAMPLES,
@@ -157,13 +159,18 @@ def results_of(
 
 
 @contextmanager
-def _one_process() -> Iterator[None]:
-    """The harness's bootstraps without a pool of processes, each of which would import torch."""
-    before = os.environ.get(_NO_POOL)
+def _quietly() -> Iterator[None]:
+    """The harness without its own talk, and without a pool of processes that import torch each."""
+    log = logging.getLogger("lm_eval")
+    level, before = log.level, os.environ.get(_NO_POOL)
     os.environ[_NO_POOL] = "1"
+    # At INFO it names every step; it prints the bootstraps' names where our tables go.
+    log.setLevel(logging.ERROR)
     try:
-        yield
+        with redirect_stdout(io.StringIO()):
+            yield
     finally:
+        log.setLevel(level)
         if before is None:
             del os.environ[_NO_POOL]
         else:
