@@ -10,6 +10,7 @@ from typing import Any
 from analysis.data.counting import COUNTINGS
 from analysis.data.reading.understand import TableOptions
 from analysis.studies.fit_config import FitConfig
+from analysis.studies.forms.rolling import BY
 from train.config.run_config import TrackerSpec
 from train.config.spec import SpecError, one_of, require
 from train.rundir.sweep_layout import SweepPaths
@@ -44,15 +45,29 @@ class TableConfig:
 class AllocationConfig:
     """What to allocate: budgets in FLOPs, or model sizes to find the budgets of; both empty for the
     sweep's own budgets and some beyond them.
+
+    `inference_tokens` are numbers of tokens that a model is to serve: the model of `loss`, or of
+    the least loss that `flops` train, is then sought that costs least to train and to serve.
     """
 
     flops: list[float] = field(default_factory=list)
     n_params: list[float] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    inference_tokens: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for name in ("flops", "n_params"):
+        for name in ("flops", "n_params", "loss"):
             for value in getattr(self, name):
                 require(value > 0, f"allocation.{name} has {value}; expected positive numbers")
+        for value in self.inference_tokens:
+            require(
+                value >= 0,
+                f"allocation.inference_tokens has {value}; expected numbers of 0 or more",
+            )
+
+    @property
+    def asked(self) -> bool:
+        return bool(self.flops or self.n_params or self.loss or self.inference_tokens)
 
 
 @dataclass(frozen=True)
@@ -86,6 +101,17 @@ class PredictConfig:
 
 
 @dataclass(frozen=True)
+class FormsConfig:
+    """Rolling hold-out of all forms of the loss, ordered `by` flops or n_params; null for none."""
+
+    by: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.by is not None:
+            one_of("forms.by", self.by, BY)
+
+
+@dataclass(frozen=True)
 class AnalysisConfig:
     """One report: its runs (exactly one of sweeps, table and compare), its fits, where it goes.
 
@@ -99,6 +125,7 @@ class AnalysisConfig:
     fit: FitConfig = field(default_factory=FitConfig)
     allocation: AllocationConfig = field(default_factory=AllocationConfig)
     predict: PredictConfig = field(default_factory=PredictConfig)
+    forms: FormsConfig = field(default_factory=FormsConfig)
     tracker: TrackerSpec = field(default_factory=TrackerSpec)
     out: str | None = None
     title: str | None = None

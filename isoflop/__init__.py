@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from analysis.data.loss_table import LossTable
     from analysis.fits.surface import Allocation, Surface
     from analysis.stored_fits import read_fits
+    from analysis.studies.multiplier.multiplier import ComputeMultiplier
+    from isoflop.comparisons import compute_multiplier
     from isoflop.laws import (
         Prediction,
         allocate,
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
         predict,
         read_runs,
     )
+    from isoflop.questions import cheapest_to_serve, compare_forms, size_price
     from isoflop.runs import evaluate, plan, train
     from train.config.spec import (
         DataSpec,
@@ -38,6 +41,7 @@ __version__ = "0.2.0"
 
 __all__ = [
     "Allocation",
+    "ComputeMultiplier",
     "DataSpec",
     "HorizonSpec",
     "IsoflopError",
@@ -52,6 +56,9 @@ __all__ = [
     "TokenizerSpec",
     "__version__",
     "allocate",
+    "cheapest_to_serve",
+    "compare_forms",
+    "compute_multiplier",
     "evaluate",
     "fit_envelope",
     "fit_isoflop",
@@ -61,14 +68,18 @@ __all__ = [
     "predict",
     "read_fits",
     "read_runs",
+    "size_price",
     "train",
 ]
 
 _SPEC = "train.config.spec"
 _HOMES = {
     "Allocation": "analysis.fits.surface",
+    "ComputeMultiplier": "analysis.studies.multiplier.multiplier",
+    "compute_multiplier": "isoflop.comparisons",
     "LossTable": "analysis.data.loss_table",
     "Surface": "analysis.fits.surface",
+    **dict.fromkeys(("cheapest_to_serve", "compare_forms", "size_price"), "isoflop.questions"),
     "evaluate": "isoflop.runs",
     "plan": "isoflop.runs",
     "read_fits": "analysis.stored_fits",

@@ -1,0 +1,121 @@
+"""Questions asked of a fitted law, in one call each; `isoflop.laws` holds the fits."""
+
+from typing import Any
+
+import numpy as np
+
+from analysis.errors import FitError, Numbers
+from analysis.fits.serving import SizePrice
+from analysis.fits.serving import size_price as price_on
+from analysis.fits.surface import Surface
+from analysis.studies.approaches.fit_all import fit_input
+from analysis.studies.approaches.fitted_approach import FittedApproach
+from analysis.studies.fit_config import FitConfig
+from analysis.studies.forms.study import FormStudy
+from analysis.studies.forms.study import compare_forms as compare
+from analysis.studies.serving.serving import Quality, ServingPlan, asked_surface, plan_for
+from isoflop.laws import Runs, read_runs
+
+
+def cheapest_to_serve(
+    fit: FittedApproach,
+    inference_tokens: float,
+    *,
+    loss: float | None = None,
+    flops: float | None = None,
+) -> ServingPlan:
+    """The model of one quality that costs least to train and to serve (Sardana et al. 2024).
+
+    Args:
+        fit: What `fit_parametric` returned; its resamples give the intervals.
+        inference_tokens: Tokens that the model is to serve, >= 0.
+        loss: The quality, in the unit of the fitted losses; or
+        flops: a training budget, whose least loss is the quality.
+
+    Returns:
+        n_params, n_tokens, training_flops, total_flops and the share that it saves against the
+        compute-optimal model of the same loss, `intervals` of these by name, and how far it lies
+        `beyond` the runs; NaN with a `reason` where the loss lies below the irreducible loss.
+
+    Raises:
+        FitError: both or neither of loss and flops, or the fit has no loss surface.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from isoflop import Surface, cheapest_to_serve, fit_parametric
+        >>> law = Surface(E=1.8, A=480.0, B=480.0, alpha=0.35, beta=0.35)
+        >>> cells = [(n, d) for n in (1e7, 1e8, 1e9) for d in (1e9, 1e10, 1e11)]
+        >>> runs = pd.DataFrame(cells, columns=["n_params", "n_tokens"])
+        >>> runs["loss"] = law.loss(runs.n_params, runs.n_tokens)
+        >>> plan = cheapest_to_serve(fit_parametric(runs), 1e10, flops=6e18)
+        >>> f"{plan.n_params:.2e} parameters, {plan.n_tokens:.2e} tokens, saves {plan.saving:.0%}"
+        '4.35e+08 parameters, 3.26e+09 tokens, saves 34%'
+    """
+    if (loss is None) == (flops is None):
+        raise FitError(f"give one of loss and flops; got loss={loss} and flops={flops}")
+    if not inference_tokens >= 0:
+        raise FitError(f"inference_tokens={inference_tokens} must be 0 or more")
+    nan = float("nan")
+    quality = Quality(nan if loss is None else loss, nan if flops is None else flops)
+    return plan_for(fit, quality, inference_tokens)
+
+
+def compare_forms(
+    runs: Runs, *, by: str = "flops", counting: str = "exact", **settings: Any
+) -> FormStudy:
+    """Which form of the loss predicts runs that it was not fitted to: a rolling hold-out.
+
+    Args:
+        runs: What `read_runs` reads; three budgets (or sizes) or more.
+        by: flops, or n_params: what is fitted below and predicted above, step by step.
+        counting: How N and C are counted: exact, 6nd, non_embedding or chinchilla.
+        settings: Those of `fit.` on the command line.
+
+    Returns:
+        `rows`, one per form and objective and per average, the least error first: `following` is
+        the rms error of log loss on the next group, `steps` at each step, `by_distance` farther
+        out; `best` is the one of least error by hindsight.
+
+    Raises:
+        FitError: fewer than three groups, or no form that predicts all of them.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from isoflop import compare_forms
+        >>> cells = [(n, d) for n in (1e7, 3e7, 1e8, 1e9, 1e10) for d in (1e9, 1e10, 1e11)]
+        >>> runs = pd.DataFrame(cells, columns=["n_params", "n_tokens"])
+        >>> runs["loss"] = ((8.8e13 / runs.n_params) ** 0.8 + 5.4e13 / runs.n_tokens) ** 0.095
+        >>> made = compare_forms(runs, by="n_params")
+        >>> made.best.name.split(",")[0], made.best.following < 1e-4
+        ('kaplan', True)
+    """
+    config = FitConfig(**settings)
+    return compare(fit_input(read_runs(runs), counting, config), config, by)
+
+
+def size_price(fit: FittedApproach | Surface, factor: Numbers) -> SizePrice:
+    """What a model other than the compute-optimal one costs to train for the same loss.
+
+    Args:
+        fit: What `fit_parametric` returned, or a `Surface`.
+        factor: Its parameters over the optimal ones, > 0: a number or an array.
+
+    Returns:
+        `compute` and `tokens` of its training over the optimum's (infinite where it never reaches
+        the loss), and `pays_from`: the served tokens, over the optimum's training tokens, for
+        which it is the cheapest of all.
+
+    Raises:
+        FitError: the fit has no loss surface, or a factor that is not positive.
+
+    Examples:
+        >>> from isoflop import Surface, size_price
+        >>> law = Surface(E=1.8, A=480.0, B=480.0, alpha=0.35, beta=0.35)
+        >>> price = size_price(law, [0.5, 1.0, 2.0])
+        >>> [round(float(x), 2) for x in price.compute]
+        [1.25, 1.0, 1.15]
+    """
+    factor = np.asarray(factor, dtype=float)
+    if not np.all(np.isfinite(factor) & (factor > 0)):
+        raise FitError(f"factor={factor} must be positive and finite")
+    return price_on(fit if isinstance(fit, Surface) else asked_surface(fit), factor)
