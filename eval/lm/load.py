@@ -18,9 +18,9 @@ class CheckpointError(IsoflopError):
 
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-"""auto: float32 on a processor, so that equal checkpoints give equal numbers on all of them and
-since few processors multiply faster in half the bits; on a GPU the type of the stored weights, or
-float32 where that is bfloat16 and the GPU only emulates it."""
+"""auto: float32 on a processor, so that equal checkpoints give equal numbers on all of them, whose
+speed in 16 bits differs; on a GPU the type of the stored weights, or float32 where that is bfloat16
+and the GPU only emulates it."""
 
 
 def load_checkpoint(

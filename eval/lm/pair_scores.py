@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from eval.lm.loglikelihood import takes
-from eval.lm.memory import batch_tokens, in_batches, is_out_of_memory
+from eval.lm.memory import PASS_ON_CPU, batch_tokens, in_batches, is_out_of_memory
 from eval.lm.pair_rows import Row, Tokens, batch_end, clusters, ordered, rows_of
 
 _log = logging.getLogger(__name__)
@@ -33,7 +33,8 @@ class PairScorer:
     """Scores pairs with one model; `most_tokens` bounds those of a batch (None: by memory)."""
 
     def __init__(self, model: Any, most_tokens: int | None = None) -> None:
-        self.model, self.batch_tokens = model, batch_tokens(model, most_tokens)
+        self.model = model
+        self.batch_tokens = batch_tokens(model, most_tokens, on_cpu=PASS_ON_CPU)
         self.most_predicted = max(1, MOST_LOGITS // int(model.config.vocab_size))
         self._works: dict[str, bool] = {}
 

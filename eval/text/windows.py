@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eval.lm.memory import batch_tokens, in_batches, rows_within
+from eval.lm.memory import PASS_ON_CPU, batch_tokens, in_batches, rows_within
 from eval.tasks.generated import TaskError
 
 MOST_LOGITS = 2**27
@@ -55,7 +55,10 @@ def nll_by_text(
     plan = [w for i, text in enumerate(texts) for w in windows(len(text), context, stride, i)]
     plan.sort(key=lambda window: window.start - window.end)
     total = np.zeros(len(texts))
-    most = min(batch_tokens(model, most_tokens), MOST_LOGITS // int(model.config.vocab_size))
+    most = min(
+        batch_tokens(model, most_tokens, on_cpu=PASS_ON_CPU),
+        MOST_LOGITS // int(model.config.vocab_size),
+    )
 
     def run(start: int, end: int) -> None:
         batch = plan[start:end]
