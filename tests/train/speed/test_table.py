@@ -1,0 +1,77 @@
+"""Choices that follow from measurements, on tables made by hand."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.support.speed_tables import FAST_MKL, SLOW_MKL
+from train.config.kernels import LIBRARY, Kernels
+from train.speed.table import (
+    SpeedTable,
+    bf16_pays,
+    candidate_kernels,
+    compiling_pays,
+    eager_seconds,
+    kernels_for,
+)
+
+
+def test_a_kernel_is_taken_from_the_size_at_which_it_gains_and_goes_on_gaining():
+    kernels = kernels_for(SLOW_MKL, d_model=128, head_dim=16)
+    assert kernels == Kernels(2**25, 2**23, 256)  # 2^21 gains, but 2^23 by less than 3 %
+    assert kernels_for(SLOW_MKL, d_model=128, head_dim=100).blocks_from == 512
+
+
+def test_faster_by_itself_is_not_enough_where_a_whole_step_does_not_gain():
+    assert candidate_kernels(SLOW_MKL.products, SLOW_MKL.attention, 16) != LIBRARY
+    assert kernels_for(SLOW_MKL, d_model=32, head_dim=16) == LIBRARY
+    assert kernels_for(SLOW_MKL, d_model=8, head_dim=4) == LIBRARY  # the nearest width is 32
+
+
+def test_where_the_step_was_too_small_for_them_kernels_need_no_step():
+    untried = replace(SLOW_MKL, steps=(replace(SLOW_MKL.steps[0], kernels=None),))
+    assert kernels_for(untried, 32, 64) == candidate_kernels(
+        untried.products, untried.attention, 64
+    )
+    assert eager_seconds(untried, 32, "fp32", 1e9) == untried.steps[0].library
+    idle = replace(FAST_MKL, steps=(replace(FAST_MKL.steps[0], kernels=None),))
+    assert kernels_for(idle, 32, 64) == LIBRARY
+
+
+@pytest.mark.parametrize("table", [FAST_MKL, SpeedTable()])
+@pytest.mark.parametrize("d_model", [8, 64, 128, 1024])
+def test_what_one_machine_needs_another_rejects(table, d_model):
+    """The other maker's choices, forced on a machine where the library's calls are faster."""
+    assert kernels_for(table, d_model, head_dim=32) == LIBRARY
+
+
+def test_bfloat16_has_to_gain_over_the_better_of_both_kernels_at_both_neighbouring_widths():
+    gains = {d: bf16_pays(SLOW_MKL, d) for d in (16, 32, 64, 100, 128, 200, 256, 1024)}
+    assert gains == {
+        16: False, 32: False, 64: False, 100: False, 128: True, 200: True, 256: True, 1024: True,
+    }  # fmt: skip
+    unable = tuple(replace(step, bf16=None) for step in SLOW_MKL.steps)
+    assert not bf16_pays(replace(SLOW_MKL, steps=unable), 256)
+    assert not bf16_pays(SpeedTable(), 256)
+
+
+def test_the_prediction_is_of_the_faster_kernels_in_the_precision_asked_for():
+    assert eager_seconds(SLOW_MKL, 256, "fp32", 64e12) == pytest.approx(250)
+    assert eager_seconds(SLOW_MKL, 256, "bf16", 64e12) == pytest.approx(200)
+    assert eager_seconds(SpeedTable(), 256, "fp32", 64e12) is None
+
+
+def test_compiling_pays_where_the_rest_of_the_run_repays_it():
+    """Steps of 1 / 1.43: a run of T seconds gains .3 T, against 20 s for every two layers."""
+    run_of = {seconds: seconds / 0.01 * 1e9 for seconds in (60, 80, 160)}
+    assert not compiling_pays(FAST_MKL, 64, "fp32", 2, run_of[60])
+    assert compiling_pays(FAST_MKL, 64, "fp32", 2, run_of[80])
+    assert not compiling_pays(FAST_MKL, 64, "fp32", 4, run_of[80])
+    assert compiling_pays(FAST_MKL, 64, "fp32", 4, run_of[160])
+    assert not compiling_pays(FAST_MKL, 64, "bf16", 2, 1e20)  # not tried
+
+
+def test_compiling_that_is_slower_or_has_no_compiler_never_pays():
+    assert not compiling_pays(SLOW_MKL, 256, "fp32", 2, 1e20)
+    assert compiling_pays(SLOW_MKL, 256, "bf16", 2, 1e20)
+    assert not compiling_pays(SLOW_MKL, 128, "fp32", 2, 1e20)

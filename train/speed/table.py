@@ -1,0 +1,162 @@
+"""What was measured of one machine, and the choices that follow. Pure: no torch, clock or files.
+
+PyTorch's own calls in eager float32 are the default; anything else has to be faster by `GAIN`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log
+
+from train.config.kernels import LIBRARY, Kernels
+
+GAIN = 1.03
+"""How many times as fast as the default another choice has to be measured to replace it."""
+
+
+@dataclass(frozen=True)
+class ProductTime:
+    """Seconds of a product of so many multiplications (rows x in x out), forward and weights."""
+
+    multiplications: int
+    library: float
+    onednn: float
+    library_weights: float
+    onednn_weights: float
+
+
+@dataclass(frozen=True)
+class AttentionTime:
+    """Seconds of causal attention and its gradients over one context and head dimension."""
+
+    seq_len: int
+    head_dim: int
+    library: float
+    blocks: float
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """Seconds of an eager optimiser step of a small model of one width.
+
+    `kernels` is with what `products` and `attention` chose, None where none of it acts at the
+    step's sizes; `bf16` is None where the processor has no such instructions. `flops` is what a
+    step takes by the project's count.
+    """
+
+    d_model: int
+    flops: float
+    library: float
+    kernels: float | None
+    bf16: float | None
+
+    @property
+    def float32(self) -> float:
+        """Seconds with the faster kernels."""
+        return self.library if self.kernels is None else min(self.library, self.kernels)
+
+
+@dataclass(frozen=True)
+class CompiledTime:
+    """An eager step in one precision against a compiled one, and seconds to compile its layers.
+
+    `compiled` is None where no compiler did it.
+    """
+
+    d_model: int
+    precision: str
+    n_layers: int
+    eager: float
+    compiled: float | None
+    compile_seconds: float
+
+
+@dataclass(frozen=True)
+class SpeedTable:
+    """All measurements of one machine with one torch and so many threads."""
+
+    products: tuple[ProductTime, ...] = ()
+    attention: tuple[AttentionTime, ...] = ()
+    steps: tuple[StepTime, ...] = ()
+    compiled: tuple[CompiledTime, ...] = ()
+
+
+def candidate_kernels(
+    products: Sequence[ProductTime], attention: Sequence[AttentionTime], head_dim: int
+) -> Kernels:
+    """The kernels that were faster by themselves, before whole steps have to show it."""
+    forward = [(p.multiplications, p.library, p.onednn) for p in products]
+    weights = [(p.multiplications, p.library_weights, p.onednn_weights) for p in products]
+    nearest = min((a.head_dim for a in attention), key=_distance(head_dim), default=head_dim)
+    blocks = [(a.seq_len, a.library, a.blocks) for a in attention if a.head_dim == nearest]
+    onednn = _wins_from(forward)
+    return Kernels(onednn, None if onednn is None else _wins_from(weights), _wins_from(blocks))
+
+
+def kernels_for(table: SpeedTable, d_model: int, head_dim: int) -> Kernels:
+    """The kernels for float32 runs of a width: the candidates, unless a whole step gains nothing.
+
+    Where the timed step is too small for them, they have been faster by themselves.
+    """
+    step = nearest_step(table, d_model)
+    if step is None or (step.kernels is not None and step.library < GAIN * step.kernels):
+        return LIBRARY
+    return candidate_kernels(table.products, table.attention, head_dim)
+
+
+def bf16_pays(table: SpeedTable, d_model: int) -> bool:
+    """Whether a width's eager step was faster in bfloat16, between two widths by both of them."""
+    ratios = [(s.d_model, None if s.bf16 is None else s.float32 / s.bf16) for s in table.steps]
+    if not ratios:
+        return False
+    below = max((r for r in ratios if r[0] <= d_model), default=min(ratios))
+    above = min((r for r in ratios if r[0] >= d_model), default=max(ratios))
+    return all(ratio is not None and ratio >= GAIN for _, ratio in (below, above))
+
+
+def eager_seconds(table: SpeedTable, d_model: int, precision: str, flops: float) -> float | None:
+    """Predicted seconds of a run of so many FLOPs, not compiled; None without a measurement."""
+    step = nearest_step(table, d_model)
+    if step is None:
+        return None
+    seconds = step.float32
+    if precision == "bf16" and step.bf16 is not None:
+        seconds = step.bf16
+    return seconds * flops / step.flops
+
+
+def compiling_pays(
+    table: SpeedTable, d_model: int, precision: str, n_layers: int, flops: float
+) -> bool:
+    """Whether a run is over sooner compiled, its compile time included."""
+    eager = eager_seconds(table, d_model, precision, flops)
+    found = nearest_compiled(table, d_model, precision)
+    if eager is None or found is None or found.compiled is None:
+        return False
+    compiling = found.compile_seconds * n_layers / found.n_layers
+    return eager >= GAIN * (eager * found.compiled / found.eager + compiling)
+
+
+def nearest_step(table: SpeedTable, d_model: int) -> StepTime | None:
+    """The measured step of the nearest width by ratio."""
+    return min(table.steps, key=lambda s: _distance(d_model)(s.d_model), default=None)
+
+
+def nearest_compiled(table: SpeedTable, d_model: int, precision: str) -> CompiledTime | None:
+    """What compiling did at the measured width that stands for `d_model`; None if not tried."""
+    step = nearest_step(table, d_model)
+    found = [c for c in table.compiled if c.precision == precision]
+    return next((c for c in found if step is not None and c.d_model == step.d_model), None)
+
+
+def _wins_from(rows: Sequence[tuple[int, float, float]]) -> int | None:
+    """The smallest size from which the second time is less by `GAIN` at it and all larger ones."""
+    smallest = None
+    for size, library, ours in sorted(rows, reverse=True):
+        if library < GAIN * ours:
+            break
+        smallest = size
+    return smallest
+
+
+def _distance(size: int):
+    return lambda other: abs(log(other / size))
