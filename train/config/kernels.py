@@ -1,4 +1,4 @@
-"""Which kernels compute a run's float32 products and its attention on a CPU."""
+"""Which kernels compute a run's products and attention on a CPU."""
 
 from dataclasses import dataclass
 
@@ -17,11 +17,13 @@ class Kernels:
             from which oneDNN computes it (`train.model.linear`).
         onednn_weights_from: The same of a gradient of weights, whose factors have to be turned.
         blocks_from: Context from which attention goes block by block (`train.model.attention`).
+        float32_attention_from: Context from which a bfloat16 run's attention is in float32.
     """
 
     onednn_from: int | None = None
     onednn_weights_from: int | None = None
     blocks_from: int | None = None
+    float32_attention_from: int | None = None
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -37,6 +39,8 @@ class Kernels:
             parts.append(f"oneDNN weight gradients from {self.onednn_weights_from:.2g}")
         if self.blocks_from is not None:
             parts.append(f"attention in blocks from {self.blocks_from}")
+        if self.float32_attention_from is not None:
+            parts.append(f"attention in float32 from {self.float32_attention_from}")
         return ", ".join(parts) or "library"
 
 

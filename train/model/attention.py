@@ -30,6 +30,21 @@ def causal_attention(
              serves as many neighbouring heads of queries.
     Returns: (rows, heads, T, head_dim).
     """
+    if not widens(kernels, query):
+        return _attention(query, key, value, kernels)
+    with torch.autocast("cpu", enabled=False):
+        wide = _attention(query.float(), key.float(), value.float(), kernels)
+        return wide.to(value.dtype)
+
+
+def widens(kernels: Kernels, query: Tensor) -> bool:
+    """Whether attention of a bfloat16 run is computed in float32, in which some CPUs are faster."""
+    shortest = kernels.float32_attention_from
+    on_cpu = query.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+    return on_cpu and shortest is not None and query.shape[2] >= shortest
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, kernels: Kernels) -> Tensor:
     shared = query.shape[1] // key.shape[1]
     if shared > 1 and query.device.type == "cpu":
         key, value = (tensor.repeat_interleave(shared, dim=1) for tensor in (key, value))

@@ -20,7 +20,7 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 from transformers.models.qwen3.modeling_qwen3 import Qwen3DecoderLayer
 
 from train.config.kernels import LIBRARY, Kernels
-from train.model.attention import causal_attention
+from train.model.attention import causal_attention, widens
 from train.model.linear import linear
 
 
@@ -69,7 +69,9 @@ def _llama(model: PreTrainedModel, tokens: Tensor, kernels: Kernels) -> Tensor:
         query, key, value = (
             part.view(rows, length, -1, head_dim).transpose(1, 2) for part in (query, key, value)
         )
-        mixed = causal_attention(_rotate(query, *turn), _rotate(key, *turn), value, kernels)
+        dtype = torch.float32 if widens(kernels, query) else query.dtype
+        query, key = (_rotate(part, *turn).to(dtype) for part in (query, key))
+        mixed = causal_attention(query, key, value, kernels)
         mixed = mixed.transpose(1, 2).reshape(x.shape)
         x = x + linear(mixed, attention.o_proj.weight, kernels)
         normal = _norm(x, layer.post_attention_layernorm)
@@ -122,11 +124,12 @@ _kept_rotation = lru_cache(maxsize=8)(_rotation)
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary positions of (rows, heads, T, head_dim), whose halves hold the pairs' two parts.
 
+    In the precision of cosines and sines.
+
     Source:  Su et al. 2021, in the layout of Hugging Face's Llama.
     """
     first, second = x.chunk(2, -1)
-    turned = x * cos + torch.cat((-second, first), -1) * sin
-    return turned.to(x.dtype)
+    return x * cos + torch.cat((-second, first), -1) * sin
 
 
 def _norm(x: Tensor, norm: Any) -> Tensor:

@@ -6,7 +6,7 @@ from train.config.run_config import RunConfig
 from train.config.shapes import head_dim_for
 from train.speed.choice import best_choice
 from train.speed.machine import VARIABLE, is_pinned, measured_table, processor, table_path
-from train.speed.table import SpeedTable, StepTime, bf16_pays, candidate_kernels, kernels_for
+from train.speed.table import SpeedTable, StepTime, bf16_pays, kernels_for
 
 Row = Sequence[str]
 
@@ -39,7 +39,12 @@ def _sections(table: SpeedTable) -> list[str]:
         for p in table.products
     ]
     attention = [
-        (str(a.seq_len), str(a.head_dim), _faster(a.library, a.blocks, "blocks"))
+        (
+            str(a.seq_len),
+            str(a.head_dim),
+            _faster(a.library, a.blocks, "blocks"),
+            _faster(a.bf16, a.bf16_wide, "float32"),
+        )
         for a in table.attention
     ]
     steps = [_step_row(table, step) for step in table.steps]
@@ -54,8 +59,8 @@ def _sections(table: SpeedTable) -> list[str]:
     ]
     found = [
         _text(("multiplications", "product, over F.linear", "weight gradient"), products),
-        _text(("context", "head_dim", "attention, over SDPA"), attention),
-        _text(("width", "float32 step, over the library", "bf16, over the better", "taken"), steps),
+        _text(("context", "head_dim", "attention, over SDPA", "under bf16, over SDPA"), attention),
+        _text(("width", "float32 step", "bf16 step", "bf16 over float32", "taken"), steps),
     ]
     heading = ("width", "precision", "step, over eager", "seconds to compile a layer")
     return found + ([_text(heading, compiled)] if compiled else [])
@@ -63,19 +68,20 @@ def _sections(table: SpeedTable) -> list[str]:
 
 def _step_row(table: SpeedTable, step: StepTime) -> Row:
     head_dim = head_dim_for(step.d_model)
-    candidates = candidate_kernels(table.products, table.attention, head_dim)
-    kernels = kernels_for(table, step.d_model, head_dim)
-    low = "no such instructions" if step.bf16 is None else f"{step.float32 / step.bf16:.2f}"
-    auto = "bf16 for precision=auto" if bf16_pays(table, step.d_model) else "float32"
-    if step.kernels is None:
-        ours = "the same calls"
-    else:
-        ours = f"{step.library / step.kernels:.2f} with {candidates.label}"
-    return (str(step.d_model), ours, low, f"{kernels.label}; {auto}")
+    precision = "bf16" if bf16_pays(table, step.d_model) else "fp32"
+    kernels = kernels_for(table, step.d_model, head_dim, precision)
+    return (
+        str(step.d_model),
+        _faster(step.library, step.kernels, "kernels"),
+        _faster(step.bf16, step.bf16_kernels, "kernels"),
+        _faster(step.seconds("fp32"), step.seconds("bf16"), ""),
+        f"precision=auto is {precision}, with {kernels.label}",
+    )
 
 
-def _faster(library: float, other: float, name: str) -> str:
-    return f"{name} {library / other:.2f}"
+def _faster(before: float | None, after: float | None, name: str) -> str:
+    """How many times as fast, or nothing where that was not tried."""
+    return "-" if before is None or after is None else f"{name} {before / after:.2f}".strip()
 
 
 def _text(heading: Row, rows: Sequence[Row]) -> str:

@@ -73,7 +73,7 @@ def measured() -> SpeedTable:
 def with_compiled(table: SpeedTable, d_model: int, precision: str) -> SpeedTable:
     """The table and one compiled width more; kernels that lie on disk from before are not used."""
     shape = _shape(d_model)
-    kernels = kernels_for(table, d_model, shape.head_size)
+    kernels = kernels_for(table, d_model, shape.head_size, precision)
     low = precision == "bf16"
     eager = _step(_module(shape, kernels), shape, low)
     seconds, compile_seconds = None, 0.0
@@ -126,7 +126,33 @@ def _attention(length: int, head_dim: int) -> AttentionTime:
         "library": lambda: with_kernels(LIBRARY),
         "blocks": lambda: with_kernels(Kernels(blocks_from=0)),
     }
-    return AttentionTime(length, head_dim, **_quickest(tasks, "attention"))
+    times = _quickest(tasks, "attention")
+    if _has_bf16():
+        times |= _low_attention((query, key, value), upstream, times)
+    return AttentionTime(length, head_dim, **times)
+
+
+def _low_attention(
+    inputs: tuple[Tensor, ...], upstream: Tensor, times: Mapping[str, float]
+) -> dict[str, float]:
+    """The same of bfloat16 inputs: as it is, and in float32 by whichever was faster there."""
+    blocks = 0 if times["blocks"] < times["library"] else None
+    query, key, value = (x.detach().bfloat16().requires_grad_() for x in inputs)
+
+    def with_kernels(kernels: Kernels) -> tuple[Tensor, ...]:
+        with torch.autocast("cpu", torch.bfloat16):
+            out = causal_attention(query, key, value, kernels)
+        return torch.autograd.grad(out, (query, key, value), upstream.bfloat16())
+
+    tasks: dict[str, Step] = {
+        "bf16": lambda: with_kernels(LIBRARY),
+        "bf16_wide": lambda: with_kernels(Kernels(None, None, blocks, 0)),
+    }
+    return _quickest(tasks, "attention")
+
+
+def _has_bf16() -> bool:
+    return bool(BF16_FLAGS & processor_flags(Path("/proc/cpuinfo")))
 
 
 def _step_time(
@@ -137,11 +163,15 @@ def _step_time(
     tasks = {"library": _step(_module(shape, LIBRARY), shape, False)}
     if _acts(kernels, shape):
         tasks["kernels"] = _step(_module(shape, kernels), shape, False)
-    if BF16_FLAGS & processor_flags(Path("/proc/cpuinfo")):
+    if _has_bf16():
         tasks["bf16"] = _step(_module(shape, LIBRARY), shape, True)
+        low = candidate_kernels(products, attention, shape.head_size, "bf16")
+        if _acts(low, shape):
+            tasks["bf16_kernels"] = _step(_module(shape, low), shape, True)
     times = _quickest(tasks, "step")
     flops = flops_per_token(shape) * WIDTHS[d_model] * SEQ_LEN
-    return StepTime(d_model, flops, times["library"], times.get("kernels"), times.get("bf16"))
+    other = (times.get(name) for name in ("kernels", "bf16", "bf16_kernels"))
+    return StepTime(d_model, flops, times["library"], *other)
 
 
 def _acts(kernels: Kernels, shape: ModelSpec) -> bool:
@@ -149,7 +179,8 @@ def _acts(kernels: Kernels, shape: ModelSpec) -> bool:
     widest = max(known(shape.d_ff, "d_ff"), VOCABULARY)
     largest = WIDTHS[shape.d_model] * SEQ_LEN * shape.d_model * widest
     multiplies = kernels.onednn_from is not None and kernels.onednn_from <= largest
-    return multiplies or (kernels.blocks_from is not None and kernels.blocks_from <= SEQ_LEN)
+    contexts = (kernels.blocks_from, kernels.float32_attention_from)
+    return multiplies or any(one is not None and one <= SEQ_LEN for one in contexts)
 
 
 def _shape(d_model: int) -> ModelSpec:

@@ -26,21 +26,27 @@ class ProductTime:
 
 @dataclass(frozen=True)
 class AttentionTime:
-    """Seconds of causal attention and its gradients over one context and head dimension."""
+    """Seconds of causal attention and its gradients over one context and head dimension.
+
+    `bf16` is PyTorch's call in bfloat16, `bf16_wide` the faster of the others with its casts, None
+    where the processor has no such instructions.
+    """
 
     seq_len: int
     head_dim: int
     library: float
     blocks: float
+    bf16: float | None = None
+    bf16_wide: float | None = None
 
 
 @dataclass(frozen=True)
 class StepTime:
     """Seconds of an eager optimiser step of a small model of one width.
 
-    `kernels` is with what `products` and `attention` chose, None where none of it acts at the
-    step's sizes; `bf16` is None where the processor has no such instructions. `flops` is what a
-    step takes by the project's count.
+    `kernels` and `bf16_kernels` are with what `products` and `attention` chose, None where none of
+    it acts at the step's sizes; `bf16` is None where the processor has no such instructions.
+    `flops` is what a step takes by the project's count.
     """
 
     d_model: int
@@ -48,11 +54,19 @@ class StepTime:
     library: float
     kernels: float | None
     bf16: float | None
+    bf16_kernels: float | None = None
 
-    @property
-    def float32(self) -> float:
-        """Seconds with the faster kernels."""
-        return self.library if self.kernels is None else min(self.library, self.kernels)
+    def seconds(self, precision: str) -> float | None:
+        """Seconds with the faster kernels; None in a precision that was not timed."""
+        low = precision == "bf16"
+        pair = (self.bf16, self.bf16_kernels) if low else (self.library, self.kernels)
+        return min((one for one in pair if one is not None), default=None)
+
+    def gains(self, precision: str) -> bool | None:
+        """Whether a step was faster with kernels other than the library's; None: not tried."""
+        low = precision == "bf16"
+        plain, ours = (self.bf16, self.bf16_kernels) if low else (self.library, self.kernels)
+        return None if plain is None or ours is None else plain >= GAIN * ours
 
 
 @dataclass(frozen=True)
@@ -81,31 +95,40 @@ class SpeedTable:
 
 
 def candidate_kernels(
-    products: Sequence[ProductTime], attention: Sequence[AttentionTime], head_dim: int
+    products: Sequence[ProductTime],
+    attention: Sequence[AttentionTime],
+    head_dim: int,
+    precision: str = "fp32",
 ) -> Kernels:
     """The kernels that were faster by themselves, before whole steps have to show it."""
     forward = [(p.multiplications, p.library, p.onednn) for p in products]
     weights = [(p.multiplications, p.library_weights, p.onednn_weights) for p in products]
     nearest = min((a.head_dim for a in attention), key=_distance(head_dim), default=head_dim)
-    blocks = [(a.seq_len, a.library, a.blocks) for a in attention if a.head_dim == nearest]
+    alike = [a for a in attention if a.head_dim == nearest]
+    blocks = _wins_from([(a.seq_len, a.library, a.blocks) for a in alike])
+    if precision == "bf16":
+        widened = _wins_from(
+            [(a.seq_len, a.bf16, a.bf16_wide) for a in alike if a.bf16 and a.bf16_wide]
+        )
+        return LIBRARY if widened is None else Kernels(None, None, blocks, widened)
     onednn = _wins_from(forward)
-    return Kernels(onednn, None if onednn is None else _wins_from(weights), _wins_from(blocks))
+    return Kernels(onednn, None if onednn is None else _wins_from(weights), blocks)
 
 
-def kernels_for(table: SpeedTable, d_model: int, head_dim: int) -> Kernels:
-    """The kernels for float32 runs of a width: the candidates, unless a whole step gains nothing.
+def kernels_for(table: SpeedTable, d_model: int, head_dim: int, precision: str = "fp32") -> Kernels:
+    """The kernels for runs of a width: the candidates, unless a whole step gains nothing by them.
 
     Where the timed step is too small for them, they have been faster by themselves.
     """
     step = nearest_step(table, d_model)
-    if step is None or (step.kernels is not None and step.library < GAIN * step.kernels):
+    if step is None or step.gains(precision) is False:
         return LIBRARY
-    return candidate_kernels(table.products, table.attention, head_dim)
+    return candidate_kernels(table.products, table.attention, head_dim, precision)
 
 
 def bf16_pays(table: SpeedTable, d_model: int) -> bool:
     """Whether a width's eager step was faster in bfloat16, between two widths by both of them."""
-    ratios = [(s.d_model, None if s.bf16 is None else s.float32 / s.bf16) for s in table.steps]
+    ratios = [(s.d_model, _ratio(s.seconds("fp32"), s.seconds("bf16"))) for s in table.steps]
     if not ratios:
         return False
     below = max((r for r in ratios if r[0] <= d_model), default=min(ratios))
@@ -118,10 +141,7 @@ def eager_seconds(table: SpeedTable, d_model: int, precision: str, flops: float)
     step = nearest_step(table, d_model)
     if step is None:
         return None
-    seconds = step.float32
-    if precision == "bf16" and step.bf16 is not None:
-        seconds = step.bf16
-    return seconds * flops / step.flops
+    return (step.seconds(precision) or step.library) * flops / step.flops
 
 
 def compiling_pays(
@@ -146,6 +166,10 @@ def nearest_compiled(table: SpeedTable, d_model: int, precision: str) -> Compile
     step = nearest_step(table, d_model)
     found = [c for c in table.compiled if c.precision == precision]
     return next((c for c in found if step is not None and c.d_model == step.d_model), None)
+
+
+def _ratio(seconds: float | None, other: float | None) -> float | None:
+    return None if seconds is None or other is None else seconds / other
 
 
 def _wins_from(rows: Sequence[tuple[int, float, float]]) -> int | None:

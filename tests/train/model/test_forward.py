@@ -60,12 +60,31 @@ def test_loss_and_gradients_equal_those_of_transformers(
         assert (got[name] - gradient).norm() < 2e-5 * gradient.norm(), name
 
 
-def test_under_autocast_it_rounds_as_transformers_does():
+@pytest.mark.parametrize("kernels", [LIBRARY, Kernels(None, None, 64, 64)], ids=["bf16", "wide"])
+def test_under_autocast_it_rounds_as_transformers_does(kernels):
     model = model_of(64, 64)
     tokens, labels = torch.randint(0, 61, (2, 2, 64))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        ours, reference = SummedLoss(model)(tokens, labels), theirs(model, tokens, labels)
+        ours, reference = SummedLoss(model, kernels)(tokens, labels), theirs(model, tokens, labels)
     assert ours.item() == pytest.approx(reference.item(), rel=2e-3)
+    expected, got = gradients(model, reference), gradients(model, ours)
+    for name, gradient in expected.items():
+        assert (got[name] - gradient).norm() < 0.05 * gradient.norm(), name
+
+
+@pytest.mark.parametrize("blocks", [None, 64])
+def test_attention_of_a_bfloat16_run_in_float32_rounds_its_result_alone(blocks):
+    inputs = [torch.randn(2, 3, 80, 8).bfloat16() for _ in range(3)]
+    exact = F.scaled_dot_product_attention(*(x.float() for x in inputs), is_causal=True)
+    error = {}
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for shortest in (80, 81):
+            out = causal_attention(*inputs, Kernels(None, None, blocks, shortest))
+            assert out.dtype == torch.bfloat16
+            error[shortest] = (out.float() - exact).abs().max().item()
+    assert error[80] <= 2**-8 * exact.abs().max().item() < 2 * error[81]
+    outside = causal_attention(*inputs, Kernels(None, None, blocks, 80))  # no autocast, no casts
+    assert torch.equal(outside, F.scaled_dot_product_attention(*inputs, is_causal=True))
 
 
 def test_layers_that_fsdp_has_wrapped_are_called():

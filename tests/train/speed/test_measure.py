@@ -92,6 +92,6 @@ def test_the_choices_can_be_read(tiny_job, monkeypatch):
         tiny_job.spec.model, d_model=256, n_heads=4)))  # fmt: skip
     text = explain.explanation(wide)
     assert "tiny: 2 layers of width 256, context 32, fp32: oneDNN from 3.4e+07" in text
-    row = next(line for line in text.splitlines() if line.startswith("256    1.60 with"))
-    assert row.endswith("; bf16 for precision=auto")
+    row = next(line for line in text.splitlines() if line.startswith("256    kernels 1.60"))
+    assert "precision=auto is bf16, with library" in row
     assert "no compiler" in text

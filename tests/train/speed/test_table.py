@@ -55,6 +55,23 @@ def test_bfloat16_has_to_gain_over_the_better_of_both_kernels_at_both_neighbouri
     assert not bf16_pays(SpeedTable(), 256)
 
 
+def test_attention_of_bfloat16_runs_is_in_float32_where_that_was_faster():
+    attention = [replace(a, bf16=2 * a.library, bf16_wide=a.library) for a in SLOW_MKL.attention]
+
+    def gaining(times: float) -> SpeedTable:
+        steps = [replace(s, bf16_kernels=(s.bf16 or 0.0) / times) for s in SLOW_MKL.steps]
+        return replace(SLOW_MKL, attention=tuple(attention), steps=tuple(steps))
+
+    table = gaining(1.2)
+    assert kernels_for(table, 128, 16, "bf16") == Kernels(None, None, 256, 128)
+    assert kernels_for(table, 128, 16) == kernels_for(SLOW_MKL, 128, 16)
+    assert eager_seconds(table, 256, "bf16", 64e12) == pytest.approx(200 / 1.2)
+    assert not bf16_pays(SLOW_MKL, 64)
+    assert bf16_pays(gaining(1.3), 64)  # 0.025 s in float32, 0.023 so
+    assert kernels_for(SLOW_MKL, 128, 16, "bf16") == LIBRARY  # nothing of the kind was timed
+    assert kernels_for(gaining(1.02), 128, 16, "bf16") == LIBRARY
+
+
 def test_the_prediction_is_of_the_faster_kernels_in_the_precision_asked_for():
     assert eager_seconds(SLOW_MKL, 256, "fp32", 64e12) == pytest.approx(250)
     assert eager_seconds(SLOW_MKL, 256, "bf16", 64e12) == pytest.approx(200)
