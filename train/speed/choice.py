@@ -92,7 +92,8 @@ def best_choice(job: RunConfig, device: str, measure: bool = True) -> Choice:
     if job.runtime.kernels != "auto":
         kernels, source = asked_kernels(job.runtime.kernels), "asked"
     elif table is not None:
-        kernels = kernels_for(table, shape.d_model, shape.head_size, job.spec.precision)
+        sizes = shape.d_model, shape.head_size, shape.seq_len
+        kernels = kernels_for(table, *sizes, job.spec.precision)
     compiled = settled
     if job.runtime.compile == "auto" and table is not None and has_compiler():
         compiled = _compiling_pays(job, table, measure)

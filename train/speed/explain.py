@@ -10,6 +10,8 @@ from train.speed.table import SpeedTable, StepTime, bf16_pays, kernels_for
 
 Row = Sequence[str]
 
+STEP_HEADING = ("width", "float32 step", "bf16 step", "bf16 over float32")
+
 
 def explanation(job: RunConfig) -> str:
     """The choice table of this machine and the choice of a run; measures what is not known yet."""
@@ -26,10 +28,10 @@ def explanation(job: RunConfig) -> str:
         f"{job.spec.precision}: {choice.label} (on the CPU)"
     )
     head = f"{processor()[0]}, {threads} threads, kept in {table_path(threads)}"
-    return "\n\n".join([head, *_sections(table), run])
+    return "\n\n".join([head, *_sections(table, shape.seq_len), run])
 
 
-def _sections(table: SpeedTable) -> list[str]:
+def _sections(table: SpeedTable, seq_len: int) -> list[str]:
     products = [
         (
             f"{p.multiplications:.2g}",
@@ -47,7 +49,7 @@ def _sections(table: SpeedTable) -> list[str]:
         )
         for a in table.attention
     ]
-    steps = [_step_row(table, step) for step in table.steps]
+    steps = [_step_row(table, step, seq_len) for step in table.steps]
     compiled = [
         (
             str(c.d_model),
@@ -60,16 +62,25 @@ def _sections(table: SpeedTable) -> list[str]:
     found = [
         _text(("multiplications", "product, over F.linear", "weight gradient"), products),
         _text(("context", "head_dim", "attention, over SDPA", "under bf16, over SDPA"), attention),
-        _text(("width", "float32 step", "bf16 step", "bf16 over float32", "taken"), steps),
+        _text(
+            (
+                "width",
+                "float32 step",
+                "bf16 step",
+                "bf16 over float32",
+                f"taken at context {seq_len}",
+            ),
+            steps,
+        ),
     ]
     heading = ("width", "precision", "step, over eager", "seconds to compile a layer")
     return found + ([_text(heading, compiled)] if compiled else [])
 
 
-def _step_row(table: SpeedTable, step: StepTime) -> Row:
+def _step_row(table: SpeedTable, step: StepTime, seq_len: int) -> Row:
     head_dim = head_dim_for(step.d_model)
     precision = "bf16" if bf16_pays(table, step.d_model) else "fp32"
-    kernels = kernels_for(table, step.d_model, head_dim, precision)
+    kernels = kernels_for(table, step.d_model, head_dim, seq_len, precision)
     return (
         str(step.d_model),
         _faster(step.library, step.kernels, "kernels"),

@@ -73,7 +73,7 @@ def measured() -> SpeedTable:
 def with_compiled(table: SpeedTable, d_model: int, precision: str) -> SpeedTable:
     """The table and one compiled width more; kernels that lie on disk from before are not used."""
     shape = _shape(d_model)
-    kernels = kernels_for(table, d_model, shape.head_size, precision)
+    kernels = kernels_for(table, d_model, shape.head_size, SEQ_LEN, precision)
     low = precision == "bf16"
     eager = _step(_module(shape, kernels), shape, low)
     seconds, compile_seconds = None, 0.0
@@ -159,13 +159,13 @@ def _step_time(
     d_model: int, products: tuple[ProductTime, ...], attention: tuple[AttentionTime, ...]
 ) -> StepTime:
     shape = _shape(d_model)
-    kernels = candidate_kernels(products, attention, shape.head_size)
+    kernels = candidate_kernels(products, attention, shape.head_size, SEQ_LEN)
     tasks = {"library": _step(_module(shape, LIBRARY), shape, False)}
     if _acts(kernels, shape):
         tasks["kernels"] = _step(_module(shape, kernels), shape, False)
     if _has_bf16():
         tasks["bf16"] = _step(_module(shape, LIBRARY), shape, True)
-        low = candidate_kernels(products, attention, shape.head_size, "bf16")
+        low = candidate_kernels(products, attention, shape.head_size, SEQ_LEN, "bf16")
         if _acts(low, shape):
             tasks["bf16_kernels"] = _step(_module(shape, low), shape, True)
     times = _quickest(tasks, "step")

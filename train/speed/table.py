@@ -98,32 +98,38 @@ def candidate_kernels(
     products: Sequence[ProductTime],
     attention: Sequence[AttentionTime],
     head_dim: int,
+    seq_len: int,
     precision: str = "fp32",
 ) -> Kernels:
-    """The kernels that were faster by themselves, before whole steps have to show it."""
-    forward = [(p.multiplications, p.library, p.onednn) for p in products]
-    weights = [(p.multiplications, p.library_weights, p.onednn_weights) for p in products]
-    nearest = min((a.head_dim for a in attention), key=_distance(head_dim), default=head_dim)
-    alike = [a for a in attention if a.head_dim == nearest]
-    blocks = _wins_from([(a.seq_len, a.library, a.blocks) for a in alike])
+    """The kernels that were faster by themselves, before whole steps have to show it.
+
+    Attention as at the nearest head dimension and context that were timed.
+    """
+    distance = _distance(head_dim), _distance(seq_len)
+    met = min(
+        attention, key=lambda a: (distance[0](a.head_dim), distance[1](a.seq_len)), default=None
+    )
+    blocks = seq_len if met is not None and met.library >= GAIN * met.blocks else None
     if precision == "bf16":
-        widened = _wins_from(
-            [(a.seq_len, a.bf16, a.bf16_wide) for a in alike if a.bf16 and a.bf16_wide]
-        )
-        return LIBRARY if widened is None else Kernels(None, None, blocks, widened)
-    onednn = _wins_from(forward)
+        ratio = None if met is None else _ratio(met.bf16, met.bf16_wide)
+        wide = ratio is not None and ratio >= GAIN
+        return Kernels(None, None, blocks, seq_len) if wide else LIBRARY
+    onednn = _wins_from([(p.multiplications, p.library, p.onednn) for p in products])
+    weights = [(p.multiplications, p.library_weights, p.onednn_weights) for p in products]
     return Kernels(onednn, None if onednn is None else _wins_from(weights), blocks)
 
 
-def kernels_for(table: SpeedTable, d_model: int, head_dim: int, precision: str = "fp32") -> Kernels:
-    """The kernels for runs of a width: the candidates, unless a whole step gains nothing by them.
+def kernels_for(
+    table: SpeedTable, d_model: int, head_dim: int, seq_len: int, precision: str = "fp32"
+) -> Kernels:
+    """The kernels for runs of a shape: the candidates, unless a whole step gains nothing by them.
 
     Where the timed step is too small for them, they have been faster by themselves.
     """
     step = nearest_step(table, d_model)
     if step is None or step.gains(precision) is False:
         return LIBRARY
-    return candidate_kernels(table.products, table.attention, head_dim, precision)
+    return candidate_kernels(table.products, table.attention, head_dim, seq_len, precision)
 
 
 def bf16_pays(table: SpeedTable, d_model: int) -> bool:

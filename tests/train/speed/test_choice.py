@@ -43,7 +43,7 @@ def test_a_run_records_what_computed_it(tmp_path, tiny_job, measured):
     write_job(tmp_path / "run", tiny_job)
     assert train_run(tmp_path / "run") == "finished"
     kept = json.loads(RunPaths(tmp_path / "run").choice.read_text())
-    assert kept["kernels"] == vars(Kernels(2**19, 2**23, 256))
+    assert kept["kernels"] == vars(Kernels(2**19, 2**23, None))  # its context is 32
     assert kept["source"] == "measured"
     record = read_record(tmp_path / "run")
     assert record is not None
