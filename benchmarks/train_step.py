@@ -161,7 +161,8 @@ def compared(d_model: int, speeds: dict[str, list[float]], has_bf16: bool) -> li
         goals.append(("auto", OTHERS, AUTO_GOALS[d_model]))
     for ours, others, goal in goals:
         absent = [name for name in (ours, *others) if name not in speeds]
-        ratios = [_ratio(speeds[ours], speeds[name]) for name in others if name in speeds]
+        present = [name for name in others if ours in speeds and name in speeds]
+        ratios = [_ratio(speeds[ours], speeds[name]) for name in present]
         value = min(ratios) if ratios and (others != OTHERS or not absent) else None
         note = f"{' and '.join(absent)} did not run" if absent else ""
         found.append(
