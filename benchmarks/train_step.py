@@ -5,10 +5,10 @@
     python -m benchmarks.train_step litgpt=bench-litgpt/bin/python [d_models=8,12,16,32,...,512]
         [starts=2] [rounds=5] [seconds=0.4] [contenders=harness,bare,...] [kernels=auto]
 
-4 layers, 4 heads, vocabulary 512, 8 rows of 256 tokens (2 rows at widths below 32 and at 512), one
-thread. Contenders are processes that take turns on one core (benchmarks/metronome.py); a ratio is
-the median over rounds of the two times in that round. Where a process finds its memory changes its
-speed by some per cent, so that all are started again `starts` times.
+4 layers, 4 heads (2 below width 16), vocabulary 512, 8 rows of 256 tokens (2 below width 32 and at
+512), one thread. Contenders are processes that take turns on one core (benchmarks/metronome.py); a
+ratio is the median over rounds of the two times in that round. Where a process finds its memory
+changes its speed by some per cent, so that all are started again `starts` times.
 
 harness is eager float32. best may be compiled, where the measurement of this machine says that a
 run of five minutes repays it, and auto has precision=auto as well; either is the same process as
@@ -35,7 +35,7 @@ from train.speed.machine import measured_table, with_compiled
 from train.speed.precision import BF16_FLAGS, processor_flags, realised_precision
 from train.speed.table import compiling_pays, eager_seconds
 
-SHAPE = {"seq_len": 256, "vocab": 512, "layers": 4, "heads": 4}
+SHAPE = {"seq_len": 256, "vocab": 512, "layers": 4}
 FEW_ROWS, ROWS = 2, 8
 
 WIDTHS = "8,12,16,32,64,128,256,512"
@@ -98,6 +98,7 @@ def contender(
             "d_model": d_model,
             "d_ff": d_ff_for(d_model, "llama"),
             "rows": rows_of(d_model),
+            "heads": 4 if d_model >= 16 else 2,
             "precision": precision,
             "compile": compiled,
             "kernels": kernels,

@@ -51,7 +51,7 @@ WIDTHS = {16: 2, 32: 4, 64: 8, 128: 8, 256: 8}
 
 LAYERS, SEQ_LEN, VOCABULARY = 2, 256, 512
 
-SECONDS = {"product": 0.04, "attention": 0.12, "step": 0.35, "compiled": 1.5}
+SECONDS = {"product": 0.04, "attention": 0.12, "step": 0.5, "compiled": 1.5}
 """Time for all rounds of one comparison; at least `ROUNDS` are made."""
 
 ROUNDS, MOST_ROUNDS = 3, 60
