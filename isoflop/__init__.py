@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         predict,
         read_runs,
     )
-    from isoflop.questions import cheapest_to_serve, compare_forms, size_price
+    from isoflop.questions import cheapest_to_serve, compare_forms, predict_accuracy, size_price
     from isoflop.runs import evaluate, plan, train
     from train.config.spec import (
         DataSpec,
@@ -62,6 +62,7 @@ __all__ = [
     "fit_parametric",
     "plan",
     "predict",
+    "predict_accuracy",
     "read_fits",
     "read_runs",
     "size_price",
@@ -73,7 +74,8 @@ _HOMES = {
     "Allocation": "analysis.fits.surface",
     "LossTable": "analysis.data.loss_table",
     "Surface": "analysis.fits.surface",
-    **dict.fromkeys(("cheapest_to_serve", "compare_forms", "size_price"), "isoflop.questions"),
+    **dict.fromkeys(("cheapest_to_serve", "compare_forms"), "isoflop.questions"),
+    **dict.fromkeys(("predict_accuracy", "size_price"), "isoflop.questions"),
     "evaluate": "isoflop.runs",
     "plan": "isoflop.runs",
     "read_fits": "analysis.stored_fits",

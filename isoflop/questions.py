@@ -3,16 +3,20 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from analysis.errors import FitError, Numbers
 from analysis.fits.serving import SizePrice
 from analysis.fits.serving import size_price as price_on
 from analysis.fits.surface import Surface
+from analysis.studies.ability.points import AbilityPoints
+from analysis.studies.ability.two_steps import AbilityPrediction, fit_two_steps, predict_ability
 from analysis.studies.approaches.fit_all import fit_input
 from analysis.studies.approaches.fitted_approach import FittedApproach
 from analysis.studies.fit_config import FitConfig
 from analysis.studies.forms.study import FormStudy
 from analysis.studies.forms.study import compare_forms as compare
+from analysis.studies.questions.prediction import Point
 from analysis.studies.serving.serving import Quality, ServingPlan, asked_surface, plan_for
 from isoflop.laws import Runs, read_runs
 
@@ -58,6 +62,54 @@ def cheapest_to_serve(
     nan = float("nan")
     quality = Quality(nan if loss is None else loss, nan if flops is None else flops)
     return plan_for(fit, quality, inference_tokens)
+
+
+def predict_accuracy(
+    n_params: ArrayLike,
+    n_tokens: ArrayLike,
+    loss: ArrayLike,
+    accuracy: ArrayLike,
+    *,
+    at: tuple[float, float],
+    second: str = "sigmoid",
+    chance: float | None = None,
+    **settings: Any,
+) -> AbilityPrediction:
+    """A task's accuracy for a run that was not trained: (N, D) to loss, and loss to accuracy.
+
+    Args:
+        n_params: Parameters of each run, (runs,).
+        n_tokens: Training tokens of each run, (runs,).
+        loss: Loss of the task's right answers, such as bits per byte, (runs,).
+        accuracy: In [0, 1], (runs,).
+        at: N and D of the run to predict.
+        second: sigmoid, or tokens for floor + (1 - floor) exp(-L x).
+        chance: Accuracy by chance, held as the floor; None leaves it free.
+        settings: `n_resamples`, `delta`, `seed` as in `fit.` on the command line.
+
+    Returns:
+        `accuracy` with its 95 % interval of the law (`confidence`) and of a run (`run`), the
+        `loss` on the way, the `direct` law's accuracy, and how far `beyond` the runs it lies; NaN
+        with a `reason` where a step does not hold.
+
+    Raises:
+        FitError: settings that are unknown.
+
+    Examples:
+        >>> import numpy as np
+        >>> from isoflop import predict_accuracy
+        >>> n, d = (x.ravel() for x in np.meshgrid([1e8, 3e8, 1e9, 3e9], [2e9, 1e10, 5e10, 2e11]))
+        >>> bits = 0.5 + 30 / n**0.25 + 60 / d**0.22
+        >>> accuracy = 0.25 + 0.7 / (1 + np.exp(6 * (bits - 1.1)))
+        >>> found = predict_accuracy(n, d, bits, accuracy, at=(1e10, 1e12), n_resamples=100)
+        >>> round(found.loss, 2), round(found.accuracy, 2)
+        (0.73, 0.88)
+    """
+    n, d, x, y = (
+        np.asarray(column, dtype=float) for column in (n_params, n_tokens, loss, accuracy)
+    )
+    points = AbilityPoints("task", "loss", "accuracy", n, d, x, y, np.arange(len(x)))
+    return predict_ability(fit_two_steps(points, FitConfig(**settings), second, chance), Point(*at))
 
 
 def compare_forms(

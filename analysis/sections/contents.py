@@ -25,6 +25,7 @@ from analysis.sections import fits as sections
 from analysis.sections.chapter import Builder, Chapter, ReportInputs
 from analysis.sections.min_loss import min_loss_section
 from analysis.sections.questions import prediction
+from analysis.sections.questions.ability import ability_chapter
 from analysis.sections.questions.forms import forms_chapter
 from analysis.sections.questions.points import asked_points
 from analysis.sections.questions.serving import serving_chapter
@@ -165,7 +166,7 @@ def _exclusions(inputs: ReportInputs) -> Chapter:
 
 PARTS: tuple[tuple[str, tuple[Builder, ...]], ...] = (
     ("Fits", (_fits, _least_loss, serving_chapter, _predictions, _recipes)),
-    ("Emergence", (_emergence,)),
+    ("Emergence", (_emergence, ability_chapter)),
     ("Validation", (_tested, _ground_truth, _recovered, _left_out, forms_chapter)),
     ("Runs", (_runs,)),
     ("Exclusions", (_exclusions,)),
