@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.data.readers import read_file
+from analysis.data.readers import from_frame, read_file
 from analysis.data.table_error import TableError
 from analysis.predict import COMMAND
 from analysis.studies.ability.points import AbilityPoints, ability_points, chosen
@@ -24,7 +24,8 @@ def ladder(noise: float = 0.005, n_tokens: float | None = None) -> AbilityPoints
     n, d = (x.ravel() for x in np.meshgrid(np.geomspace(1e8, 3e9, 5), np.geomspace(2e9, 2e11, 5)))
     d = d if n_tokens is None else np.full(len(n), n_tokens)
     loss = (0.5 + 30 / n**0.25 + 60 / d**0.22) * np.exp(noise * rng.normal(size=len(n)))
-    return AbilityPoints("task", "bpb", "accuracy", n, d, loss, accuracy(loss), np.arange(len(n)))
+    right = np.clip(accuracy(loss) + noise * rng.normal(size=len(n)), 0, 1)
+    return AbilityPoints("task", "bpb", "accuracy", n, d, loss, right, np.arange(len(n)))
 
 
 def accuracy(loss: np.ndarray) -> np.ndarray:
@@ -52,8 +53,8 @@ def test_one_token_count_gives_a_law_in_size_for_that_count_alone():
 
 
 def test_scattered_losses_and_flat_accuracies_have_no_prediction():
-    made = fit_two_steps(ladder(noise=0.3), CONFIG)
-    assert "misses its own points by" in made.reason
+    made = fit_two_steps(ladder(noise=0.2), CONFIG)
+    assert made.reason.startswith("no law of the loss: ")
     assert np.isnan(predict_ability(made, Point(1e10, 1e12)).accuracy)
     flat = ladder()
     flat = AbilityPoints(**{**vars(flat), "accuracy": np.full(25, 0.25)})
@@ -89,7 +90,7 @@ def evals() -> pd.DataFrame:
     own, rows = ladder(), []
     for i in range(len(own)):
         run = {"run_id": f"r{i}", "step": 1, "n_params": own.n_params[i], "task": "t",
-               "n_tokens": own.n_tokens[i], "n_shots": 0, "split": "heldout", "operands": ""}  # fmt: skip
+               "n_tokens": own.n_tokens[i], "split": "heldout", "operands": ""}  # fmt: skip
         for form in ("plain", "reversed"):
             for metric, value in (("token_nll", own.loss[i]), ("exact_match", own.accuracy[i])):
                 row = {**run, "format": form, "metric": metric, "value": value}
@@ -104,16 +105,14 @@ def test_evaluations_pair_a_loss_with_an_accuracy_for_each_way_of_asking():
     assert list(found) == ["t, plain", "t, reversed"]
     points = found["t, plain"]
     assert len(points) == 25 and points.chance == 0.25
-    assert points.accuracy == pytest.approx(accuracy(points.loss))
-    with pytest.raises(TableError, match="ability.tasks has u; there are t, plain"):
+    assert points.accuracy == pytest.approx(accuracy(points.loss), abs=0.02)
+    with pytest.raises(TableError, match=r"ability.tasks has u; there are t, plain"):
         chosen(found, ["u"])
     with pytest.raises(TableError, match="no ability to predict"):
         chosen(ability_points(table, pd.DataFrame()), ["all"])
 
 
 def read_points_table():
-    from analysis.data.readers import from_frame
-
     return from_frame(pd.DataFrame({"n_params": [1e8], "n_tokens": [1e9], "loss": [3.0]}), "made")
 
 
