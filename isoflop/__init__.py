@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from analysis.data.loss_table import LossTable
     from analysis.fits.surface import Allocation, Surface
     from analysis.stored_fits import read_fits
+    from analysis.studies.multiplier.multiplier import ComputeMultiplier
+    from isoflop.comparisons import compute_multiplier
     from isoflop.laws import (
         Prediction,
         allocate,
@@ -39,6 +41,7 @@ __version__ = "0.2.0"
 
 __all__ = [
     "Allocation",
+    "ComputeMultiplier",
     "DataSpec",
     "HorizonSpec",
     "IsoflopError",
@@ -55,6 +58,7 @@ __all__ = [
     "allocate",
     "cheapest_to_serve",
     "compare_forms",
+    "compute_multiplier",
     "evaluate",
     "fit_envelope",
     "fit_isoflop",
@@ -72,6 +76,8 @@ __all__ = [
 _SPEC = "train.config.spec"
 _HOMES = {
     "Allocation": "analysis.fits.surface",
+    "ComputeMultiplier": "analysis.studies.multiplier.multiplier",
+    "compute_multiplier": "isoflop.comparisons",
     "LossTable": "analysis.data.loss_table",
     "Surface": "analysis.fits.surface",
     **dict.fromkeys(("cheapest_to_serve", "compare_forms"), "isoflop.questions"),

@@ -24,13 +24,14 @@ from analysis.sections import (
 from analysis.sections import fits as sections
 from analysis.sections.chapter import Builder, Chapter, ReportInputs
 from analysis.sections.min_loss import min_loss_section
-from analysis.sections.questions import prediction
+from analysis.sections.questions import multiplier, prediction
 from analysis.sections.questions.ability import ability_chapter
 from analysis.sections.questions.forms import forms_chapter
 from analysis.sections.questions.points import asked_points
 from analysis.sections.questions.serving import serving_chapter
 from analysis.studies.fits_json import plain
 from analysis.studies.irreducible_loss import study_irreducible_loss
+from analysis.studies.multiplier.recipes import recipe_multipliers
 from analysis.studies.questions.prediction import Point, predict_losses
 from analysis.studies.recipes import study_recipes
 
@@ -151,13 +152,27 @@ def _recipes(inputs: ReportInputs) -> Chapter:
     return Chapter([recipes.recipe_section(made)], files, recipes.printed(made))
 
 
+def _multipliers(inputs: ReportInputs) -> Chapter:
+    """What each recipe is worth over the first in compute, where a sweep has several."""
+    config = inputs.config
+    order = recipes.planned_order(inputs.everything.sources)
+    made = recipe_multipliers(inputs.everything, config.fit, config.counting, order)
+    if not made:
+        return Chapter()
+    return Chapter(
+        [multiplier.recipe_section(made, config.fit.loss_unit)],
+        lines=[multiplier.conclusion(names, found) for names, found in made.items()],
+        numbers={"multipliers": multiplier.recipes_json(made)},
+    )
+
+
 def _left_out(inputs: ReportInputs) -> Chapter:
     section = sections.holdout_section(inputs.study)
     return Chapter([section] if section is not None else [])
 
 
 def _runs(inputs: ReportInputs) -> Chapter:
-    return Chapter([sections.runs_section(inputs.study), appendix.runs(inputs.book)])
+    return Chapter([sections.runs_section(inputs.study), appendix.runs(inputs.book, inputs.study)])
 
 
 def _exclusions(inputs: ReportInputs) -> Chapter:
@@ -165,7 +180,10 @@ def _exclusions(inputs: ReportInputs) -> Chapter:
 
 
 PARTS: tuple[tuple[str, tuple[Builder, ...]], ...] = (
-    ("Fits", (_fits, _least_loss, serving_chapter, _predictions, _recipes)),
+    (
+        "Fits",
+        (_fits, _least_loss, serving_chapter, _predictions, _recipes, _multipliers),
+    ),
     ("Emergence", (_emergence, ability_chapter)),
     ("Validation", (_tested, _ground_truth, _recovered, _left_out, forms_chapter)),
     ("Runs", (_runs,)),

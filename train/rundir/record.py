@@ -143,6 +143,8 @@ class RunRecord:
     trunk_id: str | None = None
     branched_from: int | None = None
     n_kv_heads: int | None = None
+    weight_decay: float | None = None
+    optimizer: str = "adamw"
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:

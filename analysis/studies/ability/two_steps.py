@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from analysis.errors import FitError
+from analysis.errors import FitError, FitErrors
 from analysis.fits.downstream.second_step import SecondStep, fit_second_step, refit_second_step
 from analysis.fits.surface import Surface
 from analysis.stats.resampling import Interval, percentile_interval, resample_counts
 from analysis.studies.ability.first_step import FirstStep, first_step
 from analysis.studies.ability.points import AbilityPoints
 from analysis.studies.allocation import NEAR
-from analysis.studies.approaches.fitted_approach import NO_INTERVAL, FitErrors
+from analysis.studies.approaches.fitted_approach import NO_INTERVAL
 from analysis.studies.fit_config import FitConfig
 from analysis.studies.questions.prediction import Point
 
