@@ -16,6 +16,8 @@ from analysis.studies.approaches.fitted_approach import FittedApproach
 from analysis.studies.fit_config import FitConfig
 from analysis.studies.forms.study import FormStudy
 from analysis.studies.forms.study import compare_forms as compare
+from analysis.studies.minima.optima import OptimaLaw
+from analysis.studies.minima.optima import fit_optima as laws_of_optima
 from analysis.studies.questions.prediction import Point
 from analysis.studies.serving.serving import Quality, ServingPlan, asked_surface, plan_for
 from isoflop.laws import Runs, read_runs
@@ -110,6 +112,34 @@ def predict_accuracy(
     )
     points = AbilityPoints("task", "loss", "accuracy", n, d, x, y, np.arange(len(x)))
     return predict_ability(fit_two_steps(points, FitConfig(**settings), second, chance), Point(*at))
+
+
+def fit_optima(
+    flops: ArrayLike, n_opt: ArrayLike, d_opt: ArrayLike, loss: ArrayLike | None = None
+) -> OptimaLaw:
+    """Power laws through optima whose runs nobody has: N_opt ~ C^a and D_opt ~ C^b.
+
+    Args:
+        flops: Budgets, (optima,), > 0.
+        n_opt: The best parameters of each.
+        d_opt: The best tokens of each.
+        loss: The losses there, if they are known.
+
+    Returns:
+        `n_law` and `d_law` (exponent, interval(), band), `loss` (E + k C^-g) where losses were
+        given, `objections`, and `optimal(flops)`.
+
+    Raises:
+        FitError: fewer than three budgets, or values that are not positive and finite.
+
+    Examples:
+        >>> from isoflop import fit_optima
+        >>> made = fit_optima([1.92e19, 1.21e20, 1.23e22], [4e8, 1e9, 1e10], [8e9, 2e10, 2e11])
+        >>> round(made.n_law.exponent, 2), made.objections
+        (0.5, ())
+    """
+    c, n, d = (np.asarray(x, dtype=float) for x in (flops, n_opt, d_opt))
+    return laws_of_optima(c, n, d, None if loss is None else np.asarray(loss, dtype=float))
 
 
 def compare_forms(
