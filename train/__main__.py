@@ -8,7 +8,6 @@ from pathlib import Path
 from train.commands.command_line import Command, run_command, text_override
 from train.config.cli import UsageError
 from train.config.hyperparameters import RULES
-from train.config.precision import realised_precision
 from train.config.resolve import resolve
 from train.config.run_config import RunConfig, RuntimeSpec, TrackerSpec
 from train.config.spec import (
@@ -22,11 +21,13 @@ from train.config.spec import (
 )
 from train.rundir.record import RunPaths, read_record, write_job
 from train.rundir.starting_point import starting_point
+from train.speed.explain import explanation
+from train.speed.precision import realised_precision
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The keys of conf/train.yaml.
+    """The keys of conf/train.yaml; `explain_speed` prints what was measured and trains nothing.
 
     `init_from`: a run, a checkpoint or a name on Hugging Face's hub whose weights the run begins
     with; the model's shape is that checkpoint's, whatever model= says.
@@ -44,6 +45,7 @@ class TrainConfig:
     name: str | None = None
     out: str | None = None
     init_from: str | None = None
+    explain_speed: bool = False
 
 
 def job_of(config: TrainConfig) -> RunConfig:
@@ -59,7 +61,12 @@ def job_of(config: TrainConfig) -> RunConfig:
         model=config.model,
         optim=config.optim,
         schedule=config.schedule,
-        precision=realised_precision(config.precision, config.runtime.device, config.model.d_model),
+        precision=realised_precision(
+            config.precision,
+            config.runtime.device,
+            config.model.d_model,
+            threads=config.runtime.threads,
+        ),
         seed=config.seed,
     )
     if config.init_from is not None:
@@ -72,6 +79,9 @@ def job_of(config: TrainConfig) -> RunConfig:
 def main(config: TrainConfig, overrides: list[str]) -> int:
     """Train one run; returns the exit status."""
     job = job_of(config)
+    if config.explain_speed:
+        print(explanation(job))
+        return 0
     run_dir = Path(config.out) if config.out else Path("results/single/runs") / job.dir_name
     write_job(run_dir, job, overrides)
     if read_record(run_dir) is None:
@@ -133,6 +143,9 @@ COMMAND = Command(
     arguments="[DIR]",
     paths=paths,
     options=GROUP_OPTIONS,
+    switches={
+        "explain_speed": "print what this machine does fastest, and what this run would take"
+    },
 )
 
 if __name__ == "__main__":

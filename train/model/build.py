@@ -23,6 +23,7 @@ from transformers import (
 from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
 
 from train.config.flops import experts
+from train.config.kernels import LIBRARY, Kernels
 from train.config.spec import ModelSpec, known
 from train.model.built import hf_architecture
 from train.model.forward import computes, hidden_states
@@ -123,9 +124,12 @@ class SummedLoss(nn.Module):
     and of an even use of experts; the value is the log-likelihood alone.
     """
 
-    def __init__(self, model: PreTrainedModel, z_loss: float = 0.0) -> None:
+    def __init__(
+        self, model: PreTrainedModel, kernels: Kernels = LIBRARY, z_loss: float = 0.0
+    ) -> None:
         super().__init__()
         self.model = model
+        self._kernels = kernels
         self.z_loss = z_loss
         self.softcap: float | None = getattr(model.config, "final_logit_softcapping", None)
         # What Accelerate cuts into shards, one at a time, where it is not named.
@@ -151,7 +155,7 @@ class SummedLoss(nn.Module):
         if not on_cpu and type(head) is nn.Linear and head.bias is None:
             return chunked_loss(hidden, head.weight, labels, z_loss=z_loss, softcap=self.softcap)
         plain = type(head) is nn.Linear and head.bias is None
-        logits = (linear(hidden, head.weight) if plain else head(hidden)).float()
+        logits = (linear(hidden, head.weight, self._kernels) if plain else head(hidden)).float()
         if self.softcap is not None:
             logits = self.softcap * torch.tanh(logits / self.softcap)
         loss = F.cross_entropy(logits, labels, reduction="sum")
@@ -165,7 +169,7 @@ class SummedLoss(nn.Module):
         """Hidden states (rows x seq_len, d_model), and the loss of an uneven use of experts."""
         model = self.model
         if computes(model, tokens.device):
-            return hidden_states(model, tokens), None
+            return hidden_states(model, tokens, self._kernels), None
         share = getattr(model.config, "router_aux_loss_coef", 0.0)
         if not (self.training and share and isinstance(model, MixtralForCausalLM)):
             out = model.base_model(input_ids=tokens, use_cache=False)
