@@ -86,6 +86,13 @@ class PredictConfig:
 
 
 @dataclass(frozen=True)
+class CurvesConfig:
+    """Of `isoflop curves`: `fit_to` names the curves that the law is fitted to, empty for all."""
+
+    fit_to: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class AnalysisConfig:
     """One report: its runs (exactly one of sweeps, table and compare), its fits, where it goes.
 
@@ -99,6 +106,7 @@ class AnalysisConfig:
     fit: FitConfig = field(default_factory=FitConfig)
     allocation: AllocationConfig = field(default_factory=AllocationConfig)
     predict: PredictConfig = field(default_factory=PredictConfig)
+    curves: CurvesConfig = field(default_factory=CurvesConfig)
     tracker: TrackerSpec = field(default_factory=TrackerSpec)
     out: str | None = None
     title: str | None = None

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from analysis.data.loss_table import LossTable
     from analysis.fits.surface import Allocation, Surface
     from analysis.stored_fits import read_fits
+    from analysis.studies.curves.study import CurveStudy
     from analysis.studies.multiplier.multiplier import ComputeMultiplier
     from isoflop.comparisons import compute_multiplier
+    from isoflop.curves import fit_curves
     from isoflop.laws import (
         Prediction,
         allocate,
@@ -41,6 +43,7 @@ __version__ = "0.2.0"
 __all__ = [
     "Allocation",
     "ComputeMultiplier",
+    "CurveStudy",
     "DataSpec",
     "HorizonSpec",
     "IsoflopError",
@@ -57,6 +60,7 @@ __all__ = [
     "allocate",
     "compute_multiplier",
     "evaluate",
+    "fit_curves",
     "fit_envelope",
     "fit_isoflop",
     "fit_kaplan",
@@ -72,7 +76,9 @@ _SPEC = "train.config.spec"
 _HOMES = {
     "Allocation": "analysis.fits.surface",
     "ComputeMultiplier": "analysis.studies.multiplier.multiplier",
+    "CurveStudy": "analysis.studies.curves.study",
     "compute_multiplier": "isoflop.comparisons",
+    "fit_curves": "isoflop.curves",
     "LossTable": "analysis.data.loss_table",
     "Surface": "analysis.fits.surface",
     "evaluate": "isoflop.runs",

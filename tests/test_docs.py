@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import analysis.__main__
+import analysis.curves
 import analysis.predict
 import eval.__main__
 import sweeps.__main__
@@ -50,6 +51,7 @@ LINES = {
         sweeps.__main__,
         eval.__main__,
         analysis.__main__,
+        analysis.curves,
         analysis.predict,
     )
 }

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from analysis.config import AnalysisConfig, PredictConfig
+from analysis.data.curve_points import sweep_points
 from analysis.data.loss_table import LossTable
 from analysis.data.reading.points import read_points
 from analysis.emergence.abilities import abilities
 from analysis.emergence.study import study_all
 from analysis.errors import FitError
+from analysis.fits.envelope import fit_envelope
 from analysis.report.document import Part, Section
 from analysis.report.run_table import RunTable
 from analysis.sections import (
@@ -29,14 +31,19 @@ from analysis.sections import (
 )
 from analysis.sections import fits as sections
 from analysis.sections.min_loss import min_loss_section
-from analysis.sections.questions import multiplier, prediction
+from analysis.sections.questions import curves, multiplier, prediction
 from analysis.studies.allocation import AllocationRow
+from analysis.studies.curves.ends import end_envelope
+from analysis.studies.curves.study import curves_of, study_curves
 from analysis.studies.fits_json import plain
 from analysis.studies.irreducible_loss import study_irreducible_loss
 from analysis.studies.multiplier.recipes import recipe_multipliers
 from analysis.studies.questions.prediction import Point, predict_losses
 from analysis.studies.recipes import study_recipes
 from analysis.studies.study import Study
+
+FEWEST_CURVES = 3
+"""Runs whose whole curves are worth a law."""
 
 
 @dataclass(frozen=True)
@@ -192,6 +199,30 @@ def _recipes(inputs: ReportInputs) -> Chapter:
     return Chapter([recipes.recipe_section(made)], files, recipes.printed(made))
 
 
+def _curves(inputs: ReportInputs) -> Chapter:
+    """The law of whole curves, and approach 1 on the ends that it predicts."""
+    study, directories = inputs.study, [Path(source) for source in inputs.everything.sources]
+    if study.data.curves is None or not all(path.is_dir() for path in directories):
+        return Chapter()
+    found = curves_of(study.table, sweep_points(directories))
+    if len(found) < FEWEST_CURVES:
+        return Chapter()
+    try:
+        made = study_curves(found)
+    except FitError as error:
+        return Chapter([Section(curves.TITLE, [f"No law of whole curves: {error}."])])
+    sections, reason, ends = [curves.curve_section(made)], "", None
+    names = [str(name) for name in study.table.texts("run_id")]
+    try:
+        ends = end_envelope(made, study.runs, names, inputs.config.fit.seed)
+        inside = fit_envelope(study.data.curves, inputs.config.fit.envelope).points
+        sections.append(curves.envelope_section(inside, ends, inputs.config.fit.loss_unit))
+    except FitError as error:
+        reason = str(error)
+    said = [curves.conclusion(made)]
+    return Chapter(sections, lines=said, numbers={"curves": curves.curves_json(made, ends, reason)})
+
+
 def _multipliers(inputs: ReportInputs) -> Chapter:
     """What each recipe is worth over the first in compute, where a sweep has several."""
     config = inputs.config
@@ -220,7 +251,7 @@ def _exclusions(inputs: ReportInputs) -> Chapter:
 
 
 PARTS: tuple[tuple[str, tuple[Builder, ...]], ...] = (
-    ("Fits", (_fits, _least_loss, _predictions, _recipes, _multipliers)),
+    ("Fits", (_fits, _least_loss, _predictions, _recipes, _multipliers, _curves)),
     ("Emergence", (_emergence,)),
     ("Validation", (_tested, _ground_truth, _recovered, _left_out)),
     ("Runs", (_runs,)),
