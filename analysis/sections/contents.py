@@ -214,7 +214,7 @@ def _curves(inputs: ReportInputs) -> Chapter:
     sections, reason, ends = [curves.curve_section(made)], "", None
     names = [str(name) for name in study.table.texts("run_id")]
     try:
-        ends = end_envelope(made, study.runs, names, inputs.config.fit.seed)
+        ends = end_envelope(made, study.runs, names)
         inside = fit_envelope(study.data.curves, inputs.config.fit.envelope).points
         sections.append(curves.envelope_section(inside, ends, inputs.config.fit.loss_unit))
     except FitError as error:

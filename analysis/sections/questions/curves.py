@@ -7,9 +7,8 @@ import numpy as np
 from analysis.data.run_arrays import Curves
 from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.questions.curves import draw_curves, draw_envelopes
-from analysis.format import count_label, number, span
+from analysis.format import count_label, number
 from analysis.report.document import Section, TableSpec
-from analysis.stats.resampling import percentile_interval
 from analysis.studies.curves.ends import EndEnvelope
 from analysis.studies.curves.study import CurveError, CurveStudy
 
@@ -61,7 +60,8 @@ def envelope_section(inside: Curves, made: EndEnvelope, unit: str) -> Section:
     text = (
         f"Losses inside a decaying schedule lie above those of a run that ends there. By the law "
         f"of whole curves and the runs' final losses, ends of all lengths have the envelope's "
-        f"exponent a = {number(made.fit.a)} ({span(made.a_interval)}), over {sizes} sizes."
+        f"exponent a = {number(made.fit.a)}, over {sizes} sizes, without an interval: on few sizes "
+        f"an envelope's exponent is off by more than resampled runs show."
     )
     figure = FigureSpec(
         "end_envelope",
@@ -77,20 +77,16 @@ def curves_json(study: CurveStudy, made: EndEnvelope | None, reason: str) -> dic
     """What fits.json says of whole curves."""
     ends: dict[str, Any] = {"reason": reason}
     if made is not None:
-        ends = {"a": made.fit.a, "b": made.fit.b, "intervals": {"a": made.a_interval},
+        ends = {"a": made.fit.a, "b": made.fit.b, "intervals": {},
                 "status": made.fit.status, "reason": made.fit.reason}  # fmt: skip
     return {**study.to_json(), "end_envelope": ends}
 
 
 def _loss(made: EndEnvelope, unit: str) -> str:
-    if made.law is None or made.law_draws is None:
+    if made.law is None:
         return f"No law of the least loss: {made.reason}."
     top = float(made.fit.flops.max())
-    drawn = percentile_interval(np.ravel(made.law_draws(top)))
-    return (
-        f"Its least loss at {number(top)} FLOPs is {number(float(made.law(top)), 4)} "
-        f"({span(drawn, 4)}) {unit}."
-    )
+    return f"Its least loss at {number(top)} FLOPs is {number(float(made.law(top)), 4)} {unit}."
 
 
 def _errors(errors: list[CurveError]) -> str:

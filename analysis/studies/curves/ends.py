@@ -5,7 +5,6 @@ curves. The law of whole curves says how much a size's schedule, stretched to an
 or loses; from the runs' own final losses follows where it ends.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,38 +13,33 @@ from analysis.data.run_arrays import Curves, RunArrays
 from analysis.errors import FitError
 from analysis.fits.curve_law.law import CurveLaw, terms
 from analysis.fits.curve_law.path import LossCurve, path
-from analysis.fits.envelope import EnvelopeFit, fit_envelope, laws_through, outline
+from analysis.fits.envelope import EnvelopeFit, fit_envelope
 from analysis.fits.min_loss import envelope_loss_law
-from analysis.fits.min_loss_law import LossLaw, refit_loss_law
-from analysis.stats.resampling import Interval, percentile_interval, resample_counts
+from analysis.fits.min_loss_law import LossLaw
 from analysis.studies.curves.study import CurveStudy
 
 LENGTHS = 24
 """Lengths between each size's shortest and longest run at which ends are read."""
-
-N_DRAWS = 200
 
 
 @dataclass(frozen=True, eq=False)
 class EndEnvelope:
     """Approach 1 on ends instead of on losses inside schedules.
 
+    It has no intervals: resamples of the runs do not show how far grids of few sizes shift it.
+
     Attributes:
         fit: The envelope of the ends.
-        a_interval: 95 % of the exponent, over resamples of the runs (the law's shape is kept).
         law: Least loss in compute; None for the `reason`.
-        law_draws: The same of the resamples.
         reason: Why there is no law of the loss.
     """
 
     fit: EnvelopeFit
-    a_interval: Interval
     law: LossLaw | None = None
-    law_draws: LossLaw | None = None
     reason: str = ""
 
 
-def end_envelope(study: CurveStudy, runs: RunArrays, names: list[str], seed: int) -> EndEnvelope:
+def end_envelope(study: CurveStudy, runs: RunArrays, names: list[str]) -> EndEnvelope:
     """The envelope of the ends that the law predicts, in the losses of the runs.
 
     Levels and A are refitted to the runs' final losses, which are of validation, with the shape
@@ -55,7 +49,6 @@ def end_envelope(study: CurveStudy, runs: RunArrays, names: list[str], seed: int
         study: The law and the curves of the runs.
         runs: Their sizes, costs and final losses.
         names: What each is called.
-        seed: Of the resamples.
 
     Raises:
         FitError: The law may not be used, or there are fewer than two sizes.
@@ -63,17 +56,11 @@ def end_envelope(study: CurveStudy, runs: RunArrays, names: list[str], seed: int
     if study.objections:
         raise FitError("; ".join(study.objections))
     ends = Ends.of(study, runs, names)
-    fit = fit_envelope(ends.curves(np.ones(len(ends.loss))))
-    rng = np.random.default_rng([seed, 2])
-    sizes = ends.n_params[ends.group]
-    made = [fit_envelope(one).points for one in ends.draws(rng)]
-    interval = percentile_interval(np.array([laws_through(one)[0] for one in made]))
+    fit = fit_envelope(ends.curves())
     try:
-        law = envelope_loss_law(fit, sizes)
+        return EndEnvelope(fit, envelope_loss_law(fit, ends.n_params))
     except FitError as error:
-        return EndEnvelope(fit, interval, reason=str(error))
-    flops, loss = np.moveaxis(np.array([outline(one, sizes) for one in made]), 1, 0)
-    return EndEnvelope(fit, interval, law, refit_loss_law(law, flops, loss))
+        return EndEnvelope(fit, reason=str(error))
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,22 +117,15 @@ class Ends:
             np.array([curve.n_tokens[-1] for _, curve in stretched]),
         )
 
-    def curves(self, counts: np.ndarray) -> Curves:
-        """The ends by the runs that `counts` (runs,) says how often to take."""
-        weight = np.sqrt(counts) / self.loss
+    def curves(self) -> Curves:
+        """The ends, as curves of one point per length."""
         ratio = self.law.B / self.law.A
         levels = (self.group[:, None] == np.arange(len(self.n_params))).astype(float)
-        design = np.column_stack([levels, self.past @ [1.0, -ratio]])
-        found = np.linalg.lstsq(design * weight[:, None], self.loss * weight, rcond=None)[0]
+        design = np.column_stack([levels, self.past @ [1.0, -ratio]]) / self.loss[:, None]
+        found = np.linalg.lstsq(design, np.ones(len(self.loss)), rcond=None)[0]
         loss = found[self.size] + found[-1] * (self.wanted @ [1.0, -ratio])
         flops = self.per_token[self.size] * self.n_tokens
         return Curves(self.size, self.n_params[self.size], self.n_tokens, flops, loss)
-
-    def draws(self, rng: np.random.Generator) -> Iterator[Curves]:
-        """The ends by resampled runs; a resample that lacks a size is drawn from none."""
-        for counts in resample_counts(len(self.loss), N_DRAWS, rng):
-            if len(np.unique(self.group[counts > 0])) == len(self.n_params):
-                yield self.curves(counts)
 
 
 def _stretched(curves: list[LossCurve]) -> list[LossCurve]:

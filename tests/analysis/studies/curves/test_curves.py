@@ -39,22 +39,24 @@ def cosine_sweep(noise: float, seed: int = 0):
 
 def test_the_envelope_of_ends_is_that_of_runs_that_ended():
     curves, runs = cosine_sweep(0.005)
-    made = end_envelope(study_curves(curves), runs, [c.name for c in curves], 0)
+    made = end_envelope(study_curves(curves), runs, [c.name for c in curves])
     place = made.fit.flops > 0
     # The true end of each of its points: a cosine of that length at that size.
     for n, d, loss in list(zip(made.fit.n_params[place], made.fit.n_tokens[place],
                                made.fit.loss[place], strict=True))[::200]:  # fmt: skip
         whole = curve(float(n), max(50, round(d / 100)), "cosine", LADDER)
         assert loss == pytest.approx(1.1 * whole.loss[-1], rel=0.01)
-    low, high = made.a_interval
-    assert low <= made.fit.a <= high and made.law is not None
+    least = min(
+        1.1 * curve(n, round(4e12 / (6 * n) / 100), "cosine", LADDER).loss[-1] for n in SIZES[1:]
+    )
+    assert made.law is not None and made.law(4e12) == pytest.approx(least, rel=0.01)
 
 
 def test_a_law_that_may_not_be_used_gives_no_ends():
     curves, runs = cosine_sweep(0.005)
     flat = [replace(c, lr=np.full(len(c.lr), 1e-3)) for c in curves]
     with pytest.raises(FitError, match="no run's learning rate falls"):
-        end_envelope(study_curves(flat), runs, [c.name for c in curves], 0)
+        end_envelope(study_curves(flat), runs, [c.name for c in curves])
 
 
 def test_curves_of_a_table_keep_its_runs_and_smooth_nothing(sweep_dir):
