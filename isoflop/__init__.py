@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from analysis.stored_fits import read_fits
     from analysis.studies.curves.study import CurveStudy
     from analysis.studies.multiplier.multiplier import ComputeMultiplier
+    from analysis.studies.tuning.study import TuningStudy
     from isoflop.comparisons import compute_multiplier
     from isoflop.curves import fit_curves
     from isoflop.laws import (
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         read_runs,
     )
     from isoflop.runs import evaluate, plan, train
+    from isoflop.tuning import fit_tuning
     from train.config.spec import (
         DataSpec,
         HorizonSpec,
@@ -56,6 +58,7 @@ __all__ = [
     "SourceSpec",
     "Surface",
     "TokenizerSpec",
+    "TuningStudy",
     "__version__",
     "allocate",
     "compute_multiplier",
@@ -65,6 +68,7 @@ __all__ = [
     "fit_isoflop",
     "fit_kaplan",
     "fit_parametric",
+    "fit_tuning",
     "plan",
     "predict",
     "read_fits",
@@ -78,7 +82,9 @@ _HOMES = {
     "ComputeMultiplier": "analysis.studies.multiplier.multiplier",
     "CurveStudy": "analysis.studies.curves.study",
     "compute_multiplier": "isoflop.comparisons",
+    "TuningStudy": "analysis.studies.tuning.study",
     "fit_curves": "isoflop.curves",
+    "fit_tuning": "isoflop.tuning",
     "LossTable": "analysis.data.loss_table",
     "Surface": "analysis.fits.surface",
     "evaluate": "isoflop.runs",

@@ -12,7 +12,8 @@ from typing import Any
 
 from analysis.config import AnalysisConfig, PredictConfig
 from analysis.data.curve_points import sweep_points
-from analysis.data.loss_table import LossTable
+from analysis.data.loss_column import with_loss
+from analysis.data.loss_table import LossTable, select
 from analysis.data.reading.points import read_points
 from analysis.emergence.abilities import abilities
 from analysis.emergence.study import study_all
@@ -31,7 +32,7 @@ from analysis.sections import (
 )
 from analysis.sections import fits as sections
 from analysis.sections.min_loss import min_loss_section
-from analysis.sections.questions import curves, multiplier, prediction
+from analysis.sections.questions import curves, multiplier, prediction, tuning
 from analysis.studies.allocation import AllocationRow
 from analysis.studies.curves.ends import end_envelope
 from analysis.studies.curves.study import curves_of, study_curves
@@ -41,6 +42,7 @@ from analysis.studies.multiplier.recipes import recipe_multipliers
 from analysis.studies.questions.prediction import Point, predict_losses
 from analysis.studies.recipes import study_recipes
 from analysis.studies.study import Study
+from analysis.studies.tuning.study import is_swept, study_tuning
 
 FEWEST_CURVES = 3
 """Runs whose whole curves are worth a law."""
@@ -199,6 +201,18 @@ def _recipes(inputs: ReportInputs) -> Chapter:
     return Chapter([recipes.recipe_section(made)], files, recipes.printed(made))
 
 
+def _tuning(inputs: ReportInputs) -> Chapter:
+    """Optimal learning rates and batches, where cells were swept over them."""
+    fit = inputs.config.fit
+    table = with_loss(inputs.everything, fit.loss)
+    table = select(table, fit.data, fit.grid, fit.where, best_of=[])
+    if not is_swept(table):
+        return Chapter()
+    made = study_tuning(table, seed=fit.seed)
+    said = tuning.conclusion(made)
+    return Chapter([tuning.tuning_section(made)], lines=[said], numbers={"tuning": made.to_json()})
+
+
 def _curves(inputs: ReportInputs) -> Chapter:
     """The law of whole curves, and approach 1 on the ends that it predicts."""
     study, directories = inputs.study, [Path(source) for source in inputs.everything.sources]
@@ -251,7 +265,7 @@ def _exclusions(inputs: ReportInputs) -> Chapter:
 
 
 PARTS: tuple[tuple[str, tuple[Builder, ...]], ...] = (
-    ("Fits", (_fits, _least_loss, _predictions, _recipes, _multipliers, _curves)),
+    ("Fits", (_fits, _least_loss, _predictions, _recipes, _multipliers, _tuning, _curves)),
     ("Emergence", (_emergence,)),
     ("Validation", (_tested, _ground_truth, _recovered, _left_out)),
     ("Runs", (_runs,)),

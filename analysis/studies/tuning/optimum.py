@@ -12,8 +12,10 @@ from scipy.stats import t
 
 from analysis.stats.resampling import Interval
 
-NEAREST = 3
-"""Settings that are fitted, in parameters of the parabola (3 in one dimension, 6 in two)."""
+NEAREST = {1: 2, 2: 3}
+"""Settings that are fitted, in parameters of the parabola (3 of one setting, 6 of two), by how many
+settings were swept: a lopsided response bends a parabola through more than six rates; two settings
+have more points nearby, and their parabola is lost in noise with fewer (benchmarks)."""
 
 N_DRAWS = 400
 NONE: Interval = (float("nan"), float("nan"))
@@ -25,7 +27,8 @@ class Optimum:
 
     Attributes:
         at: Their logarithms, (settings,); of the best run where there is no vertex.
-        intervals: 95 % of each, from the scatter of the runs about the parabola.
+        intervals: 95 % of each, from the scatter of the runs about the parabola, within the range
+            that was tried.
         log_loss: Log loss there.
         curvature: Second derivative of log loss in each, (settings,).
         reason: Why it is no optimum inside the sweep; empty where it is one.
@@ -59,37 +62,69 @@ def find_optimum(x: np.ndarray, log_loss: np.ndarray, rng: np.random.Generator) 
             reason = f"the best run has the {end} {'rate' if k == 0 else 'batch'} that was tried"
             return Optimum(x[best], unknown, float(log_loss[best]), flat, reason)
     scale = np.where(x.std(axis=0) > 0, x.std(axis=0), 1.0)
-    z = (x - x[best]) / scale
-    near = np.argsort((z**2).sum(axis=1), kind="stable")[: max(NEAREST * n_terms, n_terms + 1)]
+    n_near = max(NEAREST[x.shape[1]] * n_terms, n_terms + 1)
+    # Once more about the first vertex: the settings about the best run have its luck in them.
+    first = _parabola(x, log_loss, x[best], scale, n_near)
+    made = first and _parabola(x, log_loss, first.vertex, scale, n_near)
+    if made is None:
+        reason = "the parabola about the best run has no minimum among the settings it fits"
+        return Optimum(x[best], unknown, float(log_loss[best]), flat, reason)
+    freedom = min(n_near, len(x)) - n_terms
+    normal = rng.multivariate_normal(np.zeros(n_terms), made.covariance, N_DRAWS, method="cholesky")
+    drawn, bent = _vertex(made.values + normal * t.ppf(0.975, freedom) / 1.96)
+    opens = np.linalg.eigvalsh(bent).min(axis=1) > 0
+    drawn = _bounded(made.centre + drawn * scale, opens, x)
+    intervals = tuple(_ends(column) for column in drawn.T)
+    return Optimum(made.vertex, intervals, made.least, made.curvature)
+
+
+@dataclass(frozen=True)
+class Parabola:
+    """A parabola with a minimum: coefficients about a centre, their covariance, its vertex."""
+
+    values: np.ndarray
+    covariance: np.ndarray
+    centre: np.ndarray
+    vertex: np.ndarray
+    least: float
+    curvature: np.ndarray
+
+
+def _parabola(
+    x: np.ndarray, log_loss: np.ndarray, centre: np.ndarray, scale: np.ndarray, n_near: int
+) -> Parabola | None:
+    """The parabola through the settings nearest to a centre; None without a minimum among them."""
+    z = (x - centre) / scale
+    near = np.argsort((z**2).sum(axis=1), kind="stable")[:n_near]
     design = _quadratic(z[near])
     values, _, rank, _ = np.linalg.lstsq(design, log_loss[near], rcond=None)
-    if rank < n_terms:
-        reason = "the settings nearest to the best run do not determine a parabola"
-        return Optimum(x[best], unknown, float(log_loss[best]), flat, reason)
-    left = log_loss[near] - design @ values
-    freedom = len(near) - n_terms
-    covariance = float(left @ left) / freedom * np.linalg.inv(design.T @ design)
+    if rank < design.shape[1]:
+        return None
     vertex, hessian = _vertex(values[None])
-    low, high = z[near].min(axis=0), z[near].max(axis=0)
-    inside = bool(np.all((vertex[0] >= low) & (vertex[0] <= high)))
-    if not (np.all(np.linalg.eigvalsh(hessian[0]) > 0) and inside):
-        reason = "the parabola about the best run has no minimum among the settings that it fits"
-        return Optimum(x[best], unknown, float(log_loss[best]), flat, reason)
-    normal = rng.multivariate_normal(np.zeros(n_terms), covariance, N_DRAWS, method="cholesky")
-    drawn, bent = _vertex(values + normal * t.ppf(0.975, freedom) / 1.96)
-    drawn = np.where((np.linalg.eigvalsh(bent) > 0).all(axis=1)[:, None], drawn, np.nan)
-    at = x[best] + vertex[0] * scale
-    intervals = tuple(_interval(x[best, k] + drawn[:, k] * scale[k]) for k in range(len(at)))
-    least = float((_quadratic(vertex) @ values)[0])
-    return Optimum(at, intervals, least, np.diag(hessian[0]) / scale**2)
+    inside = np.stack([vertex[0] - z[near].min(axis=0), z[near].max(axis=0) - vertex[0]])
+    if float(np.linalg.eigvalsh(hessian[0]).min()) <= 0 or float(inside.min()) < 0:
+        return None
+    left = log_loss[near] - design @ values
+    variance = float(left @ left) / (len(near) - design.shape[1])
+    return Parabola(
+        values,
+        variance * np.linalg.inv(design.T @ design),
+        centre,
+        centre + vertex[0] * scale,
+        float((_quadratic(vertex) @ values)[0]),
+        np.diag(hessian[0]) / scale**2,
+    )
 
 
-def _interval(draws: np.ndarray) -> Interval:
-    """Central 95 %; a draw without a minimum counts as one beyond either end."""
-    finite = draws[np.isfinite(draws)]
-    if len(finite) < 0.9 * len(draws):
-        return NONE
-    low, high = np.quantile(finite, (0.025, 0.975))
+def _bounded(draws: np.ndarray, opens: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Drawn optima within what was tried; draws without a minimum lie at either end of it."""
+    low, high = x.min(axis=0), x.max(axis=0)
+    ends = np.where((np.arange(len(draws)) % 2 == 0)[:, None], low, high)
+    return np.where(opens[:, None], np.clip(draws, low, high), ends)
+
+
+def _ends(draws: np.ndarray) -> Interval:
+    low, high = np.quantile(draws, (0.025, 0.975))
     return float(low), float(high)
 
 
