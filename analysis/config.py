@@ -9,6 +9,7 @@ from typing import Any
 
 from analysis.data.counting import COUNTINGS
 from analysis.data.reading.understand import TableOptions
+from analysis.fits.downstream.second_step import KINDS
 from analysis.studies.fit_config import FitConfig
 from analysis.studies.forms.rolling import BY
 from train.config.run_config import TrackerSpec
@@ -112,6 +113,27 @@ class FormsConfig:
 
 
 @dataclass(frozen=True)
+class AbilityConfig:
+    """Abilities to predict in two steps: `tasks` by name, or [all]; empty for none.
+
+    `loss` and `accuracy` are metrics of evaluations, or endings of a table's columns (TASK_bpb and
+    TASK_accuracy where they are null); `second` is the second step, sigmoid or tokens; `chance` is
+    the accuracy by chance, by task, where it is not known from the evaluations.
+    """
+
+    tasks: list[str] = field(default_factory=list)
+    loss: str | None = None
+    accuracy: str | None = None
+    second: str = "sigmoid"
+    chance: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        one_of("ability.second", self.second, KINDS)
+        for task, level in self.chance.items():
+            require(0 <= level < 1, f"ability.chance has {task}: {level}; expected 0 to below 1")
+
+
+@dataclass(frozen=True)
 class AnalysisConfig:
     """One report: its runs (exactly one of sweeps, table and compare), its fits, where it goes.
 
@@ -126,6 +148,7 @@ class AnalysisConfig:
     allocation: AllocationConfig = field(default_factory=AllocationConfig)
     predict: PredictConfig = field(default_factory=PredictConfig)
     forms: FormsConfig = field(default_factory=FormsConfig)
+    ability: AbilityConfig = field(default_factory=AbilityConfig)
     tracker: TrackerSpec = field(default_factory=TrackerSpec)
     out: str | None = None
     title: str | None = None

@@ -23,7 +23,13 @@ if TYPE_CHECKING:
         predict,
         read_runs,
     )
-    from isoflop.questions import cheapest_to_serve, compare_forms, size_price
+    from isoflop.questions import (
+        cheapest_to_serve,
+        compare_forms,
+        fit_optima,
+        predict_accuracy,
+        size_price,
+    )
     from isoflop.runs import evaluate, plan, train
     from train.config.spec import (
         DataSpec,
@@ -63,9 +69,11 @@ __all__ = [
     "fit_envelope",
     "fit_isoflop",
     "fit_kaplan",
+    "fit_optima",
     "fit_parametric",
     "plan",
     "predict",
+    "predict_accuracy",
     "read_fits",
     "read_runs",
     "size_price",
@@ -79,7 +87,8 @@ _HOMES = {
     "compute_multiplier": "isoflop.comparisons",
     "LossTable": "analysis.data.loss_table",
     "Surface": "analysis.fits.surface",
-    **dict.fromkeys(("cheapest_to_serve", "compare_forms", "size_price"), "isoflop.questions"),
+    **dict.fromkeys(("cheapest_to_serve", "compare_forms"), "isoflop.questions"),
+    **dict.fromkeys(("fit_optima", "predict_accuracy", "size_price"), "isoflop.questions"),
     "evaluate": "isoflop.runs",
     "plan": "isoflop.runs",
     "read_fits": "analysis.stored_fits",

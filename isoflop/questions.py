@@ -3,16 +3,22 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from analysis.errors import FitError, Numbers
 from analysis.fits.serving import SizePrice
 from analysis.fits.serving import size_price as price_on
 from analysis.fits.surface import Surface
+from analysis.studies.ability.points import AbilityPoints
+from analysis.studies.ability.two_steps import AbilityPrediction, fit_two_steps, predict_ability
 from analysis.studies.approaches.fit_all import fit_input
 from analysis.studies.approaches.fitted_approach import FittedApproach
 from analysis.studies.fit_config import FitConfig
 from analysis.studies.forms.study import FormStudy
 from analysis.studies.forms.study import compare_forms as compare
+from analysis.studies.minima.optima import OptimaLaw
+from analysis.studies.minima.optima import fit_optima as laws_of_optima
+from analysis.studies.questions.prediction import Point
 from analysis.studies.serving.serving import Quality, ServingPlan, asked_surface, plan_for
 from isoflop.laws import Runs, read_runs
 
@@ -58,6 +64,82 @@ def cheapest_to_serve(
     nan = float("nan")
     quality = Quality(nan if loss is None else loss, nan if flops is None else flops)
     return plan_for(fit, quality, inference_tokens)
+
+
+def predict_accuracy(
+    n_params: ArrayLike,
+    n_tokens: ArrayLike,
+    loss: ArrayLike,
+    accuracy: ArrayLike,
+    *,
+    at: tuple[float, float],
+    second: str = "sigmoid",
+    chance: float | None = None,
+    **settings: Any,
+) -> AbilityPrediction:
+    """A task's accuracy for a run that was not trained: (N, D) to loss, and loss to accuracy.
+
+    Args:
+        n_params: Parameters of each run, (runs,).
+        n_tokens: Training tokens of each run, (runs,).
+        loss: Loss of the task's right answers, such as bits per byte, (runs,).
+        accuracy: In [0, 1], (runs,).
+        at: N and D of the run to predict.
+        second: sigmoid, or tokens for floor + (1 - floor) exp(-L x).
+        chance: Accuracy by chance, held as the floor; None leaves it free.
+        settings: `n_resamples`, `delta`, `seed` as in `fit.` on the command line.
+
+    Returns:
+        `accuracy` with its 95 % interval of the law (`confidence`) and of a run (`run`), the
+        `loss` on the way, the `direct` law's accuracy, and how far `beyond` the runs it lies; NaN
+        with a `reason` where a step does not hold.
+
+    Raises:
+        FitError: settings that are unknown.
+
+    Examples:
+        >>> import numpy as np
+        >>> from isoflop import predict_accuracy
+        >>> n, d = (x.ravel() for x in np.meshgrid([1e8, 3e8, 1e9, 3e9], [2e9, 1e10, 5e10, 2e11]))
+        >>> bits = 0.5 + 30 / n**0.25 + 60 / d**0.22
+        >>> accuracy = 0.25 + 0.7 / (1 + np.exp(6 * (bits - 1.1)))
+        >>> found = predict_accuracy(n, d, bits, accuracy, at=(1e10, 1e12), n_resamples=100)
+        >>> round(found.loss, 2), round(found.accuracy, 2)
+        (0.73, 0.88)
+    """
+    n, d, x, y = (
+        np.asarray(column, dtype=float) for column in (n_params, n_tokens, loss, accuracy)
+    )
+    points = AbilityPoints("task", "loss", "accuracy", n, d, x, y, np.arange(len(x)))
+    return predict_ability(fit_two_steps(points, FitConfig(**settings), second, chance), Point(*at))
+
+
+def fit_optima(
+    flops: ArrayLike, n_opt: ArrayLike, d_opt: ArrayLike, loss: ArrayLike | None = None
+) -> OptimaLaw:
+    """Power laws through optima whose runs nobody has: N_opt ~ C^a and D_opt ~ C^b.
+
+    Args:
+        flops: Budgets, (optima,), > 0.
+        n_opt: The best parameters of each.
+        d_opt: The best tokens of each.
+        loss: The losses there, if they are known.
+
+    Returns:
+        `n_law` and `d_law` (exponent, interval(), band), `loss` (E + k C^-g) where losses were
+        given, `objections`, and `optimal(flops)`.
+
+    Raises:
+        FitError: fewer than three budgets, or values that are not positive and finite.
+
+    Examples:
+        >>> from isoflop import fit_optima
+        >>> made = fit_optima([1.92e19, 1.21e20, 1.23e22], [4e8, 1e9, 1e10], [8e9, 2e10, 2e11])
+        >>> round(made.n_law.exponent, 2), made.objections
+        (0.5, ())
+    """
+    c, n, d = (np.asarray(x, dtype=float) for x in (flops, n_opt, d_opt))
+    return laws_of_optima(c, n, d, None if loss is None else np.asarray(loss, dtype=float))
 
 
 def compare_forms(

@@ -17,6 +17,7 @@ import pytest
 
 import analysis.__main__
 import analysis.allocate
+import analysis.optima
 import analysis.predict
 import eval.__main__
 import sweeps.__main__
@@ -52,6 +53,7 @@ LINES = {
         eval.__main__,
         analysis.__main__,
         analysis.allocate,
+        analysis.optima,
         analysis.predict,
     )
 }

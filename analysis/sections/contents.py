@@ -25,7 +25,9 @@ from analysis.sections import fits as sections
 from analysis.sections.chapter import Builder, Chapter, ReportInputs
 from analysis.sections.min_loss import min_loss_section
 from analysis.sections.questions import multiplier, prediction
+from analysis.sections.questions.ability import ability_chapter
 from analysis.sections.questions.forms import forms_chapter
+from analysis.sections.questions.minima import line_chapter
 from analysis.sections.questions.points import asked_points
 from analysis.sections.questions.serving import serving_chapter
 from analysis.studies.fits_json import plain
@@ -64,7 +66,9 @@ def contents(inputs: ReportInputs) -> Contents:
 
 
 def _fits(inputs: ReportInputs) -> Chapter:
-    return Chapter(sections.study_sections(inputs.study, inputs.advice))
+    return Chapter(
+        sections.study_sections(inputs.study, inputs.advice, inputs.config.allocation.flops)
+    )
 
 
 def _least_loss(inputs: ReportInputs) -> Chapter:
@@ -181,9 +185,9 @@ def _exclusions(inputs: ReportInputs) -> Chapter:
 PARTS: tuple[tuple[str, tuple[Builder, ...]], ...] = (
     (
         "Fits",
-        (_fits, _least_loss, serving_chapter, _predictions, _recipes, _multipliers),
+        (_fits, _least_loss, line_chapter, serving_chapter, _predictions, _recipes, _multipliers),
     ),
-    ("Emergence", (_emergence,)),
+    ("Emergence", (_emergence, ability_chapter)),
     ("Validation", (_tested, _ground_truth, _recovered, _left_out, forms_chapter)),
     ("Runs", (_runs,)),
     ("Exclusions", (_exclusions,)),
