@@ -134,6 +134,13 @@ class AbilityConfig:
 
 
 @dataclass(frozen=True)
+class CurvesConfig:
+    """Of `isoflop curves`: `fit_to` names the curves that the law is fitted to, empty for all."""
+
+    fit_to: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class AnalysisConfig:
     """One report: its runs (exactly one of sweeps, table and compare), its fits, where it goes.
 
@@ -149,6 +156,7 @@ class AnalysisConfig:
     predict: PredictConfig = field(default_factory=PredictConfig)
     forms: FormsConfig = field(default_factory=FormsConfig)
     ability: AbilityConfig = field(default_factory=AbilityConfig)
+    curves: CurvesConfig = field(default_factory=CurvesConfig)
     tracker: TrackerSpec = field(default_factory=TrackerSpec)
     out: str | None = None
     title: str | None = None

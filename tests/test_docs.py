@@ -17,6 +17,7 @@ import pytest
 
 import analysis.__main__
 import analysis.allocate
+import analysis.curves
 import analysis.optima
 import analysis.predict
 import eval.__main__
@@ -54,6 +55,7 @@ LINES = {
         analysis.__main__,
         analysis.allocate,
         analysis.optima,
+        analysis.curves,
         analysis.predict,
     )
 }
