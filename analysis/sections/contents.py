@@ -66,7 +66,9 @@ def contents(inputs: ReportInputs) -> Contents:
 
 
 def _fits(inputs: ReportInputs) -> Chapter:
-    return Chapter(sections.study_sections(inputs.study, inputs.advice))
+    return Chapter(
+        sections.study_sections(inputs.study, inputs.advice, inputs.config.allocation.flops)
+    )
 
 
 def _least_loss(inputs: ReportInputs) -> Chapter:
