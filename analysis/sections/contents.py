@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from analysis.config import AnalysisConfig, PredictConfig
-from analysis.data.curve_points import sweep_points
 from analysis.data.loss_column import with_loss
 from analysis.data.loss_table import LossTable, select
+from analysis.data.reading.curve_points import sweep_points
 from analysis.data.reading.points import read_points
 from analysis.emergence.abilities import abilities
 from analysis.emergence.study import study_all

@@ -60,8 +60,8 @@ def test_a_law_that_may_not_be_used_gives_no_ends():
 
 
 def test_curves_of_a_table_keep_its_runs_and_smooth_nothing(sweep_dir):
-    from analysis.data.curve_points import sweep_points
     from analysis.data.readers import read_sweeps
+    from analysis.data.reading.curve_points import sweep_points
 
     table, points = read_sweeps([sweep_dir]), sweep_points([sweep_dir])
     found = curves_of(table, points)
