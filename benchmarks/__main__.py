@@ -4,8 +4,9 @@
     python -m benchmarks [litgpt=PYTHON] [lm_eval=PYTHON] [only=train_step,startup,...]
         [figure=PATH of scaling's] [json=PATH]
 
-Exit status 1 where a figure misses its goal or could not be measured. Machine and date stand above
-the table, which docs/performance.md holds as it was printed.
+Exit status 1 where a figure misses its goal or a benchmark fails; what needs an environment that is
+not there (litgpt, lm_eval) is not measured and no miss. Machine and date stand above the table,
+which docs/performance.md holds as it was printed.
 """
 
 import json
@@ -20,7 +21,7 @@ from pathlib import Path
 from benchmarks.figures import Figure, machine, parse, read, table
 
 SHORT = {
-    "train_step": ["starts=3", "rounds=5", "seconds=0.4"],
+    "train_step": ["starts=2", "rounds=4", "seconds=0.3"],
     "startup": [],
     "sweep": ["grid=demo", "serial=2"],
     "evaluation": ["n_items=20000"],
@@ -35,7 +36,7 @@ SHORT = {
 
 
 def run(name: str, arguments: list[str]) -> list[Figure]:
-    """Figures of one benchmark, in a process of its own; a failure is a figure not measured."""
+    """Figures of one benchmark, in a process of its own; a failure is a goal that is missed."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "figures.json"
         command = [sys.executable, "-m", f"benchmarks.{name}", *arguments, f"json={path}"]
@@ -44,7 +45,8 @@ def run(name: str, arguments: list[str]) -> list[Figure]:
         print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
         if path.exists():
             return read(path)
-        return [Figure(name, None, at_least=0, note=f"ended with status {done.returncode}")]
+        note = f"ended with status {done.returncode}"
+        return [Figure(f"{name}: failures", 1, at_most=0, note=note)]
 
 
 def main(arguments: list[str]) -> int:
@@ -65,7 +67,7 @@ def main(arguments: list[str]) -> int:
     missed = [one for one in figures if one.outcome == "MISSED"]
     absent = [one for one in figures if one.outcome == "not measured"]
     print(f"\n{len(missed)} of {len(figures)} figures miss their goal; {len(absent)} not measured")
-    return int(bool(missed or absent))
+    return int(bool(missed))
 
 
 if __name__ == "__main__":

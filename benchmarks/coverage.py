@@ -38,6 +38,7 @@ from analysis.studies.bootstrap import (
 from analysis.studies.fit_config import FitConfig
 from analysis.studies.questions.prediction import Point, interval_with_noise, run_noise
 from benchmarks import coverage_multiplier, coverage_profiles
+from benchmarks.coverage_questions import serving_cover
 from benchmarks.designs import DESIGNS
 
 N_RESAMPLES = 400
@@ -259,6 +260,7 @@ COVERS = {
     "parametric": parametric_cover,
     "kaplan": kaplan_cover,
     "prediction": prediction_cover,
+    "serving": serving_cover,
 }
 
 

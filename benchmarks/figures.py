@@ -11,9 +11,9 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure; `value` is None where it could not be measured, and `note` says why.
+    """One figure; `value` is None where what it needs is not there, and `note` says what.
 
-    Without a goal it is shown for orientation and can't miss.
+    That is no miss. Without a goal it is shown for orientation and can't miss.
     """
 
     what: str
@@ -60,11 +60,11 @@ def table(figures: Sequence[Figure]) -> str:
 
 
 def report(figures: Sequence[Figure], settings: dict[str, str]) -> int:
-    """Print the table, write it to `json=PATH` where asked; 1 where a goal is not met, else 0."""
+    """Print the table, write it to `json=PATH` where asked; 1 where a goal is missed, else 0."""
     print(table(figures), flush=True)
     if "json" in settings:
         Path(settings["json"]).write_text(json.dumps([asdict(one) for one in figures], indent=1))
-    return int(any(one.outcome in ("MISSED", "not measured") for one in figures))
+    return int(any(one.outcome == "MISSED" for one in figures))
 
 
 def read(path: Path) -> list[Figure]:

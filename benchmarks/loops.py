@@ -1,9 +1,10 @@
 """The training loops that are compared, each a process: python -m benchmarks.loops NAME REQUEST.
 
 harness: `train.run` on a run directory. bare: the same module and optimiser, batches made before.
-trainer: Hugging Face Trainer on the same Llama. litgpt: see litgpt_loop.py, which needs nothing of
-this project. REQUEST is JSON: d_model, seq_len, rows, vocab, layers, heads, d_ff, precision,
-compile, every, scratch.
+transformers: the same loop around the Hugging Face model's own forward pass. trainer: Hugging Face
+Trainer on that model. litgpt: see litgpt_loop.py, which needs nothing of this project. REQUEST is
+JSON: d_model, seq_len, rows, vocab, layers, heads, d_ff, precision, compile, kernels, every,
+scratch.
 """
 
 import json
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
 from benchmarks.metronome import beat_every
 from train.config.resolve import resolve
@@ -21,6 +23,7 @@ from train.data.dataset import Dataset, describe
 from train.model.build import SummedLoss, build_model
 from train.run import train_run
 from train.rundir.record import write_job
+from train.speed.choice import best_choice
 
 ENDLESS = 10**6
 """Steps of a run that is ended from outside."""
@@ -55,18 +58,41 @@ def run_spec(request: dict[str, Any]) -> RunSpec:
 
 def harness(request: dict[str, Any]) -> None:
     """A run as any other: claimed, logged, saved every minute."""
-    runtime = RuntimeSpec(device="cpu", compile=request["compile"], n_evals=1)
+    how = {"compile": request["compile"], "kernels": request["kernels"]}
+    runtime = RuntimeSpec(device="cpu", n_evals=1, **how)
     run_dir = Path(request["scratch"]) / "run"
     write_job(run_dir, RunConfig(run_spec(request), runtime))
     status = train_run(run_dir)
     sys.exit(f"the run ended with status {status}")
 
 
+class _Theirs(torch.nn.Module):
+    """transformers' forward pass and the loss of its logits, as anybody would write it."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, tokens: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        logits = self.model(input_ids=tokens, use_cache=False).logits
+        return F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), reduction="sum")
+
+
+def transformers(request: dict[str, Any]) -> None:
+    """A loop around the Hugging Face model, without anything of this project in it."""
+    _loop(_Theirs(build_model(shape(request), seed=0)), request)
+
+
 def bare(request: dict[str, Any]) -> None:
     """The least that trains the same module: forward, backward, clip, step, forget gradients."""
+    job = RunConfig(run_spec(request), RuntimeSpec(device="cpu", kernels=request["kernels"]))
+    kernels = best_choice(job, "cpu").kernels
+    _loop(SummedLoss(build_model(shape(request), seed=0), kernels), request)
+
+
+def _loop(module: Any, request: dict[str, Any]) -> None:
     dataset = Dataset.open(run_spec(request))
     batches = [tuple(torch.from_numpy(rows.copy()) for rows in dataset.batch(n)) for n in range(64)]
-    module: Any = SummedLoss(build_model(shape(request), seed=0))
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, betas=(0.9, 0.99), fused=True)
     parameters = list(module.parameters())
     if request["compile"] == "on":
@@ -104,7 +130,7 @@ def trainer(request: dict[str, Any]) -> None:
     Trainer(build_model(shape(request), seed=0), arguments, train_dataset=dataset).train()
 
 
-LOOPS = {"harness": harness, "bare": bare, "trainer": trainer}
+LOOPS = {"harness": harness, "bare": bare, "transformers": transformers, "trainer": trainer}
 
 if __name__ == "__main__":
     request = json.loads(sys.argv[2])

@@ -26,6 +26,13 @@ if TYPE_CHECKING:
         predict,
         read_runs,
     )
+    from isoflop.questions import (
+        cheapest_to_serve,
+        compare_forms,
+        fit_optima,
+        predict_accuracy,
+        size_price,
+    )
     from isoflop.runs import evaluate, plan, train
     from isoflop.tuning import fit_tuning
     from train.config.spec import (
@@ -61,18 +68,23 @@ __all__ = [
     "TuningStudy",
     "__version__",
     "allocate",
+    "cheapest_to_serve",
+    "compare_forms",
     "compute_multiplier",
     "evaluate",
     "fit_curves",
     "fit_envelope",
     "fit_isoflop",
     "fit_kaplan",
+    "fit_optima",
     "fit_parametric",
     "fit_tuning",
     "plan",
     "predict",
+    "predict_accuracy",
     "read_fits",
     "read_runs",
+    "size_price",
     "train",
 ]
 
@@ -87,6 +99,8 @@ _HOMES = {
     "fit_tuning": "isoflop.tuning",
     "LossTable": "analysis.data.loss_table",
     "Surface": "analysis.fits.surface",
+    **dict.fromkeys(("cheapest_to_serve", "compare_forms"), "isoflop.questions"),
+    **dict.fromkeys(("fit_optima", "predict_accuracy", "size_price"), "isoflop.questions"),
     "evaluate": "isoflop.runs",
     "plan": "isoflop.runs",
     "read_fits": "analysis.stored_fits",

@@ -287,6 +287,7 @@ COMMAND = Command(
     options=GROUP_OPTIONS,
     old={"only": old_only, "sweep_fit": lambda value, verb: [f"fit={value}"]},
     texts=("status", "what", "launcher.devices"),
+    switches={"watch": "same as watch=true"},
 )
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 
 import analysis.__main__
+import analysis.allocate
 import analysis.curves
+import analysis.optima
 import analysis.predict
 import eval.__main__
 import sweeps.__main__
@@ -52,6 +54,8 @@ LINES = {
         eval.__main__,
         analysis.__main__,
         analysis.curves,
+        analysis.allocate,
+        analysis.optima,
         analysis.predict,
     )
 }

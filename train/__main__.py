@@ -8,7 +8,6 @@ from pathlib import Path
 from train.commands.command_line import Command, run_command, text_override
 from train.config.cli import UsageError
 from train.config.hyperparameters import RULES
-from train.config.precision import realised_precision
 from train.config.resolve import resolve
 from train.config.run_config import RunConfig, RuntimeSpec, TrackerSpec
 from train.config.spec import (
@@ -21,11 +20,13 @@ from train.config.spec import (
     ScheduleSpec,
 )
 from train.rundir.record import RunPaths, read_record, write_job
+from train.speed.explain import explanation
+from train.speed.precision import realised_precision
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The keys of conf/train.yaml."""
+    """The keys of conf/train.yaml; `explain_speed` prints what was measured and trains nothing."""
 
     data: DataSpec
     horizon: HorizonSpec
@@ -38,6 +39,7 @@ class TrainConfig:
     seed: int = 0
     name: str | None = None
     out: str | None = None
+    explain_speed: bool = False
 
 
 def job_of(config: TrainConfig) -> RunConfig:
@@ -53,7 +55,12 @@ def job_of(config: TrainConfig) -> RunConfig:
         model=config.model,
         optim=config.optim,
         schedule=config.schedule,
-        precision=realised_precision(config.precision, config.runtime.device, config.model.d_model),
+        precision=realised_precision(
+            config.precision,
+            config.runtime.device,
+            config.model.d_model,
+            threads=config.runtime.threads,
+        ),
         seed=config.seed,
     )
     spec = resolve(requested, describe(config.data, config.model.seq_len))
@@ -64,6 +71,9 @@ def job_of(config: TrainConfig) -> RunConfig:
 def main(config: TrainConfig, overrides: list[str]) -> int:
     """Train one run; returns the exit status."""
     job = job_of(config)
+    if config.explain_speed:
+        print(explanation(job))
+        return 0
     run_dir = Path(config.out) if config.out else Path("results/single/runs") / job.dir_name
     write_job(run_dir, job, overrides)
     if read_record(run_dir) is None:
@@ -125,6 +135,9 @@ COMMAND = Command(
     arguments="[DIR]",
     paths=paths,
     options=GROUP_OPTIONS,
+    switches={
+        "explain_speed": "print what this machine does fastest, and what this run would take"
+    },
 )
 
 if __name__ == "__main__":

@@ -9,30 +9,25 @@ import gc
 import json
 import logging
 import os
-import platform
-import subprocess
 import sys
 import traceback
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 
-from train.commands.processes import ROOT
 from train.commands.terminal import say
 from train.config.decode import decode_stored
-from train.config.flops import flops_per_token
 from train.config.run_config import RunConfig
 from train.config.spec import IsoflopError, SpecError, known
 from train.data.dataset import Dataset
 from train.engine import checkpoint, device
 from train.engine.branch_states import take_trunk
-from train.engine.build_record import record_of
-from train.engine.compile import compiled, compiles, discard_damaged_kernel, uses_graphs
+from train.engine.build_record import environment, record_of
+from train.engine.compile import compiled, discard_damaged_kernel, uses_graphs
 from train.engine.cpu_allocator import freed_memory_kept
 from train.engine.device import make_accelerator
 from train.engine.garbage import collector_frozen
@@ -48,6 +43,7 @@ from train.rundir.atomic import write_atomic, write_json
 from train.rundir.lock import Claimed, claim
 from train.rundir.log_file import log_file
 from train.rundir.record import RunPaths, append_status, read_job, read_record
+from train.speed.choice import Choice, run_choice
 
 PREEMPTED_EXIT = 75
 log = logging.getLogger(__name__)
@@ -167,9 +163,9 @@ def _train_on(accelerator: Accelerator, run_dir: Path, job: RunConfig) -> tuple[
     model = build_model(spec.model, spec.seed, dataset.codec.end_id).to(accelerator.device)
     transfer_initial_weights(model, spec.optim, spec.model)
     optimizer = build_optimizer(model, spec.optim, spec.model, accelerator.device.type)
-    trained: torch.nn.Module = SummedLoss(model)
-    run_flops = known(spec.horizon.n_tokens, "horizon.n_tokens") * flops_per_token(spec.model)
-    if compiles(job.runtime, accelerator.device.type, run_flops):
+    choice = _choice(run_dir, job, accelerator)
+    trained: torch.nn.Module = SummedLoss(model, choice.kernels)
+    if choice.compiled:
         graphs = uses_graphs(job.runtime, accelerator.device.type, _rows_per_rank(job))
         trained = compiled(trained, graphs and accelerator.num_processes == 1)
     prepared, prepared_optimizer = accelerator.prepare(trained, optimizer)
@@ -197,11 +193,21 @@ def _train_on(accelerator: Accelerator, run_dir: Path, job: RunConfig) -> tuple[
         final = outcome.status != "preempted"
         if writer is not None:
             world = accelerator.num_processes
-            record = record_of(job, outcome, dataset, accelerator.device, world) if final else None
+            place = accelerator.device, world, choice.label
+            record = record_of(job, outcome, dataset, *place) if final else None
             writer.finish(outcome, record)
         elif final:
             checkpoint.give_weights(model)
     return outcome.status, outcome.message
+
+
+def _choice(run_dir: Path, job: RunConfig, accelerator: Accelerator) -> Choice:
+    """How the run computes; of several ranks the first decides, so that all compute alike."""
+    found = [run_choice(run_dir, job, accelerator.device.type) if _leads() else None]
+    if accelerator.num_processes > 1:
+        broadcast_object_list(found, from_process=0)
+    assert found[0] is not None
+    return found[0]
 
 
 def _progress(restored: checkpoint.TrainerState) -> Outcome:
@@ -211,47 +217,6 @@ def _progress(restored: checkpoint.TrainerState) -> Outcome:
         raise checkpoint.CheckpointError(
             f"the saved state can't be continued ({error}): {checkpoint.ANOTHER_RELEASE}"
         ) from error
-
-
-def environment(accelerator: Accelerator) -> dict[str, Any]:
-    """What a repetition needs to know beside the spec: versions, commit, device, threads."""
-    import accelerate
-    import numpy
-    import transformers
-
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "accelerate": accelerate.__version__,
-        "numpy": numpy.__version__,
-        "commit": _commit(),
-        "device": device.device_name(accelerator.device),
-        **device.device_versions(accelerator.device),
-        "threads": torch.get_num_threads(),
-        "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "tf32": torch.backends.cuda.matmul.fp32_precision == "tf32",
-        "processes": accelerator.num_processes,
-    }
-
-
-@lru_cache(maxsize=1)
-def _commit() -> str | None:
-    """The code's commit; asked once a process, which goes on with the code that it started with.
-
-    None for an installed package, whose folder may lie in the repository of another project.
-    """
-    if not (ROOT / ".git").exists():
-        return None
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return described.stdout.strip() or None
 
 
 def _status_of(error: Exception) -> str:

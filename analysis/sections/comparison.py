@@ -18,6 +18,7 @@ from analysis.report.document import Part, Section, TableSpec
 from analysis.report.run_table import RunTable
 from analysis.sections import appendix
 from analysis.sections.questions import multiplier
+from analysis.sections.text_loss import text_comparison
 from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.comparison import (
     BudgetPair,
@@ -138,7 +139,14 @@ def parts(made: Comparison) -> list[Part]:
     fits = [worth, _exponent_section(made)]
     if any(study.find(IsoflopApproach) is not None for study in made.studies):
         fits.append(_profile_section(made))
-    return [Part("Fits", fits), Part("Differences", [_difference_section(made)])]
+    tables = [(study.table.evals, study.table.runs) for study in made.studies]
+    # What the second is worth is asked above, so the first is the reference here too.
+    texts = text_comparison((made.names[1], made.names[0]), tables[::-1])
+    return [
+        Part("Fits", fits),
+        *([Part("Texts", texts)] if texts else []),
+        Part("Differences", [_difference_section(made)]),
+    ]
 
 
 def run_part(made: Comparison, book: RunTable) -> Part:

@@ -5,22 +5,13 @@ sections, JSON and printed lines of one result. Nothing here, and no section, wr
 section lives in a module of its own and its builder is named once, below.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from analysis.config import AnalysisConfig, PredictConfig
-from analysis.data.loss_column import with_loss
-from analysis.data.loss_table import LossTable, select
-from analysis.data.reading.curve_points import sweep_points
-from analysis.data.reading.points import read_points
 from analysis.emergence.abilities import abilities
 from analysis.emergence.study import study_all
 from analysis.errors import FitError
-from analysis.fits.envelope import fit_envelope
 from analysis.report.document import Part, Section
-from analysis.report.run_table import RunTable
 from analysis.sections import (
     appendix,
     emergence,
@@ -31,47 +22,21 @@ from analysis.sections import (
     validation,
 )
 from analysis.sections import fits as sections
+from analysis.sections.chapter import Builder, Chapter, ReportInputs
 from analysis.sections.min_loss import min_loss_section
-from analysis.sections.questions import curves, multiplier, prediction, tuning
-from analysis.studies.allocation import AllocationRow
-from analysis.studies.curves.ends import end_envelope
-from analysis.studies.curves.study import curves_of, study_curves
+from analysis.sections.questions import multiplier, prediction
+from analysis.sections.questions.ability import ability_chapter
+from analysis.sections.questions.curves import curves_chapter
+from analysis.sections.questions.forms import forms_chapter
+from analysis.sections.questions.minima import line_chapter
+from analysis.sections.questions.points import asked_points
+from analysis.sections.questions.serving import serving_chapter
+from analysis.sections.questions.tuning import tuning_chapter
 from analysis.studies.fits_json import plain
 from analysis.studies.irreducible_loss import study_irreducible_loss
 from analysis.studies.multiplier.recipes import recipe_multipliers
 from analysis.studies.questions.prediction import Point, predict_losses
 from analysis.studies.recipes import study_recipes
-from analysis.studies.study import Study
-from analysis.studies.tuning.study import is_swept, study_tuning
-
-FEWEST_CURVES = 3
-"""Runs whose whole curves are worth a law."""
-
-
-@dataclass(frozen=True)
-class ReportInputs:
-    """All that a builder may draw on: what was asked for, every run read, the fits, the advice.
-
-    `everything` holds the runs before the fit's own selection, `book` what the page tells of each.
-    """
-
-    config: AnalysisConfig
-    everything: LossTable
-    study: Study
-    advice: list[AllocationRow]
-    book: RunTable
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """What one result gives: sections, JSON content by file name, lines for the terminal, and what
-    fits.json says of it.
-    """
-
-    sections: Sequence[Section] = ()
-    files: Mapping[str, Any] = field(default_factory=dict)
-    lines: Sequence[str] = ()
-    numbers: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,9 +49,6 @@ class Contents:
     files: dict[str, Any]
     lines: list[str]
     numbers: dict[str, Any]
-
-
-Builder = Callable[[ReportInputs], Chapter]
 
 
 def contents(inputs: ReportInputs) -> Contents:
@@ -106,7 +68,9 @@ def contents(inputs: ReportInputs) -> Contents:
 
 
 def _fits(inputs: ReportInputs) -> Chapter:
-    return Chapter(sections.study_sections(inputs.study, inputs.advice))
+    return Chapter(
+        sections.study_sections(inputs.study, inputs.advice, inputs.config.allocation.flops)
+    )
 
 
 def _least_loss(inputs: ReportInputs) -> Chapter:
@@ -125,14 +89,6 @@ def _predictions(inputs: ReportInputs) -> Chapter:
         lines=prediction.printed(made),
         numbers={"predictions": prediction.predictions_json(made)},
     )
-
-
-def asked_points(asked: PredictConfig) -> list[tuple[float, float, float]]:
-    """N, D and measured loss of the runs to predict, by settings and by table."""
-    listed = [(n, d, float("nan")) for n, d in asked.pairs]
-    if asked.table is None:
-        return listed
-    return [*listed, *map(tuple, read_points(Path(asked.table)).tolist())]
 
 
 def _emergence(inputs: ReportInputs) -> Chapter:
@@ -201,42 +157,6 @@ def _recipes(inputs: ReportInputs) -> Chapter:
     return Chapter([recipes.recipe_section(made)], files, recipes.printed(made))
 
 
-def _tuning(inputs: ReportInputs) -> Chapter:
-    """Optimal learning rates and batches, where cells were swept over them."""
-    fit = inputs.config.fit
-    table = with_loss(inputs.everything, fit.loss)
-    table = select(table, fit.data, fit.grid, fit.where, best_of=[])
-    if not is_swept(table):
-        return Chapter()
-    made = study_tuning(table, seed=fit.seed)
-    said = tuning.conclusion(made)
-    return Chapter([tuning.tuning_section(made)], lines=[said], numbers={"tuning": made.to_json()})
-
-
-def _curves(inputs: ReportInputs) -> Chapter:
-    """The law of whole curves, and approach 1 on the ends that it predicts."""
-    study, directories = inputs.study, [Path(source) for source in inputs.everything.sources]
-    if study.data.curves is None or not all(path.is_dir() for path in directories):
-        return Chapter()
-    found = curves_of(study.table, sweep_points(directories))
-    if len(found) < FEWEST_CURVES:
-        return Chapter()
-    try:
-        made = study_curves(found)
-    except FitError as error:
-        return Chapter([Section(curves.TITLE, [f"No law of whole curves: {error}."])])
-    sections, reason, ends = [curves.curve_section(made)], "", None
-    names = [str(name) for name in study.table.texts("run_id")]
-    try:
-        ends = end_envelope(made, study.runs, names)
-        inside = fit_envelope(study.data.curves, inputs.config.fit.envelope).points
-        sections.append(curves.envelope_section(inside, ends, inputs.config.fit.loss_unit))
-    except FitError as error:
-        reason = str(error)
-    said = [curves.conclusion(made)]
-    return Chapter(sections, lines=said, numbers={"curves": curves.curves_json(made, ends, reason)})
-
-
 def _multipliers(inputs: ReportInputs) -> Chapter:
     """What each recipe is worth over the first in compute, where a sweep has several."""
     config = inputs.config
@@ -257,7 +177,7 @@ def _left_out(inputs: ReportInputs) -> Chapter:
 
 
 def _runs(inputs: ReportInputs) -> Chapter:
-    return Chapter([sections.runs_section(inputs.study), appendix.runs(inputs.book)])
+    return Chapter([sections.runs_section(inputs.study), appendix.runs(inputs.book, inputs.study)])
 
 
 def _exclusions(inputs: ReportInputs) -> Chapter:
@@ -265,9 +185,22 @@ def _exclusions(inputs: ReportInputs) -> Chapter:
 
 
 PARTS: tuple[tuple[str, tuple[Builder, ...]], ...] = (
-    ("Fits", (_fits, _least_loss, _predictions, _recipes, _multipliers, _tuning, _curves)),
-    ("Emergence", (_emergence,)),
-    ("Validation", (_tested, _ground_truth, _recovered, _left_out)),
+    (
+        "Fits",
+        (
+            _fits,
+            _least_loss,
+            line_chapter,
+            serving_chapter,
+            _predictions,
+            _recipes,
+            _multipliers,
+            tuning_chapter,
+            curves_chapter,
+        ),
+    ),
+    ("Emergence", (_emergence, ability_chapter)),
+    ("Validation", (_tested, _ground_truth, _recovered, _left_out, forms_chapter)),
     ("Runs", (_runs,)),
     ("Exclusions", (_exclusions,)),
 )

@@ -16,6 +16,7 @@ from sweeps.plan.hardware_estimate import utilisation
 from sweeps.plan.machine import gpu_names
 from sweeps.spec.config import SweepConfig
 from train.config.gpu_peaks import peak_of
+from train.speed.choice import measure_for
 
 ASSUMED_GPU = "A100"
 """Taken where no GPU is here and launcher.gpu names none: the slower of today's usual ones."""
@@ -50,6 +51,9 @@ def speed_model(
     if not runs or config.launcher.kind == "simulate":
         return SpeedModel()
     on_gpus = gpus_a_run(config) > 0 or (config.launcher.kind != "slurm" and bool(devices))
+    left = [run.job for run in runs if not (run.run_id in states and states[run.run_id].done)]
+    if config.action == "launch" and config.launcher.kind != "slurm" and not on_gpus:
+        measure_for(left)
     base, notes = _timed(config, runs, devices, on_gpus)
     if not base and on_gpus and config.precision == "bf16":
         base, note = _assumed(config, runs, devices)

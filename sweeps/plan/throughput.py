@@ -8,7 +8,6 @@ import hashlib
 import json
 import logging
 import os
-import platform
 import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -23,13 +22,15 @@ from train.config.run_config import RunConfig, job_to_json
 from train.config.spec import IsoflopError, known
 from train.data.file_io import cache_dir
 from train.rundir.atomic import RecordError, write_json
+from train.speed.choice import best_choice
+from train.speed.machine import processor
 
 COMMAND = tuple(python_command("sweeps.plan.time_steps"))
 
 TIMEOUT_SECONDS = 600.0
 """Compiling three sizes takes a minute or two; a child that takes longer hangs."""
 
-CODE = 3
+CODE = 4
 """Raised when a change of ours makes steps much faster or slower, so that they are timed again."""
 
 log = logging.getLogger(__name__)
@@ -110,6 +111,7 @@ def measure(jobs: Sequence[RunConfig], device: str | None, command: Sequence[str
 
 def _key(jobs: Sequence[RunConfig], device: str | None) -> str:
     """Name of the cache's file: the machine for people, the rest as a hash."""
+    kind = "cpu" if device is None else "cuda"
     trained = [
         {
             "model": asdict(job.spec.model),
@@ -118,23 +120,14 @@ def _key(jobs: Sequence[RunConfig], device: str | None) -> str:
             "threads": job.runtime.threads,
             "micro_batch": job.runtime.micro_batch,
             "compile": job.runtime.compile,
+            "computed_by": best_choice(job, kind, measure=False).label,
         }
         for job in jobs
     ]
     hashed = hashlib.sha256(json.dumps(trained, sort_keys=True).encode()).hexdigest()[:12]
-    machine = _processor() if device is None else gpu_names([device]).get(device, device)
+    machine = processor()[0] if device is None else gpu_names([device]).get(device, device)
     text = f"{machine}-{hashed}-torch{version('torch')}-code{CODE}"
     return "".join(c if c.isalnum() or c in ".-" else "_" for c in text)
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _read(path: Path) -> list[Speed]:

@@ -18,9 +18,10 @@ from train.commands.terminal import say
 from train.config.flops import flops_per_token
 from train.config.run_config import RunConfig, job_from_json
 from train.config.spec import IsoflopError, known
-from train.engine.compile import compiled, compiles
+from train.engine.compile import compiled
 from train.model.build import SummedLoss, build_model
 from train.model.optimizer import build_optimizer
+from train.speed.choice import best_choice
 
 STEP_FLOPS = {"cpu": 3e10, "gpu": 1e14}
 """FLOPs of a timed pass: about half a second on a core, a third of one on a data-centre GPU."""
@@ -64,10 +65,10 @@ def time_job(job: RunConfig, device: torch.device) -> Speed:
 def _seconds(job: RunConfig, device: torch.device, rows: int) -> tuple[float, float]:
     """Median seconds of a forward and backward pass over so many rows, and of an update."""
     spec = job.spec
-    module: torch.nn.Module = SummedLoss(build_model(spec.model, seed=0)).to(device)
+    choice = best_choice(job, device.type, measure=False)
+    module: torch.nn.Module = SummedLoss(build_model(spec.model, seed=0), choice.kernels).to(device)
     optimizer = build_optimizer(module, spec.optim, spec.model, device.type)
-    run_flops = known(spec.horizon.n_tokens, "horizon.n_tokens") * flops_per_token(spec.model)
-    if compiles(job.runtime, device.type, run_flops):
+    if choice.compiled:
         module = compiled(module)
     tokens = torch.zeros(rows, spec.model.seq_len, dtype=torch.long, device=device)
     bf16 = torch.autocast(device.type, torch.bfloat16, enabled=spec.precision == "bf16")

@@ -8,7 +8,6 @@ from sweeps.spec.design import DesignSpec, ValidateSpec
 from sweeps.spec.grids import SweepSpec
 from sweeps.spec.launcher import LauncherSpec
 from sweeps.spec.shapes import widest
-from train.config.precision import realised_precision
 from train.config.run_config import RuntimeSpec, TrackerSpec
 from train.config.spec import (
     DataSpec,
@@ -20,6 +19,7 @@ from train.config.spec import (
     one_of,
     require,
 )
+from train.speed.precision import realised_precision
 
 ACTIONS = (
     *("plan", "launch", "status", "retry", "cancel", "clean", "collect", "sync"),
@@ -125,7 +125,9 @@ class SweepConfig:
         precision = self.precision
         if precision == "auto":
             width = widest(self.sweep, self.model)
-            precision = realised_precision("auto", self.runtime.device, width, launcher.kind)
+            precision = realised_precision(
+                "auto", self.runtime.device, width, launcher.kind, threads
+            )
         return replace(self, launcher=launcher, calibrate=calibrate, precision=precision)
 
 

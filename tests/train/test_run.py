@@ -21,6 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tests.support.runs import free_port, metrics, start, wait_for_state, weights
 from train import run as run_module
 from train.config.run_config import RunConfig, TrackerSpec
+from train.engine import build_record
 from train.engine.loop import evaluate
 from train.engine.trackers import read_mirror
 from train.run import train_run
@@ -231,15 +232,13 @@ def n_parameters() -> int:
 def test_an_installed_package_records_no_commit_of_the_project_that_it_lies_in(
     tmp_path, monkeypatch
 ):
-    import train.run as run
-
     project = tmp_path / "project"
     git = ["git", "-C", str(project), "-c", "user.name=a", "-c", "user.email=a@b"]
     project.mkdir()
     subprocess.run([*git, "init", "-q"], check=True)
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "theirs"], check=True)
     (project / "site-packages").mkdir()
-    monkeypatch.setattr(run, "ROOT", project / "site-packages")
-    run._commit.cache_clear()
-    assert run._commit() is None
-    run._commit.cache_clear()
+    monkeypatch.setattr(build_record, "ROOT", project / "site-packages")
+    build_record._commit.cache_clear()
+    assert build_record._commit() is None
+    build_record._commit.cache_clear()

@@ -69,6 +69,8 @@ class Command:
             rule, source or task works once it is written, before conf/ has a file of its name.
         old: Keys of earlier releases, and the words that replace them.
         texts: Keys whose value may hold commas; elsewhere they separate the choices of --multirun.
+        switches: Settings that are true or false and also an option, by key, with its help:
+            --explain-speed is the same as explain_speed=true.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Command:
     options: Mapping[str, Callable[[str], list[str]]] = field(default_factory=dict)
     old: Mapping[str, Old] = field(default_factory=dict)
     texts: tuple[str, ...] = ()
+    switches: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,8 @@ def _run(command: Command, options: argparse.Namespace, prog: str) -> int:
     translated = translate(command, options.words)
     for notice in translated.notices:
         say(f"{prog}: {notice}", sys.stderr)
-    overrides = translated.overrides + (["watch=true"] if options.watch else [])
+    switched = [f"{key}=true" for key in command.switches if getattr(options, key)]
+    overrides = translated.overrides + switched
     if options.cfg:
         print(settings_text(command.config_name, command.config, overrides), end="")
         return 0
@@ -205,8 +209,8 @@ def command_parser(command: Command, prog: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--cfg", action="store_true", help="print every setting: value, type, default"
     )
-    watched = "same as watch=true" if command.verbs else argparse.SUPPRESS
-    parser.add_argument("--watch", action="store_true", help=watched)
+    for key, meaning in command.switches.items():
+        parser.add_argument(f"--{key.replace('_', '-')}", action="store_true", help=meaning)
     parser.add_argument("-v", "--verbose", action="store_true", help="log at DEBUG level")
     return parser
 

@@ -76,7 +76,7 @@ class _Hint(NamedTuple):
 @functools.cache
 def _hint(hint: Any) -> _Hint:
     inner, optional = plain(hint)
-    arguments = get_args(inner)
+    arguments = [one for one in get_args(inner) if one is not ...]
     nested = isinstance(inner, type) and dataclasses.is_dataclass(inner)
     return _Hint(inner, optional, get_origin(inner), arguments[-1] if arguments else None, nested)
 

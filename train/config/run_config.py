@@ -28,7 +28,10 @@ class RuntimeSpec:
 
     `deterministic`: kernels that give the same bits every time, which a GPU's fastest do not; with
     it a resumed run ends there, as on a CPU, with the bits of an uninterrupted one.
-    `compile`: graphs is on, and passes start as CUDA graphs where a step is one pass on one GPU.
+    `kernels`: how a CPU computes float32 products and attention: auto takes what was measured to be
+    fastest here (`train.speed`), library PyTorch's own calls; the others are named for comparison.
+    `compile`: auto where it was measured, on a GPU is assumed, to be repaid within the run; graphs
+    is on, and passes start as CUDA graphs where a step is one pass on one GPU.
     `tf32`: float32 products on a GPU may take 10 bits of their factors' mantissas; in env.json.
     `branch`: a wsd run starts from the state that a shorter run of its trunk left in the sweep, and
     leaves one where its own decay starts (`train.engine.branch_states`).
@@ -39,6 +42,7 @@ class RuntimeSpec:
     micro_batch: int | None = None
     auto_micro_batch: bool = False
     compile: str = "auto"
+    kernels: str = "auto"
     deterministic: bool = False
     tf32: bool = False
     log_every: int = 10
@@ -50,6 +54,8 @@ class RuntimeSpec:
     def __post_init__(self) -> None:
         one_of("runtime.device", self.device, ("auto", "cpu", "cuda", "mps"))
         one_of("runtime.compile", self.compile, ("auto", "on", "off", "graphs"))
+        kernels = ("auto", "library", "onednn", "blocks", "onednn_blocks")
+        one_of("runtime.kernels", self.kernels, kernels)
         require(self.threads >= 1, f"runtime.threads={self.threads} must be at least 1")
         require(self.log_every >= 1, f"runtime.log_every={self.log_every} must be at least 1")
         require(self.n_evals >= 1, f"runtime.n_evals={self.n_evals} must be at least 1")

@@ -1,9 +1,15 @@
-"""The record of a run from its spec and outcome."""
+"""The record of a run from its spec and outcome, and what it was computed on."""
 
 import math
+import platform
+import subprocess
+from functools import lru_cache
+from typing import Any
 
 import torch
+from accelerate import Accelerator
 
+from train.commands.processes import ROOT
 from train.config.resolve import epochs_by_part
 from train.config.run_config import RunConfig
 from train.config.wsd_branching import flops_of_steps
@@ -15,11 +21,17 @@ from train.rundir.record_fields import job_columns
 
 
 def record_of(
-    job: RunConfig, outcome: Outcome, dataset: Dataset, device: torch.device, n_devices: int
+    job: RunConfig,
+    outcome: Outcome,
+    dataset: Dataset,
+    device: torch.device,
+    n_devices: int,
+    kernels: str = "",
 ) -> RunRecord:
     """What record.json holds; a diverged run is counted up to the step where it stopped.
 
-    Args:    n_devices: how many of this device, a rank each, trained the run together.
+    Args:    n_devices: how many of this device, a rank each, trained the run together; kernels: how
+             it was computed, in words.
     """
     spec = job.spec
     columns = job_columns(job, outcome.step)
@@ -48,6 +60,7 @@ def record_of(
         peak_memory_bytes=peak_memory_bytes(device),
         message=outcome.message,
         branched_from=outcome.branched_from,
+        kernels=kernels,
     )
 
 
@@ -68,3 +81,44 @@ def _bits_per_byte(outcome: Outcome, dataset: Dataset) -> float | None:
     return sum(
         part.weight / total * outcome.losses[name] / known[name] for name, part in parts.items()
     ) / math.log(2)
+
+
+def environment(accelerator: Accelerator) -> dict[str, Any]:
+    """What a repetition needs to know beside the spec: versions, commit, device, threads."""
+    import accelerate
+    import numpy
+    import transformers
+
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "accelerate": accelerate.__version__,
+        "numpy": numpy.__version__,
+        "commit": _commit(),
+        "device": device_name(accelerator.device),
+        **device_versions(accelerator.device),
+        "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "tf32": torch.backends.cuda.matmul.fp32_precision == "tf32",
+        "processes": accelerator.num_processes,
+    }
+
+
+@lru_cache(maxsize=1)
+def _commit() -> str | None:
+    """The code's commit; asked once a process, which goes on with the code that it started with.
+
+    None for an installed package, whose folder may lie in the repository of another project.
+    """
+    if not (ROOT / ".git").exists():
+        return None
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return described.stdout.strip() or None

@@ -1,4 +1,4 @@
-"""Whether a run is compiled, and kernels that are kept on disk from one run to the next."""
+"""How a run is compiled, and kernels that are kept on disk from one run to the next."""
 
 import os
 import re
@@ -9,23 +9,6 @@ from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 
 from train.config.run_config import RuntimeSpec
-
-PAYS_FLOPS = {"cuda": 1e16}
-"""Run cost from which compiling, some tens of seconds, is repaid (auto).
-
-Never on a CPU, where a compiled graph is slower than `train.model.forward` or gains less than the
-wait is worth (docs/performance.md).
-"""
-
-
-def compiles(runtime: RuntimeSpec, device: str, run_flops: float) -> bool:
-    """Whether a run is compiled: as asked, or for auto when its cost repays the compilation.
-
-    A pure function of spec and device, so that a resumed run computes as before.
-    """
-    if runtime.compile != "auto":
-        return runtime.compile != "off"
-    return run_flops >= PAYS_FLOPS.get(device, float("inf"))
 
 
 def uses_graphs(runtime: RuntimeSpec, device: str, rows: int) -> bool:

@@ -1,8 +1,8 @@
 """Causal attention on a CPU: softmax(Q K^T / sqrt(h)) V over the part of the square that counts.
 
 PyTorch's CPU kernel computes much of the masked half of the scores at training lengths, and its
-backward pass computes every score again. Here a block of queries meets the keys up to its own end,
-and the probabilities are kept.
+backward pass computes every score again. In blocks a few queries meet the keys up to their own end,
+and the probabilities are kept: faster on some processors from some length on (`train.speed`).
 """
 
 from functools import lru_cache
@@ -12,36 +12,56 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
+from train.config.kernels import LIBRARY, Kernels
+
 BLOCK = 64
 """Queries that are computed together; a block sees at most BLOCK - 1 masked keys."""
-
-SHORTEST = 256
-"""Context from which skipping the masked half outweighs the extra calls."""
 
 MOST_SCORES = 2**23
 """Scores of a layer (rows x heads x T x T), half of which are kept: at most 16 MiB."""
 
 
-def causal_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+def causal_attention(
+    query: Tensor, key: Tensor, value: Tensor, kernels: Kernels = LIBRARY
+) -> Tensor:
     """Attention of every position to itself and those before it, scaled by head_dim^-0.5.
 
     Args:    query: (rows, heads, T, head_dim); key, value: the same, or fewer heads, each of which
              serves as many neighbouring heads of queries.
     Returns: (rows, heads, T, head_dim).
     """
+    if not widens(kernels, query):
+        return _attention(query, key, value, kernels)
+    with torch.autocast("cpu", enabled=False):
+        wide = _attention(query.float(), key.float(), value.float(), kernels)
+        return wide.to(value.dtype)
+
+
+def widens(kernels: Kernels, query: Tensor) -> bool:
+    """Whether attention of a bfloat16 run is computed in float32, in which some CPUs are faster."""
+    shortest = kernels.float32_attention_from
+    on_cpu = query.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+    return on_cpu and shortest is not None and query.shape[2] >= shortest
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, kernels: Kernels) -> Tensor:
     shared = query.shape[1] // key.shape[1]
     if shared > 1 and query.device.type == "cpu":
         key, value = (tensor.repeat_interleave(shared, dim=1) for tensor in (key, value))
         shared = 1
     plain = query.dtype == torch.float32 and query.device.type == "cpu"
-    if not torch.compiler.is_compiling() and plain and _fits(*query.shape[:3]):
+    eager = plain and not torch.compiler.is_compiling()
+    if eager and _fits(query, kernels.blocks_from):
         flat = (tensor.flatten(0, 1) for tensor in (query, key, value))
         return _Blocked.apply(*flat).view(query.shape)  # type: ignore[union-attr]
     return F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=shared > 1)
 
 
-def _fits(rows: int, heads: int, length: int) -> bool:
-    return length >= SHORTEST and rows * heads * length**2 <= MOST_SCORES
+def _fits(query: Tensor, shortest: int | None) -> bool:
+    rows, heads, length = query.shape[:3]
+    if shortest is None or length < shortest:
+        return False
+    return rows * heads * length**2 <= MOST_SCORES
 
 
 @lru_cache(maxsize=8)

@@ -15,6 +15,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from train.config.kernels import LIBRARY, Kernels
 from train.config.spec import ModelSpec, known
 from train.model.forward import computes, hidden_states
 from train.model.labels import IGNORED
@@ -83,9 +84,10 @@ class SummedLoss(nn.Module):
     that their logits never lie in memory together.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, kernels: Kernels = LIBRARY) -> None:
         super().__init__()
         self.model = model
+        self._kernels = kernels
         # What Accelerate cuts into shards, one at a time, where it is not named.
         self._no_split_modules = model._no_split_modules
 
@@ -100,12 +102,15 @@ class SummedLoss(nn.Module):
         assert head is not None  # both families have one
         if not on_cpu and type(head) is nn.Linear:
             return chunked_loss(hidden, head.weight, labels)
-        logits = linear(hidden, head.weight) if type(head) is nn.Linear else head(hidden)
+        if type(head) is nn.Linear:
+            logits = linear(hidden, head.weight, self._kernels)
+        else:
+            logits = head(hidden)
         return F.cross_entropy(logits.float(), labels, reduction="sum")
 
     def _hidden(self, tokens: Tensor) -> Tensor:
         """Hidden states (rows x seq_len, d_model)."""
         model = self.model
         if computes(model, tokens.device):
-            return hidden_states(model, tokens)
+            return hidden_states(model, tokens, self._kernels)
         return model.base_model(input_ids=tokens, use_cache=False).last_hidden_state.flatten(0, 1)

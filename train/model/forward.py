@@ -19,7 +19,8 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 from transformers.models.qwen3.modeling_qwen3 import Qwen3DecoderLayer
 
-from train.model.attention import causal_attention
+from train.config.kernels import LIBRARY, Kernels
+from train.model.attention import causal_attention, widens
 from train.model.linear import linear
 
 
@@ -38,12 +39,14 @@ def computes(model: PreTrainedModel, device: torch.device) -> bool:
     return False
 
 
-def hidden_states(model: PreTrainedModel, tokens: Tensor) -> Tensor:
+def hidden_states(model: PreTrainedModel, tokens: Tensor, kernels: Kernels = LIBRARY) -> Tensor:
     """Hidden states after the last normalisation, (rows x T, d_model). Args: tokens (rows, T)."""
-    return _gpt2(model, tokens) if isinstance(model, GPT2LMHeadModel) else _llama(model, tokens)
+    if isinstance(model, GPT2LMHeadModel):
+        return _gpt2(model, tokens)
+    return _llama(model, tokens, kernels)
 
 
-def _llama(model: PreTrainedModel, tokens: Tensor) -> Tensor:
+def _llama(model: PreTrainedModel, tokens: Tensor, kernels: Kernels) -> Tensor:
     decoder: Any = model.model  # torch types what a module holds as Tensor | Module
     config: Any = model.config
     rows, length = tokens.shape
@@ -58,7 +61,7 @@ def _llama(model: PreTrainedModel, tokens: Tensor) -> Tensor:
         attention, mlp = layer.self_attn, layer.mlp
         normal = _norm(x, layer.input_layernorm)
         query, key, value = (
-            linear(normal, project.weight).view(-1, head_dim)
+            linear(normal, project.weight, kernels).view(-1, head_dim)
             for project in (attention.q_proj, attention.k_proj, attention.v_proj)
         )
         if normalises:
@@ -66,11 +69,15 @@ def _llama(model: PreTrainedModel, tokens: Tensor) -> Tensor:
         query, key, value = (
             part.view(rows, length, -1, head_dim).transpose(1, 2) for part in (query, key, value)
         )
-        mixed = causal_attention(_rotate(query, *turn), _rotate(key, *turn), value)
-        x = x + linear(mixed.transpose(1, 2).reshape(x.shape), attention.o_proj.weight)
+        dtype = torch.float32 if widens(kernels, query) else query.dtype
+        query, key = (_rotate(part, *turn).to(dtype) for part in (query, key))
+        mixed = causal_attention(query, key, value, kernels)
+        mixed = mixed.transpose(1, 2).reshape(x.shape)
+        x = x + linear(mixed, attention.o_proj.weight, kernels)
         normal = _norm(x, layer.post_attention_layernorm)
-        gate = F.silu(linear(normal, mlp.gate_proj.weight))
-        x = x + linear(gate * linear(normal, mlp.up_proj.weight), mlp.down_proj.weight)
+        gate = F.silu(linear(normal, mlp.gate_proj.weight, kernels))
+        wide = gate * linear(normal, mlp.up_proj.weight, kernels)
+        x = x + linear(wide, mlp.down_proj.weight, kernels)
     return _norm(x, decoder.norm)
 
 
@@ -117,11 +124,12 @@ _kept_rotation = lru_cache(maxsize=8)(_rotation)
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary positions of (rows, heads, T, head_dim), whose halves hold the pairs' two parts.
 
+    In the precision of cosines and sines.
+
     Source:  Su et al. 2021, in the layout of Hugging Face's Llama.
     """
     first, second = x.chunk(2, -1)
-    turned = x * cos + torch.cat((-second, first), -1) * sin
-    return turned.to(x.dtype)
+    return x * cos + torch.cat((-second, first), -1) * sin
 
 
 def _norm(x: Tensor, norm: Any) -> Tensor:

@@ -1,41 +1,41 @@
-"""y = x W^T in float32 on x86 through oneDNN, where the product is large enough for that to pay.
+"""y = x W^T in float32 on a CPU, through oneDNN for the sizes at which this machine is faster.
 
-PyTorch gives float32 products to MKL, which on a CPU that is not Intel's uses half the width of its
-vector units; oneDNN, which PyTorch brings along for bfloat16, uses all of it. On an AVX-512 AMD
-core that is 240 instead of 108 GFLOP/s with the same arithmetic: float32 in, float32 summed. A call
-costs some 10 microseconds more, so small products stay where they were. docs/performance.md has the
-figures and `python -m benchmarks.products` prints them.
+PyTorch gives float32 products to MKL, which on some processors uses half the width of their vector
+units; oneDNN, which PyTorch brings along for bfloat16, uses all of it, and on others is the slower
+one. The arithmetic is the same: float32 in, float32 summed. Which sizes, if any, `train.speed` has
+measured; the operator is private to PyTorch, and where it is missing `F.linear` takes its place.
 """
-
-import platform
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import FunctionCtx
 
-PAYS_MULTIPLICATIONS = 3_000_000
-"""Size, rows x in x out, from which a forward product or a gradient of inputs gains."""
-
-PAYS_FOR_WEIGHTS = 6_000_000
-"""The same for a gradient of weights, whose factors have to be turned first."""
-
-ONEDNN = (
-    platform.machine() in ("x86_64", "AMD64")
-    and torch.backends.mkldnn.is_available()
-    and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-)
+from train.config.kernels import LIBRARY, Kernels
 
 
-def linear(x: Tensor, weight: Tensor) -> Tensor:
+def has_onednn() -> bool:
+    """Whether this build of PyTorch can compute a float32 product through oneDNN."""
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+ONEDNN = has_onednn()
+
+
+def linear(x: Tensor, weight: Tensor, kernels: Kernels = LIBRARY) -> Tensor:
     """x W^T, as `F.linear` without a bias.
 
     Args:    x: (rows, in); weight: (out, in).
     """
+    smallest = kernels.onednn_from
     # The size is asked last: in a traced graph it would be one more condition on the shapes.
-    if ONEDNN and _plain_float32(x) and x.shape[0] * weight.numel() >= PAYS_MULTIPLICATIONS:
-        return _Linear.apply(x, weight)  # type: ignore[no-any-return]
+    if (
+        smallest is not None
+        and ONEDNN
+        and _plain_float32(x)
+        and x.shape[0] * weight.numel() >= smallest
+    ):
+        return _Linear.apply(x, weight, kernels.onednn_weights_from)  # type: ignore[no-any-return]
     return F.linear(x, weight)
 
 
@@ -51,21 +51,26 @@ def _plain_float32(x: Tensor) -> bool:
 
 class _Linear(Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx, x: Tensor, weight: Tensor, weights_from: int | None) -> Tensor:  # type: ignore[override]
         ctx.save_for_backward(x, weight)
-        return _onednn(x, weight)
+        ctx.weights_from = weights_from
+        return onednn_product(x, weight)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
         x, weight = ctx.saved_tensors
-        for_x = _onednn(grad, weight.t())
-        if x.shape[0] * weight.numel() < PAYS_FOR_WEIGHTS:
-            return for_x, grad.t() @ x
-        # The first factor is turned by a copy, so it should be the narrower one.
-        if grad.shape[1] > x.shape[1]:
-            return for_x, _onednn(x.t(), grad.t()).t().contiguous()
-        return for_x, _onednn(grad.t(), x.t())
+        for_x = onednn_product(grad, weight.t())
+        if ctx.weights_from is None or x.shape[0] * weight.numel() < ctx.weights_from:
+            return for_x, grad.t() @ x, None
+        return for_x, onednn_weight_gradient(grad, x), None
 
 
-def _onednn(x: Tensor, weight: Tensor) -> Tensor:
+def onednn_weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
+    """grad^T x. The first factor is turned by a copy, so it should be the narrower one."""
+    if grad.shape[1] > x.shape[1]:
+        return onednn_product(x.t(), grad.t()).t().contiguous()
+    return onednn_product(grad.t(), x.t())
+
+
+def onednn_product(x: Tensor, weight: Tensor) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")

@@ -57,6 +57,7 @@ class RunPaths:
     spec = Below("spec.json")
     overrides = Below("overrides.txt")
     env = Below("env.json")
+    choice = Below("choice.json")
     lock = Below("lock")
     metrics = Below("metrics.jsonl")
     status = Below("status.jsonl")
@@ -83,7 +84,7 @@ class RunRecord:
     the share of the sum of their peaks. Versions are None where nothing of the kind was used.
     `simulated` says what the losses were drawn from where nothing was trained, and is empty for a
     trained run. `horizon_tokens` is the length that the decay was planned for where that was not
-    the run's own.
+    the run's own. `kernels` says what of `train.speed` computed the run, empty in older records.
     """
 
     run_id: str
@@ -143,6 +144,9 @@ class RunRecord:
     trunk_id: str | None = None
     branched_from: int | None = None
     n_kv_heads: int | None = None
+    weight_decay: float | None = None
+    optimizer: str = "adamw"
+    kernels: str = ""
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:

@@ -1,1 +1,3 @@
-"""Figures of `analysis.studies` that answer one question each; may import what figures may."""
+"""Figures of the questions in `analysis.studies`, one module a question; numbers to figures, never
+fits. May import analysis.figures and below.
+"""

@@ -10,9 +10,10 @@ import torch
 from train import run as run_module
 from train.config.run_config import RunConfig, RuntimeSpec
 from train.engine import evaluate, loop
-from train.engine.compile import compiles, discard_damaged_kernel, uses_graphs
+from train.engine.compile import discard_damaged_kernel, uses_graphs
 from train.run import train_run
 from train.rundir.record import read_record, write_job
+from train.speed.choice import compiles
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import LlamaForCausalLM, PreTrainedModel
 
+from train.config.kernels import EARLIER, LIBRARY, Kernels
 from train.config.shapes import complete_shape
 from train.config.spec import ModelSpec
-from train.model import linear as linear_module
 from train.model.attention import causal_attention
 from train.model.build import SummedLoss, build_model
-from train.model.linear import linear
+from train.model.linear import ONEDNN, linear
 
 
 def model_of(d_model: int, seq_len: int, **changes) -> PreTrainedModel:
@@ -35,6 +35,7 @@ def gradients(model: nn.Module, loss: torch.Tensor) -> dict[str, torch.Tensor]:
     return dict(zip(named, torch.autograd.grad(loss, list(named.values())), strict=True))
 
 
+@pytest.mark.parametrize("kernels", [LIBRARY, Kernels(0, 0, 0)], ids=["library", "ours"])
 @pytest.mark.parametrize("labels_are", ["all", "masked"])
 @pytest.mark.parametrize(
     ("d_model", "seq_len", "changes"),
@@ -43,13 +44,15 @@ def gradients(model: nn.Module, loss: torch.Tensor) -> dict[str, torch.Tensor]:
      (64, 20, {"family": "qwen3", "n_heads": 4, "n_kv_heads": 2}), (24, 20, {"family": "qwen3"}),
      (24, 20, {"family": "gpt2"})],
 )  # fmt: skip
-def test_loss_and_gradients_equal_those_of_transformers(d_model, seq_len, changes, labels_are):
+def test_loss_and_gradients_equal_those_of_transformers(
+    d_model, seq_len, changes, labels_are, kernels
+):
     model = model_of(d_model, seq_len, **changes)
     tokens = torch.randint(0, 61, (3, seq_len))
     labels = torch.randint(0, 61, (3, seq_len))
     if labels_are == "masked":
         labels[:, ::3] = -100
-    ours = SummedLoss(model)(tokens, labels, masked=labels_are == "masked")
+    ours = SummedLoss(model, kernels)(tokens, labels, masked=labels_are == "masked")
     reference = theirs(model, tokens, labels)
     assert ours.item() == pytest.approx(reference.item(), rel=2e-6)
     expected, got = gradients(model, reference), gradients(model, ours)
@@ -57,12 +60,31 @@ def test_loss_and_gradients_equal_those_of_transformers(d_model, seq_len, change
         assert (got[name] - gradient).norm() < 2e-5 * gradient.norm(), name
 
 
-def test_under_autocast_it_rounds_as_transformers_does():
+@pytest.mark.parametrize("kernels", [LIBRARY, Kernels(None, None, 64, 64)], ids=["bf16", "wide"])
+def test_under_autocast_it_rounds_as_transformers_does(kernels):
     model = model_of(64, 64)
     tokens, labels = torch.randint(0, 61, (2, 2, 64))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        ours, reference = SummedLoss(model)(tokens, labels), theirs(model, tokens, labels)
+        ours, reference = SummedLoss(model, kernels)(tokens, labels), theirs(model, tokens, labels)
     assert ours.item() == pytest.approx(reference.item(), rel=2e-3)
+    expected, got = gradients(model, reference), gradients(model, ours)
+    for name, gradient in expected.items():
+        assert (got[name] - gradient).norm() < 0.05 * gradient.norm(), name
+
+
+@pytest.mark.parametrize("blocks", [None, 64])
+def test_attention_of_a_bfloat16_run_in_float32_rounds_its_result_alone(blocks):
+    inputs = [torch.randn(2, 3, 80, 8).bfloat16() for _ in range(3)]
+    exact = F.scaled_dot_product_attention(*(x.float() for x in inputs), is_causal=True)
+    error = {}
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for shortest in (80, 81):
+            out = causal_attention(*inputs, Kernels(None, None, blocks, shortest))
+            assert out.dtype == torch.bfloat16
+            error[shortest] = (out.float() - exact).abs().max().item()
+    assert error[80] <= 2**-8 * exact.abs().max().item() < 2 * error[81]
+    outside = causal_attention(*inputs, Kernels(None, None, blocks, 80))  # no autocast, no casts
+    assert torch.equal(outside, F.scaled_dot_product_attention(*inputs, is_causal=True))
 
 
 def test_layers_that_fsdp_has_wrapped_are_called():
@@ -82,14 +104,19 @@ def test_layers_that_fsdp_has_wrapped_are_called():
 
 
 @pytest.mark.parametrize(("rows", "d_in", "d_out"), [(8, 40, 56), (4096, 40, 56), (4096, 56, 40)])
-def test_a_linear_map_has_the_gradients_of_pytorch(rows, d_in, d_out):
+@pytest.mark.parametrize(
+    ("kernels", "smallest"),
+    [(LIBRARY, None), (EARLIER, 3e6), (Kernels(0, 0), 0), (Kernels(0, None), 0)],
+    ids=["library", "earlier", "oneDNN", "forward alone"],
+)
+def test_a_linear_map_has_the_gradients_of_pytorch(rows, d_in, d_out, kernels, smallest):
     """Both sides of the size from which oneDNN computes it, wider and narrower."""
     x, weight = torch.randn(rows, d_in), torch.randn(d_out, d_in)
     pairs = [(x.clone().requires_grad_(), weight.clone().requires_grad_()) for _ in range(2)]
     upstream = torch.randn(rows, d_out)
-    results = [f(*pair) for f, pair in zip((linear, F.linear), pairs, strict=True)]
-    large = rows * weight.numel() >= linear_module.PAYS_FOR_WEIGHTS
-    assert ("_Linear" in type(results[0].grad_fn).__name__) is (large and linear_module.ONEDNN)
+    results = [linear(*pairs[0], kernels), F.linear(*pairs[1])]
+    large = smallest is not None and rows * weight.numel() >= smallest
+    assert ("_Linear" in type(results[0].grad_fn).__name__) is (large and ONEDNN)
     for result in results:
         result.backward(upstream)
     torch.testing.assert_close(*results, rtol=1e-5, atol=1e-5)
@@ -97,12 +124,22 @@ def test_a_linear_map_has_the_gradients_of_pytorch(rows, d_in, d_out):
         torch.testing.assert_close(ours.grad, reference.grad, rtol=1e-4, atol=1e-3)
 
 
+def test_without_the_private_operator_pytorch_multiplies(monkeypatch):
+    monkeypatch.setattr("train.model.linear.ONEDNN", False)
+    x, weight = torch.randn(8, 40, requires_grad=True), torch.randn(56, 40)
+    product = linear(x, weight, Kernels(0, 0))
+    assert "_Linear" not in type(product.grad_fn).__name__
+    assert torch.equal(product, F.linear(x, weight))
+
+
 @pytest.mark.parametrize("length", [256, 301])
 def test_blocked_attention_has_the_gradients_of_pytorch(length):
     sets = [[torch.randn(2, 3, length, 8, generator=torch.Generator().manual_seed(n))
              .requires_grad_() for n in range(3)] for _ in range(2)]  # fmt: skip
-    out = causal_attention(*sets[0])
+    out = causal_attention(*sets[0], Kernels(blocks_from=256))
     assert "_Blocked" in str(out.grad_fn.next_functions)
+    for kernels in (LIBRARY, Kernels(blocks_from=512)):
+        assert "_Blocked" not in str(causal_attention(*sets[0], kernels).grad_fn.next_functions)
     reference = F.scaled_dot_product_attention(*sets[1], is_causal=True)
     torch.testing.assert_close(out, reference, rtol=1e-4, atol=1e-5)
     for result in (out, reference):
