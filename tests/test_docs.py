@@ -53,9 +53,9 @@ LINES = {
         sweeps.__main__,
         eval.__main__,
         analysis.__main__,
+        analysis.curves,
         analysis.allocate,
         analysis.optima,
-        analysis.curves,
         analysis.predict,
     )
 }
