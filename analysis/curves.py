@@ -7,10 +7,10 @@ from pathlib import Path
 from analysis.__main__ import COMMAND as ANALYZE
 from analysis.__main__ import paths
 from analysis.config import AnalysisConfig, output_directory
-from analysis.data.curve_points import sweep_points, table_points
 from analysis.data.loss_table import select
 from analysis.data.published.download import published_path
 from analysis.data.readers import read_sweeps
+from analysis.data.reading.curve_points import sweep_points, table_points
 from analysis.fits.curve_law.path import LossCurve
 from analysis.report.document import Part
 from analysis.report.report import Report

@@ -18,9 +18,9 @@ COMMANDS = {
     "analyze": ("analysis.__main__", "fit scaling laws and write the report"),
     "predict": ("analysis.predict", "the loss of N parameters on D tokens by every law"),
     "push": ("isoflop.push", "upload a sweep to Hugging Face's hub"),
+    "curves": ("analysis.curves", "one law of whole loss curves under any schedule"),
     "allocate": ("analysis.allocate", "what to train with a budget, and what is cheap to serve"),
     "optima": ("analysis.optima", "power laws through optima whose runs nobody has"),
-    "curves": ("analysis.curves", "one law of whole loss curves under any schedule"),
     "demo": ("isoflop.demo", "all of these on two small sweeps, in minutes"),
     "gpu-check": ("isoflop.gpu_check", "what this machine's GPU must prove, in minutes"),
 }

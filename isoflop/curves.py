@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.data.curve_points import NAMES, table_points
 from analysis.data.published.download import published_path
+from analysis.data.reading.curve_points import NAMES, table_points
 from analysis.errors import FitError
 from analysis.studies.curves.study import CurveStudy, curves_of_points, study_curves
 

@@ -6,16 +6,11 @@ section lives in a module of its own and its builder is named once, below.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from analysis.data.curve_points import sweep_points
-from analysis.data.loss_column import with_loss
-from analysis.data.loss_table import select
 from analysis.emergence.abilities import abilities
 from analysis.emergence.study import study_all
 from analysis.errors import FitError
-from analysis.fits.envelope import fit_envelope
 from analysis.report.document import Part, Section
 from analysis.sections import (
     appendix,
@@ -29,23 +24,19 @@ from analysis.sections import (
 from analysis.sections import fits as sections
 from analysis.sections.chapter import Builder, Chapter, ReportInputs
 from analysis.sections.min_loss import min_loss_section
-from analysis.sections.questions import curves, multiplier, prediction, tuning
+from analysis.sections.questions import multiplier, prediction
 from analysis.sections.questions.ability import ability_chapter
+from analysis.sections.questions.curves import curves_chapter
 from analysis.sections.questions.forms import forms_chapter
 from analysis.sections.questions.minima import line_chapter
 from analysis.sections.questions.points import asked_points
 from analysis.sections.questions.serving import serving_chapter
-from analysis.studies.curves.ends import end_envelope
-from analysis.studies.curves.study import curves_of, study_curves
+from analysis.sections.questions.tuning import tuning_chapter
 from analysis.studies.fits_json import plain
 from analysis.studies.irreducible_loss import study_irreducible_loss
 from analysis.studies.multiplier.recipes import recipe_multipliers
 from analysis.studies.questions.prediction import Point, predict_losses
 from analysis.studies.recipes import study_recipes
-from analysis.studies.tuning.study import is_swept, study_tuning
-
-FEWEST_CURVES = 3
-"""Runs whose whole curves are worth a law."""
 
 
 @dataclass(frozen=True)
@@ -166,42 +157,6 @@ def _recipes(inputs: ReportInputs) -> Chapter:
     return Chapter([recipes.recipe_section(made)], files, recipes.printed(made))
 
 
-def _tuning(inputs: ReportInputs) -> Chapter:
-    """Optimal learning rates and batches, where cells were swept over them."""
-    fit = inputs.config.fit
-    table = with_loss(inputs.everything, fit.loss)
-    table = select(table, fit.data, fit.grid, fit.where, best_of=[])
-    if not is_swept(table):
-        return Chapter()
-    made = study_tuning(table, seed=fit.seed)
-    said = tuning.conclusion(made)
-    return Chapter([tuning.tuning_section(made)], lines=[said], numbers={"tuning": made.to_json()})
-
-
-def _curves(inputs: ReportInputs) -> Chapter:
-    """The law of whole curves, and approach 1 on the ends that it predicts."""
-    study, directories = inputs.study, [Path(source) for source in inputs.everything.sources]
-    if study.data.curves is None or not all(path.is_dir() for path in directories):
-        return Chapter()
-    found = curves_of(study.table, sweep_points(directories))
-    if len(found) < FEWEST_CURVES:
-        return Chapter()
-    try:
-        made = study_curves(found)
-    except FitError as error:
-        return Chapter([Section(curves.TITLE, [f"No law of whole curves: {error}."])])
-    sections, reason, ends = [curves.curve_section(made)], "", None
-    names = [str(name) for name in study.table.texts("run_id")]
-    try:
-        ends = end_envelope(made, study.runs, names)
-        inside = fit_envelope(study.data.curves, inputs.config.fit.envelope).points
-        sections.append(curves.envelope_section(inside, ends, inputs.config.fit.loss_unit))
-    except FitError as error:
-        reason = str(error)
-    said = [curves.conclusion(made)]
-    return Chapter(sections, lines=said, numbers={"curves": curves.curves_json(made, ends, reason)})
-
-
 def _multipliers(inputs: ReportInputs) -> Chapter:
     """What each recipe is worth over the first in compute, where a sweep has several."""
     config = inputs.config
@@ -240,8 +195,8 @@ PARTS: tuple[tuple[str, tuple[Builder, ...]], ...] = (
             _predictions,
             _recipes,
             _multipliers,
-            _tuning,
-            _curves,
+            tuning_chapter,
+            curves_chapter,
         ),
     ),
     ("Emergence", (_emergence, ability_chapter)),

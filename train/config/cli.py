@@ -21,7 +21,7 @@ from yaml import YAMLError
 
 from train.config.decode import decode
 from train.config.keys import UsageError, check_key
-from train.config.setting_laws import with_fitted_rules
+from train.config.rules.fitted import with_fitted_rules
 
 CONF_DIR = Path(str(resources.files("train"))).resolve().parent / "conf"
 """Beside the packages, in a checkout and in a wheel alike; `files("conf")` would find a user's own

@@ -22,7 +22,7 @@ from analysis.figures.style import (
     styled,
 )
 from analysis.fits.curve_law.fit import thinned
-from analysis.fits.curve_law.path import LossCurve, path
+from analysis.fits.curve_law.path import LossCurve, past_of
 from analysis.studies.curves.study import CurveStudy, predicted
 
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
@@ -75,7 +75,7 @@ def _draw(axes: Axes, study: CurveStudy, curves: Sequence[LossCurve]) -> None:
 
 def _clock(curve: LossCurve) -> tuple[np.ndarray, np.ndarray]:
     """Ages and the tokens at which they were reached."""
-    ages = path(curve.n_tokens, curve.lr).age
+    ages = past_of(curve.n_tokens, curve.lr).age
     return ages, curve.n_tokens
 
 

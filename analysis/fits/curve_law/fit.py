@@ -13,7 +13,7 @@ from scipy.optimize import least_squares
 
 from analysis.errors import FitError
 from analysis.fits.curve_law.law import CurveLaw, Shape, terms
-from analysis.fits.curve_law.path import LossCurve, Path, path
+from analysis.fits.curve_law.path import LossCurve, Past, past_of
 
 POINTS = 64
 """Points that are kept of a curve."""
@@ -26,7 +26,7 @@ PRIOR = ([*np.log([0.45, 300.0, 0.5]).tolist(), 0.6], (0.5, 3.0, 0.5, 0.3))
 Luo et al. 2025. Points of one curve are no independent evidence, so that without it few curves give
 any gamma: it weighs as much as one curve does, POINTS points of the fit's own residuals."""
 
-Part = tuple[LossCurve, Path, np.ndarray]
+Part = tuple[LossCurve, Past, np.ndarray]
 
 FIRST_RMS = 0.002
 """Relative residuals that a search starts from supposing."""
@@ -72,12 +72,12 @@ def fit_curve_law(curves: Sequence[LossCurve], start: Shape | None = None) -> Cu
     return _judged(law, parts, converged)
 
 
-def thinned(curve: LossCurve) -> tuple[Path, np.ndarray]:
+def thinned(curve: LossCurve) -> tuple[Past, np.ndarray]:
     """The past and the mean loss of stretches of a curve behind its warm-up, POINTS at most."""
     known = np.isfinite(curve.lr) & (curve.n_tokens > 0)
     tokens, lr, loss = (v[known] for v in (curve.n_tokens, curve.lr, curve.loss))
     if not len(tokens):
-        return path(np.array([1.0]), np.array([1.0]), np.array([])), loss
+        return past_of(np.array([1.0]), np.array([1.0]), np.array([])), loss
     first = max(tokens[int(lr.argmax())], SKIPPED * tokens[-1])
     rows = np.flatnonzero(np.isfinite(loss) & (loss > 0) & (tokens >= first))
     if len(rows) > POINTS:
@@ -86,8 +86,8 @@ def thinned(curve: LossCurve) -> tuple[Path, np.ndarray]:
         counts = np.bincount(bins, minlength=POINTS)
         used = counts > 0
         means = [np.bincount(bins, v[rows], POINTS)[used] / counts[used] for v in (tokens, loss)]
-        return path(tokens, lr, means[0]), means[1]
-    return path(tokens, lr, tokens[rows]), loss[rows]
+        return past_of(tokens, lr, means[0]), means[1]
+    return past_of(tokens, lr, tokens[rows]), loss[rows]
 
 
 @dataclass(frozen=True)

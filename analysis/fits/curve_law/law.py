@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.errors import FitError, Status
-from analysis.fits.curve_law.path import Path
+from analysis.fits.curve_law.path import Past
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class CurveLaw:
     status: Status = "converged"
     reason: str = ""
 
-    def loss(self, size: float, past: Path) -> np.ndarray:
+    def loss(self, size: float, past: Past) -> np.ndarray:
         """The loss at each point of a schedule's past, (points,).
 
         Raises:
@@ -68,13 +68,13 @@ class CurveLaw:
             raise FitError(f"no curve of {size:.6g} parameters was fitted; expected one of {known}")
         return self.levels[size] + self.above_level(past)
 
-    def above_level(self, past: Path) -> np.ndarray:
+    def above_level(self, past: Past) -> np.ndarray:
         """The part that sizes share, (points,)."""
         age, gained = terms(self.shape, past, self.unit)
         return self.A * age - self.B * gained
 
 
-def terms(shape: Shape, past: Path, unit: float) -> tuple[np.ndarray, np.ndarray]:
+def terms(shape: Shape, past: Past, unit: float) -> tuple[np.ndarray, np.ndarray]:
     """(S/unit)^-alpha and what the falls of the rate have gained, (points,) each."""
     age = (past.age / unit) ** -shape.alpha
     if not len(past.fall):

@@ -39,7 +39,7 @@ class LossCurve:
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class Past:
     """A schedule's past at some points of a run.
 
     Attributes:
@@ -55,7 +55,7 @@ class Path:
     rate: np.ndarray
 
 
-def path(n_tokens: np.ndarray, lr: np.ndarray, at: np.ndarray | None = None) -> Path:
+def past_of(n_tokens: np.ndarray, lr: np.ndarray, at: np.ndarray | None = None) -> Past:
     """The past of a schedule that is known at some points, linear between them.
 
     Args:
@@ -78,7 +78,7 @@ def path(n_tokens: np.ndarray, lr: np.ndarray, at: np.ndarray | None = None) -> 
     ages = np.cumsum(np.diff(tokens, prepend=0.0) * np.where(abrupt, before, (u + before) / 2))
     where, fall, rate = _falls(ages, u, abrupt)
     age = ages if at is None else np.interp(at, np.append(0.0, tokens), np.append(0.0, ages))
-    return Path(age, np.maximum(age[:, None] - where, 0.0), fall, rate)
+    return Past(age, np.maximum(age[:, None] - where, 0.0), fall, rate)
 
 
 def _falls(

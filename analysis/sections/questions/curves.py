@@ -1,18 +1,26 @@
 """Whole loss curves in words, tables and figures: isoflop curves, and the report of a sweep."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from analysis.data.reading.curve_points import sweep_points
 from analysis.data.run_arrays import Curves
+from analysis.errors import FitError
 from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.questions.curves import draw_curves, draw_envelopes
+from analysis.fits.envelope import fit_envelope
 from analysis.format import count_label, number
 from analysis.report.document import Section, TableSpec
-from analysis.studies.curves.ends import EndEnvelope
-from analysis.studies.curves.study import CurveError, CurveStudy
+from analysis.sections.chapter import Chapter, ReportInputs
+from analysis.studies.curves.ends import EndEnvelope, end_envelope
+from analysis.studies.curves.study import CurveError, CurveStudy, curves_of, study_curves
 
 TITLE = "Whole loss curves"
+
+FEWEST_CURVES = 3
+"""Runs whose whole curves are worth a law."""
 
 
 def conclusion(study: CurveStudy) -> str:
@@ -80,6 +88,30 @@ def curves_json(study: CurveStudy, made: EndEnvelope | None, reason: str) -> dic
         ends = {"a": made.fit.a, "b": made.fit.b, "intervals": {},
                 "status": made.fit.status, "reason": made.fit.reason}  # fmt: skip
     return {**study.to_json(), "end_envelope": ends}
+
+
+def curves_chapter(inputs: ReportInputs) -> Chapter:
+    """The law of whole curves, and approach 1 on the ends that it predicts."""
+    study, directories = inputs.study, [Path(source) for source in inputs.everything.sources]
+    if study.data.curves is None or not all(path.is_dir() for path in directories):
+        return Chapter()
+    found = curves_of(study.table, sweep_points(directories))
+    if len(found) < FEWEST_CURVES:
+        return Chapter()
+    try:
+        made = study_curves(found)
+    except FitError as error:
+        return Chapter([Section(TITLE, [f"No law of whole curves: {error}."])])
+    sections, reason, ends = [curve_section(made)], "", None
+    names = [str(name) for name in study.table.texts("run_id")]
+    try:
+        ends = end_envelope(made, study.runs, names)
+        inside = fit_envelope(study.data.curves, inputs.config.fit.envelope).points
+        sections.append(envelope_section(inside, ends, inputs.config.fit.loss_unit))
+    except FitError as error:
+        reason = str(error)
+    numbers = {"curves": curves_json(made, ends, reason)}
+    return Chapter(sections, lines=[conclusion(made)], numbers=numbers)
 
 
 def _loss(made: EndEnvelope, unit: str) -> str:

@@ -2,11 +2,20 @@
 
 import numpy as np
 
+from analysis.data.loss_column import with_loss
+from analysis.data.loss_table import select
 from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.questions.tuning import draw_tuning
 from analysis.format import count_label, number, span
 from analysis.report.document import Section, TableSpec
-from analysis.studies.tuning.study import SettingLaw, TunedCell, TuningStudy
+from analysis.sections.chapter import Chapter, ReportInputs
+from analysis.studies.tuning.study import (
+    SettingLaw,
+    TunedCell,
+    TuningStudy,
+    is_swept,
+    study_tuning,
+)
 
 TITLE = "Learning rate and batch"
 
@@ -22,6 +31,18 @@ def conclusion(study: TuningStudy) -> str:
     if np.isfinite(cost):
         text += f"; twice the best rate costs {cost:.2%} of the loss (median of cells)"
     return f"{text[:1].upper()}{text[1:]}."
+
+
+def tuning_chapter(inputs: ReportInputs) -> Chapter:
+    """Optimal learning rates and batches, where cells were swept over them."""
+    fit = inputs.config.fit
+    table = with_loss(inputs.everything, fit.loss)
+    table = select(table, fit.data, fit.grid, fit.where, best_of=[])
+    if not is_swept(table):
+        return Chapter()
+    made = study_tuning(table, seed=fit.seed)
+    said = [conclusion(made)]
+    return Chapter([tuning_section(made)], lines=said, numbers={"tuning": made.to_json()})
 
 
 def tuning_section(study: TuningStudy) -> Section:

@@ -12,7 +12,7 @@ import numpy as np
 from analysis.data.run_arrays import Curves, RunArrays
 from analysis.errors import FitError
 from analysis.fits.curve_law.law import CurveLaw, terms
-from analysis.fits.curve_law.path import LossCurve, path
+from analysis.fits.curve_law.path import LossCurve, past_of
 from analysis.fits.envelope import EnvelopeFit, fit_envelope
 from analysis.fits.min_loss import envelope_loss_law
 from analysis.fits.min_loss_law import LossLaw
@@ -139,5 +139,5 @@ def _stretched(curves: list[LossCurve]) -> list[LossCurve]:
 
 
 def _terms(law: CurveLaw, curve: LossCurve) -> tuple[float, float]:
-    age, gained = terms(law.shape, path(curve.n_tokens, curve.lr, curve.n_tokens[-1:]), law.unit)
+    age, gained = terms(law.shape, past_of(curve.n_tokens, curve.lr, curve.n_tokens[-1:]), law.unit)
     return float(age[0]), float(gained[0])

@@ -11,7 +11,7 @@ from analysis.data.loss_table import LossTable
 from analysis.errors import FitError
 from analysis.fits.curve_law.fit import fit_curve_law, thinned
 from analysis.fits.curve_law.law import CurveLaw
-from analysis.fits.curve_law.path import LossCurve, path
+from analysis.fits.curve_law.path import LossCurve, past_of
 
 MOST_CURVES = 60
 """Runs that a law is fitted to; of more, an even choice over sizes and lengths."""
@@ -153,7 +153,7 @@ def curve_of(name: str, size: float, points: pd.DataFrame, column: str) -> LossC
 
 def predicted(law: CurveLaw, curve: LossCurve, at: np.ndarray | None = None) -> np.ndarray:
     """The law along a curve's own schedule, at some tokens or at all of its points."""
-    return law.loss(curve.size, path(curve.n_tokens, curve.lr, at))
+    return law.loss(curve.size, past_of(curve.n_tokens, curve.lr, at))
 
 
 def _error(law: CurveLaw, curve: LossCurve, fitted: bool) -> CurveError:

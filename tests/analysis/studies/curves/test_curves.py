@@ -10,7 +10,7 @@ from analysis.data.cost_law import SIX_ND
 from analysis.data.run_arrays import RunArrays
 from analysis.errors import FitError
 from analysis.fits.curve_law.law import CurveLaw
-from analysis.fits.curve_law.path import path
+from analysis.fits.curve_law.path import past_of
 from analysis.studies.curves.ends import end_envelope
 from analysis.studies.curves.study import curves_of, study_curves
 from isoflop import fit_curves
@@ -32,7 +32,7 @@ def cosine_sweep(noise: float, seed: int = 0):
     n, d = (np.array([get(c) for c in curves]) for get in (lambda c: c.size,
                                                            lambda c: c.n_tokens[-1]))  # fmt: skip
     rng = np.random.default_rng(seed + 100)
-    final = np.array([LADDER.loss(c.size, path(c.n_tokens, c.lr))[-1] for c in curves])
+    final = np.array([LADDER.loss(c.size, past_of(c.n_tokens, c.lr))[-1] for c in curves])
     loss = 1.1 * final * np.exp(rng.normal(0, 0.1 * noise, len(n)))  # validation lies higher
     return curves, RunArrays("exact", n, d, 6 * n * d, loss, 6 * n * d, SIX_ND)
 
@@ -60,8 +60,8 @@ def test_a_law_that_may_not_be_used_gives_no_ends():
 
 
 def test_curves_of_a_table_keep_its_runs_and_smooth_nothing(sweep_dir):
-    from analysis.data.curve_points import sweep_points
     from analysis.data.readers import read_sweeps
+    from analysis.data.reading.curve_points import sweep_points
 
     table, points = read_sweeps([sweep_dir]), sweep_points([sweep_dir])
     found = curves_of(table, points)

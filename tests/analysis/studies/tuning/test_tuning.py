@@ -16,7 +16,7 @@ from train.__main__ import COMMAND as TRAIN
 from train.commands.command_line import run_command
 from train.config.cli import load_config
 from train.config.hyperparameters import Scale, hyperparameters, steplaw
-from train.config.setting_laws import laws_of
+from train.config.rules.fitted import laws_of
 from train.config.spec import SpecError
 
 
