@@ -9,7 +9,9 @@ from typing import Any
 
 from analysis.data.counting import COUNTINGS
 from analysis.data.reading.understand import TableOptions
+from analysis.fits.downstream.second_step import KINDS
 from analysis.studies.fit_config import FitConfig
+from analysis.studies.forms.rolling import BY
 from train.config.run_config import TrackerSpec
 from train.config.spec import SpecError, one_of, require
 from train.rundir.sweep_layout import SweepPaths
@@ -44,15 +46,29 @@ class TableConfig:
 class AllocationConfig:
     """What to allocate: budgets in FLOPs, or model sizes to find the budgets of; both empty for the
     sweep's own budgets and some beyond them.
+
+    `inference_tokens` are numbers of tokens that a model is to serve: the model of `loss`, or of
+    the least loss that `flops` train, is then sought that costs least to train and to serve.
     """
 
     flops: list[float] = field(default_factory=list)
     n_params: list[float] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    inference_tokens: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for name in ("flops", "n_params"):
+        for name in ("flops", "n_params", "loss"):
             for value in getattr(self, name):
                 require(value > 0, f"allocation.{name} has {value}; expected positive numbers")
+        for value in self.inference_tokens:
+            require(
+                value >= 0,
+                f"allocation.inference_tokens has {value}; expected numbers of 0 or more",
+            )
+
+    @property
+    def asked(self) -> bool:
+        return bool(self.flops or self.n_params or self.loss or self.inference_tokens)
 
 
 @dataclass(frozen=True)
@@ -86,6 +102,38 @@ class PredictConfig:
 
 
 @dataclass(frozen=True)
+class FormsConfig:
+    """Rolling hold-out of all forms of the loss, ordered `by` flops or n_params; null for none."""
+
+    by: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.by is not None:
+            one_of("forms.by", self.by, BY)
+
+
+@dataclass(frozen=True)
+class AbilityConfig:
+    """Abilities to predict in two steps: `tasks` by name, or [all]; empty for none.
+
+    `loss` and `accuracy` are metrics of evaluations, or endings of a table's columns (TASK_bpb and
+    TASK_accuracy where they are null); `second` is the second step, sigmoid or tokens; `chance` is
+    the accuracy by chance, by task, where it is not known from the evaluations.
+    """
+
+    tasks: list[str] = field(default_factory=list)
+    loss: str | None = None
+    accuracy: str | None = None
+    second: str = "sigmoid"
+    chance: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        one_of("ability.second", self.second, KINDS)
+        for task, level in self.chance.items():
+            require(0 <= level < 1, f"ability.chance has {task}: {level}; expected 0 to below 1")
+
+
+@dataclass(frozen=True)
 class AnalysisConfig:
     """One report: its runs (exactly one of sweeps, table and compare), its fits, where it goes.
 
@@ -99,6 +147,8 @@ class AnalysisConfig:
     fit: FitConfig = field(default_factory=FitConfig)
     allocation: AllocationConfig = field(default_factory=AllocationConfig)
     predict: PredictConfig = field(default_factory=PredictConfig)
+    forms: FormsConfig = field(default_factory=FormsConfig)
+    ability: AbilityConfig = field(default_factory=AbilityConfig)
     tracker: TrackerSpec = field(default_factory=TrackerSpec)
     out: str | None = None
     title: str | None = None

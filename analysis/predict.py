@@ -4,7 +4,8 @@ import shlex
 import sys
 
 from analysis.__main__ import COMMAND as ANALYZE
-from analysis.__main__ import analyse, is_table, paths
+from analysis.__main__ import analyse, paths
+from analysis.chosen_runs import is_table
 from analysis.config import AnalysisConfig
 from train.commands.command_line import Command, run_command, text_override
 from train.config.cli import UsageError

@@ -2,6 +2,7 @@
 
     python -m benchmarks.coverage [n_replicates] [envelope | isoflop | least_loss | ...]
     python -m benchmarks.coverage [n_replicates] profiles [quick]
+    python -m benchmarks.coverage [n_replicates] multiplier
 
 Each replicate draws seed noise on a grid of runs, fits it, and asks of every interval whether the
 true value lies inside. docs/method.md states the outcome and the defaults that it led to. Laws of
@@ -36,7 +37,8 @@ from analysis.studies.bootstrap import (
 )
 from analysis.studies.fit_config import FitConfig
 from analysis.studies.questions.prediction import Point, interval_with_noise, run_noise
-from benchmarks import coverage_profiles
+from benchmarks import coverage_multiplier, coverage_profiles
+from benchmarks.coverage_questions import serving_cover
 from benchmarks.designs import DESIGNS
 
 N_RESAMPLES = 400
@@ -258,6 +260,7 @@ COVERS = {
     "parametric": parametric_cover,
     "kaplan": kaplan_cover,
     "prediction": prediction_cover,
+    "serving": serving_cover,
 }
 
 
@@ -286,7 +289,9 @@ def main(n_replicates: int, approaches: list[str]) -> None:
 if __name__ == "__main__":
     numbers = [argument for argument in sys.argv[1:] if argument.isdigit()]
     asked = [argument for argument in sys.argv[1:] if argument in COVERS]
-    if "profiles" in sys.argv:
+    if "multiplier" in sys.argv:
+        coverage_multiplier.main(int(numbers[0]) if numbers else 200)
+    elif "profiles" in sys.argv:
         quick = "quick" in sys.argv
         coverage_profiles.main(int(numbers[0]) if numbers else (20 if quick else 100), quick)
     else:

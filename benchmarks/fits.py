@@ -19,9 +19,13 @@ import numpy as np
 from analysis.data.cost_law import SIX_ND
 from analysis.data.loss_table import select
 from analysis.data.published.download import read_published
+from analysis.data.run_arrays import FitInput, RunArrays
 from analysis.fits.parametric.fit import fit_parametric, pose, refit
 from analysis.fits.parametric.lbfgs import fit_lbfgs, starting_grid
 from analysis.stats.resampling import resample_counts
+from analysis.studies.fit_config import FitConfig
+from analysis.studies.forms.candidates import Candidate, candidates
+from analysis.studies.forms.rolling import roll
 from benchmarks.figures import Figure, parse, report
 
 
@@ -41,7 +45,17 @@ def rows() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return runs.numbers("n_params"), runs.numbers("n_tokens"), runs.numbers("loss")
 
 
-LONGEST_FIT, LONGEST_REFITS = 0.005, 1.0
+def forms_of(
+    n_params: np.ndarray, n_tokens: np.ndarray, loss: np.ndarray
+) -> tuple[FitInput, list[Candidate]]:
+    """The runs without budgets, and every form under every objective."""
+    flops = 6 * n_params * n_tokens
+    none = np.full(len(loss), np.nan)
+    data = FitInput(RunArrays("6nd", n_params, n_tokens, flops, loss, none, SIX_ND))
+    return data, candidates(data, FitConfig())
+
+
+LONGEST_FIT, LONGEST_REFITS, LONGEST_ROLLING = 0.005, 1.0, 5.0
 """Goals on two idle cores, in seconds."""
 
 
@@ -72,7 +86,11 @@ def main(arguments: list[str]) -> int:
     theirs_per = scaled / 4500
     ratio = theirs_per / ours_per
     print(f"one start of L-BFGS-B {theirs_per * 1e3:10.1f} ms   {ratio:,.0f} refits of ours")
+    found = forms_of(*runs)
+    _, rolled = timed(lambda: roll(found[0], found[1]), repeats=3)
+    print(f"rolling hold-out {rolled:15.2f} s    {len(found[1])} forms and objectives, 8 groups")
     figures = [
+        Figure("rolling hold-out of all forms, 240 runs", rolled, "s", at_most=LONGEST_ROLLING),
         Figure("parametric fit of 240 runs", our_seconds, "s", at_most=LONGEST_FIT),
         Figure(f"4,000 refits on {n_threads} threads", seconds, "s", at_most=LONGEST_REFITS),
         Figure("4,500 L-BFGS-B starts / the fit", scaled / our_seconds, "x"),

@@ -1,10 +1,12 @@
 """Our model class against lm-evaluation-harness's own, on local tasks of every kind of request.
 
-    python -m benchmarks.named_tasks [n_items=400] [batch_size=64] [threads=1] [checkpoint=DIR]
+    python -m benchmarks.named_tasks [n_items=400] [batch_size=1] [width=64] [layers=2]
+                                     [vocabulary=14] [threads=1] [checkpoint=DIR]
 
 Both run in one process, on the same checkpoint (made with random weights unless one is named) and
-the same YAML tasks; times leave loading out. Needs the extra lm-eval. Compared: every response of
-every item, and seconds.
+the same YAML tasks; processor times leave loading out. `lm_eval run` asks one item at a time unless
+it is given a batch_size, and so does this. Needs the extra lm-eval. Compared: every response of
+every item, and seconds of each kind of request.
 """
 
 import os
@@ -18,11 +20,11 @@ from benchmarks.figures import Figure, parse, report
 
 LARGEST_GAP = 1e-5
 TIMES_FASTER = 5.0
-NAMES = ("digits_generate", "digits_score", "digits_rolling", "digits_all")
+NAMES = ("digits_generate", "digits_score", "digits_rolling", "digits_choices", "digits_shots")
 
 
-def make_checkpoint(directory: Path) -> Path:
-    """A Llama of width 256 and 4 layers with random weights over the tasks' characters."""
+def make_checkpoint(directory: Path, width: int, layers: int, vocabulary: int) -> Path:
+    """A Llama with random weights over the tasks' characters; ids beyond them stand unused."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -34,8 +36,10 @@ def make_checkpoint(directory: Path) -> Path:
     )
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=codec.vocab_size, hidden_size=256, intermediate_size=688, num_hidden_layers=4,
-        num_attention_heads=4, max_position_embeddings=256, initializer_range=0.1,
+        vocab_size=max(codec.vocab_size, vocabulary), hidden_size=width,
+        intermediate_size=width * 43 // 16, num_hidden_layers=layers,
+        num_attention_heads=max(1, width // 64), max_position_embeddings=256,
+        initializer_range=0.1 if width > 128 else 0.3,
         bos_token_id=None, eos_token_id=codec.end_id, pad_token_id=codec.end_id,
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(directory)
@@ -73,8 +77,11 @@ def gaps(ours: dict[str, Any], theirs: dict[str, Any]) -> tuple[int, float, int]
 
 
 def main(arguments: list[str]) -> int:
-    given = parse(arguments, __doc__, ("n_items", "batch_size", "threads", "checkpoint"))
-    what = "named tasks / lm-evaluation-harness's own model"
+    sizes = {"n_items": 400, "batch_size": 1, "threads": 1, "width": 64, "layers": 2,
+             "vocabulary": 14}  # fmt: skip
+    given = parse(arguments, __doc__, (*sizes, "checkpoint"))
+    sizes |= {name: int(given[name]) for name in sizes if name in given}
+    what = f"named tasks / lm-evaluation-harness's own model at batch {sizes['batch_size']}"
     try:
         import torch
         from lm_eval.models.huggingface import HFLM
@@ -87,30 +94,35 @@ def main(arguments: list[str]) -> int:
     from tests.support.harness_tasks import write_tasks
 
     os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
-    torch.set_num_threads(int(given.get("threads", 1)))
+    torch.set_num_threads(sizes["threads"])
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
-        checkpoint = given.get("checkpoint") or str(make_checkpoint(root / "model"))
-        tasks = write_tasks(root / "tasks", int(given.get("n_items", 400)))
+        made = (sizes["width"], sizes["layers"], sizes["vocabulary"])
+        checkpoint = given.get("checkpoint") or str(make_checkpoint(root / "model", *made))
+        tasks = write_tasks(root / "tasks", sizes["n_items"])
         asked = [NamedTasks((name,), include=str(tasks)) for name in NAMES]
         model, vocab = load_checkpoint(checkpoint, "cpu")
         harness: Any = HFLM
-        batch = int(given.get("batch_size", 64))
         lms = {
             "ours": HarnessModel(model, vocab, 16384),
             "theirs": harness(
-                pretrained=checkpoint, device="cpu", dtype="float32", batch_size=batch
+                pretrained=checkpoint,
+                device="cpu",
+                dtype="float32",
+                batch_size=sizes["batch_size"],
             ),
         }
         seconds: dict[str, float] = dict.fromkeys(lms, 0.0)
         compared, largest, unlike = 0, 0.0, 0
         for one in asked:
-            found = {}
+            found, spent = {}, []
             for name, lm in lms.items():
                 timed = Timed(lm)
                 found[name] = results_of(timed.lm, one)
                 seconds[name] += timed.seconds
-                print(f"{one.names[0]:18}{name:8}{timed.seconds:8.2f} s", flush=True)
+                spent.append(timed.seconds)
+            print(f"{one.names[0]:16}{spent[0]:7.2f} s here {spent[1]:7.2f} s there "
+                  f"{spent[1] / spent[0]:6.1f} x", flush=True)  # fmt: skip
             n, gap, other = gaps(found["ours"], found["theirs"])
             compared, largest, unlike = compared + n, max(largest, gap), unlike + other
     figures = [
@@ -123,7 +135,7 @@ def main(arguments: list[str]) -> int:
 
 
 class Timed:
-    """Seconds that a model takes to serve its requests, without the harness's own work."""
+    """Processor seconds of serving requests, without the harness's own work."""
 
     def __init__(self, lm: Any) -> None:
         self.lm, self.seconds = lm, 0.0
@@ -132,11 +144,11 @@ class Timed:
 
     def _timed(self, serve: Any) -> Any:
         def served(requests: Any, **options: Any) -> Any:
-            started = time.perf_counter()
+            started = time.process_time()
             try:
                 return serve(requests, **options)
             finally:
-                self.seconds += time.perf_counter() - started
+                self.seconds += time.process_time() - started
 
         return served
 

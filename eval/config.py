@@ -31,10 +31,14 @@ class EvalConfig:
     temperature: float = 0.7
     self_evaluate: bool = False
     max_new_tokens: int | None = None
-    batch_tokens: int = 16_384
+    batch_tokens: int | None = None
     seed: int = 0
     bos: str = "auto"
     too_long: str = "skip"
+    pmi_prompt: str | None = None
+    chat_template: Any = False
+    system_prompt: str | None = None
+    dtype: str = "auto"
     device: str = "auto"
     threads: int = 1
     allow_untrained: bool = False
@@ -50,6 +54,12 @@ class EvalConfig:
         require(self.n_items >= 1, f"n_items={self.n_items} must be at least 1")
         for name in ("n_seen", "n_by_length"):
             require(getattr(self, name) >= 0, f"{name}={getattr(self, name)} must be at least 0")
+        chats = bool(self.chat_template) or self.system_prompt is not None
+        require(
+            not (chats and own in TEXT_TASKS),
+            f"task={own} is running text, which has no turns; leave out chat_template and "
+            f"system_prompt",
+        )
         require(self.threads >= 1, f"threads={self.threads} must be at least 1")
 
     @property
@@ -68,6 +78,10 @@ class EvalConfig:
             seed=self.seed,
             bos=self.bos,
             too_long=self.too_long,
+            pmi_prompt=self.pmi_prompt,
+            chat_template=self.chat_template,
+            system_prompt=self.system_prompt,
+            dtype=self.dtype,
         )
 
 

@@ -22,6 +22,12 @@ from eval.tasks.eval_set import EvalSet
 from train.rundir.atomic import RecordError, read_json, write_json
 from train.rundir.record import RunPaths, read_record
 
+LATER = (
+    ("pmi_prompt", None),
+    ("chat_template", False),
+    ("system_prompt", None),
+    ("dtype", "auto"),
+)
 Advance = Callable[[int], None]
 
 
@@ -72,7 +78,7 @@ def evaluate_set(
     due = [eval_set for eval_set in eval_sets if again or not _is_done(target, eval_set, settings)]
     if due:
         model, vocab = load_checkpoint(
-            target.checkpoint, device, settings.bos, target.trust_remote_code
+            target.checkpoint, device, settings.bos, target.trust_remote_code, settings.dtype
         )
         for eval_set in due:
             started = time.perf_counter()
@@ -126,6 +132,10 @@ def _identity(
 ) -> dict[str, Any]:
     asked = dataclasses.asdict(settings)
     del asked["batch_tokens"]
+    # Settings that came later leave the results of earlier releases valid where they are not used.
+    for name, default in LATER:
+        if asked[name] == default:
+            del asked[name]
     if target.run_id is not None:
         # Results of earlier releases, which had neither setting, stay valid: our own tokenizers
         # have no BOS token, and a task with an item beyond the context was refused.

@@ -30,6 +30,8 @@ _SCHEMA = pa.schema(
         ("sample_stopped", pa.list_(pa.bool_())),
         ("p_true", pa.float64()),
         ("n_leading", pa.int32()),
+        ("choice_n_tokens", pa.list_(pa.int32())),
+        ("choice_base_logprobs", pa.list_(pa.float64())),
     ]
 )
 
@@ -66,6 +68,7 @@ def read_outcomes(path: Path, layout: str) -> dict[str, list[Outcome]]:
 
 def _outcome(row: dict[str, Any], layout: str) -> Outcome:
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
-    # Files of earlier releases have no such column.
-    fields["n_leading"] = fields["n_leading"] or 0
+    # Files of earlier releases have no such columns.
+    for name, default in (("n_leading", 0), ("choice_n_tokens", ()), ("choice_base_logprobs", ())):
+        fields[name] = fields[name] or default
     return Outcome(**fields, layout=layout)

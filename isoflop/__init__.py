@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from analysis.data.loss_table import LossTable
     from analysis.fits.surface import Allocation, Surface
     from analysis.stored_fits import read_fits
+    from analysis.studies.multiplier.multiplier import ComputeMultiplier
+    from isoflop.comparisons import compute_multiplier
     from isoflop.laws import (
         Prediction,
         allocate,
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
         fit_parametric,
         predict,
         read_runs,
+    )
+    from isoflop.questions import (
+        cheapest_to_serve,
+        compare_forms,
+        fit_optima,
+        predict_accuracy,
+        size_price,
     )
     from isoflop.runs import evaluate, plan, train
     from train.config.spec import (
@@ -38,6 +47,7 @@ __version__ = "0.2.0"
 
 __all__ = [
     "Allocation",
+    "ComputeMultiplier",
     "DataSpec",
     "HorizonSpec",
     "IsoflopError",
@@ -52,23 +62,33 @@ __all__ = [
     "TokenizerSpec",
     "__version__",
     "allocate",
+    "cheapest_to_serve",
+    "compare_forms",
+    "compute_multiplier",
     "evaluate",
     "fit_envelope",
     "fit_isoflop",
     "fit_kaplan",
+    "fit_optima",
     "fit_parametric",
     "plan",
     "predict",
+    "predict_accuracy",
     "read_fits",
     "read_runs",
+    "size_price",
     "train",
 ]
 
 _SPEC = "train.config.spec"
 _HOMES = {
     "Allocation": "analysis.fits.surface",
+    "ComputeMultiplier": "analysis.studies.multiplier.multiplier",
+    "compute_multiplier": "isoflop.comparisons",
     "LossTable": "analysis.data.loss_table",
     "Surface": "analysis.fits.surface",
+    **dict.fromkeys(("cheapest_to_serve", "compare_forms"), "isoflop.questions"),
+    **dict.fromkeys(("fit_optima", "predict_accuracy", "size_price"), "isoflop.questions"),
     "evaluate": "isoflop.runs",
     "plan": "isoflop.runs",
     "read_fits": "analysis.stored_fits",

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 import analysis.__main__
+import analysis.allocate
+import analysis.optima
 import analysis.predict
 import eval.__main__
 import sweeps.__main__
@@ -50,6 +52,8 @@ LINES = {
         sweeps.__main__,
         eval.__main__,
         analysis.__main__,
+        analysis.allocate,
+        analysis.optima,
         analysis.predict,
     )
 }

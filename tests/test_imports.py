@@ -13,7 +13,8 @@ MOST_FILES = 15
 MOST_LINES = 300
 
 PURE = (
-    "train/config/identity", "train/config/spec", "train/config/run_config", "train/config/flops",
+    "train/config/identity", "train/config/spec", "train/config/parts",
+    "train/config/run_config", "train/config/flops",
     "train/config/gpu_peaks", "train/config/shapes", "train/config/hyperparameters",
     "train/config/lr_schedule", "train/config/resolve", "train/config/decode",
     "train/config/wsd_branching",

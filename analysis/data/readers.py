@@ -40,6 +40,29 @@ def read_sweeps(directories: Sequence[Path]) -> LossTable:
     return clean(only_finished(table))
 
 
+def joined(tables: Mapping[str, LossTable]) -> LossTable:
+    """The runs of several tables as one, each run's id behind its table's name where ids meet."""
+    ids = [set(table.texts("run_id")) for table in tables.values()]
+    if sum(map(len, ids)) > len(set().union(*ids)):
+        tables = {name: renamed(table, f"{name} ") for name, table in tables.items()}
+    parts = list(tables.values())
+    return replace(
+        parts[0],
+        runs=pd.concat([part.runs for part in parts], ignore_index=True),
+        curves=_joined(parts),
+        sources=tuple(source for part in parts for source in part.sources),
+    )
+
+
+def renamed(table: LossTable, prefix: str) -> LossTable:
+    """The table with a prefix before each run's id."""
+    frames = [
+        frame.assign(run_id=[f"{prefix}{name}" for name in frame["run_id"]])
+        for frame in (table.runs, table.curves)
+    ]
+    return replace(table, runs=frames[0], curves=frames[1])
+
+
 def read_file(path: Path, options: TableOptions = AS_IT_SAYS) -> LossTable:
     """Runs from a table file of any format that `analysis.data.reading.formats` reads.
 

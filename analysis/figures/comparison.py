@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.fits import runs_of
 from analysis.figures.hover import name_runs
+from analysis.figures.isoflop import runs_of
 from analysis.figures.style import (
     BLUE,
     GREEN,

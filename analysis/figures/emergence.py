@@ -20,14 +20,15 @@ COLOURS = {"exact_match": style.VERMILION, "token_edit_distance": style.BLUE}
 def metrics_figure(study: AbilityStudy, sharp: str, smooth: str) -> FigureSpec:
     """Two metrics of the same outputs over scale: linear above, logarithmic below."""
     ability = study.ability
+    both = " and ".join(dict.fromkeys(map(name_of, (sharp, smooth))))
     return FigureSpec(
         name=f"emergence-{ability.slug}-metrics",
         figure=_metrics(study, (sharp, smooth)),
-        alt=f"{name_of(sharp)} and {name_of(smooth)} of {ability.title} against "
-        f"{AXES[ability.scale]}, on linear and logarithmic scales.",
-        caption=f"{ability.title}: {name_of(sharp)} and {name_of(smooth)} read off the same stored "
-        f"outputs. Points are models with the 95 % interval over items. {_lines(study)} Triangles: "
-        f"none of n items right, drawn at Wilson's 95 % upper bound.",
+        alt=f"{both} of {ability.title} against {AXES[ability.scale]}, on linear and logarithmic "
+        f"scales.",
+        caption=f"{ability.title}: {both} read off the same stored outputs. Points are models "
+        f"with the 95 % interval over items. {_lines(study)} Triangles: none of n items right, "
+        f"drawn at Wilson's 95 % upper bound.",
     )
 
 
@@ -44,9 +45,11 @@ def _lines(study: AbilityStudy) -> str:
 def _metrics(study: AbilityStudy, metrics: tuple[str, str]) -> Figure:
     ability = study.ability
     with style.styled():
-        figure = Figure(figsize=(9.0, 6.4), layout="constrained")
-        grid = figure.subplots(2, 2, sharex=True)
-        for column, metric in enumerate(metrics):
+        # Benchmarks by name have one metric of their own (acc): it is drawn once.
+        shown = list(dict.fromkeys(metrics))
+        figure = Figure(figsize=(4.5 * len(shown), 6.4), layout="constrained")
+        grid = figure.subplots(2, len(shown), sharex=True, squeeze=False)
+        for column, metric in enumerate(shown):
             for row, log_y in enumerate((False, True)):
                 axes = grid[row, column]
                 _draw_metric(axes, study, metric, log_y)

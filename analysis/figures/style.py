@@ -1,6 +1,6 @@
 """How every figure looks: one ink, one grid, colours that colour-blind readers tell apart."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -36,6 +36,9 @@ SCALE = ListedColormap(mpl.colormaps["plasma"](np.linspace(0.64, 0.02, 48)))
 """Plasma, dark for large, without the end that vanishes on white paper; in fewer steps than
 matplotlib turns into pixels.
 """
+
+LOSS_SCALE = SCALE.reversed()
+"""The same for losses: dark for low, so that dark is the large and good end of every panel."""
 
 APPROACH_COLOURS = {
     "envelope": ORANGE,
@@ -83,17 +86,25 @@ _RC: dict[Any, Any] = {
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """The project's matplotlib settings, for the time of drawing."""
-    with mpl.rc_context(_RC):
+    """The project's matplotlib settings, for the time of drawing, and none of the user's.
+
+    A matplotlibrc with usetex would ask for LaTeX.
+    """
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_RC)
         yield
 
 
 def new_figure(
-    columns: int = 1, width: float = 9.0, height: float = 4.0
+    columns: int = 1,
+    width: float = 9.0,
+    height: float = 4.0,
+    width_ratios: Sequence[float] | None = None,
 ) -> tuple[Figure, list[Axes]]:
     """A figure with one row of axes, never registered with pyplot, so nothing must be closed."""
     figure = Figure((width, height), layout=ConstrainedLayoutEngine(w_pad=0.08))
-    axes = figure.subplots(1, columns, squeeze=False)[0]
+    axes = figure.subplots(1, columns, squeeze=False, width_ratios=width_ratios)[0]
     return figure, list(axes)
 
 
@@ -132,10 +143,9 @@ def log_ticks(axes: Axes, which: str = "both") -> None:
 
 def power_label(value: float) -> str:
     """A positive number in mathtext: 10^9, or 2 x 10^9."""
-    exponent = int(np.floor(np.log10(value) + 1e-9))
-    mantissa = value / 10.0**exponent
-    power = f"10^{{{exponent}}}"
-    return f"${power}$" if abs(mantissa - 1) < 1e-6 else f"${mantissa:.3g}\\times {power}$"
+    mantissa, exponent = f"{value:.2e}".split("e")
+    power = f"10^{{{int(exponent)}}}"
+    return f"${power}$" if mantissa == "1.00" else f"${float(mantissa):g}\\times {power}$"
 
 
 def loss_ticks(axes: Axes, axis: str = "y") -> None:

@@ -1,7 +1,11 @@
 """Figures of the parametric surface: contours with the frontier, residuals, bootstrap clouds."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -9,10 +13,11 @@ from analysis.figures.hover import name_runs
 from analysis.figures.style import (
     APPROACH_COLOURS,
     BLUE,
-    GREY,
     INK,
+    LOSS_SCALE,
     SCALE,
     budget_colours,
+    close_seams,
     log_ticks,
     loss_ticks,
     new_figure,
@@ -20,6 +25,7 @@ from analysis.figures.style import (
     styled,
 )
 from analysis.fits.parametric.fit import ParametricFit
+from analysis.fits.surface import Allocation
 from analysis.studies.approaches.parametric import ParametricApproach
 from analysis.studies.study import Study
 
@@ -27,35 +33,67 @@ MOST_POINTS, MOST_MARKS = 2000, 500
 """Draws shown at most; marks drawn as vectors at most, more are embedded as pixels."""
 
 
-def contours(study: Study) -> Figure:
+def contours(study: Study, targets: Sequence[float] = ()) -> Figure:
     """Iso-loss contours over compute and size with the efficient frontier; IsoFLOP slices
     beside.
+
+    `targets`, budgets that were asked for, FLOPs, are marked as figure 4 of Hoffmann et al. 2022
+    marks Gopher's.
     """
     fit = _fit(study)
     runs = study.runs
     with styled():
-        figure, (left, right) = new_figure(2, width=10, height=4.4)
-        flops = np.geomspace(runs.flops.min() / 1.5, runs.flops.max() * 4, 160)
-        sizes = np.geomspace(runs.n_params.min() / 1.5, runs.n_params.max() * 2.5, 160)
+        figure, (left, right) = new_figure(2, width=10.5, height=4.4)
+        reach = max([float(runs.flops.max()), *targets])
+        flops = np.geomspace(runs.flops.min() / 1.5, reach * 2, 160)
+        best = fit.optimal(flops)
+        largest = max(float(runs.n_params.max()), float(np.max(best.n_params)))
+        sizes = np.geomspace(runs.n_params.min() / 1.5, largest * 2.5, 160)
         grid_c, grid_n = np.meshgrid(flops, sizes)
         loss = np.asarray(fit.loss(grid_n, runs.cost.n_tokens(grid_n, grid_c)))
-        low = float(np.min(fit.optimal(flops).loss))
-        levels = MaxNLocator(9).tick_values(low, float(np.quantile(runs.loss, 0.97)))
-        lines = left.contour(grid_c, grid_n, loss, levels=levels, cmap=SCALE, linewidths=1)
-        left.clabel(lines, fmt=lambda value: f"{value:.3g}", fontsize=7)
+        low, high = float(np.min(best.loss)), float(np.quantile(runs.loss, 0.97))
+        levels = MaxNLocator(9).tick_values(low, high)
+        norm = LogNorm(min(low, float(runs.loss.min())), high)
+        left.contour(grid_c, grid_n, loss, levels=levels, cmap=LOSS_SCALE, norm=norm, linewidths=1)
         points = left.scatter(
-            runs.flops, runs.n_params, s=9, color=GREY, lw=0, zorder=2, label="runs",
-            rasterized=len(runs) > MOST_MARKS,
+            runs.flops, runs.n_params, s=16, c=runs.loss, cmap=LOSS_SCALE, norm=norm, lw=0,
+            zorder=2, label="runs", rasterized=len(runs) > MOST_MARKS,
         )  # fmt: skip
         name_runs(points, study.table.texts("run_id"))
-        best = fit.optimal(flops)
         left.plot(flops, best.n_params, color=INK, lw=1.8, label="efficient frontier")
+        _mark_targets(left, targets, fit.optimal)
         left.set(xscale="log", yscale="log", xlabel="compute C (FLOPs)", ylabel="parameters N")
         left.set(title="Iso-loss contours", ylim=(sizes[0], sizes[-1]), xlim=(flops[0], flops[-1]))
-        left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
+        left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=3)
         log_ticks(left)
+        _loss_bar(figure, left, norm, list(levels))
         _slices(right, study)
         return figure
+
+
+def _mark_targets(
+    axes: Axes, targets: Sequence[float], optimal: Callable[[np.ndarray], Allocation]
+) -> None:
+    if not len(targets):
+        return
+    best = optimal(np.asarray(targets, dtype=float))
+    for flops in targets:
+        axes.axvline(flops, color=INK, lw=0.8, ls=(0, (2, 2)))
+    axes.scatter(
+        targets, best.n_params, marker="*", s=110, color=INK, ec="white", zorder=5,
+        label="budget asked for",
+    )  # fmt: skip
+
+
+def _loss_bar(figure: Figure, axes: Axes, norm: LogNorm, levels: list[float]) -> None:
+    """A scale of losses with a tick at each contour, which labels on the lines would tear."""
+    bar = figure.colorbar(ScalarMappable(norm, LOSS_SCALE), ax=axes, pad=0.02)
+    shown = [level for level in levels if norm(level) == np.clip(norm(level), 0, 1)]
+    bar.set_ticks(shown, labels=[f"{level:.4g}" for level in shown])
+    bar.minorticks_off()
+    bar.set_label("loss")
+    bar.outline.set_visible(False)
+    close_seams(bar)
 
 
 def residuals(study: Study) -> Figure:

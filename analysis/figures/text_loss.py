@@ -1,6 +1,7 @@
 """Bits per byte of texts by domain, over N, D and C."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -50,3 +51,36 @@ def _figure(rows: Sequence[EvalRow], domains: Sequence[str]) -> Figure:
             log_axis(axes, AXES[scale])
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=7)
         return figure
+
+
+class Gain(NamedTuple):
+    """Bits per byte of one model less those of another, with a 95 % interval (NaN: not known)."""
+
+    value: float
+    low: float
+    high: float
+
+
+def gain_figure(names: tuple[str, str], gains: Sequence[tuple[str, Gain]]) -> FigureSpec:
+    """One bar per domain, as in Hoffmann et al. 2022, figure 5."""
+    first, second = names
+    with style.styled():
+        figure, (axes,) = style.new_figure(1, width=7.2, height=1.1 + 0.28 * len(gains))
+        values = np.array([gain.value for _, gain in gains])
+        bars = np.array([[g.value - g.low, g.high - g.value] for _, g in gains]).T
+        rows = np.arange(len(gains))
+        colours = np.where(values < 0, style.BLUE, style.VERMILION)
+        axes.barh(rows, values, color=colours.tolist(), height=0.6)
+        axes.errorbar(values, rows, xerr=np.nan_to_num(bars), fmt="none", ecolor=style.INK,
+                      linewidth=1)  # fmt: skip
+        axes.axvline(0, color=style.INK, linewidth=0.8)
+        axes.set_yticks(rows, [domain for domain, _ in gains])
+        axes.set_ylim(len(gains) - 0.4, -0.6)
+        axes.set_xlabel(f"bits per byte of {first} less those of {second}")
+    return FigureSpec(
+        name="text-bits-per-byte-difference",
+        figure=figure,
+        alt=f"Difference of bits per byte between {first} and {second} by domain.",
+        caption=f"Best model of {first} against that of {second}, domain by domain: to the left "
+        f"{first} needs fewer bits. Lines are 95 % intervals.",
+    )

@@ -43,6 +43,9 @@ FACTS: dict[str, Form | None] = {
     "n_steps": _plain,
     "schedule": None,
     "lr_peak": _plain,
+    "weight_decay": _plain,
+    "warmup_tokens": count_label,
+    "optimizer": None,
     "loss": _loss,
     "bits_per_byte": lambda value: number(value, 4),
     "train_loss": _loss,
@@ -55,7 +58,8 @@ FACTS: dict[str, Form | None] = {
 
 IN_TABLE = (
     "fitted", "sweep", "grid", "recipe", "simulated", "seed", "shape", "n_params", "n_tokens",
-    "flops", "lr_peak", "loss", "bits_per_byte", "wall_seconds",
+    "flops", "optimizer", "lr_peak", "batch_tokens", "weight_decay", "loss",
+    "bits_per_byte", "wall_seconds",
 )  # fmt: skip
 
 

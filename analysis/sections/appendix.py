@@ -1,7 +1,11 @@
 """The end of the report: every run that was fitted and every run that was not, with its reason."""
 
+from collections import Counter
+
 import pandas as pd
 
+from analysis.data.loss_table import LossTable
+from analysis.format import count_label, number
 from analysis.report.document import Section, TableSpec
 from analysis.report.run_table import RunTable, limits, run_table
 from analysis.studies.study import Study
@@ -10,9 +14,37 @@ MOST_ROWS = 10_000
 """Exclusions listed at most; fits.json has them all."""
 
 
-def runs(book: RunTable) -> Section:
-    """The table of every run that was read, those that were fitted first."""
-    return Section("Every run", limits(book), [], [run_table(book)])
+def runs(book: RunTable, *studies: Study) -> Section:
+    """The table of every run that was read, those that were fitted first, and of the best of cells
+    that were trained under several settings.
+    """
+    best = [table for study in studies for table in best_settings(study.table)]
+    return Section("Every run", limits(book), [], [*best, run_table(book)])
+
+
+def best_settings(table: LossTable) -> list[TableSpec]:
+    """The best run of each cell that was trained under several settings; no table without any."""
+    swept = table.settings
+    names = [name for name in swept.columns if name not in ("loss", "best_of")]
+    if not len(swept):
+        return []
+    counts = Counter(swept["best_of"].astype(str))
+    rows, run_ids = [], []
+    best = table.runs.assign(_run=table.texts("run_id"))
+    for row in best.to_dict("records"):
+        if (count := counts[str(row["_run"])]) < 2:
+            continue
+        settings = [_setting(row[name]) for name in names]
+        size, tokens = count_label(row["n_params"]), count_label(row["n_tokens"])
+        rows.append([size, tokens, *settings, number(row["loss"], 5), str(count)])
+        run_ids.append(str(row["_run"]))
+    title = f"Best settings of each cell ({len(rows):,} cells)"
+    columns = ["N", "D", *names, "loss", "runs"]
+    return [TableSpec(title, columns, rows[:MOST_ROWS], sortable=True, run_ids=run_ids[:MOST_ROWS])]
+
+
+def _setting(value: object) -> str:
+    return number(value) if isinstance(value, int | float) else str(value)
 
 
 def exclusions(study: Study, title: str = "Excluded runs") -> Section:

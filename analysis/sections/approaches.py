@@ -1,10 +1,13 @@
 """The three approaches of Hoffmann et al. 2022 in words, tables and figures."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from analysis.figures import fits as figures
 from analysis.figures import surface as figures_surface
 from analysis.figures.figure_spec import FigureSpec
+from analysis.figures.isoflop import profiles
 from analysis.figures.style import count_span
 from analysis.fits.isoflop import IsoflopFit
 from analysis.fits.isoflop_profile import IsoflopProfile
@@ -67,10 +70,10 @@ def isoflop_section(study: Study) -> Section | None:
     lowest = min(fit.profiles, key=lambda profile: profile.loss)
     figure = FigureSpec(
         "isoflop",
-        figures.profiles(study),
+        profiles(study),
         f"Final loss against parameters, a profile for each of {len(fit.profiles)} budgets; minima "
         f"move to larger models with compute, down to a loss of {number(lowest.loss, 4)}.",
-        "Profiles with minima (diamonds, 95 % intervals in N) and the power law through them.",
+        "Profiles with minima (diamonds, 95 % intervals) and the power laws through them.",
     )
     rows = [
         [
@@ -109,7 +112,7 @@ def _minimum(profile: IsoflopProfile) -> list[str]:
     ]
 
 
-def parametric_section(study: Study) -> Section | None:
+def parametric_section(study: Study, targets: Sequence[float] = ()) -> Section | None:
     found = study.find(ParametricApproach)
     title = "Approach 3: the parametric surface"
     if found is None:
@@ -137,12 +140,14 @@ def parametric_section(study: Study) -> Section | None:
     return Section(
         title,
         [text, *status_lines(fit.status, fit.reason)],
-        _surface_figures(study, found),
+        _surface_figures(study, found, targets),
         [table],
     )
 
 
-def _surface_figures(study: Study, found: ParametricApproach) -> list[FigureSpec]:
+def _surface_figures(
+    study: Study, found: ParametricApproach, targets: Sequence[float]
+) -> list[FigureSpec]:
     fit = found.fit
     if not fit.usable:
         return []
@@ -150,7 +155,7 @@ def _surface_figures(study: Study, found: ParametricApproach) -> list[FigureSpec
     specs = [
         FigureSpec(
             "contours",
-            figures_surface.contours(study),
+            figures_surface.contours(study, targets),
             f"Iso-loss contours over compute and parameters; the efficient frontier rises as "
             f"C^{number(fit.a)}. Beside them the surface cut at each budget, through the runs.",
             "The fitted surface: contours with the efficient frontier, and its IsoFLOP slices.",

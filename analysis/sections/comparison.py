@@ -1,5 +1,6 @@
 """The report on two sweeps side by side: isoflop analyze compare=[A,B]."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from analysis.data.published.registry import PREFIX
 from analysis.figures.comparison import forest, overlay
 from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.style import count_span
@@ -15,6 +17,8 @@ from analysis.format import count_label, number, span
 from analysis.report.document import Part, Section, TableSpec
 from analysis.report.run_table import RunTable
 from analysis.sections import appendix
+from analysis.sections.questions import multiplier
+from analysis.sections.text_loss import text_comparison
 from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.comparison import (
     BudgetPair,
@@ -24,8 +28,11 @@ from analysis.studies.comparison import (
     shared_budgets,
     spec_differences,
 )
+from analysis.studies.multiplier.multiplier import ComputeMultiplier, multipliers
 from analysis.studies.study import Study
 from train.rundir.sweep_layout import SweepPaths
+
+TABLE_ENDING = re.compile(r"\.(csv|tsv|json|jsonl|xlsx|parquet)(\.gz)?$")
 
 
 @dataclass(frozen=True)
@@ -38,24 +45,44 @@ class Comparison:
     budgets: list[BudgetPair]
     specs: list[tuple[str, str, str]]
     settings: list[tuple[str, str, str]]
+    multipliers: list[ComputeMultiplier]
 
 
-def compare(directories: Sequence[Path], first: Study, second: Study) -> Comparison:
-    """Two sweeps' studies as a comparison, named by their directories."""
-    names = [directory.name for directory in directories]
-    if names[0] == names[1]:
-        names = [str(directory) for directory in directories]
+def names_of(paths: Sequence[str]) -> tuple[str, str]:
+    """How the two are called: by their last names, in full where these are the same."""
+    first, second = (TABLE_ENDING.sub("", Path(path).name).removeprefix(PREFIX) for path in paths)
+    return (first, second) if first != second else (str(paths[0]), str(paths[1]))
+
+
+def compare(
+    paths: Sequence[str], first: Study, second: Study, flops: Sequence[float] = ()
+) -> Comparison:
+    """Two studies as a comparison, with the worth of the second in the first's compute.
+
+    Args:
+        paths: The sweeps' directories or the tables.
+        first: The study of the first, whose compute is the measure.
+        second: That of the second.
+        flops: Amounts of compute to give the multiplier at, beside those that both ran.
+    """
     return Comparison(
-        (names[0], names[1]),
+        names_of(paths),
         (first, second),
         exponents(first, second),
         shared_budgets(first, second),
         spec_differences(first, second),
-        setting_differences(*(_settings(directory) for directory in directories)),
+        setting_differences(*(_settings(Path(path)) for path in paths)),
+        multipliers(first, second, flops),
     )
 
 
 def conclusion(made: Comparison) -> str:
+    """What the second is worth, then whether the exponents differ."""
+    worth = multiplier.conclusion(made.names, made.multipliers)
+    return f"{worth} {_exponents_differ(made)}"
+
+
+def _exponents_differ(made: Comparison) -> str:
     """Whether the exponents differ, in one sentence with the difference's interval."""
     quoted = [p for p in made.exponents if p.name == "a" and np.isfinite(p.values).all()]
     first, second = made.names
@@ -107,10 +134,19 @@ def facts(made: Comparison) -> list[tuple[str, str]]:
 
 def parts(made: Comparison) -> list[Part]:
     """The comparison's own parts of the report."""
-    fits = [_exponent_section(made)]
+    unit = made.studies[0].config.loss_unit
+    worth = multiplier.multiplier_section(made.names, made.multipliers, unit)
+    fits = [worth, _exponent_section(made)]
     if any(study.find(IsoflopApproach) is not None for study in made.studies):
         fits.append(_profile_section(made))
-    return [Part("Fits", fits), Part("Differences", [_difference_section(made)])]
+    tables = [(study.table.evals, study.table.runs) for study in made.studies]
+    # What the second is worth is asked above, so the first is the reference here too.
+    texts = text_comparison((made.names[1], made.names[0]), tables[::-1])
+    return [
+        Part("Fits", fits),
+        *([Part("Texts", texts)] if texts else []),
+        Part("Differences", [_difference_section(made)]),
+    ]
 
 
 def run_part(made: Comparison, book: RunTable) -> Part:
@@ -127,6 +163,7 @@ def comparison_json(made: Comparison) -> dict[str, Any]:
     return {
         "sweeps": made.names,
         "conclusion": conclusion(made),
+        "multipliers": [one.to_json() for one in made.multipliers],
         "exponents": [
             {**asdict(p), "difference": p.difference, "difference_interval": p.difference_interval}
             for p in made.exponents

@@ -5,19 +5,13 @@ sections, JSON and printed lines of one result. Nothing here, and no section, wr
 section lives in a module of its own and its builder is named once, below.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from analysis.config import AnalysisConfig, PredictConfig
-from analysis.data.loss_table import LossTable
-from analysis.data.reading.points import read_points
 from analysis.emergence.abilities import abilities
 from analysis.emergence.study import study_all
 from analysis.errors import FitError
 from analysis.report.document import Part, Section
-from analysis.report.run_table import RunTable
 from analysis.sections import (
     appendix,
     emergence,
@@ -28,40 +22,19 @@ from analysis.sections import (
     validation,
 )
 from analysis.sections import fits as sections
+from analysis.sections.chapter import Builder, Chapter, ReportInputs
 from analysis.sections.min_loss import min_loss_section
-from analysis.sections.questions import prediction
-from analysis.studies.allocation import AllocationRow
+from analysis.sections.questions import multiplier, prediction
+from analysis.sections.questions.ability import ability_chapter
+from analysis.sections.questions.forms import forms_chapter
+from analysis.sections.questions.minima import line_chapter
+from analysis.sections.questions.points import asked_points
+from analysis.sections.questions.serving import serving_chapter
 from analysis.studies.fits_json import plain
 from analysis.studies.irreducible_loss import study_irreducible_loss
+from analysis.studies.multiplier.recipes import recipe_multipliers
 from analysis.studies.questions.prediction import Point, predict_losses
 from analysis.studies.recipes import study_recipes
-from analysis.studies.study import Study
-
-
-@dataclass(frozen=True)
-class ReportInputs:
-    """All that a builder may draw on: what was asked for, every run read, the fits, the advice.
-
-    `everything` holds the runs before the fit's own selection, `book` what the page tells of each.
-    """
-
-    config: AnalysisConfig
-    everything: LossTable
-    study: Study
-    advice: list[AllocationRow]
-    book: RunTable
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """What one result gives: sections, JSON content by file name, lines for the terminal, and what
-    fits.json says of it.
-    """
-
-    sections: Sequence[Section] = ()
-    files: Mapping[str, Any] = field(default_factory=dict)
-    lines: Sequence[str] = ()
-    numbers: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,9 +47,6 @@ class Contents:
     files: dict[str, Any]
     lines: list[str]
     numbers: dict[str, Any]
-
-
-Builder = Callable[[ReportInputs], Chapter]
 
 
 def contents(inputs: ReportInputs) -> Contents:
@@ -96,7 +66,9 @@ def contents(inputs: ReportInputs) -> Contents:
 
 
 def _fits(inputs: ReportInputs) -> Chapter:
-    return Chapter(sections.study_sections(inputs.study, inputs.advice))
+    return Chapter(
+        sections.study_sections(inputs.study, inputs.advice, inputs.config.allocation.flops)
+    )
 
 
 def _least_loss(inputs: ReportInputs) -> Chapter:
@@ -115,14 +87,6 @@ def _predictions(inputs: ReportInputs) -> Chapter:
         lines=prediction.printed(made),
         numbers={"predictions": prediction.predictions_json(made)},
     )
-
-
-def asked_points(asked: PredictConfig) -> list[tuple[float, float, float]]:
-    """N, D and measured loss of the runs to predict, by settings and by table."""
-    listed = [(n, d, float("nan")) for n, d in asked.pairs]
-    if asked.table is None:
-        return listed
-    return [*listed, *map(tuple, read_points(Path(asked.table)).tolist())]
 
 
 def _emergence(inputs: ReportInputs) -> Chapter:
@@ -191,13 +155,27 @@ def _recipes(inputs: ReportInputs) -> Chapter:
     return Chapter([recipes.recipe_section(made)], files, recipes.printed(made))
 
 
+def _multipliers(inputs: ReportInputs) -> Chapter:
+    """What each recipe is worth over the first in compute, where a sweep has several."""
+    config = inputs.config
+    order = recipes.planned_order(inputs.everything.sources)
+    made = recipe_multipliers(inputs.everything, config.fit, config.counting, order)
+    if not made:
+        return Chapter()
+    return Chapter(
+        [multiplier.recipe_section(made, config.fit.loss_unit)],
+        lines=[multiplier.conclusion(names, found) for names, found in made.items()],
+        numbers={"multipliers": multiplier.recipes_json(made)},
+    )
+
+
 def _left_out(inputs: ReportInputs) -> Chapter:
     section = sections.holdout_section(inputs.study)
     return Chapter([section] if section is not None else [])
 
 
 def _runs(inputs: ReportInputs) -> Chapter:
-    return Chapter([sections.runs_section(inputs.study), appendix.runs(inputs.book)])
+    return Chapter([sections.runs_section(inputs.study), appendix.runs(inputs.book, inputs.study)])
 
 
 def _exclusions(inputs: ReportInputs) -> Chapter:
@@ -205,9 +183,12 @@ def _exclusions(inputs: ReportInputs) -> Chapter:
 
 
 PARTS: tuple[tuple[str, tuple[Builder, ...]], ...] = (
-    ("Fits", (_fits, _least_loss, _predictions, _recipes)),
-    ("Emergence", (_emergence,)),
-    ("Validation", (_tested, _ground_truth, _recovered, _left_out)),
+    (
+        "Fits",
+        (_fits, _least_loss, line_chapter, serving_chapter, _predictions, _recipes, _multipliers),
+    ),
+    ("Emergence", (_emergence, ability_chapter)),
+    ("Validation", (_tested, _ground_truth, _recovered, _left_out, forms_chapter)),
     ("Runs", (_runs,)),
     ("Exclusions", (_exclusions,)),
 )

@@ -1,5 +1,7 @@
 """A study in words, tables and figures: the sections of the report."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from analysis.figures import fits as figures
@@ -20,13 +22,15 @@ from analysis.studies.approaches.repeated import RepeatedApproach
 from analysis.studies.study import Study
 
 
-def study_sections(study: Study, advice: list[AllocationRow]) -> list[Section]:
-    """The sections on fits, in the order of the report."""
+def study_sections(
+    study: Study, advice: list[AllocationRow], targets: Sequence[float] = ()
+) -> list[Section]:
+    """The sections on fits, in the order of the report; `targets` are the budgets asked for."""
     made = [
         envelope_section(study),
         isoflop_section(study),
-        parametric_section(study),
-        overlay_section(study, advice),
+        parametric_section(study, targets),
+        overlay_section(study, advice, targets),
         kaplan_section(study),
         repeated_section(study),
         counting_section(study),
@@ -55,15 +59,17 @@ def runs_section(study: Study) -> Section:
     return Section("The runs", [text, cost])
 
 
-def overlay_section(study: Study, advice: list[AllocationRow]) -> Section | None:
+def overlay_section(
+    study: Study, advice: list[AllocationRow], targets: Sequence[float] = ()
+) -> Section | None:
     if not advice:
         return None
     figure = FigureSpec(
         "optimum",
-        figures.optimum(study),
+        figures.optimum(study, targets),
         "Optimal parameters and optimal tokens against compute, one line for each approach, with "
         "the measured minima of the profiles.",
-        "N_opt and D_opt against compute. The shaded part lies beyond any run.",
+        "N_opt and D_opt against compute with 95 % bands. The shaded part lies beyond any run.",
     )
     budgets = [number(row.flops) + (" *" if row.extrapolated else "") for row in advice]
     rows = [

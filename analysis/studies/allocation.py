@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.data.run_arrays import RunArrays
+from analysis.data.run_arrays import Curves, RunArrays
 from analysis.stats.resampling import Interval
 from analysis.studies.approaches.fitted_approach import NO_INTERVAL, FittedApproach
 from analysis.studies.study import Study
@@ -84,7 +84,7 @@ def _advice(fit: FittedApproach, flops: float) -> AllocationRow:
         n_interval=spans.n_params,
         d_interval=spans.n_tokens,
         loss_interval=spans.loss,
-        beyond=beyond(fit.data.runs, flops, float(best.n_params), float(best.n_tokens)),
+        beyond=beyond(fit.measured, flops, float(best.n_params), float(best.n_tokens)),
         loss_reason=spans.loss_reason,
     )
 
@@ -93,12 +93,14 @@ NEAR = 1.05
 """Factor to which a row may lie outside the runs without being an extrapolation."""
 
 
-def beyond(runs: RunArrays, flops: float, n_params: float, n_tokens: float) -> dict[str, float]:
-    """By what factor a run lies above or below all runs, in each quantity on its own."""
+def beyond(
+    measured: RunArrays | Curves, flops: float, n_params: float, n_tokens: float
+) -> dict[str, float]:
+    """By what factor a run lies above or below all that was measured, in each quantity alone."""
     asked = {
-        "C": (flops, runs.flops),
-        "N": (n_params, runs.n_params),
-        "D": (n_tokens, runs.n_tokens),
+        "C": (flops, measured.flops),
+        "N": (n_params, measured.n_params),
+        "D": (n_tokens, measured.n_tokens),
     }
     factors = {
         name: max(value / float(own.max()), float(own.min()) / value)

@@ -12,11 +12,11 @@ import numpy as np
 from analysis.data.counting import COUNTINGS
 from analysis.data.loss_table import LossTable
 from analysis.data.run_arrays import RunArrays
-from analysis.errors import FitError
+from analysis.errors import FitError, FitErrors
 from analysis.stats.resampling import Interval
 from analysis.studies import bootstrap as intervals
 from analysis.studies.approaches.fit_all import fit_all, fit_input
-from analysis.studies.approaches.fitted_approach import NO_INTERVAL, FitErrors
+from analysis.studies.approaches.fitted_approach import NO_INTERVAL
 from analysis.studies.fit_config import FitConfig
 
 FITTED = ("parametric", "isoflop", "envelope")

@@ -10,7 +10,7 @@ from analysis.data.curve_interpolation import counted_budgets, read_curves
 from analysis.data.loss_table import LossTable, recipes_of, select
 from analysis.data.recipes import Recipes
 from analysis.data.run_arrays import FitInput, RunArrays
-from analysis.studies.approaches.fitted_approach import FitErrors
+from analysis.errors import FitErrors
 from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.approaches.parametric import ParametricApproach
 from analysis.studies.fit_config import FitConfig

@@ -8,12 +8,12 @@ import numpy as np
 from analysis.data.counting import COUNTINGS
 from analysis.data.loss_table import LossTable
 from analysis.data.run_arrays import FitInput, RunArrays
-from analysis.errors import FitError
+from analysis.errors import FitError, FitErrors
 from analysis.fits.data_constrained import DECAYS, FEWEST_REPEATED, REPEATED
 from analysis.studies import bootstrap
 from analysis.studies.approaches.best_of_cells import with_best_of
 from analysis.studies.approaches.fit_all import fit_all, fit_input
-from analysis.studies.approaches.fitted_approach import FitErrors, FittedApproach
+from analysis.studies.approaches.fitted_approach import FittedApproach
 from analysis.studies.approaches.parametric import ParametricApproach
 from analysis.studies.approaches.repeated import RepeatedApproach
 from analysis.studies.fit_config import FitConfig

@@ -5,11 +5,13 @@ beside them; `....requests.parquet` every request with the model's answers and t
 """
 
 import hashlib
+import io
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from eval.evaluate import CheckpointRef, weights_of
+from eval.evaluate import LATER, CheckpointRef, weights_of
 from eval.harness.rows import FORMAT, rows_of
 from eval.lm.load import load_checkpoint
 from eval.lm.responses import GenerationSettings
@@ -105,24 +107,27 @@ def ask_named(
         from eval.harness.model import HarnessModel
 
         model, vocab = load_checkpoint(
-            target.checkpoint, device, settings.bos, target.trust_remote_code
+            target.checkpoint, device, settings.bos, target.trust_remote_code, settings.dtype
         )
         lm = HarnessModel(model, vocab, settings.batch_tokens, settings.bos, advance)
         for i in due:
             started = time.perf_counter()
-            found = results_of(lm, sets[i], settings.seed)
+            found = results_of(lm, sets[i], settings)
             seconds = round(time.perf_counter() - started, 3)
             _write(paths[i], target, identities[i], found, seconds)
     return paths
 
 
-def results_of(lm: Any, asked: NamedTasks, seed: int = 0) -> dict[str, Any]:
+def results_of(
+    lm: Any, asked: NamedTasks, settings: GenerationSettings | None = None
+) -> dict[str, Any]:
     """What the harness returns: results, configs, n-shot, n-samples, samples.
 
     Raises:  TaskError: a name that it does not know, a data set that can't be had.
     """
     from lm_eval.evaluator import simple_evaluate
 
+    settings = settings or GenerationSettings()
     try:
         manager = _task_manager(asked)
         unknown = [name for name in asked.names if not _known(manager, name)]
@@ -131,11 +136,14 @@ def results_of(lm: Any, asked: NamedTasks, seed: int = 0) -> dict[str, Any]:
                 f"lm-evaluation-harness has no task {', '.join(unknown)}; `lm_eval ls tasks` lists "
                 f"them, task.include=DIR adds YAML files of your own"
             )
-        with _one_process():
+        with _quietly():
             found = simple_evaluate(
                 model=lm, tasks=list(asked.names), num_fewshot=asked.n_shots, limit=asked.limit,
                 task_manager=manager, log_samples=True, bootstrap_iters=N_RESAMPLES,
-                random_seed=seed,
+                random_seed=settings.seed, apply_chat_template=settings.chat_template,
+                # As `lm_eval run` has it: shots are turns of their own in a chat.
+                fewshot_as_multiturn=bool(settings.chat_template),
+                system_instruction=settings.system_prompt,
             )  # fmt: skip
     except TaskError:
         raise
@@ -151,13 +159,18 @@ def results_of(lm: Any, asked: NamedTasks, seed: int = 0) -> dict[str, Any]:
 
 
 @contextmanager
-def _one_process() -> Iterator[None]:
-    """The harness's bootstraps without a pool of processes, each of which would import torch."""
-    before = os.environ.get(_NO_POOL)
+def _quietly() -> Iterator[None]:
+    """The harness without its own talk, and without a pool of processes that import torch each."""
+    log = logging.getLogger("lm_eval")
+    level, before = log.level, os.environ.get(_NO_POOL)
     os.environ[_NO_POOL] = "1"
+    # At INFO it names every step; it prints the bootstraps' names where our tables go.
+    log.setLevel(logging.ERROR)
     try:
-        yield
+        with redirect_stdout(io.StringIO()):
+            yield
     finally:
+        log.setLevel(level)
         if before is None:
             del os.environ[_NO_POOL]
         else:
@@ -196,7 +209,8 @@ def _identity(
         "bos": settings.bos,
         "seed": settings.seed,
         "weights": weights_of(target.checkpoint),
-    }
+    } | {name: getattr(settings, name) for name, default in LATER
+         if getattr(settings, name) != default and name != "pmi_prompt"}  # fmt: skip
 
 
 def _is_done(path: Path, identity: dict[str, Any]) -> bool:

@@ -1,11 +1,13 @@
 """A checkpoint as lm-evaluation-harness sees one: it serves the three kinds of requests.
 
 Tokenisation, truncation and stop strings are those of the harness's own Hugging Face model, so that
-numbers agree; a prompt that several requests share is read once, and prompts are batched by length
-without padding.
+numbers agree. Texts are encoded together and once, equal requests are served once, contexts that
+several requests share are read once (`eval.lm.pair_scores`), and prompts of unlike length are
+batched together.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
@@ -19,8 +21,10 @@ from lm_eval.models.utils import (
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from eval.lm.generate import Decoded, greedy
-from eval.lm.loglikelihood import read_prompts, score
-from eval.lm.tokenization import Vocabulary
+from eval.lm.loglikelihood import read_prompts
+from eval.lm.memory import in_batches
+from eval.lm.pair_scores import PairScorer
+from eval.lm.tokenization import Vocabulary, batch_ids
 from eval.tasks.generated import TaskError
 
 Pair = tuple[Any, list[int], list[int]]
@@ -36,22 +40,25 @@ MAX_GEN_TOKS = 256
 class HarnessModel(TemplateLM):
     """The harness's model interface over a loaded checkpoint.
 
-    `batch_tokens` bounds rows x tokens of a batch; `advance` is told of requests as they finish.
+    `batch_tokens` bounds rows x tokens of a batch (None: by memory); `advance` is told of requests
+    as they finish.
     """
 
     def __init__(
         self,
         model: Any,
         vocab: Vocabulary,
-        batch_tokens: int,
+        batch_tokens: int | None = None,
         bos: str = "auto",
         advance: Callable[[int], None] = lambda n: None,
     ) -> None:
         super().__init__()
         self.model, self.vocab, self.tokenizer = model, vocab, vocab.tokenizer
-        self.batch_tokens, self.advance = batch_tokens, advance
+        self.advance = advance
         # None: as the tokenizer itself does.
         self._special = {"always": True, "never": False}.get(bos)
+        self._prefix_text = self.tokenizer.decode(self.prefix_token_id)
+        self.scorer = PairScorer(model, batch_tokens)
 
     @property
     def eot_token_id(self) -> int:
@@ -75,13 +82,13 @@ class HarnessModel(TemplateLM):
         self, string: str, add_special_tokens: bool | None = None, **kwargs: Any
     ) -> list[int]:
         """Ids of a text, with the special tokens of the tokenizer unless they are set or there."""
-        special = self._special if add_special_tokens is None else add_special_tokens
-        if add_special_tokens is None and has_bos_prefix(
-            string, self.tokenizer.decode(self.prefix_token_id)
-        ):
-            special = False
+        special = self._flag(string) if add_special_tokens is None else add_special_tokens
         options = {} if special is None else {"add_special_tokens": special}
         return self.tokenizer.encode(string, **options)
+
+    def _flag(self, text: str) -> bool | None:
+        """Whether special tokens are added; None: as the tokenizer itself does."""
+        return False if has_bos_prefix(text, self._prefix_text) else self._special
 
     def apply_chat_template(
         self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
@@ -92,12 +99,30 @@ class HarnessModel(TemplateLM):
             continue_final_message=not add_generation_prompt,
         )  # fmt: skip
 
+    def loglikelihood(self, requests: Any, disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        """(log-probability, is it the greedy output) of each continuation behind its context."""
+        given = [_split(*request.args) for request in requests]
+        ids = self._encoded({text for pair in given for text in (pair[0] + pair[1], pair[0])})
+        bare = self._encoded({text for context, text in given if not context}, special=False)
+        pairs = []
+        for context, continuation in given:
+            if context:
+                prompt = ids[context]
+                pairs.append((None, prompt, ids[context + continuation][len(prompt) :]))
+            else:
+                text = bare[continuation]
+                # A text that begins with the token that stands for an empty context has it twice.
+                whole = (
+                    text if text[:1] == [self.prefix_token_id] else [self.prefix_token_id, *text]
+                )
+                pairs.append((None, whole[:1], whole[1:]))
+        return self._loglikelihood_tokens(pairs)
+
     def _loglikelihood_tokens(
         self, requests: Sequence[Pair], disable_tqdm: bool = False, **kwargs: Any
     ) -> list[tuple[float, bool]]:
-        """(log-probability, is it the greedy output) of each continuation behind its context."""
-        by_context: dict[tuple[int, ...], list[tuple[int, list[int]]]] = {}
-        for i, (_, context, continuation) in enumerate(requests):
+        pairs = []
+        for _, context, continuation in requests:
             if not continuation or len(continuation) > self.max_length:
                 raise TaskError(
                     f"a continuation has {len(continuation)} tokens; expected 1 to "
@@ -105,49 +130,31 @@ class HarnessModel(TemplateLM):
                 )
             # The harness keeps one token more than the context holds: the last is only predicted.
             whole = (context + continuation)[-(self.max_length + 1) :]
-            prompt = tuple(whole[: len(whole) - len(continuation)])
-            by_context.setdefault(prompt, []).append((i, continuation))
-        results: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
-        for batch in self._batches(by_context):
-            read = read_prompts(self.model, [list(prompt) for prompt, _ in batch])
-            for k in range(max(len(asked) for _, asked in batch)):
-                # A prompt with fewer continuations repeats its last, which is then not counted.
-                texts = [asked[min(k, len(asked) - 1)][1] for _, asked in batch]
-                scored = score(self.model, read, texts)
-                for (_, asked), (logprobs, hits) in zip(batch, scored, strict=True):
-                    if k < len(asked):
-                        results[asked[k][0]] = (sum(logprobs), all(hits))
-            self.advance(sum(len(asked) for _, asked in batch))
-        return results
+            pairs.append((tuple(whole[: len(whole) - len(continuation)]), tuple(continuation)))
+        return self.scorer(pairs, self.advance)
 
-    def _batches(
-        self, by_context: dict[tuple[int, ...], list[tuple[int, list[int]]]]
-    ) -> Iterator[list[tuple[tuple[int, ...], list[tuple[int, list[int]]]]]]:
-        """Prompts of one length and alike numbers of continuations, the longest first."""
-
-        def size(entry: tuple[tuple[int, ...], list[tuple[int, list[int]]]]) -> tuple[int, ...]:
-            prompt, asked = entry
-            return (len(prompt), len(asked), max(len(text) for _, text in asked))
-
-        batch: list[Any] = []
-        for entry in sorted(by_context.items(), key=size, reverse=True):
-            length, _, longest = size(entry)
-            if batch:
-                first, _, most = size(batch[0])
-                full = (len(batch) + 1) * (first + max(most, longest)) > self.batch_tokens
-                if full or first != length:
-                    yield batch
-                    batch = []
-            batch.append(entry)
-        if batch:
-            yield batch
+    def _encoded(self, texts: Collection[str], special: bool | None = None) -> dict[str, list[int]]:
+        """Ids of every text, as `tok_encode` gives them."""
+        found = {"": self.tok_encode("", special)} if "" in texts else {}
+        by_flag: dict[bool | None, list[str]] = {}
+        for text in texts:
+            if text:
+                flag = self._flag(text) if special is None else special
+                by_flag.setdefault(flag, []).append(text)
+        for flag, members in by_flag.items():
+            # None: a tokenizer that adds special tokens by itself is asked as it is.
+            options = {} if flag is None else {"add_special_tokens": flag}
+            found |= zip(members, batch_ids(self.tokenizer, members, **options), strict=True)
+        return found
 
     def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:
         """Log-probability of whole texts, in windows of the context that do not overlap."""
+        texts = [request.args[0] for request in requests]
+        ids = self._encoded(set(texts))
         owners, windows = [], []
-        for i, request in enumerate(requests):
+        for i, text in enumerate(texts):
             found = get_rolling_token_windows(
-                token_list=self.tok_encode(request.args[0]),
+                token_list=ids[text],
                 prefix_token=self.prefix_token_id,
                 max_seq_len=self.max_length,
                 context_len=1,
@@ -193,21 +200,30 @@ class HarnessModel(TemplateLM):
                 f"the task decodes up to {limit} tokens, the checkpoint's context is "
                 f"{self.max_length}; set max_gen_toks in its generation_kwargs to less"
             )
-        prompts = [self.tok_encode(text)[-room:] or [self.prefix_token_id] for text in contexts]
+        ids = self._encoded(set(contexts))
+        prompts = [ids[text][-room:] or [self.prefix_token_id] for text in contexts]
         stops = [self.eot_token_id]
         if "\n" in until:
             # A token that holds a line break ends the output wherever the text is cut.
             stops = sorted({*self.vocab.stop_ids, *stops})
-        outputs = [""] * len(contexts)
-        keyed = {(*prompt, -1 - i): [(i, [0] * limit)] for i, prompt in enumerate(prompts)}
-        for batch in self._batches(keyed):
-            members = [asked[0][0] for _, asked in batch]
-            read = read_prompts(self.model, [prompts[i] for i in members])
+        asked = Counter(map(tuple, prompts))
+        found: dict[tuple[int, ...], str] = {}
+        ordered = sorted(asked, key=len, reverse=True)  # alike ones together, to pad little
+
+        def end_of(start: int, share: float) -> int:
+            most = share * self.scorer.batch_tokens / (len(ordered[start]) + limit)
+            return min(len(ordered), start + max(1, int(most)))
+
+        def run(start: int, end: int) -> None:
+            batch = ordered[start:end]
+            read = read_prompts(self.model, batch)
             decoded = greedy(self.model, read, stops, limit, ended=self._has_stop(until))
-            for i, one in zip(members, decoded, strict=True):
-                outputs[i] = postprocess_generated_text(self._text(one), until, None)
-            self.advance(len(members))
-        return outputs
+            for prompt, one in zip(batch, decoded, strict=True):
+                found[prompt] = postprocess_generated_text(self._text(one), until, None)
+            self.advance(sum(asked[prompt] for prompt in batch))
+
+        in_batches(len(ordered), end_of, run)
+        return [found[tuple(prompt)] for prompt in prompts]
 
     def _text(self, one: Decoded) -> str:
         tokens = one.tokens if one.stop is None else [*one.tokens, one.stop]
@@ -221,3 +237,9 @@ class HarnessModel(TemplateLM):
             return [any(stop and stop in text for stop in until) for text in texts]
 
         return ended
+
+
+def _split(context: str, continuation: str) -> tuple[str, str]:
+    """Spaces that end a context begin its continuation, as the harness has it."""
+    bare = context.rstrip() if context else context
+    return bare, context[len(bare) :] + continuation

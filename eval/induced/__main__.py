@@ -1,6 +1,6 @@
 """Emergence made on purpose (Schaeffer et al. 2023, section 5), in one command:
 
-    python -m eval.induced [dataset=digits] [seeds=3] [out=results/induced]
+    python -m eval.induced [dataset=digits] [data_dir=DIR] [seeds=3] [out=results/induced]
 
 An autoencoder, a convolutional classifier and an autoregressive transformer over images are trained
 at several widths. Each is measured by a sharp metric and a smooth one of the same outputs; the
@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from analysis.emergence.score import chance_null, emergence_score, mean_by
-from eval.induced.datasets import DATASETS, Images, InducedError, load_images
+from eval.induced.datasets import DATASETS, Images, load_images
+from eval.induced.files import IDX_FILES, InducedError
 from eval.induced.models import autoencoder, classifier, transformer
 from eval.induced.records import Experiment, Score
 from train.commands.terminal import say
@@ -147,7 +148,9 @@ def _settings(argv: list[str] | None) -> dict[str, Any]:
         prog="python -m eval.induced",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=f"dataset: {', '.join(DATASETS)}; data_dir: where torchvision's files lie",
+        epilog=f"dataset: {', '.join(DATASETS)}; data_dir: where its files lie "
+        f"(mnist, fashion_mnist, idx: {', '.join(IDX_FILES)}, also .gz; omniglot: a folder of "
+        f"pictures per class; cifar100: torchvision's)",
     )
     parser.add_argument("settings", nargs="*", metavar="key=value")
     settings: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Small image classification data: scikit-learn's digits, or torchvision's sets where present."""
+"""Small image classification data: scikit-learn's digits, or files where they are present."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from train.config.spec import IsoflopError
+from eval.induced.files import InducedError, idx_folder, picture_folders
 
-TORCHVISION = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar100": "CIFAR100"}
-DATASETS = ("digits", *TORCHVISION)
+IDX = {"mnist": "MNIST/raw", "fashion_mnist": "FashionMNIST/raw", "idx": ""}
+"""Sets in MNIST's format, and where torchvision would have put their files."""
+
+DATASETS = ("digits", *IDX, "omniglot", "cifar100")
 TEST_SHARE = 1 / 3
-
-
-class InducedError(IsoflopError):
-    """A data set or setting that the experiments can't use."""
+MOST_CLASSES = 50
+"""Classes of omniglot, which has 1,623 of 20 pictures each."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,9 @@ class Images:
 
 
 def load_images(name: str, root: Path, seed: int = 0) -> Images:
-    """A data set by name; digits comes with scikit-learn, the others must lie under `root`.
+    """A data set by name; digits comes with scikit-learn, the others must lie in `root`.
+
+    mnist, fashion_mnist and idx are four files in MNIST's format, omniglot folders of pictures.
 
     Raises:  InducedError: an unknown name, a missing package, or files that are not there.
     """
@@ -46,7 +48,15 @@ def load_images(name: str, root: Path, seed: int = 0) -> Images:
         raise InducedError(f"dataset={name} is unknown; expected one of {', '.join(DATASETS)}")
     if name == "digits":
         return _digits(seed)
-    return _torchvision(name, root)
+    if not root.is_dir():
+        raise InducedError(f"data_dir={root} is no directory; dataset={name} must lie there")
+    if name in IDX:
+        place = root / IDX[name]
+        train, test = idx_folder(place if place.is_dir() else root)
+        return Images(name, *train, *test)
+    if name == "omniglot":
+        return _split(name, *picture_folders(root, MOST_CLASSES), seed)
+    return _cifar(name, root)
 
 
 def _digits(seed: int) -> Images:
@@ -59,22 +69,26 @@ def _digits(seed: int) -> Images:
     content: Any = load_digits()
     x = (content.images / 16).astype(np.float32)
     y = content.target.astype(np.int64)
+    return _split("digits", x, y, seed)
+
+
+def _split(name: str, x: NDArray[np.float32], y: NDArray[np.int64], seed: int) -> Images:
     order = np.random.default_rng(seed).permutation(len(x))
     n_test = round(len(x) * TEST_SHARE)
     test, train = order[:n_test], order[n_test:]
-    return Images("digits", x[train], y[train], x[test], y[test])
+    return Images(name, x[train], y[train], x[test], y[test])
 
 
-def _torchvision(name: str, root: Path) -> Images:
+def _cifar(name: str, root: Path) -> Images:
     try:
         from torchvision import datasets  # type: ignore[import-not-found]
     except ImportError as error:
         raise InducedError(
             f"dataset={name} needs torchvision; install it, or use dataset=digits"
         ) from error
-    cls = getattr(datasets, TORCHVISION[name])
     try:
-        parts = [cls(str(root), train=train, download=False) for train in (True, False)]
+        parts = [datasets.CIFAR100(str(root), train=train, download=False)
+                 for train in (True, False)]  # fmt: skip
     except RuntimeError as error:
         raise InducedError(
             f"dataset={name} is not under data_dir={root}; fetch it there with torchvision first"

@@ -1,6 +1,6 @@
 """Batched decoding with a KV cache: greedy, and sampled from numbers drawn beforehand.
 
-Nothing depends on how rows are batched: prompts of a batch have one length (no padding), and a
+Nothing depends on how rows are batched: shorter prompts are padded on the left and masked, and a
 sampled row uses its own uniform numbers.
 """
 
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from eval.lm.loglikelihood import Read
+from eval.lm.loglikelihood import Read, masked
 
 Choose = Callable[[Tensor, int, Tensor], Tensor]
 """(logits of the live rows, step, their row numbers) -> one token each."""
@@ -86,7 +86,7 @@ def _decode(
     ended: Ended | None = None,
 ) -> list[Decoded]:
     """Extend every row until it stops; rows that have stopped leave the batch."""
-    logits, cache = read.logits, read.fork()
+    logits, cache, mask = read.logits, read.fork(), read.mask
     n_rows, device = len(logits), logits.device
     stops = torch.tensor(sorted(stop_ids), device=device)
     rows = torch.arange(n_rows, device=device)
@@ -105,7 +105,12 @@ def _decode(
         if not going.all():
             rows, tokens = rows[going], tokens[going]
             cache.batch_select_indices(going.nonzero().squeeze(1))
-        output = model(input_ids=tokens[:, None], past_key_values=cache, use_cache=True)
+            mask = None if mask is None else mask[going]
+        options = {}
+        if mask is not None:
+            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+            options = masked(model, mask, 1)
+        output = model(input_ids=tokens[:, None], past_key_values=cache, use_cache=True, **options)
         logits, cache = output.logits[:, -1].float(), output.past_key_values
     return _finished(written.tolist(), logprobs.tolist(), frozenset(stop_ids))
 

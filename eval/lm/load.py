@@ -17,12 +17,23 @@ class CheckpointError(IsoflopError):
     """A checkpoint that can't be loaded."""
 
 
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+"""auto: float32 on a processor, so that equal checkpoints give equal numbers on all of them, whose
+speed in 16 bits differs; on a GPU the type of the stored weights, or float32 where that is bfloat16
+and the GPU only emulates it."""
+
+
 def load_checkpoint(
-    name: str, device: str = "auto", bos: str = "auto", trust_remote_code: bool = False
+    name: str,
+    device: str = "auto",
+    bos: str = "auto",
+    trust_remote_code: bool = False,
+    dtype: str = "auto",
 ) -> tuple[Any, Vocabulary]:
-    """Model in evaluation mode and vocabulary; float32 on CPU, the checkpoint's own type elsewhere.
+    """Model in evaluation mode, and vocabulary.
 
     Args:
+        dtype: Number type of the weights, one of `DTYPES`.
         trust_remote_code: Run Python files that come with the checkpoint. Without it an
             architecture that transformers has is loaded with its own code, another one is refused.
 
@@ -48,10 +59,12 @@ def load_checkpoint(
         )
     vocab = vocabulary(_tokenizer(name, trust_remote_code), bos)
     try:
-        dtype = torch.float32 if place.type == "cpu" else "auto"
         # Any: the pair is declared as the model alone
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            name, dtype=dtype, output_loading_info=True, trust_remote_code=trust_remote_code
+            name,
+            dtype=_dtype(dtype, place),
+            output_loading_info=True,
+            trust_remote_code=trust_remote_code,
         )
     except Exception as error:  # of a torn file: safetensors and others have errors without a root
         reason = _untrusted(error) or f"can't be loaded: {_reason(error)}"
@@ -59,7 +72,19 @@ def load_checkpoint(
     model, info = loaded
     _check_complete(name, info)
     _mask_unknown_ids(model, vocab)
+    if dtype == "auto" and model.dtype == torch.bfloat16 and not _multiplies_bf16(place):
+        model = model.float()
     return model.to(place).eval(), vocab
+
+
+def _dtype(name: str, place: torch.device) -> Any:
+    if name == "auto":
+        return torch.float32 if place.type == "cpu" else "auto"
+    return getattr(torch, name)
+
+
+def _multiplies_bf16(place: torch.device) -> bool:
+    return place.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def _mask_unknown_ids(model: Any, vocab: Vocabulary) -> None:

@@ -1,6 +1,7 @@
 """Teacher-forced log-probabilities of continuations, from the prompt's cache."""
 
 import copy
+import functools
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +13,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Read:
-    """Prompts of equal length, read once: the next token's logits (rows, vocabulary) and the cache.
+    """Prompts read once: the next token's logits (rows, vocabulary) and the cache.
 
     Whoever continues from it works on a copy of the cache, so that scoring and decoding share it.
+    `mask` (rows, length) is 0 at the padding before shorter prompts, None where all are as long.
     """
 
     logits: Tensor
     cache: Any
+    mask: Tensor | None = None
 
     def fork(self) -> Any:
         """A cache that may be extended without touching this one."""
@@ -27,13 +30,36 @@ class Read:
 
 @torch.inference_mode()
 def read_prompts(model: Any, prompts: Sequence[Sequence[int]]) -> Read:
-    """One forward pass over prompts of one length, shape (rows, length); no padding, no mask."""
-    tokens = torch.tensor(prompts, dtype=torch.long, device=model.device)
-    last_alone = "logits_to_keep" in inspect.signature(model.forward).parameters
-    output = model(
-        input_ids=tokens, use_cache=True, **({"logits_to_keep": 1} if last_alone else {})
+    """One forward pass over prompts; shorter ones are padded on the left and masked."""
+    length = max(map(len, prompts))
+    tokens = torch.tensor(
+        [[0] * (length - len(prompt)) + list(prompt) for prompt in prompts], device=model.device
     )
-    return Read(output.logits[:, -1].float(), output.past_key_values)
+    options: dict[str, Any] = {"logits_to_keep": 1} if takes(model, "logits_to_keep") else {}
+    mask = None
+    if any(len(prompt) < length for prompt in prompts):
+        n_pads = torch.tensor([length - len(prompt) for prompt in prompts], device=model.device)
+        mask = (torch.arange(length, device=model.device) >= n_pads[:, None]).long()
+        options |= masked(model, mask, length)
+    output = model(input_ids=tokens, use_cache=True, **options)
+    return Read(output.logits[:, -1].float(), output.past_key_values, mask)
+
+
+def masked(model: Any, mask: Tensor, n_new: int) -> dict[str, Tensor]:
+    """Arguments for the last n_new tokens under a mask: positions count what is not padding."""
+    positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -n_new:]
+    own = {"position_ids": positions} if takes(model, "position_ids") else {}
+    return {"attention_mask": mask} | own
+
+
+def takes(model: Any, name: str) -> bool:
+    """Whether a model's forward pass has a parameter of this name."""
+    return name in _parameters(type(model))
+
+
+@functools.cache
+def _parameters(kind: type) -> frozenset[str]:
+    return frozenset(inspect.signature(kind.forward).parameters)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @torch.inference_mode()
@@ -54,7 +80,13 @@ def score(
     tokens = tokens.to(model.device)
     logits = read.logits[:, None]
     if longest > 1:
-        output = model(input_ids=tokens[:, :-1], past_key_values=read.fork(), use_cache=True)
+        options = {}
+        if read.mask is not None:
+            ones = torch.ones(len(tokens), longest - 1, dtype=torch.long, device=model.device)
+            options = masked(model, torch.cat([read.mask, ones], dim=1), longest - 1)
+        output = model(
+            input_ids=tokens[:, :-1], past_key_values=read.fork(), use_cache=True, **options
+        )
         logits = torch.cat([logits, output.logits.float()], dim=1)
     chosen = logits.gather(2, tokens[:, :, None]).squeeze(2) - logits.logsumexp(dim=2)
     hits = logits.argmax(dim=2) == tokens

@@ -1,31 +1,24 @@
 """One model over many items: read each prompt once, then score and decode from the same cache."""
 
-import logging
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 
+from eval.lm.chat import in_chat
+from eval.lm.context import TOO_LONG, UNBOUNDED, fitted, new_tokens
 from eval.lm.generate import Decoded, greedy, sample
+from eval.lm.load import DTYPES
 from eval.lm.loglikelihood import Read, read_prompts, score
-from eval.lm.tokenization import BOS, Encoded, Vocabulary, encode_items
+from eval.lm.memory import batch_tokens, in_batches
+from eval.lm.pair_scores import PairScorer
+from eval.lm.tokenization import BOS, Encoded, Vocabulary, encode_items, encode_prompt
 from eval.metrics.outcome import Outcome
 from eval.tasks.generated import TaskError
 from eval.tasks.grading import grading_of
 from eval.tasks.prompt_formats import STOP, Item
-
-_log = logging.getLogger(__name__)
-
-EXTRA_TOKENS = 4
-"""Tokens granted beyond the longest target and its stop token, so that overlong outputs show."""
-
-UNBOUNDED = 2**31
-"""Context of models that state none."""
-
-TOO_LONG = ("skip", "fail", "truncate")
-"""What becomes of an item that exceeds the context; truncate drops the start of its prompt."""
 
 VERDICTS = ("yes", "no")
 """What a model may say of its own output, asked as `prompt + output + "?"` (format `verdict`)."""
@@ -33,25 +26,37 @@ VERDICTS = ("yes", "no")
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """How answers are obtained; `batch_tokens` bounds rows x tokens and changes speed alone."""
+    """How answers are obtained; `batch_tokens` bounds rows x tokens and changes speed alone.
+
+    None takes as many as memory is estimated to hold. `pmi_prompt` is the prompt behind which
+    choices are scored a second time for their pointwise mutual information ("": the start token),
+    None for not at all. `chat_template` and `system_prompt`: see `eval.lm.chat`; `dtype`:
+    see `eval.lm.load`.
+    """
 
     decode: bool = True
     samples: int = 0
     temperature: float = 0.7
     self_evaluate: bool = False
     max_new_tokens: int | None = None
-    batch_tokens: int = 16384
+    batch_tokens: int | None = None
     seed: int = 0
     bos: str = "auto"
     too_long: str = "skip"
+    pmi_prompt: str | None = None
+    chat_template: bool | str = False
+    system_prompt: str | None = None
+    dtype: str = "auto"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.samples <= 64 or self.temperature <= 0 or self.batch_tokens < 1:
+        if not 0 <= self.samples <= 64 or self.temperature <= 0:
             raise TaskError(
-                f"samples={self.samples} must lie in 0..64, temperature={self.temperature} and "
-                f"batch_tokens={self.batch_tokens} be positive"
+                f"samples={self.samples} must lie in 0..64, temperature={self.temperature} be "
+                f"positive"
             )
-        for name, allowed in (("bos", BOS), ("too_long", TOO_LONG)):
+        if self.batch_tokens is not None and self.batch_tokens < 1:
+            raise TaskError(f"batch_tokens={self.batch_tokens} must be positive, or null")
+        for name, allowed in (("bos", BOS), ("too_long", TOO_LONG), ("dtype", DTYPES)):
             if getattr(self, name) not in allowed:
                 raise TaskError(
                     f"{name}={getattr(self, name)!r} is unknown; expected {', '.join(allowed)}"
@@ -76,20 +81,37 @@ def answer_items(
         raise TaskError("the task has no items; raise n_items or check its file")
     rules = grading_of(layout)
     vocab = vocab if rules is None else vocab.stopping_at(rules.stop)
+    items = in_chat(vocab.tokenizer, items, settings.chat_template, settings.system_prompt)
+    if settings.chat_template:
+        vocab = vocab.in_turns()
     encoded = encode_items(vocab, items)
     context = getattr(model.config, "max_position_embeddings", None) or UNBOUNDED
-    encoded, kept = _fitted(encoded, context, settings.too_long, vocab.bos_id)
-    limit = _new_tokens([encoded[i] for i in kept], settings)
+    encoded, kept = fitted(encoded, context, settings.too_long, vocab.bos_id)
+    limit = new_tokens([encoded[i] for i in kept], settings.max_new_tokens)
     advance(len(items) - len(kept))
     outcomes: list[Outcome | None] = [None] * len(items)
-    for batch in _batches(encoded, kept, limit, settings):
+    most = batch_tokens(model, settings.batch_tokens)
+    order = sorted(kept, key=lambda i: -len(encoded[i].prompt))
+
+    def end_of(start: int, share: float) -> int:
+        """Of prompts of one length, so that decoding needs no padding."""
+        length = len(encoded[order[start]].prompt)
+        alike = bisect_right(order, -length, key=lambda i: -len(encoded[i].prompt))
+        return min(alike, start + max(1, int(share * most / (length + limit))))
+
+    def run(start: int, end: int) -> None:
+        batch = order[start:end]
         read = read_prompts(model, [encoded[i].prompt for i in batch])
         room = min(limit, context - len(encoded[batch[0]].prompt) + 1)
         found = _answer_batch(model, vocab, read, batch, items, encoded, layout, room, settings)
         for i, outcome in zip(batch, found, strict=True):
             outcomes[i] = outcome
         advance(len(batch))
+
+    in_batches(len(order), end_of, run)
     complete = [outcome for outcome in outcomes if outcome is not None]
+    if settings.pmi_prompt is not None:
+        complete = _with_base(model, vocab, [encoded[i] for i in kept], complete, settings)
     _check_numbers(complete)
     return _self_evaluated(model, vocab, complete, settings) if settings.self_evaluate else complete
 
@@ -125,6 +147,7 @@ def _answer_batch(
             choices=items[i].choices,
             choice_scores=items[i].choice_scores,
             choice_logprobs=tuple(choices[row]),
+            choice_n_tokens=tuple(map(len, encoded[i].choices)),
             layout=layout,
             n_leading=leading[row],
             sample_outputs=tuple(text for text, _ in samples[row]),
@@ -207,6 +230,24 @@ def _score_choices(model: Any, read: Read, chosen: Sequence[Encoded]) -> list[li
     return totals
 
 
+def _with_base(
+    model: Any,
+    vocab: Vocabulary,
+    asked: Sequence[Encoded],
+    outcomes: Sequence[Outcome],
+    settings: GenerationSettings,
+) -> list[Outcome]:
+    """The outcomes with the log-probability of each choice behind `pmi_prompt` alone."""
+    prompt = tuple(encode_prompt(vocab, settings.pmi_prompt or ""))
+    pairs = [(prompt, tuple(choice)) for one in asked for choice in one.choices]
+    scorer = PairScorer(model, settings.batch_tokens)
+    found = iter(scorer(pairs))
+    return [
+        replace(outcome, choice_base_logprobs=tuple(next(found)[0] for _ in one.choices))
+        for outcome, one in zip(outcomes, asked, strict=True)
+    ]
+
+
 def _samples(
     model: Any,
     vocab: Vocabulary,
@@ -237,7 +278,11 @@ def _self_evaluated(
         Item(f"{one.prompt}{one.output}?", VERDICTS[0], choices=VERDICTS, choice_scores=(1.0, 0.0))
         for one in outcomes
     ]
-    quiet = replace(settings, decode=False, samples=0, self_evaluate=False, too_long="fail")
+    # Outcomes hold their prompts as the model saw them, chat template included.
+    quiet = replace(
+        settings, decode=False, samples=0, self_evaluate=False, too_long="fail", pmi_prompt=None,
+        chat_template=False, system_prompt=None,
+    )  # fmt: skip
     judgements = answer_items(model, vocab, asked, "plain", quiet)
     return [
         replace(one, p_true=_first_of_two(*judgement.choice_logprobs))
@@ -247,53 +292,3 @@ def _self_evaluated(
 
 def _first_of_two(first: float, second: float) -> float:
     return float(1 / (1 + np.exp(np.clip(second - first, -700, 700))))
-
-
-def _new_tokens(encoded: Sequence[Encoded], settings: GenerationSettings) -> int:
-    longest = max(len(one.target) for one in encoded)
-    return settings.max_new_tokens or longest + 1 + EXTRA_TOKENS
-
-
-def _fitted(
-    encoded: list[Encoded], context: int, too_long: str, bos_id: int | None
-) -> tuple[list[Encoded], list[int]]:
-    """Items within the context, as (all encoded, numbers of those to ask); others are named.
-
-    Decoding stops where the context ends, at the earliest with the target's own stop token.
-    Raises:  TaskError: too_long=fail and an item does not fit, or none fits.
-    """
-    answers = [max(len(text) for text in (one.target, *one.choices)) for one in encoded]
-    needed = [len(one.prompt) + n for one, n in zip(encoded, answers, strict=True)]
-    over = [i for i, n in enumerate(needed) if n > context]
-    if too_long == "truncate":
-        encoded = list(encoded)
-        head = [] if bos_id is None else [bos_id]
-        for i in over:
-            room = context - answers[i] - len(head)
-            if room > 0:
-                encoded[i] = replace(encoded[i], prompt=head + encoded[i].prompt[-room:])
-        over = [i for i in over if context - answers[i] - len(head) <= 0]
-    if over and (too_long == "fail" or len(over) == len(encoded)):
-        raise TaskError(
-            f"the task needs a context of {max(needed)} tokens (prompt and answer), the checkpoint "
-            f"has {context}; use fewer shots ({len(over)} of {len(encoded)} items do not fit) or "
-            f"shorter problems, too_long=skip or truncate, or train with a longer model.seq_len"
-        )
-    if over:
-        named = ", ".join(f"{i} ({needed[i]} tokens)" for i in over[:5])
-        more = f" and {len(over) - 5} more" if len(over) > 5 else ""
-        _log.warning("%d items exceed the context of %d tokens and are skipped: items %s%s",
-                     len(over), context, named, more)  # fmt: skip
-    return encoded, sorted(set(range(len(encoded))) - set(over))
-
-
-def _batches(
-    encoded: Sequence[Encoded], kept: Sequence[int], limit: int, settings: GenerationSettings
-) -> Iterator[list[int]]:
-    """Item numbers, longest prompts first, grouped by prompt length and cut to the token bound."""
-    order = sorted(kept, key=lambda i: -len(encoded[i].prompt))
-    for length, group in groupby(order, key=lambda i: len(encoded[i].prompt)):
-        numbers = list(group)
-        rows = max(1, settings.batch_tokens // (length + limit))
-        for start in range(0, len(numbers), rows):
-            yield numbers[start : start + rows]

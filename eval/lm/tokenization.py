@@ -1,5 +1,6 @@
 """Items to token ids: prompts, targets and choices, the stop token, and what can't be expressed."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -45,6 +46,11 @@ class Vocabulary:
             stop_text=text,
         )
 
+    def in_turns(self) -> "Vocabulary":
+        """This vocabulary for chat turns, which the end token ends, where there is one."""
+        end = self.tokenizer.eos_token_id
+        return self if end is None or self.stop_text != STOP else replace(self, stop_id=end)
+
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, without special tokens.
 
@@ -53,21 +59,7 @@ class Vocabulary:
         if not texts:
             return []
         self._check_expressible(texts)
-        first, *others = texts
-        ids = self._ask([first])
-        backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        if backend is None:
-            return ids + (self._ask(others) if others else [])
-        # The same call without the wrapper's dictionary for every text, which takes three times as
-        # long as the encoding; the first text has left padding and truncation as it wants them.
-        encodings = backend.encode_batch_fast(others, add_special_tokens=False)
-        return ids + [encoding.ids for encoding in encodings]
-
-    def _ask(self, texts: list[str]) -> list[list[int]]:
-        encoded = self.tokenizer(
-            texts, add_special_tokens=False, return_attention_mask=False, verbose=False
-        )
-        return encoded["input_ids"]
+        return batch_ids(self.tokenizer, texts, add_special_tokens=False)
 
     def decode(self, token_ids: Sequence[Sequence[int]]) -> list[str]:
         """Text of each token sequence, special tokens left out."""
@@ -79,6 +71,12 @@ class Vocabulary:
 
     def _check_expressible(self, texts: Sequence[str]) -> None:
         lacking = [c for c in sorted(set().union(*texts)) if not self._expresses(c)]
+        if lacking:
+            # Characters of special tokens, which chat templates write out, need no token each.
+            special = sorted(self.tokenizer.get_added_vocab(), key=len, reverse=True)
+            pattern = re.compile("|".join(map(re.escape, special)) or "(?!)")
+            bare = set().union(*(pattern.sub("", text) for text in texts))
+            lacking = [c for c in lacking if c in bare]
         if lacking:
             more = f" and {len(lacking) - 8} more" if len(lacking) > 8 else ""
             raise TaskError(
@@ -92,6 +90,19 @@ class Vocabulary:
         except Exception:  # tokenizers raises a bare Exception for a character without a token
             return False
         return bool(ids) and self.tokenizer.unk_token_id not in ids
+
+
+def batch_ids(tokenizer: Any, texts: Sequence[str], **options: Any) -> list[list[int]]:
+    """What `tokenizer(texts, **options)` gives as input_ids, at least one text."""
+    first, *others = texts
+    given = {"return_attention_mask": False, "verbose": False, **options}
+    ids = tokenizer([first], **given)["input_ids"]
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return ids + (tokenizer(others, **given)["input_ids"] if others else [])
+    # The same call without the wrapper's dictionary for every text, which takes three times as
+    # long as the encoding; the first text has left padding and truncation as it wants them.
+    return ids + [one.ids for one in backend.encode_batch_fast(others, **options)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +183,20 @@ def encode_items(vocab: Vocabulary, items: Sequence[Item]) -> list[Encoded]:
                 f"an item with the choices {item.choices!r:.80} has an empty one, whose "
                 f"log-probability of 0 would always win; give every choice a text"
             )
-        before = [] if vocab.bos_id is None else [vocab.bos_id]
-        encoded.append(Encoded(before + prompt or [vocab.start_id], target, choices))
+        encoded.append(Encoded(_begun(vocab, prompt), target, choices))
     return encoded
+
+
+def encode_prompt(vocab: Vocabulary, text: str) -> list[int]:
+    """Ids of a prompt as items have them, its start token included."""
+    return _begun(vocab, vocab.encode([text])[0] if text else [])
+
+
+def _begun(vocab: Vocabulary, prompt: list[int]) -> list[int]:
+    """A prompt behind its BOS, once: chat templates write one themselves."""
+    if vocab.bos_id is not None and prompt[:1] != [vocab.bos_id]:
+        prompt = [vocab.bos_id, *prompt]
+    return prompt or [vocab.start_id]
 
 
 def _texts(item: Item) -> tuple[str, ...]:

@@ -11,6 +11,8 @@ CHOSEN = (
     "multiple_choice_grade",
     "multiple_choice_grade_per_character",
     "multiple_choice_grade_per_byte",
+    "multiple_choice_grade_per_token",
+    "multiple_choice_grade_pmi",
 )
 ANSWERED = ("exact_match", "majority_match")
 

@@ -15,7 +15,9 @@ class Outcome:
     output with its stop token. `choice_logprobs` sum each choice's tokens, stop token left out.
     `layout` is the format that tells where outputs hold their graded part. `p_true` is the
     probability that the model itself gives to its output being right. `n_leading` counts the
-    target's first tokens that are space alone, where nothing is answered.
+    target's first tokens that are space alone, where nothing is answered. `choice_n_tokens` and
+    `choice_base_logprobs` (behind a prompt without the question) serve to normalise choices; ()
+    where they were not asked.
     """
 
     prompt: str
@@ -37,6 +39,8 @@ class Outcome:
     sample_stopped: tuple[bool, ...] = ()
     p_true: float | None = None
     n_leading: int = 0
+    choice_n_tokens: tuple[int, ...] = ()
+    choice_base_logprobs: tuple[float, ...] = ()
 
     @property
     def answer_hits(self) -> tuple[bool, ...]:

@@ -97,6 +97,27 @@ def multiple_choice_grade_per_byte(outcome: Outcome) -> float | None:
     return _graded_choice(outcome, np.array(outcome.choice_logprobs) / sizes)
 
 
+def multiple_choice_grade_per_token(outcome: Outcome) -> float | None:
+    """`multiple_choice_grade` with log-probabilities divided by the choice's tokens."""
+    if not outcome.choice_logprobs or not outcome.choice_n_tokens:
+        return None
+    return _graded_choice(
+        outcome, np.array(outcome.choice_logprobs) / np.array(outcome.choice_n_tokens)
+    )
+
+
+def multiple_choice_grade_pmi(outcome: Outcome) -> float | None:
+    """`multiple_choice_grade` by pointwise mutual information: ln p(choice | prompt) / p(choice).
+
+    p(choice) is that behind `pmi_prompt`, a prompt without the question.
+    Source:  Brown et al. 2020, section 2.4; Holtzman et al. 2021 (domain-conditional PMI).
+    """
+    if not outcome.choice_logprobs or not outcome.choice_base_logprobs:
+        return None
+    gained = np.array(outcome.choice_logprobs) - np.array(outcome.choice_base_logprobs)
+    return _graded_choice(outcome, gained)
+
+
 def choice_probability(outcome: Outcome) -> float | None:
     """Probability on the right choices, normalised over the choices."""
     if not outcome.choice_logprobs:
@@ -201,6 +222,8 @@ ITEM_METRICS: dict[str, ItemMetric] = {
     "multiple_choice_grade": multiple_choice_grade,
     "multiple_choice_grade_per_character": multiple_choice_grade_per_character,
     "multiple_choice_grade_per_byte": multiple_choice_grade_per_byte,
+    "multiple_choice_grade_per_token": multiple_choice_grade_per_token,
+    "multiple_choice_grade_pmi": multiple_choice_grade_pmi,
     "choice_probability": choice_probability,
     "brier_sum": brier_sum,
     "brier_mean": brier_mean,

@@ -33,7 +33,7 @@ def score_documents(
     documents: Sequence[TextDocument],
     context: int,
     stride: int,
-    batch_tokens: int,
+    batch_tokens: int | None,
 ) -> TextScores:
     """The loss of every token of every document, the first behind the tokenizer's start token."""
     start = vocab.bos_id if vocab.bos_id is not None else vocab.start_id

@@ -65,7 +65,7 @@ def _evaluate(
         return
     started = time.perf_counter()
     model, vocab = load_checkpoint(
-        target.checkpoint, config.device, config.bos, target.trust_remote_code
+        target.checkpoint, config.device, config.bos, target.trust_remote_code, config.dtype
     )
     run: Callable[..., tuple[str, Rows, dict[str, Any]]] = (
         _text if task.task == "text" else _continuation
@@ -163,7 +163,7 @@ def _identity(
         "seed": config.seed,
         "bos": config.bos,
         "version": VERSION,
-    }
+    } | ({} if config.dtype == "auto" else {"dtype": config.dtype})
     weights = fingerprint(checkpoint) if checkpoint.is_dir() else target.checkpoint
     return {"asked": asked, "weights": weights}
 

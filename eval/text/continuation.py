@@ -16,6 +16,7 @@ from rapidfuzz.distance import Levenshtein
 
 from eval.lm.generate import greedy
 from eval.lm.loglikelihood import read_prompts, score
+from eval.lm.memory import batch_tokens, in_batches, rows_within
 from eval.metrics.aggregate import Measurement, interval
 from eval.metrics.chance import commonest_share
 from eval.tasks.generated import TaskError
@@ -64,20 +65,25 @@ def draw_windows(
 
 
 def answer_windows(
-    model: Any, windows: NDArray[np.int64], context: int, batch_tokens: int
+    model: Any, windows: NDArray[np.int64], context: int, most_tokens: int | None
 ) -> Continuations:
     """Score and greedily continue each window behind its first `context` tokens."""
     n_new = windows.shape[1] - context
-    rows = max(1, min(batch_tokens // windows.shape[1],
-                      MOST_LOGITS // (int(model.config.vocab_size) * n_new)))  # fmt: skip
+    most = min(batch_tokens(model, most_tokens) / windows.shape[1],
+               MOST_LOGITS / (int(model.config.vocab_size) * n_new))  # fmt: skip
     logprobs, hits, output = [], [], []
-    for start in range(0, len(windows), rows):
-        batch = windows[start : start + rows]
+
+    def run(start: int, end: int) -> None:
+        batch = windows[start:end]
         read = read_prompts(model, batch[:, :context].tolist())
-        for given, hit in score(model, read, batch[:, context:].tolist()):
+        scored = score(model, read, batch[:, context:].tolist())
+        decoded = greedy(model, read, NO_STOP, n_new)
+        for (given, hit), one in zip(scored, decoded, strict=True):
             logprobs.append(given)
             hits.append(hit)
-        output += [one.tokens for one in greedy(model, read, NO_STOP, n_new)]
+            output.append(one.tokens)
+
+    in_batches(len(windows), rows_within(len(windows), most), run)
     found = Continuations(
         np.array(logprobs), np.array(hits), windows[:, context:], np.array(output, np.int64)
     )

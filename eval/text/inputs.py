@@ -50,7 +50,9 @@ class Strata:
         key = hashlib.sha256(windows.tobytes()).hexdigest()
         if key not in self._found:
             best = self._reference()
-            model, _ = load_checkpoint(best.checkpoint, self._config.device, self._config.bos)
+            model, _ = load_checkpoint(
+                best.checkpoint, self._config.device, self._config.bos, dtype=self._config.dtype
+            )
             answered = answer_windows(model, windows, context, self._config.batch_tokens)
             label = best.run_id or best.checkpoint
             self._found[key] = (label, strata(answered.loss, self._task.strata))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from eval.lm.memory import PASS_ON_CPU, batch_tokens, in_batches, rows_within
 from eval.tasks.generated import TaskError
 
 MOST_LOGITS = 2**27
@@ -45,7 +46,7 @@ def nll_by_text(
     texts: Sequence[Sequence[int]],
     context: int,
     stride: int,
-    batch_tokens: int,
+    most_tokens: int | None,
 ) -> NDArray[np.float64]:
     """Summed negative log-likelihood of each text's tokens after its first, nats, shape (texts,).
 
@@ -53,10 +54,14 @@ def nll_by_text(
     """
     plan = [w for i, text in enumerate(texts) for w in windows(len(text), context, stride, i)]
     plan.sort(key=lambda window: window.start - window.end)
-    rows = min(batch_tokens, MOST_LOGITS // int(model.config.vocab_size)) // context
     total = np.zeros(len(texts))
-    for start in range(0, len(plan), max(1, rows)):
-        batch = plan[start : start + max(1, rows)]
+    most = min(
+        batch_tokens(model, most_tokens, on_cpu=PASS_ON_CPU),
+        MOST_LOGITS // int(model.config.vocab_size),
+    )
+
+    def run(start: int, end: int) -> None:
+        batch = plan[start:end]
         longest = batch[0].end - batch[0].start
         tokens = torch.zeros(len(batch), longest, dtype=torch.long)
         scored = torch.zeros(len(batch), longest, dtype=torch.bool)
@@ -71,6 +76,8 @@ def nll_by_text(
         summed = (loss.double() * scored[:, 1:]).sum(1).tolist()
         for window, value in zip(batch, summed, strict=True):
             total[window.text] += value
+
+    in_batches(len(plan), rows_within(len(plan), most / context), run)
     if np.isnan(total).any():
         raise TaskError(
             f"{np.isnan(total).sum()} of {len(total)} texts have a loss that is NaN, expected "

@@ -18,6 +18,8 @@ from sweeps.directory.disk import Room, room
 from sweeps.directory.run_state import Jobs, RunState, finite_number, read_state
 from sweeps.plan.hardware_estimate import in_bytes
 from sweeps.plan.plan import duration
+from sweeps.plan.settings import Trial, best_lines
+from sweeps.spec.grids import AXES
 from train.rundir.atomic import iter_jsonl
 from train.rundir.record import DONE, STATUSES
 from train.rundir.sweep_layout import SweepPaths, planned_ids, run_dirs
@@ -34,6 +36,7 @@ _COLOURS = {"finished": "green", "running": "cyan", "planned": "dim", "diverged"
 class SweepState:
     """All runs of a sweep's plan with the totals that people ask for; those of no plan apart.
 
+    `best` names the best settings of each cell that is crossed with several.
     `bytes_left` are the checkpoints that runs of the plan have still to write, and `room` is what
     may be written.
     """
@@ -45,6 +48,7 @@ class SweepState:
     bytes_left: float = 0.0
     room: Room | None = None
     plan_damaged: bool = False
+    best: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -72,7 +76,21 @@ def read_sweep(root: Path, jobs: Jobs | None = None, free: Room | None = None) -
     bytes_left = sum(sizes.get(run.run_id, 0.0) for run in runs if not run.done)
     left = seconds_left(runs, predictions(root))
     damaged = ids is None and SweepPaths(root).plan.exists()
-    return SweepState(root, runs, left, unplanned, bytes_left, free, damaged)
+    best = tuple(best_lines(_trials(root, runs)))
+    return SweepState(root, runs, left, unplanned, bytes_left, free, damaged, best)
+
+
+def _trials(root: Path, runs: list[RunState]) -> list[Trial]:
+    """Planned runs of cells that are crossed with settings, with the losses of finished ones."""
+    losses = {run.run_id: run.loss for run in runs if run.status == "finished"}
+    return [
+        Trial(str(row.get("cell")), settings, losses.get(str(row.get("run_id"))))
+        for row in iter_jsonl(SweepPaths(root).plan)
+        if isinstance(settings := row.get("settings"), dict)
+        and all(
+            name in AXES and finite_number(value) is not None for name, value in settings.items()
+        )
+    ]
 
 
 def predictions(root: Path) -> dict[str, float]:
@@ -124,6 +142,9 @@ def status_table(state: SweepState) -> Group:
     parts: list[Any] = [_totals(state), table] if shown else [_totals(state)]
     if len(shown) < len(state.runs):
         parts.append(f"{len(state.runs) - len(shown)} more runs; format=json lists all")
+    parts += state.best[:SHOWN_RUNS]
+    if len(state.best) > SHOWN_RUNS:
+        parts.append(f"... and the best of {len(state.best) - SHOWN_RUNS} more cells; format=json")
     if (line := disk_line(state)) is not None:
         parts.append(line)
     if state.unplanned:
@@ -169,6 +190,7 @@ def status_json(state: SweepState) -> dict[str, Any]:
         "bytes_free": state.room.n_bytes if state.room else None,
         "n_unplanned": len(state.unplanned),
         "plan_damaged": state.plan_damaged,
+        "best": list(state.best),
         "tokens_per_second": state.tokens_per_second,
         "seconds_left": state.seconds_left,
         "runs": [{**asdict(run), "run_dir": str(run.run_dir)} for run in state.runs],

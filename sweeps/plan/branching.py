@@ -5,12 +5,21 @@ from dataclasses import replace
 from sweeps.plan.cell import GridCell, resolved
 from sweeps.spec.grids import Bounds
 from train.config.run_config import RunConfig
-from train.config.spec import OptimSpec, RunSpec, ScheduleSpec, known, require
+from train.config.spec import (
+    ModelSpec,
+    OptimSpec,
+    RunSpec,
+    ScheduleSpec,
+    known,
+    require,
+)
 from train.config.wsd_branching import latest_branch, trunk_end, trunk_id
 
 
 def in_trunks(cells: list[GridCell], bounds: Bounds, grid_name: str) -> list[GridCell]:
     """The same cells in the same order, those of one shape with settings that make them one trunk.
+
+    Cells of unlike settings, where the grid crosses its shapes with those, share none.
 
     Raises:  SpecError: a schedule that depends on a run's length from the start.
     """
@@ -21,8 +30,10 @@ def in_trunks(cells: list[GridCell], bounds: Bounds, grid_name: str) -> list[Gri
         f"without horizon_tokens: only its rate does not depend on the length before the decay",
     )
     made = list(cells)
-    for model in dict.fromkeys(cell.job.spec.model for cell in cells):
-        places = [i for i, cell in enumerate(cells) if cell.job.spec.model == model]
+    groups: dict[tuple[ModelSpec, tuple[tuple[str, float], ...]], list[int]] = {}
+    for i, cell in enumerate(cells):
+        groups.setdefault((cell.job.spec.model, tuple(cell.settings.items())), []).append(i)
+    for places in groups.values():
         shared = _sharing([cells[i] for i in places], bounds)
         for place, cell in zip(places, shared, strict=True):
             made[place] = cell

@@ -1,6 +1,6 @@
 """A cell of a grid: the run that it asks for, resolved, or the reason why it is not trained."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sweeps.spec.grids import Bounds
@@ -12,11 +12,16 @@ from train.config.spec import RunSpec, SpecError, known
 
 @dataclass(frozen=True)
 class GridCell:
-    """One shape and horizon of a grid, before its seeds; `horizon` is as the grid gives it."""
+    """One shape and horizon of a grid, before its seeds; `horizon` is as the grid gives it.
+
+    `name` is shared by the cells that differ in `settings`, the values of the grid's axes, alone.
+    """
 
     job: RunConfig
     facts: DataInfo
     horizon: tuple[str, float]
+    name: str = ""
+    settings: dict[str, float] = field(default_factory=dict)
 
 
 def resolved(cell: GridCell, bounds: Bounds) -> RunSpec | str:

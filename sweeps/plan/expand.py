@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from sweeps.plan.branching import first_steps, in_trunks
 from sweeps.plan.cell import GridCell, cost, resolved
+from sweeps.plan.settings import settings_label, with_settings
 from sweeps.spec.grids import Bounds, GridSpec, SweepSpec
 from sweeps.spec.shapes import labelled, shapes_of
 from train.config.decode import merge
@@ -23,7 +24,7 @@ class PlannedRun:
     """One run of a sweep with what its cost follows from.
 
     A run that may branch is of a trunk, and finds it trained up to `first_step` when runs of fewer
-    tokens come first.
+    tokens come first. Runs of one `cell` and unlike `settings` are compared with each other.
     """
 
     job: RunConfig
@@ -33,6 +34,8 @@ class PlannedRun:
     flops: float
     trunk_id: str | None = None
     first_step: int = 0
+    cell: str = ""
+    settings: dict[str, float] = field(default_factory=dict)
 
     @property
     def share_to_train(self) -> float:
@@ -133,7 +136,7 @@ def _with_unique_names(runs: list[PlannedRun]) -> list[PlannedRun]:
 
 
 def _cells(grid: GridSpec, job: RunConfig, facts: DataInfo) -> Iterator[GridCell]:
-    """Shapes x horizons, horizon by horizon, with the shapes in the order given."""
+    """Shapes x horizons x settings, horizon by horizon, with the shapes in the order given."""
     template = job.spec.model
     template = replace(template, vocab_size=template.vocab_size or facts.vocab_size)
     shapes = labelled(shapes_of(grid, template))
@@ -141,16 +144,15 @@ def _cells(grid: GridSpec, job: RunConfig, facts: DataInfo) -> Iterator[GridCell
     for name, value in grid.horizons:
         for label, model in shapes:
             spec = replace(job.spec, model=model, horizon=HorizonSpec(**{name: value}))
-            yield GridCell(
-                replace(
+            cell = f"{job.grid}-{horizon_labels[name, value]}-{label}"
+            for settings in grid.settings:
+                made = replace(
                     job,
-                    spec=spec,
-                    name=f"{job.grid}-{horizon_labels[name, value]}-{label}",
+                    spec=with_settings(spec, settings),
+                    name=cell + settings_label(settings),
                     flops_budget=value if name == "flops" else None,
-                ),
-                facts,
-                (name, value),
-            )
+                )
+                yield GridCell(made, facts, (name, value), cell, settings)
 
 
 def _add_cell(
@@ -188,7 +190,18 @@ def _add_cell(
             continue
         taken[run_id] = name
         trunk = trunk_id(job.spec) if job.runtime.branch else None
-        out.runs.append(PlannedRun(job, run_id, n_params, n_tokens, flops, trunk))
+        out.runs.append(
+            PlannedRun(
+                job,
+                run_id,
+                n_params,
+                n_tokens,
+                flops,
+                trunk,
+                cell=cell.name,
+                settings=cell.settings,
+            )
+        )
 
 
 def _horizon_labels(horizons: Sequence[tuple[str, float]]) -> dict[tuple[str, float], str]:

@@ -13,12 +13,14 @@ from sweeps.plan.data_info import DataInfoCache, require_launchable
 from sweeps.plan.expand import Expansion, PlannedRun, expand, short_number
 from sweeps.plan.hardware_estimate import cost_lines, disk_bytes, in_bytes
 from sweeps.plan.machine import make_slots, usable_cores, visible_devices
+from sweeps.plan.settings import Trial, best_lines, settings_text
 from sweeps.plan.speed_model import gpus_a_run, speed_model
 from sweeps.plan.write_sweep import placed
 from sweeps.spec.config import SweepConfig
 from train.data.prepared.outlook import Preparation
 
 SHOWN_ROWS = 60
+_TEXTS = ("grid", "shape", "settings")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Plan:
     seconds: list[float | None]
     statuses: dict[str, str]
     workers: int
+    losses: dict[str, float]
     assumed: tuple[str, ...] = ()
     on_gpus: bool = False
     data: tuple[str, ...] = ()
@@ -83,6 +86,11 @@ def make_plan(config: SweepConfig) -> Plan:
             for run in expansion.runs
         },
         workers=_workers(config, devices),
+        losses={
+            run_id: state.loss
+            for run_id, state in states.items()
+            if state.status == "finished" and state.loss is not None
+        },
         assumed=(*facts.assumed.values(), *model.notes),
         on_gpus=bool(devices) or gpus_a_run(config) > 0,
         data=tuple(facts.prepared.values()),
@@ -93,9 +101,11 @@ def make_plan(config: SweepConfig) -> Plan:
 def print_plan(plan: Plan, config: SweepConfig, console: Console) -> None:
     """The cost table, the cells left out with their reasons, and the totals."""
     table = Table(title=f"sweep {config.sweep.name} in {config.root}", title_justify="left")
+    swept = any(run.settings for run in plan.runs)
     for heading in (
         "grid",
         "shape",
+        *(["settings"] if swept else []),
         "N",
         "D",
         "D/N",
@@ -105,8 +115,8 @@ def print_plan(plan: Plan, config: SweepConfig, console: Console) -> None:
         "runs",
         "done",
     ):
-        table.add_column(heading, justify="left" if heading in ("grid", "shape") else "right")
-    rows = _rows(plan)
+        table.add_column(heading, justify="left" if heading in _TEXTS else "right")
+    rows = _rows(plan, swept)
     for row in rows[:SHOWN_ROWS]:
         table.add_row(*row)
     console.print(table)
@@ -119,8 +129,22 @@ def print_plan(plan: Plan, config: SweepConfig, console: Console) -> None:
     console.print(_totals(plan, config))
     costs = cost_lines(plan.runs, plan.workers, gpus_a_run(config))
     preparing = map(_preparation_line, plan.preparations)
-    for line in (*_trunk_lines(plan), *plan.data, *plan.assumed, *preparing, *costs):
+    for line in (
+        *_best_lines(plan),
+        *_trunk_lines(plan),
+        *plan.data,
+        *plan.assumed,
+        *preparing,
+        *costs,
+    ):
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def _best_lines(plan: Plan) -> list[str]:
+    """The best settings of each cell, once a run of any is finished."""
+    if not plan.losses:
+        return []
+    return best_lines(Trial(r.cell, r.settings, plan.losses.get(r.run_id)) for r in plan.runs)
 
 
 def _preparation_line(one: Preparation) -> str:
@@ -167,6 +191,9 @@ def plan_json(plan: Plan, config: SweepConfig) -> dict[str, Any]:
                 "flops_to_spend": run.flops_to_spend,
                 "trunk_id": run.trunk_id,
                 "flops_budget": run.job.flops_budget,
+                "cell": run.cell,
+                "settings": run.settings,
+                "loss": plan.losses.get(run.run_id),
                 "predicted_seconds": seconds,
             }
             for run, seconds in zip(plan.runs, plan.seconds, strict=True)
@@ -184,21 +211,23 @@ def _workers(config: SweepConfig, devices: list[str]) -> int:
     return len(make_slots(launcher, usable_cores(), devices))
 
 
-def _rows(plan: Plan) -> list[list[str]]:
-    """One row a cell, its seeds together."""
-    cells: dict[tuple[str, int, int], list[tuple[PlannedRun, float | None]]] = {}
+def _rows(plan: Plan, swept: bool) -> list[list[str]]:
+    """One row a cell and its settings, seeds together."""
+    cells: dict[tuple[str, int, int, str], list[tuple[PlannedRun, float | None]]] = {}
     for run, seconds in zip(plan.runs, plan.seconds, strict=True):
-        cells.setdefault((run.job.grid, run.n_params, run.n_tokens), []).append((run, seconds))
-    return [_row(plan, members) for members in cells.values()]
+        key = (run.job.grid, run.n_params, run.n_tokens, settings_text(run.settings))
+        cells.setdefault(key, []).append((run, seconds))
+    return [_row(plan, members, swept) for members in cells.values()]
 
 
-def _row(plan: Plan, members: list[tuple[PlannedRun, float | None]]) -> list[str]:
+def _row(plan: Plan, members: list[tuple[PlannedRun, float | None]], swept: bool) -> list[str]:
     run, seconds = members[0]
     model = run.job.spec.model
     done = sum(plan.statuses[r.run_id] in ("finished", "diverged") for r, _ in members)
     return [
         run.job.grid,
         f"d{model.d_model} l{model.n_layers} h{model.n_heads}",
+        *([settings_text(run.settings)] if swept else []),
         f"{run.n_params:,}",
         short_number(run.n_tokens),
         f"{run.n_tokens / run.n_params:.1f}",

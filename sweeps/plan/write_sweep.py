@@ -67,6 +67,8 @@ def write_plan(
             "flops": run.flops,
             "flops_to_spend": run.flops_to_spend,
             "trunk_id": run.trunk_id,
+            "cell": run.cell,
+            "settings": run.settings,
             "predicted_seconds": round(predicted, 3),
             "checkpoint_bytes": checkpoint_bytes(run),
             **job_to_json(run.job),

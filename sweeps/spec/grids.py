@@ -1,5 +1,6 @@
 """What a sweep is: named grids of cells, their seeds and bounds, and how its runs are launched."""
 
+import itertools
 import math
 import re
 from dataclasses import dataclass, field
@@ -10,6 +11,14 @@ from train.config.spec import SpecError, one_of, require
 KINDS = ("isoflop", "grid", "ladder")
 BASE_PARTS = ("model", "data", "optim", "schedule", "precision")
 """The parts of a RunSpec that one grid may change for itself."""
+
+AXES = {
+    "lr_peak": "optim",
+    "batch_tokens": "optim",
+    "weight_decay": "optim",
+    "warmup_tokens": "schedule",
+}
+"""Settings that a grid may cross its cells with, and the part of a RunSpec that holds each."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -52,6 +61,10 @@ class GridSpec:
     or any `tokens_per_param`. `base` changes parts of the sweep's base run for this grid alone;
     `seeds` and `bounds`, where given, replace the sweep's.
 
+    `lr_peak`, `batch_tokens`, `weight_decay` and `warmup_tokens` are further sides: every cell is
+    trained under each combination of their values, instead of what the rule says. Plan, status and
+    report name the best of each cell.
+
     `branch` (schedule wsd alone): the cells of one shape share a trunk, from which each decays. For
     that they take batch, learning rate, weight decay and betas of their longest cell that is
     trained, and the warm-up of their shortest (`sweeps.branch`).
@@ -68,6 +81,10 @@ class GridSpec:
     bounds: Bounds | None = None
     base: dict[str, Any] = field(default_factory=dict)
     branch: bool = False
+    lr_peak: list[float] = field(default_factory=list)
+    batch_tokens: list[int] = field(default_factory=list)
+    weight_decay: list[float] = field(default_factory=list)
+    warmup_tokens: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         one_of("kind", self.kind, KINDS)
@@ -97,6 +114,8 @@ class GridSpec:
                 part in BASE_PARTS,
                 f"base.{part} can't be changed by a grid; expected one of {', '.join(BASE_PARTS)}",
             )
+        for name in AXES:
+            _check_axis(self, name)
 
     @property
     def horizons(self) -> list[tuple[str, float]]:
@@ -104,6 +123,16 @@ class GridSpec:
         sides = {"flops": self.budgets, "n_tokens": self.n_tokens}
         sides["tokens_per_param"] = self.tokens_per_param
         return [(name, value) for name, values in sides.items() for value in values]
+
+    @property
+    def settings(self) -> list[dict[str, float]]:
+        """Every combination of the values of the grid's axes; one empty one without any."""
+        axes = [[(name, value) for value in values] for name in AXES if (values := self.axis(name))]
+        return [dict(combination) for combination in itertools.product(*axes)]
+
+    def axis(self, name: str) -> list[float]:
+        """The values of one of `AXES`; none where the grid has no such side."""
+        return getattr(self, name)
 
 
 @dataclass(frozen=True)
@@ -146,6 +175,22 @@ def _exactly_one(grid: GridSpec, names: tuple[str, ...], what: str) -> None:
             f"{what} need {'exactly one of ' if len(names) > 1 else ''}{', '.join(names)}; "
             f"got {', '.join(given) or 'none'}"
         )
+
+
+def _check_axis(grid: GridSpec, name: str) -> None:
+    values, part = grid.axis(name), AXES[name]
+    for value in values:
+        positive = name in ("lr_peak", "batch_tokens")
+        require(
+            math.isfinite(value) and (value > 0 if positive else value >= 0),
+            f"{name} has {value}; must be {'positive' if positive else 'at least 0'}",
+        )
+    require(len(set(values)) == len(values), f"{name}={values} has a value twice")
+    changed = grid.base.get(part)
+    require(
+        not values or not isinstance(changed, dict) or changed.get(name) is None,
+        f"{name}={values} is a side of the grid, and base.{part}.{name} sets it too; leave one out",
+    )
 
 
 def _check_seeds(seeds: list[int] | None) -> None:

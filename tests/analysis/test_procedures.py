@@ -107,6 +107,14 @@ def test_the_gemstones_procedure():
     assert envelope["intervals"]["a"][0] < envelope["a"] < envelope["intervals"]["a"][1]
 
 
+def test_tokens_that_a_curve_passed_are_no_extrapolation_of_the_envelope():
+    published_table("gemstones")
+    fits = fits_of("published:gemstones", "fit.n_resamples=0", "allocation.flops=[3.2e20]")
+    (row,) = (row for row in fits["allocation"] if row["approach"] == "envelope")
+    assert 1e10 < row["d_opt"] < 1e11  # every run ends at 1e11
+    assert row["beyond"] == {}
+
+
 def test_the_porian_procedure(sweep_dir):
     fits = fits_of(str(sweep_dir), "fit=porian", "fit.n_resamples=0")
     assert fits["isoflop"]["curve"] == "akima"

@@ -26,13 +26,17 @@ class Scale:
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """What a rule decides; batch_tokens is a wish that is rounded to 2^k sequences."""
+    """What a rule decides; batch_tokens is a wish that is rounded to 2^k sequences.
+
+    To the nearest in log scale, or down where `batch_at_most` says that it is a bound.
+    """
 
     lr_peak: float
     batch_tokens: float
     warmup_tokens: float
     beta2: float = 0.95
     weight_decay: float = 0.1
+    batch_at_most: bool = False
 
 
 def default_rule(scale: Scale) -> Hyperparameters:
@@ -50,6 +54,7 @@ def default_rule(scale: Scale) -> Hyperparameters:
         batch_tokens=batch_tokens,
         warmup_tokens=short_warmup(scale),
         beta2=0.99 if batch_tokens < SMALL_BATCH_TOKENS else 0.95,
+        batch_at_most=True,
     )
 
 
@@ -117,7 +122,7 @@ def completep(scale: Scale) -> Hyperparameters:
     Source:  Dey et al. 2025 (CompleteP, alpha = 1): base rate 2^-8 at width 256, depth 2.
     """
     base = default_rule(scale)
-    return Hyperparameters(2.0**-8, base.batch_tokens, base.warmup_tokens, base.beta2)
+    return replace(base, lr_peak=2.0**-8)
 
 
 def hoffmann(scale: Scale) -> Hyperparameters:
@@ -180,7 +185,10 @@ def hyperparameters(rule: str, scale: Scale) -> Hyperparameters:
     return RULES[rule](scale)
 
 
-def power_of_two_sequences(batch_tokens: float, seq_len: int) -> int:
-    """Tokens of a batch of 2^k whole sequences, at most `batch_tokens`, at least one sequence."""
-    sequences = max(1.0, batch_tokens / seq_len)
-    return seq_len * 2 ** math.floor(math.log2(sequences))
+def power_of_two_sequences(batch_tokens: float, seq_len: int, at_most: bool = False) -> int:
+    """Tokens of a batch of 2^k whole sequences, nearest to `batch_tokens` in log scale.
+
+    Args:    at_most: no more than `batch_tokens`, where that holds one sequence.
+    """
+    doublings = math.log2(max(1.0, batch_tokens / seq_len))
+    return seq_len * 2 ** (math.floor(doublings) if at_most else round(doublings))

@@ -9,6 +9,7 @@ from train.config.hyperparameters import (
     hyperparameters,
     power_of_two_sequences,
 )
+from train.config.parts.optim import MUON_RATES
 from train.config.shapes import complete_shape
 from train.config.spec import HorizonSpec, ModelSpec, OptimSpec, RunSpec, SpecError, known, require
 
@@ -43,7 +44,7 @@ def resolve(spec: RunSpec, facts: DataInfo) -> RunSpec:
     n_tokens = _requested_tokens(spec.horizon, model)
     asked = hyperparameters(spec.optim.rule, _scale(model, n_tokens))
     batch_tokens = spec.optim.batch_tokens or power_of_two_sequences(
-        asked.batch_tokens, model.seq_len
+        asked.batch_tokens, model.seq_len, asked.batch_at_most
     )
     if batch_tokens % model.seq_len:
         below = batch_tokens - batch_tokens % model.seq_len
@@ -105,9 +106,14 @@ def _scale(model: ModelSpec, n_tokens: float) -> Scale:
 
 
 def _filled(optim: OptimSpec, rule: Hyperparameters, batch_tokens: int) -> OptimSpec:
+    lr_peak = rule.lr_peak if optim.lr_peak is None else optim.lr_peak
+    lr_matrices = optim.lr_matrices
+    if optim.optimizer == "muon":
+        lr_matrices = lr_matrices or MUON_RATES[optim.muon_scale] or lr_peak
     return replace(
         optim,
-        lr_peak=rule.lr_peak if optim.lr_peak is None else optim.lr_peak,
+        lr_peak=lr_peak,
+        lr_matrices=lr_matrices,
         batch_tokens=batch_tokens,
         weight_decay=rule.weight_decay if optim.weight_decay is None else optim.weight_decay,
         beta2=rule.beta2 if optim.beta2 is None else optim.beta2,

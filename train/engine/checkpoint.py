@@ -29,7 +29,6 @@ from train.rundir.whole_directory import write_directory
 
 KEPT_STATES = 2
 STATE_FILES = ("model.safetensors", "optimizer.safetensors", "rng.safetensors", "trainer.json")
-MOMENTS = ("exp_avg", "exp_avg_sq")
 ANOTHER_RELEASE = (
     "it was written by another release; go on with that one, or delete it to start over"
 )
@@ -211,18 +210,23 @@ def give_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
 def _restore(directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     weights = load_file(directory / "model.safetensors")
     kept = load_file(directory / "optimizer.safetensors")
+    entries: dict[str, dict[str, torch.Tensor]] = {}
+    for key, value in kept.items():
+        name, _, moment = key.rpartition(".")
+        entries.setdefault(name, {})[moment] = value
     lacking = sorted(set(dict(model.named_parameters())) - set(weights))
     if lacking:
         raise CheckpointError(f"{directory} lacks {lacking[0]} of the model: {ANOTHER_RELEASE}")
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(cut_like(weights[name], parameter))
-            if f"{name}.step" not in kept:  # saved before the first step
+            if name not in entries:  # saved before the first step
                 continue
-            entry = {key: cut_like(kept[f"{name}.{key}"], parameter) for key in MOMENTS}
-            entry["step"] = kept[f"{name}.step"].clone()
-            if optimizer.defaults.get("fused"):
-                entry["step"] = entry["step"].to(parameter.device)
+            counter = entries[name].pop("step", None)  # Muon has none
+            entry = {key: cut_like(value, parameter) for key, value in entries[name].items()}
+            if counter is not None:
+                fused = optimizer.defaults.get("fused")
+                entry["step"] = counter.to(parameter.device) if fused else counter.clone()
             optimizer.state[parameter] = entry
     torch.set_rng_state(load_file(directory / "rng.safetensors")["torch"])
 

@@ -9,7 +9,7 @@ ordinary Hugging Face one.
 
 from dataclasses import dataclass
 
-from train.config.spec import ModelSpec, known
+from train.config.spec import ModelSpec, OptimSpec, known
 
 BASE_WIDTH = 256
 BASE_DEPTH = 2
@@ -49,3 +49,26 @@ def transfer_of(name: str, ndim: int, model: ModelSpec, parametrization: str) ->
         decay=width / fold,
         eps=1 / (width * depth) / fold,
     )
+
+
+def muon_transfer_of(
+    name: str, size: tuple[int, ...], model: ModelSpec, optim: OptimSpec, turned: bool = False
+) -> Transfer:
+    """The factors of a matrix that Muon trains, beside its own scale of the update.
+
+    `lr` turns the step's rate into that of matrices. An update of AdamW's size (match_rms_adamw)
+    follows width as AdamW's does. One of spectral norm sqrt(rows / columns) (original) is right at
+    every width by itself (Bernstein 2025); only the folded 1/m_d of residual branches stays. The
+    product of rate and decay is the same for all.
+
+    Args:    size: of the stored matrix, (out, in), or (in, out) where it is `turned`.
+    """
+    standard = transfer_of(name, 2, model, optim.parametrization)
+    rate = known(optim.lr_matrices, "optim.lr_matrices") / known(optim.lr_peak, "optim.lr_peak")
+    if optim.muon_scale == "match_rms_adamw":
+        return Transfer(lr=standard.lr * rate, decay=standard.decay)
+    width = 1.0 if optim.parametrization == "standard" else model.d_model / BASE_WIDTH
+    fold = standard.lr * width
+    # torch takes the first side for the rows; its factor is replaced by that of the other side.
+    right = max(1.0, size[1] / size[0]) / max(1.0, size[0] / size[1]) if turned else 1.0
+    return Transfer(lr=fold * right**0.5 * rate, decay=1 / (fold * right**0.5))

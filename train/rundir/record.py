@@ -144,6 +144,8 @@ class RunRecord:
     trunk_id: str | None = None
     branched_from: int | None = None
     n_kv_heads: int | None = None
+    weight_decay: float | None = None
+    optimizer: str = "adamw"
     kernels: str = ""
 
     def __post_init__(self) -> None:

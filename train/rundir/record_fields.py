@@ -47,6 +47,8 @@ def job_columns(job: RunConfig, n_steps: int) -> dict[str, Any]:
         "n_steps": n_steps,
         "batch_tokens": batch_tokens,
         "lr_peak": known(spec.optim.lr_peak, "optim.lr_peak"),
+        "weight_decay": spec.optim.weight_decay,
+        "optimizer": spec.optim.optimizer,
         "flops": float(n_tokens * flops_per_token(model)),
         "flops_6nd": float(n_tokens * flops_per_token_6nd(model)),
         "flops_chinchilla": n_tokens * flops_per_token_chinchilla(model),

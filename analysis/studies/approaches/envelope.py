@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from analysis.data.run_arrays import FitInput
+from analysis.data.run_arrays import Curves, FitInput, RunArrays
 from analysis.errors import FitError, Numbers
 from analysis.fits.envelope import EnvelopeFit, fit_envelope, inner
 from analysis.fits.min_loss import envelope_loss_law
@@ -45,6 +45,11 @@ class EnvelopeApproach(SingleFit):
     @property
     def parameters(self) -> dict[str, float]:
         return {"a": self.fit.a, "b": self.fit.b}
+
+    @property
+    def measured(self) -> RunArrays | Curves:
+        """The points along training: a run of 100B tokens was seen at 10B too."""
+        return self.data.runs if self.data.curves is None else self.data.curves
 
     @property
     def usable(self) -> bool:

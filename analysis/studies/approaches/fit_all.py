@@ -8,8 +8,9 @@ import numpy as np
 from analysis.data.cost_law import Cost
 from analysis.data.loss_table import LossTable
 from analysis.data.run_arrays import FitInput, RunArrays
+from analysis.errors import FitErrors
 from analysis.studies.approaches.envelope import EnvelopeApproach
-from analysis.studies.approaches.fitted_approach import FitErrors, FittedApproach
+from analysis.studies.approaches.fitted_approach import FittedApproach
 from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.approaches.kaplan import KaplanApproach
 from analysis.studies.approaches.parametric import ParametricApproach

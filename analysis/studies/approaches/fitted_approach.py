@@ -6,14 +6,13 @@ takes the same settings, and intervals are always of the same problem as the poi
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
-from analysis.data.run_arrays import FitInput
+from analysis.data.run_arrays import Curves, FitInput, RunArrays
 from analysis.errors import FitError, Numbers, Status
 from analysis.fits.surface import Allocation
 from analysis.stats.goodness_of_fit import FitQuality, assess_fit
@@ -23,7 +22,6 @@ from analysis.studies.approaches.objections import no_law
 from analysis.studies.fit_config import FitConfig
 
 NO_INTERVAL: Interval = (float("nan"), float("nan"))
-Fit = TypeVar("Fit")
 
 
 class LossSurface(Protocol):
@@ -126,6 +124,11 @@ class FittedApproach(ABC):
     def b(self) -> float:
         """Exponent of D_opt ~ C^b."""
         return self.parameters["b"]
+
+    @property
+    def measured(self) -> RunArrays | Curves:
+        """Where losses were measured that the fit used; what lies outside is an extrapolation."""
+        return self.data.runs
 
     @property
     def surface(self) -> LossSurface | None:
@@ -283,17 +286,3 @@ class SingleFit(FittedApproach):
     def doubts(self) -> list[str]:
         """What speaks against the headline though the fit converged."""
         return []
-
-
-class FitErrors:
-    """Runs fits that may not be possible and keeps the reason of each that was not."""
-
-    def __init__(self) -> None:
-        self.missing: dict[str, str] = {}
-
-    def __call__(self, name: str, fit: Callable[[], Fit]) -> Fit | None:
-        try:
-            return fit()
-        except FitError as error:
-            self.missing[name] = str(error)
-            return None

@@ -5,12 +5,12 @@ from functools import cached_property
 from typing import Any, ClassVar, Self
 
 from analysis.data.run_arrays import FitInput
-from analysis.errors import Numbers, Status
+from analysis.errors import FitErrors, Numbers, Status
 from analysis.fits.kaplan import KaplanJoint, fit_frontier, fit_joint
 from analysis.fits.surface import Allocation
 from analysis.stats.power_law import PowerLaw
 from analysis.stats.resampling import Interval
-from analysis.studies.approaches.fitted_approach import FitErrors, FittedApproach
+from analysis.studies.approaches.fitted_approach import FittedApproach
 from analysis.studies.bootstrap import kaplan_draws, kaplan_intervals
 from analysis.studies.fit_config import FitConfig
 

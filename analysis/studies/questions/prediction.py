@@ -71,7 +71,7 @@ def disagreement(predictions: Sequence[LossPrediction]) -> float:
 
 def _predicted(study: Study, fit: FittedApproach, point: Point) -> LossPrediction:
     flops = float(study.runs.cost.flops(point.n_params, point.n_tokens))
-    outside = beyond(fit.data.runs, flops, point.n_params, point.n_tokens)
+    outside = beyond(fit.measured, flops, point.n_params, point.n_tokens)
     nothing = LossPrediction(fit.name, fit.decides, point, flops, float("nan"), beyond=outside)
     # A law of another form than the headline's is shown to be compared, but never a failed fit.
     refused = fit.objections if fit.decides else ()

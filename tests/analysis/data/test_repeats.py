@@ -8,6 +8,7 @@ from analysis.data.budgets import recurring_flops
 from analysis.data.loss_table import TableError, select
 from analysis.data.readers import from_frame
 from analysis.data.repeats import cells_of
+from analysis.sections.appendix import best_settings
 
 CELLS = [(n, d) for n in (1e8, 2e8, 4e8, 8e8) for d in (2e9, 8e9, 3.2e10)]
 RNG = np.random.default_rng(0)
@@ -130,3 +131,13 @@ def test_weights_that_are_none_are_refused_with_the_value(bad):
         from_frame(frame, "memory").weights("w")
     with pytest.raises(TableError, match="is no column"):
         from_frame(frame, "memory").weights("x")
+
+
+def test_the_report_names_the_best_settings_of_each_cell():
+    chosen = select(from_frame(sweep(), "memory"))
+    (table,) = best_settings(chosen)
+    assert table.title == "Best settings of each cell (12 cells)"
+    assert list(table.columns) == ["N", "D", "lr", "bs", "loss", "runs"]
+    rates = {row[2] for row in table.rows}
+    assert len(table.rows) == 12 and len(rates) > 1 and {row[-1] for row in table.rows} == {"4"}
+    assert [float(row[-2]) for row in table.rows] == pytest.approx(chosen.numbers("loss"), rel=1e-4)

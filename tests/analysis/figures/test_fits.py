@@ -1,3 +1,9 @@
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,7 +11,8 @@ from matplotlib.figure import Figure
 
 from analysis.data.readers import from_frame
 from analysis.figures.comparison import overlay
-from analysis.figures.fits import _draw_minima, _draw_profile, profiles
+from analysis.figures.isoflop import _draw_minima, _draw_profile, profiles
+from analysis.figures.style import power_label, styled
 from analysis.figures.surface import contours
 from analysis.fits.isoflop import fit_isoflop
 from analysis.fits.surface import Surface
@@ -29,7 +36,8 @@ def test_a_budget_without_a_bracketed_minimum_shows_none():
     fit = one_of_four_lost()
     assert [one.bracketed for one in fit.profiles] == [True, True, True, False]
     axes = Figure().subplots()
-    _draw_minima(axes, fit, {one.flops: (0.0, 0.0, 0.0, 1.0) for one in fit.profiles})
+    colours = {one.flops: (0.0, 0.0, 0.0, 1.0) for one in fit.profiles}
+    _draw_minima(axes, fit, colours, "N")
     shown = [
         float(np.asarray(line.get_xdata())[0]) for line in axes.lines if line.get_marker() == "D"
     ]
@@ -60,6 +68,35 @@ def test_its_curve_is_dashed_and_bears_no_diamond():
     lost = one_of_four_lost().profiles[-1]
     axes = Figure().subplots()
     names = np.array([f"run {i}" for i in range(len(lost.losses))])
-    _draw_profile(axes, lost, (0.0, 0.0, 0.0, 1.0), names, "")
+    _draw_profile(axes, lost, (0.0, 0.0, 0.0, 1.0), names)
     assert [line.get_linestyle() for line in axes.lines] == ["--"]
     assert len(axes.collections) == 1  # the runs alone
+
+
+def test_labels_of_powers_are_rounded_before_the_exponent_is_taken():
+    assert power_label(9.9989e10) == "$10^{11}$"
+    assert power_label(3e10) == "$3\\times 10^{10}$"
+
+
+def test_a_minimum_that_nothing_holds_does_not_squeeze_the_others():
+    fit = one_of_four_lost()
+    first = replace(fit.profiles[0], interval=(1.0, 1e20))
+    axes = Figure().subplots()
+    colours = {one.flops: (0.0, 0.0, 0.0, 1.0) for one in fit.profiles}
+    _draw_minima(axes, replace(fit, profiles=(first, *fit.profiles[1:])), colours, "N")
+    optima = [one.n_opt for one in fit.bracketed]
+    assert axes.get_ylim() == pytest.approx((min(optima) / 10, max(optima) * 10))
+
+
+def test_no_setting_of_the_users_matplotlib_reaches_a_figure():
+    with mpl.rc_context({"text.usetex": True, "font.family": "no such font"}):
+        with styled():
+            assert not mpl.rcParams["text.usetex"]
+        assert mpl.rcParams["text.usetex"]
+
+
+@pytest.mark.parametrize("backend", ["inline", "module://matplotlib_inline.backend_inline"])
+def test_a_notebooks_backend_stops_nothing(backend):
+    code = "import analysis.figures.fits"
+    environment = {**os.environ, "MPLBACKEND": backend}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)

@@ -1,8 +1,10 @@
 """Induced emergence at toy size: exact metrics, both metrics from one model, the whole command."""
 
 import csv
+import gzip
 import itertools
 import json
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import numpy as np
 import pytest
 
 from eval.induced import __main__ as induced
-from eval.induced.datasets import InducedError, load_images
+from eval.induced.datasets import load_images
+from eval.induced.files import IDX_FILES, InducedError
 from eval.induced.models import all_of_k, autoencoder, classifier, transformer
 
 
@@ -98,6 +101,59 @@ def test_bad_settings_are_one_line(argument: str, message: str, tmp_path: Path, 
     assert printed.count("\n") == 1
 
 
-def test_torchvision_sets_need_torchvision_and_files(tmp_path: Path) -> None:
-    with pytest.raises(InducedError, match=r"torchvision|data_dir"):
+def test_a_set_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InducedError, match="has no train-images-idx3-ubyte nor"):
         load_images("mnist", tmp_path)
+
+
+def idx(values: np.ndarray) -> bytes:
+    return struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape) + values.tobytes()
+
+
+def test_a_folder_in_mnists_format_is_read_packed_or_not(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (30, 6, 5), np.uint8), np.arange(30, dtype=np.uint8) % 3
+    arrays = (x[:20], y[:20], x[20:], y[20:])
+    for i, (name, values) in enumerate(zip(IDX_FILES, arrays, strict=True)):
+        packed = i % 2 == 0
+        content = gzip.compress(idx(values)) if packed else idx(values)
+        (tmp_path / (name + ".gz" * packed)).write_bytes(content)
+    found = load_images("idx", tmp_path)
+    assert np.array_equal(found.train_x, (x[:20] / 255).astype(np.float32))
+    assert (found.test_y.tolist(), found.n_classes, found.n_pixels) == (y[20:].tolist(), 3, 30)
+    assert np.array_equal(load_images("mnist", tmp_path).test_x, found.test_x)
+    assert 0 <= classifier(found, 2, 0, 3, 2)["accuracy"] <= 1
+    path = tmp_path / IDX_FILES[3]
+    for content, message in (
+        (idx(y[20:])[:-1], "has 9 bytes of data, its header says"),
+        (b"no such format", "is no idx file of unsigned bytes"),
+        (idx(y[21:]), "images for"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(InducedError, match=message):
+            load_images("idx", tmp_path)
+    path.unlink()
+    with pytest.raises(InducedError, match=f"has no {IDX_FILES[3]} nor"):
+        load_images("idx", tmp_path)
+
+
+def test_folders_of_pictures_are_classes(tmp_path: Path) -> None:
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        folder = tmp_path / "Latin" / f"character{i:02}"
+        folder.mkdir(parents=True)
+        for k in range(4):
+            paper = np.where(rng.random((105, 105)) < 0.1, 0, 255).astype(np.uint8)
+            Image.fromarray(paper).save(folder / f"{k}.png")
+    found = load_images("omniglot", tmp_path)
+    assert (found.n_classes, len(found.train_x), len(found.test_x)) == (3, 8, 4)
+    assert found.train_x.shape[1:] == (28, 28)
+    assert found.train_x.mean() == pytest.approx(0.1, abs=0.02), "ink is 1"
+    (folder / "9.png").write_text("no picture")
+    with pytest.raises(InducedError, match="can't be read as a picture"):
+        load_images("omniglot", tmp_path)
+    (empty := tmp_path / "empty").mkdir()
+    with pytest.raises(InducedError, match="has 0 folders of pictures"):
+        load_images("omniglot", empty)

@@ -1,6 +1,7 @@
 """Checkpoints whose weights do not fill the model are refused; others load as they are."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -12,6 +13,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from eval.lm.load import CheckpointError, load_checkpoint
+from eval.lm.responses import GenerationSettings, answer_items
+from eval.tasks.generated import TaskError
+from eval.tasks.prompt_formats import Item
 from tests.support.tiny_checkpoint import save_checkpoint
 from train.rundir.checksums import write_checksums
 
@@ -140,3 +144,24 @@ def test_a_torn_file_is_an_error_of_its_checkpoint(
     path.write_bytes(whole[: len(whole) // 2] if content is None else content)
     with pytest.raises(CheckpointError, match=f"checkpoint={tmp_path}"):
         load_checkpoint(str(tmp_path), "cpu")
+
+
+def test_the_number_type_is_as_asked_and_float32_on_a_processor(tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    name = str(save_checkpoint(tmp_path))
+    AutoModelForCausalLM.from_pretrained(name).bfloat16().save_pretrained(name)
+    stored = AutoModelForCausalLM.from_pretrained(name, dtype="auto")
+    assert stored.dtype == torch.bfloat16
+    for asked, dtype in (
+        ("auto", torch.float32), ("bfloat16", torch.bfloat16), ("float16", torch.float16),
+    ):  # fmt: skip
+        model, vocab = load_checkpoint(name, "cpu", dtype=asked)
+        assert model.dtype == dtype
+        items = [Item("1+1=", "2", "", ("2", "46", "35"), (1.0, 0.0, 0.0))]
+        (one,) = answer_items(model, vocab, items, "plain", GenerationSettings(pmi_prompt="1"))
+        assert len(one.choice_base_logprobs) == 3
+        assert all(math.isfinite(value) for value in one.choice_logprobs)
+    with pytest.raises(TaskError, match="dtype='int8' is unknown"):
+        GenerationSettings(dtype="int8")

@@ -206,3 +206,20 @@ def test_outputs_end_at_a_stop_text_of_the_task(loaded) -> None:
         assert stop not in text or (outcome.stopped and outcome.output_logprob is None)
         assert len(outcome.target_logprobs) == len(outcome.target_tokens) + 1
     assert any(stop in text for text in whole)
+
+
+def test_choices_are_scored_again_without_their_question(loaded) -> None:
+    model, vocab = loaded
+    items = [Item("1+1=", "2", "", ("2", "46", "3"), (1.0, 0.0, 0.0)), Item("2+2=", "4")]
+    found = answer_items(model, vocab, items, "plain", GenerationSettings(pmi_prompt="="))
+    (behind,) = answer_items(
+        model, vocab, [Item("=", "2", "", ("2", "46", "3"), (1.0, 0.0, 0.0))], "plain",
+        GenerationSettings(),
+    )  # fmt: skip
+    assert found[0].choice_base_logprobs == pytest.approx(behind.choice_logprobs, abs=1e-5)
+    assert found[0].choice_n_tokens == (1, 2, 1)
+    assert (found[1].choice_n_tokens, found[1].choice_base_logprobs) == ((), ())
+    asked = answer_items(model, vocab, items, "plain", GenerationSettings())
+    assert asked[0].choice_base_logprobs == ()
+    start = answer_items(model, vocab, items, "plain", GenerationSettings(pmi_prompt=""))
+    assert start[0].choice_base_logprobs != found[0].choice_base_logprobs

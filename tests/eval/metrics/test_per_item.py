@@ -21,6 +21,8 @@ from eval.metrics.per_item import (
     multiple_choice_grade,
     multiple_choice_grade_per_byte,
     multiple_choice_grade_per_character,
+    multiple_choice_grade_per_token,
+    multiple_choice_grade_pmi,
     pass_at,
     target_nll,
     token_accuracy,
@@ -160,3 +162,22 @@ def test_every_metric_that_is_better_when_lower_exists() -> None:
     stored = {*ITEM_METRICS, "calibration_error", "p_true_calibration_error",
               "brier_over_choices", "choice_calibration_error"}  # fmt: skip
     assert not LOWER_IS_BETTER - stored
+
+
+def test_choices_are_normalised_by_tokens_and_by_what_they_are_without_the_question() -> None:
+    """-6, -5, -8 nats; per token -2, -2.5, -2; over p(choice) +1, -1, +2."""
+    one = outcome(
+        choices=("aaaa", "b", "cc"),
+        choice_scores=(1.0, 0.0, 0.5),
+        choice_logprobs=(-6.0, -5.0, -8.0),
+        choice_n_tokens=(3, 2, 4),
+        choice_base_logprobs=(-7.0, -4.0, -10.0),
+    )
+    assert multiple_choice_grade(one) == 0
+    assert multiple_choice_grade_per_token(one) == 0.75, "a tie of two"
+    assert multiple_choice_grade_pmi(one) == 0.5
+    assert multiple_choice_grade_per_character(one) == 1
+    found = {m.metric: m for m in measure([one])}
+    assert found["multiple_choice_grade_pmi"].chance == pytest.approx(0.5)
+    earlier = replace(one, choice_n_tokens=(), choice_base_logprobs=())
+    assert multiple_choice_grade_per_token(earlier) is multiple_choice_grade_pmi(earlier) is None

@@ -65,7 +65,7 @@ def test_losses_are_those_of_one_token_after_another(model) -> None:
     lm, _ = model
     rng = np.random.default_rng(1)
     given = [rng.integers(0, 6, n).tolist() for n in (30, 5, 17)]
-    found = nll_by_text(lm, given, context=8, stride=1, batch_tokens=64)
+    found = nll_by_text(lm, given, context=8, stride=1, most_tokens=64)
     for text, value in zip(given, found, strict=True):
         expected = 0.0
         for t in range(1, len(text)):
@@ -74,7 +74,7 @@ def test_losses_are_those_of_one_token_after_another(model) -> None:
                 logits = lm(before).logits[0, -1].double()
             expected += float(logits.logsumexp(0) - logits[text[t]])
         assert value == pytest.approx(expected, abs=1e-4)
-    again = nll_by_text(lm, given, context=8, stride=1, batch_tokens=1)
+    again = nll_by_text(lm, given, context=8, stride=1, most_tokens=1)
     assert again == pytest.approx(found, abs=1e-4), "the batch changes nothing"
 
 
@@ -120,7 +120,7 @@ def test_a_continuation_is_right_where_greedy_decoding_writes_it(model) -> None:
     drawn = draw_windows(text, 6, 6, 40, seed=0)
     assert drawn.shape == (40, 12)
     assert np.array_equal(drawn, draw_windows(text, 6, 6, 40, seed=0))
-    found = answer_windows(lm, drawn, 6, batch_tokens=100)
+    found = answer_windows(lm, drawn, 6, most_tokens=100)
     for k in (1, 3, 6):
         written = (found.output[:, :k] == found.target[:, :k]).all(axis=1)
         assert np.array_equal(written, found.hits[:, :k].all(axis=1))

@@ -85,6 +85,19 @@ def test_an_unknown_rule_names_the_known_ones():
         hyperparameters("magic", LAPTOP)
 
 
-@pytest.mark.parametrize(("tokens", "batch"), [(1, 128), (128, 128), (1000, 512), (1024, 1024)])
-def test_batches_are_powers_of_two_in_sequences(tokens, batch):
-    assert power_of_two_sequences(tokens, 128) == batch
+@pytest.mark.parametrize(
+    ("tokens", "nearest", "at_most"),
+    [(1, 128, 128), (128, 128, 128), (700, 512, 512), (1000, 1024, 512), (1024, 1024, 1024)],
+)
+def test_batches_are_powers_of_two_in_sequences(tokens, nearest, at_most):
+    assert power_of_two_sequences(tokens, 128) == nearest
+    assert power_of_two_sequences(tokens, 128, at_most=True) == at_most
+
+
+def test_half_a_million_tokens_are_half_a_million_and_a_bound_is_a_bound():
+    asked = hyperparameters("hoffmann", GPT2_SMALL)
+    assert power_of_two_sequences(asked.batch_tokens, 2048, asked.batch_at_most) == 2**19
+    assert {rule for rule in RULES if hyperparameters(rule, LAPTOP).batch_at_most} == {
+        "default",
+        "completep",
+    }

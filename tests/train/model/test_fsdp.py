@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from tests.support.runs import free_port, wsd
 from train.config.run_config import RunConfig
+from train.config.spec import OptimSpec
 from train.model.fsdp import cut_like, is_sharded, moments, parameters, whole
 from train.run import train_run
 from train.rundir.record import RunPaths, last_status, read_record, write_job
@@ -77,11 +78,16 @@ def test_a_sharded_run_in_bfloat16_keeps_its_loss_and_gradients_in_float32(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_a_sharded_run_saves_resumes_and_ends_as_on_one_process(
-    tmp_path: Path, tiny_job: RunConfig
+    optimizer: str, tmp_path: Path, tiny_job: RunConfig
 ):
     """Stopped between two steps, on two ranks that hold half of every parameter each."""
-    job = replace(wsd(tiny_job, 40), runtime=replace(tiny_job.runtime, branch=True, log_every=5))
+    job = replace(
+        tiny_job,
+        spec=replace(tiny_job.spec, optim=OptimSpec(optimizer=optimizer, batch_tokens=128)),
+    )
+    job = replace(wsd(job, 40), runtime=replace(tiny_job.runtime, branch=True, log_every=5))
     write_job(tmp_path / "one/runs/run", job)
     assert train_run(tmp_path / "one/runs/run") == "finished"
     run_dir = tmp_path / "two/runs/run"
@@ -91,7 +97,8 @@ def test_a_sharded_run_saves_resumes_and_ends_as_on_one_process(
     assert [path.name for path in RunPaths(run_dir).state.glob("step-*")] == ["step-000000015"]
     two_ranks(run_dir)
     one, two = read_record(tmp_path / "one/runs/run"), read_record(run_dir)
-    assert two.loss == pytest.approx(one.loss, rel=1e-5)
+    # Muon's sums in bfloat16 are rounded in another order.
+    assert two.loss == pytest.approx(one.loss, rel=1e-5 if optimizer == "adamw" else 2e-3)
     model = AutoModelForCausalLM.from_pretrained(RunPaths(run_dir).checkpoint)
     assert sum(p.numel() for p in model.parameters()) == two.n_params_total
     assert list((tmp_path / "two/trunks").glob("*/step-000000032"))

@@ -3,13 +3,15 @@ from dataclasses import replace
 import pytest
 import torch
 
+from train.config.resolve import resolve
 from train.config.run_config import RunConfig
 from train.config.shapes import complete_shape
-from train.config.spec import ModelSpec, OptimSpec, ScheduleSpec
+from train.config.spec import ModelSpec, OptimSpec, ScheduleSpec, SpecError
+from train.data.dataset import describe
 from train.engine.loop import step_learning_rate
 from train.model.build import build_model
 from train.model.optimizer import build_optimizer, transfer_initial_weights
-from train.model.parametrization import transfer_of
+from train.model.parametrization import muon_transfer_of, transfer_of
 
 OPTIM = OptimSpec(lr_peak=0.01, beta2=0.99, weight_decay=0.1)
 SHAPE = complete_shape(ModelSpec(d_model=32, vocab_size=50, seq_len=16))
@@ -85,3 +87,73 @@ def test_a_fixed_horizon_leaves_a_short_run_at_a_high_rate(tiny_job: RunConfig):
     peak = tiny_job.spec.optim.lr_peak
     assert step_learning_rate(matched, 39) < 0.11 * peak
     assert step_learning_rate(mismatched, 39) > 0.95 * peak
+
+
+MUON = OptimSpec(optimizer="muon", lr_peak=0.01, lr_matrices=0.01, beta2=0.99, weight_decay=0.1)
+
+
+def test_muon_takes_the_matrices_of_layers_and_adamw_the_rest():
+    model = build_model(SHAPE, seed=0)
+    optimizer = build_optimizer(model, MUON, SHAPE, "cpu")
+    muon, adamw = optimizer.parts
+    matrices = {p for name, p in model.named_parameters() if ".layers." in name and p.ndim == 2}
+    assert {p for group in muon.param_groups for p in group["params"]} == matrices
+    n_rest = sum(len(group["params"]) for group in adamw.param_groups)
+    assert n_rest + len(matrices) == len(list(model.parameters()))
+
+
+def test_muon_steps_as_two_optimisers_of_torch_would():
+    ours, theirs = build_model(SHAPE, seed=0), build_model(SHAPE, seed=0)
+    optimizer = build_optimizer(ours, MUON, SHAPE, "cpu")
+    named = list(theirs.named_parameters())
+    hidden = [p for name, p in named if ".layers." in name and p.ndim == 2]
+    outer = [p for name, p in named if ".layers." not in name and p.ndim == 2]
+    vectors = [p for name, p in named if p.ndim == 1]
+    references = [
+        torch.optim.Muon(hidden, lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(outer, lr=0.01, betas=(0.9, 0.99), weight_decay=0.1),
+        torch.optim.AdamW(vectors, lr=0.01, betas=(0.9, 0.99), weight_decay=0),
+    ]
+    tokens = torch.arange(32).reshape(2, 16)
+    optimizer.load_state_dict(optimizer.state_dict())  # as Accelerate does
+    for model, steps in ((ours, [optimizer]), (theirs, references)):
+        model(input_ids=tokens, labels=tokens).loss.backward()
+        for step in steps:
+            for group in step.param_groups:
+                group["lr"] = 0.005
+            step.step()
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_muons_rate_follows_width_by_its_scale_and_decay_stays_with_the_rate():
+    wide = replace(SHAPE, d_model=1024, n_layers=8)
+    moved = replace(MUON, parametrization="completep")
+    original = replace(moved, muon_scale="original", lr_matrices=0.02)
+    name, size = "layers.0.self_attn.q_proj.weight", (1024, 1024)
+    like_adamw = muon_transfer_of(name, size, wide, moved)
+    spectral = muon_transfer_of(name, size, wide, original)
+    assert (like_adamw.lr, like_adamw.decay) == (0.25, 4)
+    assert (spectral.lr, spectral.decay) == (2.0, 1)  # 0.02 over lr_peak, at any width
+    end = muon_transfer_of("layers.0.mlp.down_proj.weight", size, wide, original)
+    assert (end.lr, end.decay) == (0.5, 4)
+
+
+def test_matrices_that_gpt2_stores_turned_get_the_scale_of_their_true_rows():
+    """c_fc maps d to 4 d: sqrt(4), though its stored shape is (d, 4 d), for which torch takes 1."""
+    original = replace(MUON, muon_scale="original", lr_matrices=0.01)
+    wide = muon_transfer_of("transformer.h.0.mlp.c_fc.weight", (32, 128), SHAPE, original, True)
+    narrow = muon_transfer_of("transformer.h.0.mlp.c_proj.weight", (128, 32), SHAPE, original, True)
+    assert (wide.lr, narrow.lr) == (2.0, 0.5)
+
+
+def test_settings_of_muon_are_no_settings_of_adamw():
+    with pytest.raises(SpecError, match=r"lr_matrices=0\.1 has no meaning for optim\.optimizer"):
+        OptimSpec(lr_matrices=0.1)
+
+
+@pytest.mark.parametrize(("scale", "rate"), [("match_rms_adamw", 3e-3), ("original", 0.02)])
+def test_the_published_rate_of_matrices_is_filled_in(tiny_job: RunConfig, scale, rate):
+    optim = OptimSpec(optimizer="muon", muon_scale=scale, lr_peak=3e-3, batch_tokens=128)
+    spec = replace(tiny_job.spec, optim=optim, n_steps=None)
+    assert resolve(spec, describe(spec.data, 32)).optim.lr_matrices == rate

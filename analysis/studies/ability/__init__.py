@@ -1,0 +1,3 @@
+"""Abilities predicted through the loss of their answers; may import analysis.studies and all below,
+no words.
+"""
