@@ -102,6 +102,13 @@ class PredictConfig:
 
 
 @dataclass(frozen=True)
+class CurvesConfig:
+    """Of `isoflop curves`: `fit_to` names the curves that the law is fitted to, empty for all."""
+
+    fit_to: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class FormsConfig:
     """Rolling hold-out of all forms of the loss, ordered `by` flops or n_params; null for none."""
 
@@ -147,6 +154,7 @@ class AnalysisConfig:
     fit: FitConfig = field(default_factory=FitConfig)
     allocation: AllocationConfig = field(default_factory=AllocationConfig)
     predict: PredictConfig = field(default_factory=PredictConfig)
+    curves: CurvesConfig = field(default_factory=CurvesConfig)
     forms: FormsConfig = field(default_factory=FormsConfig)
     ability: AbilityConfig = field(default_factory=AbilityConfig)
     tracker: TrackerSpec = field(default_factory=TrackerSpec)

@@ -26,6 +26,7 @@ SHORT = {
     "sweep": ["grid=demo", "serial=2"],
     "evaluation": ["n_items=20000"],
     "fits": ["stride=450"],
+    "curves": [],
     "named_tasks": [],
     "score_tables": [],
     "scaling": [],

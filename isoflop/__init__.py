@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     from analysis.data.loss_table import LossTable
     from analysis.fits.surface import Allocation, Surface
     from analysis.stored_fits import read_fits
+    from analysis.studies.curves.study import CurveStudy
     from analysis.studies.multiplier.multiplier import ComputeMultiplier
+    from analysis.studies.tuning.study import TuningStudy
     from isoflop.comparisons import compute_multiplier
+    from isoflop.curves import fit_curves
     from isoflop.laws import (
         Prediction,
         allocate,
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
         size_price,
     )
     from isoflop.runs import evaluate, plan, train
+    from isoflop.tuning import fit_tuning
     from train.config.spec import (
         DataSpec,
         HorizonSpec,
@@ -48,6 +52,7 @@ __version__ = "0.2.0"
 __all__ = [
     "Allocation",
     "ComputeMultiplier",
+    "CurveStudy",
     "DataSpec",
     "HorizonSpec",
     "IsoflopError",
@@ -60,17 +65,20 @@ __all__ = [
     "SourceSpec",
     "Surface",
     "TokenizerSpec",
+    "TuningStudy",
     "__version__",
     "allocate",
     "cheapest_to_serve",
     "compare_forms",
     "compute_multiplier",
     "evaluate",
+    "fit_curves",
     "fit_envelope",
     "fit_isoflop",
     "fit_kaplan",
     "fit_optima",
     "fit_parametric",
+    "fit_tuning",
     "plan",
     "predict",
     "predict_accuracy",
@@ -84,7 +92,11 @@ _SPEC = "train.config.spec"
 _HOMES = {
     "Allocation": "analysis.fits.surface",
     "ComputeMultiplier": "analysis.studies.multiplier.multiplier",
+    "CurveStudy": "analysis.studies.curves.study",
     "compute_multiplier": "isoflop.comparisons",
+    "TuningStudy": "analysis.studies.tuning.study",
+    "fit_curves": "isoflop.curves",
+    "fit_tuning": "isoflop.tuning",
     "LossTable": "analysis.data.loss_table",
     "Surface": "analysis.fits.surface",
     **dict.fromkeys(("cheapest_to_serve", "compare_forms"), "isoflop.questions"),

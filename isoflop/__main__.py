@@ -17,6 +17,7 @@ COMMANDS = {
     "eval": ("eval.__main__", "ask checkpoints to solve tasks"),
     "analyze": ("analysis.__main__", "fit scaling laws and write the report"),
     "predict": ("analysis.predict", "the loss of N parameters on D tokens by every law"),
+    "curves": ("analysis.curves", "one law of whole loss curves under any schedule"),
     "allocate": ("analysis.allocate", "what to train with a budget, and what is cheap to serve"),
     "optima": ("analysis.optima", "power laws through optima whose runs nobody has"),
     "demo": ("isoflop.demo", "all of these on two small sweeps, in minutes"),

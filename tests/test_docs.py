@@ -17,6 +17,7 @@ import pytest
 
 import analysis.__main__
 import analysis.allocate
+import analysis.curves
 import analysis.optima
 import analysis.predict
 import eval.__main__
@@ -52,6 +53,7 @@ LINES = {
         sweeps.__main__,
         eval.__main__,
         analysis.__main__,
+        analysis.curves,
         analysis.allocate,
         analysis.optima,
         analysis.predict,
@@ -293,4 +295,4 @@ def test_the_cheap_commands_of_the_docs_run_on_a_simulated_demo(tmp_path, monkey
     assert ran == {"plan"}
     (config,) = compose(LINES["analysis"], ["results/demo", "fit.n_resamples=100"])
     assert analyse(config, "command").name == "report.html"
-    assert "26 runs fitted" in capsys.readouterr().out
+    assert "28 runs fitted" in capsys.readouterr().out

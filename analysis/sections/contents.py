@@ -26,10 +26,12 @@ from analysis.sections.chapter import Builder, Chapter, ReportInputs
 from analysis.sections.min_loss import min_loss_section
 from analysis.sections.questions import multiplier, prediction
 from analysis.sections.questions.ability import ability_chapter
+from analysis.sections.questions.curves import curves_chapter
 from analysis.sections.questions.forms import forms_chapter
 from analysis.sections.questions.minima import line_chapter
 from analysis.sections.questions.points import asked_points
 from analysis.sections.questions.serving import serving_chapter
+from analysis.sections.questions.tuning import tuning_chapter
 from analysis.studies.fits_json import plain
 from analysis.studies.irreducible_loss import study_irreducible_loss
 from analysis.studies.multiplier.recipes import recipe_multipliers
@@ -185,7 +187,17 @@ def _exclusions(inputs: ReportInputs) -> Chapter:
 PARTS: tuple[tuple[str, tuple[Builder, ...]], ...] = (
     (
         "Fits",
-        (_fits, _least_loss, line_chapter, serving_chapter, _predictions, _recipes, _multipliers),
+        (
+            _fits,
+            _least_loss,
+            line_chapter,
+            serving_chapter,
+            _predictions,
+            _recipes,
+            _multipliers,
+            tuning_chapter,
+            curves_chapter,
+        ),
     ),
     ("Emergence", (_emergence, ability_chapter)),
     ("Validation", (_tested, _ground_truth, _recovered, _left_out, forms_chapter)),

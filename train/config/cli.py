@@ -21,6 +21,7 @@ from yaml import YAMLError
 
 from train.config.decode import decode
 from train.config.keys import UsageError, check_key
+from train.config.rules.fitted import with_fitted_rules
 
 CONF_DIR = Path(str(resources.files("train"))).resolve().parent / "conf"
 """Beside the packages, in a checkout and in a wheel alike; `files("conf")` would find a user's own
@@ -36,7 +37,7 @@ def load_config(config_name: str, overrides: list[str], cls: type[T]) -> T:
 
     Raises:  UsageError: unknown key, group option or type; IsoflopError: the class's own checks.
     """
-    return decode(cls, composed_values(config_name, overrides, cls))
+    return decode(cls, with_fitted_rules(composed_values(config_name, overrides, cls)))
 
 
 def composed_values(config_name: str, overrides: list[str], cls: type) -> dict[str, Any]:

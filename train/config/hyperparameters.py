@@ -5,6 +5,7 @@ laptop scale they are extrapolations; docs/log.md holds what was checked.
 """
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,11 @@ from train.config.spec import SpecError
 
 SMALL_BATCH_TOKENS = 524288
 """Batches below this take the longer second-moment memory, beta2 = 0.99 (Porian et al. 2024)."""
+
+LAWS = "laws:"
+"""How a rule begins that is written out, laws:lr=c*N^p*D^q;batch=c*N^p*D^q."""
+
+_FACTOR = re.compile(r"(?P<variable>[ND])\^(?P<exponent>[-+.\deE]+)")
 
 
 @dataclass(frozen=True)
@@ -175,13 +181,58 @@ RULES: dict[str, Callable[[Scale], Hyperparameters]] = {
 }
 
 
+def setting_at(rule: str, name: str, n_params: float, n_tokens: float) -> float | None:
+    """The value of one setting by a rule of laws; None where the rule has none of it.
+
+    Raises:
+        SpecError: A rule that is not of the form laws:lr=c*N^p*D^q;batch=...
+    """
+    for law in rule.removeprefix(LAWS).split(";"):
+        own, _, right = law.partition("=")
+        if own.strip() != name:
+            continue
+        coefficient, *factors = right.split("*")
+        try:
+            value = float(coefficient)
+            for factor in factors:
+                match = _FACTOR.fullmatch(factor.strip())
+                if match is None:
+                    raise ValueError(factor)
+                base = n_params if match["variable"] == "N" else n_tokens
+                value *= base ** float(match["exponent"])
+        except ValueError as error:
+            raise SpecError(
+                f"optim.rule={rule}: {law!r} is no law; expected lr=c*N^p*D^q;batch=c*D^q"
+            ) from error
+        return value
+    return None
+
+
+def fitted_laws(rule: str, scale: Scale) -> Hyperparameters:
+    """Laws of a tuning sweep (optim.rule=fitted:DIR); batch as `default` where it was not swept.
+
+    Raises:  SpecError: no law of the learning rate.
+    """
+    lr, batch = (setting_at(rule, name, scale.n_params, scale.n_tokens) for name in ("lr", "batch"))
+    if lr is None:
+        raise SpecError(f"optim.rule={rule} has no law of the learning rate; expected lr=c*N^p*D^q")
+    batch_tokens = default_rule(scale).batch_tokens if batch is None else batch
+    beta2 = 0.99 if batch_tokens < SMALL_BATCH_TOKENS else 0.95
+    return Hyperparameters(lr, batch_tokens, short_warmup(scale), beta2)
+
+
 def hyperparameters(rule: str, scale: Scale) -> Hyperparameters:
-    """Values of the named rule.
+    """Values of the named rule, or of laws that are written out in its name.
 
     Raises:  SpecError: no rule of that name.
     """
+    if rule.startswith(LAWS):
+        return fitted_laws(rule, scale)
     if rule not in RULES:
-        raise SpecError(f"optim.rule={rule!r} is unknown; expected one of {', '.join(RULES)}")
+        raise SpecError(
+            f"optim.rule={rule!r} is unknown; expected one of {', '.join(RULES)}, or "
+            f"fitted:DIR of a tuning sweep"
+        )
     return RULES[rule](scale)
 
 

@@ -19,7 +19,7 @@ from analysis.fits.surface import Surface
 _LARGEST_LOG = 600.0
 """Of a term over E: what a search may try far from any fit, short of the range of floats."""
 
-_CACHED_CELLS = 60_000
+_CACHED_CELLS = 30_000
 """Parameter vectors times runs worked on at once; more would leave the processor's cache."""
 
 
@@ -103,10 +103,14 @@ def objective(
     theta: np.ndarray, runs: LogRuns, weights: np.ndarray, penalty: Penalty
 ) -> np.ndarray:
     """Weighted sum of Huber losses, (batch,); weights (batch, runs) or (1, runs)."""
-    r = residuals(theta, runs, penalty.residual)
+    return penalised(residuals(theta, runs, penalty.residual), weights, penalty)
+
+
+def penalised(r: np.ndarray, weights: np.ndarray, penalty: Penalty) -> np.ndarray:
+    """Weighted sum of Huber losses of residuals (batch, runs), (batch,)."""
     weights = one_sided(weights, r, penalty)
     slope = np.clip(r, -penalty.delta, penalty.delta)
-    return (weights * (slope * (r - slope / 2))).sum(axis=1)
+    return np.einsum("bn,bn->b", weights * slope, r - slope / 2)
 
 
 def derivatives(

@@ -8,10 +8,13 @@ import itertools
 
 import numpy as np
 
-from analysis.fits.parametric.huber import LogRuns, Penalty, objective
+from analysis.fits.parametric.huber import LogRuns, Penalty, penalised
 
 EXPONENTS = np.geomspace(0.04, 1.8, 16)
 """Grid of alpha and of beta; published surfaces lie between 0.1 and 1.2."""
+
+_SMALL_CELLS = 16_000
+"""Numbers of an array of 128 kB."""
 
 _LEAST_SHARE = 1e-3
 """Smallest start of a coefficient, as a share of the least loss; its logarithm must be finite."""
@@ -25,12 +28,33 @@ def grid_starts(runs: LogRuns, weights: np.ndarray, penalty: Penalty, most: int 
 
     Args:    weights: one weight a run, (runs,).
     """
-    coefficients = _nonnegative(*_summed(runs, EXPONENTS, weights))
+    size, data = (np.exp(-EXPONENTS[:, None] * x) for x in (runs.u, runs.v))
+    coefficients = _nonnegative(*_summed(runs, size, data, weights))
     theta = _thetas(coefficients, runs, *_cells(EXPONENTS))
-    values = objective(theta, runs, weights[None], penalty.widened(30))
+    values = _cell_values(theta, size, data, runs, weights, penalty.widened(30))
     minima = _local_minima(values.reshape(len(EXPONENTS), len(EXPONENTS)))
     order = np.argsort(np.where(minima, values, np.inf))[: min(most, int(minima.sum()))]
     return theta[order]
+
+
+def _cell_values(
+    theta: np.ndarray, size: np.ndarray, data: np.ndarray, runs: LogRuns, weights: np.ndarray,
+    penalty: Penalty,
+) -> np.ndarray:  # fmt: skip
+    """The objective of every cell of the grid, (cells,), from the exponentials that cells share."""
+    E, A, B = np.exp(theta[:, :3]).T.reshape(3, len(size), len(data), 1)
+    values = []
+    # Some rows at a time: arrays beyond 128 kB are fetched from the system for every operation.
+    rows = max(1, _SMALL_CELLS // (len(data) * len(runs)))
+    for first in range(0, len(size), rows):
+        some = slice(first, first + rows)
+        total = A[some] * size[some, None]
+        total += E[some]
+        total += B[some] * data
+        r = total.reshape(-1, len(runs))
+        r = r - runs.loss if penalty.residual == "loss" else np.log(r) - runs.y
+        values.append(penalised(r, weights[None], penalty))
+    return np.concatenate(values)
 
 
 class ResampleGrid:
@@ -72,16 +96,15 @@ def _cells(exponents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _summed(
-    runs: LogRuns, exponents: np.ndarray, weights: np.ndarray
+    runs: LogRuns, size: np.ndarray, data: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The normal equations of `_normal_equations` summed over runs, (cells, 3, 3) and (cells, 3).
 
     No term of theirs knows more of a cell than one exponent, save for the product of both, so they
     are matrix products over the exponents and not over the cells.
     """
-    one = 1 / runs.loss
-    size, data = (np.exp(-exponents[:, None] * x) * one for x in (runs.u, runs.v))
-    n = len(exponents)
+    one, n = 1 / runs.loss, len(size)
+    size, data = size * one, data * one
     gram, rhs = np.empty((n, n, 3, 3)), np.empty((n, n, 3))
     gram[..., 0, 0] = weights @ one**2
     gram[..., 0, 1] = gram[..., 1, 0] = (size @ (weights * one))[:, None]

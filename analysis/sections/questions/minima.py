@@ -76,8 +76,8 @@ def line_section(
     text = (
         f"{where}. Along the line the loss still falls with compute, as L = E + k C^-g. E and g "
         f"are given no interval: where the exponents of N and D differ, the line's law is not "
-        f"exactly of that form, and an interval of E held the truth in 80 % of simulated lines. "
-        f"Those of the loss held it in 92 to 97 %, up to ten times the compute."
+        f"exactly of that form, and an interval of E held the truth in 83 % of simulated lines. "
+        f"Those of the loss held it in 91 to 97 %, up to ten times the compute."
     )
     figure = FigureSpec(
         "line", line_figure(made, study.runs.loss, study.config.loss_unit),

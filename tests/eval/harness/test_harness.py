@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,34 @@ def test_the_command_line_asks_named_benchmarks(
     assert "digits_score, lm_eval" in printed
     (path,) = tmp_path.glob("*.json")
     assert {row["metric"] for row in json.loads(path.read_text())["rows"]} == {"acc", "perplexity"}
+
+
+def test_turns_of_a_chat_are_those_of_the_harness_own_model(
+    checkpoint: Path, tasks: Path, tmp_path: Path
+) -> None:
+    from lm_eval.models.huggingface import HFLM
+    from transformers import AutoTokenizer
+
+    from eval.harness.model import HarnessModel
+
+    name = str(shutil.copytree(checkpoint, tmp_path / "chat"))
+    tokenizer = AutoTokenizer.from_pretrained(name)
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}+{% endfor %}"
+    tokenizer.save_pretrained(name)
+    asked = NamedTasks(("digits_shots", "digits_generate"), include=str(tasks))
+    settings = GenerationSettings(chat_template=True, system_prompt="7+7=")
+    model, vocab = load_checkpoint(name, "cpu")
+    ours = results_of(HarnessModel(model, vocab), asked, settings)
+    theirs = results_of(HFLM(pretrained=name, device="cpu", dtype="float32"), asked, settings)
+    for task, samples in theirs["samples"].items():
+        for one, other in zip(ours["samples"][task], samples, strict=True):
+            contexts = [context for context, _ in one["arguments"]]
+            assert {context.count("7+7=+") for context in contexts} == {1}
+            assert contexts == [context for context, _ in other["arguments"]]
+            assert _numbers(one["resps"]) == [
+                value if isinstance(value, str) else pytest.approx(value, abs=1e-4, rel=1e-5)
+                for value in _numbers(other["resps"])
+            ]
 
 
 def test_what_can_t_be_asked_is_one_line(

@@ -1,0 +1,1 @@
+"""The law of whole loss curves and what it is good for; may import analysis.studies and below."""

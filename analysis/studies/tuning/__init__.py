@@ -1,0 +1,1 @@
+"""Optimal learning rates and batches of swept cells and their laws; may import studies' layers."""

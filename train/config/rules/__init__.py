@@ -1,0 +1,1 @@
+"""Hyperparameter rules that are read from files; may import train.config, no torch."""
