@@ -1,5 +1,7 @@
 """States that are written while the run goes on."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.standin.apart import on_standin
@@ -99,3 +101,60 @@ def test_a_state_costs_a_run_one_wait(tmp_path, tiny_job):
         trained(tmp_path / name, tiny_job, **how)
         waits[name] = sum(device.counts("wait").values())
     assert 30 <= waits["always"] - waits["seldom"] <= 40
+
+
+KILLED = """
+import os, signal, sys, threading
+from pathlib import Path
+from tests.standin import device
+device.load()
+from train.engine import checkpoint
+from train.run import train_run
+
+real, written = checkpoint.save_file, []
+
+def killing(tensors, path):
+    real(tensors, path)
+    written.append(path)
+    if len(written) == int(sys.argv[2]):
+        by_thread = threading.current_thread().name.startswith("states")
+        os.kill(os.getpid(), signal.SIGKILL) if by_thread else os._exit(3)
+
+checkpoint.save_file = killing
+train_run(Path(sys.argv[1]))
+"""
+"""A run whose process is killed by its writer, once so many of its states' files are written."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_files", [1, 8, 9])
+@on_standin
+def test_killed_while_a_state_is_written_it_goes_on_to_the_same_bits(tmp_path, tiny_job, n_files):
+    """In the first state's first file; in the third's second; when all of it is there, unnamed."""
+    import os
+    import signal
+    import subprocess
+    import sys
+    from dataclasses import replace
+
+    from tests.standin.test_whole_runs import trained
+    from tests.support.runs import metrics, weights
+    from train.rundir.record import RunPaths, write_job
+
+    runtime = replace(tiny_job.runtime, device="auto", save_every_seconds=1e-9)
+    job = replace(tiny_job, runtime=runtime)
+    run_dir = tmp_path / "run"
+    write_job(run_dir, job)
+    root = str(Path(__file__).parents[2])
+    died = subprocess.run(
+        [sys.executable, "-P", "-c", KILLED, str(run_dir), str(n_files)],
+        env={**os.environ, "PYTHONPATH": root},
+        check=False,
+    )
+    assert died.returncode == -signal.SIGKILL
+    whole = [path.name for path in RunPaths(run_dir).state.glob("step-*")]
+    assert len(whole) == (0 if n_files == 1 else 2)  # none of the states being written has its name
+    trained(run_dir, job)
+    trained(tmp_path / "whole", job)
+    assert weights(run_dir) == weights(tmp_path / "whole")
+    assert metrics(run_dir) == metrics(tmp_path / "whole")
