@@ -72,10 +72,17 @@ POINT = """(() => {
 })()"""
 
 
-def rows(browser, table, column):
-    """The cells of a column, by its heading, that a table shows now."""
+RUNS = """[...document.querySelectorAll("table[data-sortable]")]
+  .find(table => [...table.tHead.rows[0].cells].some(head => head.textContent === "shape"))"""
+"""The table of every run, in JavaScript."""
+
+TOOLS = f"{RUNS}.parentElement.previousElementSibling"
+
+
+def rows(browser, column):
+    """The cells of a column, by its heading, that the table of runs shows now."""
     return browser.run(f"""(() => {{
-      const table = [...document.querySelectorAll("table[data-sortable]")][{table}];
+      const table = {RUNS};
       const heads = [...table.tHead.rows[0].cells].map(head => head.textContent);
       const column = heads.indexOf("{column}");
       return [...table.tBodies[0].rows].map(row => row.cells[column].textContent);
@@ -84,17 +91,17 @@ def rows(browser, table, column):
 
 def type_filter(browser, text):
     browser.run(f"""(() => {{
-      const input = document.querySelector("input[type=search]");
+      const input = {TOOLS}.querySelector("input[type=search]");
       input.focus();
       input.value = {text!r};
       input.dispatchEvent(new Event("input"));
     }})()""")
-    return browser.run("document.querySelector('.tools [role=status]').textContent")
+    return browser.run(f"{TOOLS}.querySelector('[role=status]').textContent")
 
 
 def press_heading(browser, name):
     """The state of a heading after it was chosen and pressed by keyboard."""
-    head = f"""[...document.querySelectorAll("table[data-sortable] th")]
+    head = f"""[...{RUNS}.querySelectorAll("th")]
       .find(head => head.textContent === "{name}")"""
     browser.run(f"{head}.querySelector('button').focus()")
     browser.press("Enter")
@@ -126,7 +133,7 @@ def test_names_of_runs_are_never_scripts(browser):
     assert browser.run("document.querySelectorAll('img').length") == 0
     assert browser.run("document.scripts.length") == 2
     assert "rows 1 to 3 of 3" in type_filter(browser, "script")
-    assert set(rows(browser, 0, "run")) == {NASTY, ENDS, ENDS + "+"}
+    assert set(rows(browser, "run")) == {NASTY, ENDS, ENDS + "+"}
     browser.move(*browser.run(POINT % NASTY))
     assert browser.run("document.querySelector('.tip strong').textContent") == NASTY
     browser.run("document.querySelector('.tip a').click()")
@@ -184,25 +191,25 @@ def test_the_keyboard_walks_through_the_points(browser):
 
 def test_the_run_table_pages_sorts_and_filters(browser):
     total = browser.run("JSON.parse(document.getElementById('data').textContent).runs.ids.length")
-    assert total > PAGE_ROWS == len(rows(browser, 0, "loss"))
+    assert total > PAGE_ROWS == len(rows(browser, "loss"))
     assert press_heading(browser, "loss") == "ascending"
-    up = [float(cell) for cell in rows(browser, 0, "loss")]
+    up = [float(cell) for cell in rows(browser, "loss")]
     assert up == sorted(up)
     assert press_heading(browser, "loss") == "descending"
-    down = [float(cell) for cell in rows(browser, 0, "loss")]
+    down = [float(cell) for cell in rows(browser, "loss")]
     assert down == sorted(down, reverse=True) and down[0] > up[-1] - 1e-9
     assert press_heading(browser, "n_params") == "ascending"
     assert browser.run("document.querySelectorAll('th[aria-sort=ascending]').length") == 1
 
     assert f"filtered from {total}" in type_filter(browser, f"loss<{np.median(up)} seed=1")
-    shown = rows(browser, 0, "loss")
+    shown = rows(browser, "loss")
     assert shown and all(float(cell) < np.median(up) for cell in shown)
-    assert set(rows(browser, 0, "seed")) == {"1"}
+    assert set(rows(browser, "seed")) == {"1"}
     assert "no column lss; there are run" in type_filter(browser, "lss<2")
     type_filter(browser, "")
-    last = "[...document.querySelectorAll('.tools button')].find(b => b.textContent === 'next')"
+    last = f"[...{TOOLS}.querySelectorAll('button')].find(b => b.textContent === 'next')"
     browser.run(f"{last}.click()")
-    assert len(rows(browser, 0, "loss")) == total - PAGE_ROWS
+    assert len(rows(browser, "loss")) == total - PAGE_ROWS
 
 
 @pytest.mark.parametrize("dark", [False, True])
