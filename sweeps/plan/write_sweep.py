@@ -7,7 +7,8 @@ from typing import Any
 
 from sweeps.plan.expand import Expansion, PlannedRun, SkippedCell
 from sweeps.plan.hardware_estimate import checkpoint_bytes
-from train.config.run_config import job_to_json
+from train.config.run_config import job_from_json, job_to_json
+from train.config.spec import SpecError
 from train.rundir.atomic import write_atomic, write_json
 from train.rundir.record import RunPaths, write_job
 from train.rundir.sweep_layout import FLAT_LIMIT, SweepPaths, json_or_none, run_dirs, run_id_of
@@ -46,7 +47,15 @@ def create_run(run_dir: Path, run: PlannedRun, overrides: list[str]) -> bool:
         write_job(run_dir, run.job, overrides)
         return False
     write_json(spec, wanted)
-    return not isinstance(present, dict) or not _same(present.get("spec"), wanted["spec"])
+    return not _holds(present, run.run_id)
+
+
+def _holds(present: Any, run_id: str) -> bool:
+    """Whether a spec.json is whole and of this run; one of an earlier release lacks later fields."""
+    try:
+        return job_from_json(present).run_id == run_id
+    except SpecError:
+        return False
 
 
 def _same(present: Any, wanted: Any) -> bool:

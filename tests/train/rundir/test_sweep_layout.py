@@ -91,3 +91,14 @@ def test_directories_that_are_something_else_are_refused(tmp_path):
     write_plan(tmp_path / "new", Expansion(), {}, [])
     prepare(tmp_path / "new")
     assert run_dirs(tmp_path / "new") == []
+
+
+def test_a_spec_of_an_earlier_release_lacks_later_fields_and_is_no_damage(tmp_path):
+    run = expansion(iso=grid()).runs[0]
+    run_dir = tmp_path / "runs" / run.dir_name
+    create_run(run_dir, run, [])
+    content = json.loads((run_dir / "spec.json").read_text())
+    del content["spec"]["optim"]["optimizer"]
+    (run_dir / "spec.json").write_text(json.dumps(content))
+    assert not create_run(run_dir, run, [])
+    assert "optimizer" in json.loads((run_dir / "spec.json").read_text())["spec"]["optim"]
