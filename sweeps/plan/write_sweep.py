@@ -51,7 +51,7 @@ def create_run(run_dir: Path, run: PlannedRun, overrides: list[str]) -> bool:
 
 
 def _holds(present: Any, run_id: str) -> bool:
-    """Whether a spec.json is whole and of this run; one of an earlier release lacks later fields."""
+    """Whether a spec.json is whole and of this run; of an earlier release, later fields lack."""
     try:
         return job_from_json(present).run_id == run_id
     except SpecError:
