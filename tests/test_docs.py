@@ -32,6 +32,7 @@ from train.commands.command_line import Command as CommandLine
 from train.commands.command_line import translate
 from train.config.cli import expand_sweep, load_config
 from train.config.resolve import DataInfo
+from train.rundir.starting_point import StartError
 
 ROOT = Path(__file__).resolve().parent.parent
 # Typed as they stand by tests of their own.
@@ -202,7 +203,10 @@ def test_pages_have_commands():
 def test_every_command_is_checked_or_marked(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_presets(command.words)
-    checked = check(command.words)
+    try:
+        checked = check(command.words)
+    except StartError:  # composed; the runs that it starts from are another command's
+        checked = False
     assert checked or command.marked, (
         f"{command}: {command.text!r} is neither checked by this test nor marked; add the comment "
         f"'# {MARK}: WHY' behind it, or ahead of its block's commands"
