@@ -127,15 +127,15 @@ def close_seams(bar: Colorbar) -> None:
 
 
 def log_ticks(axes: Axes, which: str = "both") -> None:
-    """Label log axes in powers of ten, or as 2 x 10^11 and the like where they span under 1.5
-    decades.
+    """Label log axes in powers of ten, or as 2 x 10^11 and the like where they hold fewer than
+    three of those.
 
     Limits must be set before: call it last.
     """
     for axis in ("x", "y") if which == "both" else (which,):
         low, high = getattr(axes, f"get_{axis}lim")()
         one = getattr(axes, f"{axis}axis")
-        narrow = np.log10(high / low) < 1.5
+        narrow = np.floor(np.log10(high)) - np.ceil(np.log10(low)) < 2
         one.set_major_locator(LogLocator(10, subs=(1, 2, 5) if narrow else (1,), numticks=9))
         one.set_major_formatter(FuncFormatter(lambda value, _: power_label(value)))
         one.set_minor_formatter(NullFormatter())
