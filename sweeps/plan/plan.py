@@ -1,6 +1,6 @@
 """The plan of a sweep: every run with its cost and status, and the table that shows it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,11 @@ class Plan:
     seconds: list[float | None]
     statuses: dict[str, str]
     workers: int
-    losses: dict[str, float]
     assumed: tuple[str, ...] = ()
     on_gpus: bool = False
     data: tuple[str, ...] = ()
     preparations: tuple[Preparation, ...] = ()
+    losses: dict[str, float] = field(default_factory=dict)
 
     @property
     def runs(self) -> list[PlannedRun]:

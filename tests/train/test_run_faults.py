@@ -152,7 +152,7 @@ def test_a_fault_becomes_a_status_and_a_reason(tmp_path: Path, tiny_job: RunConf
     def broken(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(run_module, "build_model", broken)
+    monkeypatch.setattr(run_module, "initial_model", broken)
     assert train_run(tmp_path / "run") == "oom"
     message = last_status(tmp_path / "run")["message"]
     assert message.startswith("4 rows at a time do not fit (CUDA out of memory)")

@@ -32,8 +32,9 @@ def initial_model(spec: RunSpec, end_id: int | None) -> PreTrainedModel:
     cls, config = architecture(spec.model, end_id)
     disable_progress_bar()
     model, info = cls.from_pretrained(  # type: ignore[misc]
-        Path(spec.init.path), config=config, dtype="float32", output_loading_info=True
-    )
+        Path(spec.init.path), config=config, dtype="float32", output_loading_info=True,
+        trust_remote_code=False,
+    )  # fmt: skip
     lacking = sorted(info["missing_keys"]) + sorted(map(str, info["mismatched_keys"]))
     if lacking:
         raise SpecError(f"{spec.init.path} has no weights for {lacking[0]} of a {cls.__name__}")
