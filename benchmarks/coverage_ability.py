@@ -37,10 +37,10 @@ class Ladder:
     def accuracy(self, loss: np.ndarray) -> np.ndarray:
         """The true second step."""
         if self.kind == "tokens":
-            floor, length = self.step
-            return floor + (1 - floor) * np.exp(-length * loss)
-        top, floor, k, x0 = self.step
-        return floor + (top - floor) / (1 + np.exp(k * (loss - x0)))
+            bottom, length = self.step
+            return bottom + (1 - bottom) * np.exp(-length * loss)
+        top, bottom, k, x0 = self.step
+        return bottom + (top - bottom) / (1 + np.exp(k * (loss - x0)))
 
 
 BPB = Surface(0.45, 30.0, 60.0, 0.25, 0.22)

@@ -30,7 +30,7 @@ class TrainConfig:
     """The keys of conf/train.yaml; `explain_speed` prints what was measured and trains nothing.
 
     `init_from`: a run, a checkpoint or a name on Hugging Face's hub whose weights the run begins
-    with; the model's shape is that checkpoint's, whatever model= says.
+    with; the shape is that checkpoint's and model= is not read.
     """
 
     data: DataSpec

@@ -105,7 +105,7 @@ def size_price(surface: Surface, factor: Numbers) -> SizePrice:
     """The price of a size other than the optimal one, which is the same at every loss above E.
 
     At the optimum the size term is the share gamma beta / (alpha + gamma beta) of the reducible
-    loss whatever that is, so the price depends on the exponents alone.
+    loss and is the same at every loss, so the price depends on the exponents alone.
     """
     alpha, beta, gamma = surface.alpha, surface.beta, surface.cost.gamma
     share = gamma * beta / (alpha + gamma * beta)

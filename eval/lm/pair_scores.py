@@ -102,6 +102,7 @@ class PairScorer:
             except (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError) as e:
                 if is_out_of_memory(e):
                     raise
+                _log.info("%s rows cannot be read by this model: %s", what, e)
                 gap = float("inf")
             most = _TOLERANCE.get(self.model.dtype, _TOLERANCE_HALF) * row.n_predicted
             self._works[what] = gap <= most

@@ -44,7 +44,7 @@ def _built(key: str, model: ModelSpec) -> Built:
     try:
         with torch.device("meta"):
             module = cls(config)
-    except Exception as error:  # whatever a class makes of values that it can't use
+    except Exception as error:  # any error of a class given values that it can't use
         raise SpecError(f"model.hf_class={model.hf_class} can't be built: {error}") from error
     text = config.get_text_config()
     heads = text.num_attention_heads

@@ -115,7 +115,7 @@ def measure_for(jobs: Sequence[RunConfig]) -> None:
 
 
 def compiles(runtime: RuntimeSpec, device: str, run_flops: float) -> bool:
-    """Whether a run is compiled whatever was measured: as asked, or for auto by cost on a GPU."""
+    """Whether a run is compiled where no measurement decides: as asked, or by cost on a GPU."""
     if runtime.compile != "auto":
         return runtime.compile != "off"
     return device == "cuda" and run_flops >= GPU_PAYS_FLOPS

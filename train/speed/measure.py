@@ -44,7 +44,7 @@ PRODUCTS = ((512, 32), (2048, 32), (2048, 64), (2048, 128), (2048, 256))
 """Rows and width of square products: 2^19 to 2^27 multiplications."""
 
 CONTEXTS, HEAD_DIMS, TOKENS, HEADS = (128, 256, 512, 1024), (16, 64), 2048, 4
-"""Attention is timed over so many tokens, whatever the context."""
+"""Attention is timed over so many tokens at every context."""
 
 WIDTHS = {16: 2, 32: 4, 64: 8, 128: 8, 256: 8}
 """Width of a model whose step is timed, and rows of a batch: narrow models train on small ones."""

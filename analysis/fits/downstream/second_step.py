@@ -1,10 +1,11 @@
 """The second step from loss to accuracy, by a sigmoid or by independent tokens.
 
-    sigmoid   accuracy = floor + (top - floor) / (1 + exp(k (x - x0)))       Bhagia et al. 2024
-    tokens    accuracy = floor + (1 - floor) exp(-L x)                       Schaeffer et al. 2023
+    sigmoid   accuracy = bottom + (top - bottom) / (1 + exp(k (x - x0)))       Bhagia et al. 2024
+    tokens    accuracy = bottom + (1 - bottom) exp(-L x)                       Schaeffer et al. 2023
 
-x is the loss of the right answer (bits per byte, or nats per token), `floor` what chance gives, and
-L the number of tokens that must all be right. Least squares on accuracies, all resamples at once.
+x is the loss of the right answer (bits per byte, or nats per token), `bottom` what chance gives,
+and L the number of tokens that must all be right. Least squares on accuracies, all resamples at
+once.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from analysis.errors import FitError, Status
 from analysis.stats.newton import minimise
 
 KINDS = ("sigmoid", "tokens")
-NAMES = {"sigmoid": ("top", "floor", "log_k", "x0"), "tokens": ("floor", "log_L")}
+NAMES = {"sigmoid": ("top", "bottom", "log_k", "x0"), "tokens": ("bottom", "log_L")}
 FEWEST = 6
 """Points below which a sigmoid of four parameters is not fitted."""
 
@@ -51,9 +52,9 @@ class SecondStep:
     def parameters(self) -> dict[str, float]:
         """By name, in the unit of the loss."""
         if self.kind == "tokens":
-            return {"floor": float(self.theta[0]), "L": float(np.exp(self.theta[1])) / self.scale}
-        top, floor, log_k, x0 = map(float, self.theta)
-        return {"top": top, "floor": floor, "k": float(np.exp(log_k)) / self.scale,
+            return {"bottom": float(self.theta[0]), "L": float(np.exp(self.theta[1])) / self.scale}
+        top, bottom, log_k, x0 = map(float, self.theta)
+        return {"top": top, "bottom": bottom, "k": float(np.exp(log_k)) / self.scale,
                 "x0": self.centre + self.scale * x0}  # fmt: skip
 
     @property
@@ -66,7 +67,7 @@ class SecondStep:
 
 
 def fit_second_step(
-    loss: np.ndarray, accuracy: np.ndarray, kind: str = "sigmoid", floor: float | None = None
+    loss: np.ndarray, accuracy: np.ndarray, kind: str = "sigmoid", bottom: float | None = None
 ) -> SecondStep:
     """Accuracy as a function of the loss.
 
@@ -74,7 +75,7 @@ def fit_second_step(
         loss: Losses of the task's answers, (points,), > 0.
         accuracy: In [0, 1], (points,).
         kind: sigmoid or tokens.
-        floor: What chance gives, held; None leaves the sigmoid's lower end free, and the tokens'
+        bottom: What chance gives, held; None leaves the sigmoid's lower end free, and the tokens'
             at 0.
 
     Returns:
@@ -95,10 +96,12 @@ def fit_second_step(
     if scale <= 1e-9 * centre:
         raise FitError("all points have one loss; train models of other losses")
     z = x / scale if kind == "tokens" else (x - centre) / scale
-    lower, upper = _box(kind, y, floor)
-    held = np.array([name == "floor" and (floor is not None or kind == "tokens")
+    lower, upper = _box(kind, y, bottom)
+    held = np.array([name == "bottom" and (bottom is not None or kind == "tokens")
                      for name in NAMES[kind]])  # fmt: skip
-    theta = _search(kind, z, y, np.ones((1, len(y))), _starts(kind, y, floor), (lower, upper), held)
+    theta = _search(
+        kind, z, y, np.ones((1, len(y))), _starts(kind, y, bottom), (lower, upper), held
+    )
     residual = y - _value(kind, theta, z[None])[0]
     rms, freedom = float(np.sqrt(np.mean(residual**2))), len(y) - int((~held).sum())
     status, reason = _conclusion(z, y, rms, freedom)
@@ -117,20 +120,20 @@ def refit_second_step(
     return _minima(step.kind, z, y, weights, starts, step.bounds, step.held)[0]
 
 
-def _box(kind: str, y: np.ndarray, floor: float | None) -> tuple[np.ndarray, np.ndarray]:
-    low = 0.0 if floor is None else floor
+def _box(kind: str, y: np.ndarray, bottom: float | None) -> tuple[np.ndarray, np.ndarray]:
+    low = 0.0 if bottom is None else bottom
     if kind == "tokens":
         return np.array([low, -5.0]), np.array([low, 7.0])
-    high = min(float(y.min()) + 0.05, 0.95) if floor is None else floor
+    high = min(float(y.min()) + 0.05, 0.95) if bottom is None else bottom
     top = min(max(float(y.max()) - 0.05, high + 0.01), 1.0)
     return np.array([top, low, -3.0, -8.0]), np.array([1.0, high, 3.5, 4.0])
 
 
-def _starts(kind: str, y: np.ndarray, floor: float | None) -> np.ndarray:
-    low = 0.0 if floor is None else floor
+def _starts(kind: str, y: np.ndarray, bottom: float | None) -> np.ndarray:
+    low = 0.0 if bottom is None else bottom
     if kind == "tokens":
         return np.array([[low, level] for level in (-2.0, 0.0, 2.0)])
-    own = max(float(y.min()) - 0.02, 0.0) if floor is None else floor
+    own = max(float(y.min()) - 0.02, 0.0) if bottom is None else bottom
     return np.array([
         [top, own, log_k, x0]
         for top in ((float(y.max()) + 1) / 2, 1.0)
@@ -164,22 +167,22 @@ def _minima(
 
 def _value(kind: str, theta: np.ndarray, z: np.ndarray) -> np.ndarray:
     if kind == "tokens":
-        floor, log_length = (theta[:, i, None] for i in range(2))
-        return floor + (1 - floor) * np.exp(-np.exp(log_length) * z)
-    top, floor, log_k, x0 = (theta[:, i, None] for i in range(4))
-    return floor + (top - floor) * _sigmoid(-np.exp(log_k) * (z - x0))
+        bottom, log_length = (theta[:, i, None] for i in range(2))
+        return bottom + (1 - bottom) * np.exp(-np.exp(log_length) * z)
+    top, bottom, log_k, x0 = (theta[:, i, None] for i in range(4))
+    return bottom + (top - bottom) * _sigmoid(-np.exp(log_k) * (z - x0))
 
 
 def _slopes(kind: str, theta: np.ndarray, z: np.ndarray) -> np.ndarray:
     if kind == "tokens":
-        floor, log_length = (theta[:, i, None] for i in range(2))
+        bottom, log_length = (theta[:, i, None] for i in range(2))
         power = np.exp(log_length) * z
         kept = np.exp(-power)
-        return np.stack([1 - kept, -(1 - floor) * kept * power], axis=1)
-    top, floor, log_k, x0 = (theta[:, i, None] for i in range(4))
+        return np.stack([1 - kept, -(1 - bottom) * kept * power], axis=1)
+    top, bottom, log_k, x0 = (theta[:, i, None] for i in range(4))
     k = np.exp(log_k)
     share = _sigmoid(-k * (z - x0))
-    bend = (top - floor) * share * (1 - share)
+    bend = (top - bottom) * share * (1 - share)
     return np.stack([share, 1 - share, -bend * k * (z - x0), bend * k], axis=1)
 
 

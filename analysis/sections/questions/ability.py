@@ -54,7 +54,7 @@ def ability_section(made: Sequence[TwoSteps], predictions: Sequence[AbilityPredi
     text = (
         "First step: the loss of a task's right answers as a law of N and D (of N alone where all "
         "points have one D). Second step: accuracy as a function of that loss, by a sigmoid whose "
-        "lower end is chance where that is known, or by independent tokens, floor + (1 - floor) "
+        "lower end is chance where that is known, or by independent tokens, bottom + (1 - bottom) "
         "exp(-L x). Both steps are resampled together over runs; the interval of a run adds the "
         "scatter about both. The direct law is of the error rate in N and D, and is given no "
         "interval, since resampled ones do not hold. Neither interval "

@@ -82,7 +82,7 @@ class TwoSteps:
 
 
 def fit_two_steps(
-    points: AbilityPoints, config: FitConfig, kind: str = "sigmoid", floor: float | None = None
+    points: AbilityPoints, config: FitConfig, kind: str = "sigmoid", bottom: float | None = None
 ) -> TwoSteps:
     """Both steps of a task and the direct law, with `config.n_resamples` resamples of its runs.
 
@@ -90,15 +90,15 @@ def fit_two_steps(
         points: What was measured.
         config: `delta`, `n_resamples` and `seed` are used.
         kind: Of the second step; see `analysis.fits.downstream`.
-        floor: What chance gives, held; None takes the points' own, and where they know none
+        bottom: What chance gives, held; None takes the points' own, and where they know none
             leaves it free.
     """
-    if floor is None and np.isfinite(points.chance):
-        floor = points.chance
+    if bottom is None and np.isfinite(points.chance):
+        bottom = points.chance
     attempt = FitErrors()
     delta, errors = config.delta, np.maximum(1 - points.accuracy, 1e-6)
     first = attempt("first", lambda: first_step(points, points.loss, delta))
-    second = attempt("second", lambda: fit_second_step(points.loss, points.accuracy, kind, floor))
+    second = attempt("second", lambda: fit_second_step(points.loss, points.accuracy, kind, bottom))
     direct = attempt("direct", lambda: first_step(points, errors, delta, ends_at_none=True))
     doubts = {
         "law of the loss": attempt.missing.get("first") or (first.doubt if first else ""),

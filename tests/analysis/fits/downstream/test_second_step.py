@@ -9,24 +9,24 @@ from analysis.fits.downstream.second_step import _slopes, _value, fit_second_ste
 LOSS = np.linspace(0.5, 1.5, 16)
 
 
-def sigmoid(x, top, floor, k, x0):
-    return floor + (top - floor) / (1 + np.exp(k * (x - x0)))
+def sigmoid(x, top, bottom, k, x0):
+    return bottom + (top - bottom) / (1 + np.exp(k * (x - x0)))
 
 
-def test_a_sigmoid_is_recovered_with_its_floor_free_or_held():
+def test_a_sigmoid_is_recovered_with_its_bottom_free_or_held():
     y = sigmoid(LOSS, 0.9, 0.25, 8.0, 0.9)
-    for floor in (None, 0.25):
-        step = fit_second_step(LOSS, y, floor=floor)
+    for bottom in (None, 0.25):
+        step = fit_second_step(LOSS, y, bottom=bottom)
         assert step.parameters == pytest.approx(
-            {"top": 0.9, "floor": 0.25, "k": 8.0, "x0": 0.9}, rel=1e-4
+            {"top": 0.9, "bottom": 0.25, "k": 8.0, "x0": 0.9}, rel=1e-4
         )
-        assert step.status == "converged" and step.held.sum() == (floor is not None)
+        assert step.status == "converged" and step.held.sum() == (bottom is not None)
     assert step(np.array([0.3]))[0] == pytest.approx(sigmoid(0.3, 0.9, 0.25, 8.0, 0.9), rel=1e-4)
 
 
 def test_independent_tokens_have_one_length():
     step = fit_second_step(LOSS, 0.1 + 0.9 * np.exp(-3 * LOSS), "tokens", 0.1)
-    assert step.parameters == pytest.approx({"floor": 0.1, "L": 3.0}, rel=1e-6)
+    assert step.parameters == pytest.approx({"bottom": 0.1, "L": 3.0}, rel=1e-6)
 
 
 def test_slopes_are_those_of_differences():
@@ -42,12 +42,12 @@ def test_slopes_are_those_of_differences():
 def test_a_refit_is_a_fit_of_the_rows_that_were_drawn():
     rng = np.random.default_rng(0)
     y = np.clip(sigmoid(LOSS, 0.9, 0.25, 8.0, 0.9) + 0.01 * rng.normal(size=16), 0, 1)
-    step = fit_second_step(LOSS, y, floor=0.25)
+    step = fit_second_step(LOSS, y, bottom=0.25)
     weights = np.ones((2, 16))
     weights[1, ::2], weights[1, 1::2] = 2, 0
     ones, drawn = refit_second_step(step, LOSS, y, weights)
     assert ones == pytest.approx(step.theta, abs=1e-5)
-    alone = fit_second_step(LOSS[::2], y[::2], floor=0.25)
+    alone = fit_second_step(LOSS[::2], y[::2], bottom=0.25)
     assert step(LOSS, np.tile(drawn, (16, 1))) == pytest.approx(alone(LOSS), abs=1e-3)
 
 

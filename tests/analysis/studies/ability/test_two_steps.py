@@ -131,6 +131,6 @@ def test_the_command_line_predicts_and_writes(tmp_path, capsys):
     assert stopped.value.code == 0
     assert "10B on 1T tokens, sums: loss " in capsys.readouterr().out
     found = json.loads((tmp_path / "out/fits.json").read_text())["abilities"]
-    assert found["steps"]["sums"]["second"]["floor"] == 0.25
+    assert found["steps"]["sums"]["second"]["bottom"] == 0.25
     assert found["predictions"][0]["confidence"][0] < found["predictions"][0]["accuracy"]
     assert "Abilities, in two steps" in (tmp_path / "out/report.html").read_text()
