@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from sweeps.plan.expand import expand
 from sweeps.spec.grids import GridSpec, SweepSpec
 from train.config.resolve import resolve
 from train.config.run_config import RunConfig
-from train.config.spec import TokenizerSpec
+from train.config.spec import SpecError, TokenizerSpec
 from train.data.dataset import describe
 from train.model.initial import initial_model
 from train.run import train_run
@@ -58,8 +58,23 @@ def test_weights_that_were_replaced_are_refused(finished: Path, tmp_path, tiny_j
     assert "they were replaced" in RunPaths(tmp_path / "run").error.read_text()
 
 
+@pytest.mark.parametrize("lacks", ["model.norm.weight", "lm_head.weight"])
+def test_a_checkpoint_without_some_of_the_weights_is_refused(
+    finished: Path, tmp_path, tiny_job, lacks
+):
+    """Else what it lacks is drawn at random, and the run begins with that."""
+    place = tmp_path / "part"
+    shutil.copytree(RunPaths(finished).checkpoint, place)
+    weights = load_file(place / "model.safetensors")
+    del weights[lacks]
+    save_file(weights, place / "model.safetensors", metadata={"format": "pt"})
+    (place / "SHA256SUMS").unlink()
+    with pytest.raises(SpecError, match=f"has no weights for {lacks}"):
+        initial_model(tuned_job(tiny_job, str(place)).spec, None)
+
+
 def test_a_checkpoint_of_others_is_a_family_hf(finished: Path, tmp_path, tiny_job):
-    """Without its run beside it, a checkpoint is whatever its config.json says."""
+    """Without its run beside it, a checkpoint is what its config.json says."""
     place = tmp_path / "llama"
     shutil.copytree(RunPaths(finished).checkpoint, place)
     job = tuned_job(tiny_job, str(place))

@@ -10,6 +10,7 @@ from analysis.chosen_runs import fitted
 from analysis.config import AnalysisConfig
 from analysis.data.loss_table import LossTable
 from analysis.data.readers import from_frame
+from analysis.fits.min_loss_law import LossLaw
 from analysis.fits.surface import Surface
 from analysis.sections.questions.multiplier import conclusion
 from analysis.studies.fit_config import FitConfig
@@ -152,6 +153,17 @@ def test_no_multiplier_without_intervals_or_beyond_the_compute_that_ran():
     made = of_frontiers("isoflop", here, far, [5e11])
     assert made.headline is None and "no loss that the runs" in made.reason
     assert made.asked[0].value == pytest.approx(1) and made.asked[0].beyond > 100
+
+
+def test_its_p_is_two_sided_and_never_zero():
+    def side(drops):
+        draws = LossLaw(np.ones(99), np.array(drops), np.full(99, 0.1), 1e12, 30)
+        return Frontier(LossLaw(1.0, 1.0, 0.1, 1e12, 30), draws, (1e11, 1e13))
+
+    alike = side([1.0] * 99)
+    for better, p_value in ((9, 0.2), (0, 0.02), (50, 1.0)):
+        other = side([0.9] * better + [1.1] * (99 - better))
+        assert headline(of_frontiers("isoflop", alike, other)).p_value == pytest.approx(p_value)
 
 
 def test_tuning_without_decay_costs_porian_et_al_compute_at_the_top():
