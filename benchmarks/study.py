@@ -72,7 +72,7 @@ def cells(root: Path, budgets: Iterable[str]) -> pd.DataFrame:
 def predict(root: Path, budgets: tuple[str, ...]) -> Path:
     """Write study-prediction.json: each law's loss for each run of the test and budget's best."""
     path = root / "study-prediction.json"
-    started = [b for b in budgets if list((root / f"study-{b}").glob("runs/*/spec.json"))]
+    started = [b for b in budgets if list((root / f"study-{b}").glob("runs/*/metrics.jsonl"))]
     if path.exists() and started:
         print(f"{path} stands as it was written: runs of {', '.join(started)} have begun")
         return path

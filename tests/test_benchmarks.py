@@ -91,10 +91,9 @@ def test_coverage_of_profiles_counts_intervals_that_hold_the_truth(monkeypatch):
 
 def study_content() -> dict:
     cells = [
-        {"name": "1e13 optimum", "budget": 1e13, "cell": "optimum", "n_params": 100, "n_tokens": 900,
-         "run_id": "a"},
-        {"name": "1e13 alternative-x4", "budget": 1e13, "cell": "alternative-x4", "n_params": 400,
-         "n_tokens": 200, "run_id": "b"},
+        {"name": f"1e13 {cell}", "budget": 1e13, "cell": cell, "n_params": size, "n_tokens": tokens,
+         "run_id": run_id}
+        for cell, size, tokens, run_id in (("optimum", 100, 900, "a"), ("larger", 400, 200, "b"))
     ]  # fmt: skip
     by_runs = [
         {"approach": "parametric", "loss": loss, "prediction": [loss - 0.1, loss + 0.1],
@@ -121,7 +120,7 @@ def test_a_prediction_of_the_study_stands_once_a_run_has_begun(tmp_path: Path, m
     path = tmp_path / "study-prediction.json"
     path.write_text(json.dumps(study_content()))
     (tmp_path / "study-1e13" / "runs" / "optimum").mkdir(parents=True)
-    (tmp_path / "study-1e13" / "runs" / "optimum" / "spec.json").write_text("{}")
+    (tmp_path / "study-1e13" / "runs" / "optimum" / "metrics.jsonl").write_text("{}")
     monkeypatch.setattr(study, "isoflop", lambda *_, **__: pytest.fail("predicted again"))
     before = path.read_bytes()
     assert study.predict(tmp_path, ("1e13",)) == path
