@@ -20,6 +20,7 @@ from train.config.run_config import RunConfig, job_from_json
 from train.config.spec import IsoflopError, known
 from train.engine.compile import compiled
 from train.model.build import SummedLoss, build_model
+from train.model.liger import head_loss
 from train.model.optimizer import build_optimizer
 from train.speed.choice import best_choice
 
@@ -66,7 +67,9 @@ def _seconds(job: RunConfig, device: torch.device, rows: int) -> tuple[float, fl
     """Median seconds of a forward and backward pass over so many rows, and of an update."""
     spec = job.spec
     choice = best_choice(job, device.type, measure=False)
-    module: torch.nn.Module = SummedLoss(build_model(spec.model, seed=0), choice.kernels).to(device)
+    module: torch.nn.Module = SummedLoss(
+        build_model(spec.model, seed=0), choice.kernels, head_loss=head_loss(choice.liger)
+    ).to(device)
     optimizer = build_optimizer(module, spec.optim, spec.model, device.type)
     if choice.compiled:
         module = compiled(module)
