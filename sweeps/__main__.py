@@ -157,11 +157,14 @@ def _train(config: SweepConfig, tasks: list, n_runs: int, run_dirs: list, consol
     from sweeps.launch.launch import INTERRUPTED_EXIT, failures, print_failures, train_here
     from sweeps.launch.on_end import run_on_end
     from sweeps.plan.packing import placed_by
-    from train.engine.wandb_service import launch_mode
+    from train.trackers.kinds import require_packages
+    from train.trackers.wandb_service import launch_mode
 
+    if tasks:
+        require_packages(config.tracker.kinds)
     if config.launcher.kind == "slurm" and tasks:
         return submit(config, tasks, console)
-    if tasks and config.tracker.kind == "wandb":
+    if tasks and "wandb" in config.tracker.kinds:
         launch_mode(config.tracker)  # decided here once, for every worker
     uninterrupted, why = True, ""
     launcher = placed_by(config.launcher, config.root)
