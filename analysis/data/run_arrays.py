@@ -110,12 +110,14 @@ class CurveLosses:
         level: Factor on smoothed training losses that puts their ends, in the median run, at the
             level of the runs' losses; one for all runs, which changes no order among them.
         error: Median standard error of the log of a smoothed loss; 0 for others.
+        window: Half the width in log tokens of what a smoothed loss is of; 0 for others.
     """
 
     kind: str
     reason: str
     level: float = 1.0
     error: float = 0.0
+    window: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

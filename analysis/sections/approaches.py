@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.data.training.smoothed import WINDOW
 from analysis.figures import fits as figures
 from analysis.figures import surface as figures_surface
 from analysis.figures.figure_spec import FigureSpec
@@ -63,7 +62,7 @@ def losses_read(found: EnvelopeApproach) -> str:
         return f"The losses are of validation ({read.reason})."
     return (
         f"The losses are of training ({read.reason}), smoothed by straight lines over "
-        f"{WINDOW:.0%} of the tokens so far on each side, which leaves an error of "
+        f"{read.window:.0%} of the tokens so far on each side, which leaves an error of "
         f"{100 * read.error:.2g} % that the intervals hold, and all times {number(read.level, 4)} "
         f"to end at the level of validation."
     )

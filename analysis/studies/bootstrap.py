@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.data.run_arrays import BestOf, Curves, RunArrays
-from analysis.data.training.smoothed import WINDOW
+from analysis.data.training.smoothed import WINDOWS
 from analysis.errors import FitError
 from analysis.fits.envelope import (
     CurveGrid,
@@ -124,14 +124,28 @@ class EnvelopeDraws:
 
 
 def envelope_draws(
-    curves: Curves, weights: np.ndarray, method: str, seed: int = 0
+    curves: Curves,
+    weights: np.ndarray,
+    method: str,
+    seed: int = 0,
+    window: float = WINDOWS[0],
 ) -> EnvelopeDraws:
-    """The envelope of the runs in each resample, smoothed losses redrawn by their errors."""
+    """The envelope of the runs in each resample, smoothed losses redrawn by their errors.
+
+    Args:
+        curves: Of all runs.
+        weights: How often each resample has each run, (draws, runs).
+        method: bins or hull.
+        seed: Of the redrawn losses.
+        window: Half the width in log tokens over which losses were smoothed.
+    """
     runs, first = np.unique(curves.run, return_index=True)
     sizes = curves.n_params[first]
     rng = np.random.default_rng(seed)
-    drawn = _hulls if method == "hull" else _binned
-    envelopes = drawn(curves, weights, rng)
+    if method == "hull":
+        envelopes = _hulls(curves, weights, rng)
+    else:
+        envelopes = _binned(curves, weights, rng, window)
     laws, outlines = [], []
     for points, row in zip(envelopes, weights, strict=True):
         laws.append(laws_through(points))
@@ -140,10 +154,12 @@ def envelope_draws(
     return EnvelopeDraws(np.array(laws), flops, loss)
 
 
-def _binned(curves: Curves, weights: np.ndarray, rng: np.random.Generator) -> Iterator[Curves]:
+def _binned(
+    curves: Curves, weights: np.ndarray, rng: np.random.Generator, window: float
+) -> Iterator[Curves]:
     grid = bin_edges(curves)
     curve_grid = CurveGrid.of(curves, grid)
-    shaken = (curve_grid.shaken(grid, 2 * WINDOW, rng) for _ in weights)
+    shaken = (curve_grid.shaken(grid, 2 * window, rng) for _ in weights)
     return (best_points(grid, own, row > 0) for own, row in zip(shaken, weights, strict=True))
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.data.loss_table import LossTable, as_numbers
 from analysis.data.run_arrays import CurveLosses
-from analysis.data.training.smoothed import FEWEST_POINTS
+from analysis.data.training.smoothed import FEWEST_POINTS, SMALL_ERROR
 from analysis.errors import FitError
 
 CHOICES = ("auto", "training", "validation")
@@ -19,12 +19,14 @@ ONE_EPOCH = 1.01
 def with_curves(table: LossTable, asked: str) -> tuple[LossTable, CurveLosses]:
     """The table with the curves that approach 1 reads, and what they are of.
 
-    Smoothed training losses, where every run has them and none saw a token twice: a loss on text
-    that was seen before is too low. All runs' curves are of one kind, since the two differ.
+    Smoothed training losses, where every run has them, none saw a token twice (a loss on text that
+    was seen before is too low) and noise is small: the least of many noisy losses is too low, too.
+    All runs' curves are of one kind, since the two differ.
 
     Args:
         table: The runs that are fitted.
-        asked: One of CHOICES: `auto` as above, `training` also where data was repeated.
+        asked: One of CHOICES: `auto` as above, `training` also where data was repeated or noise is
+            large.
 
     Raises:
         FitError: Training losses were asked for and are not there.
@@ -39,10 +41,10 @@ def with_curves(table: LossTable, asked: str) -> tuple[LossTable, CurveLosses]:
     found = ends.reindex(pd.Index(table.texts("run_id"))).to_numpy(dtype=float)
     level = float(np.nanmedian(table.numbers("loss") / found))
     points = table.training.assign(loss=as_numbers(table.training, "loss") * level)
-    error = float(np.median(as_numbers(points, "error")))
+    error, window = (float(np.median(as_numbers(points, name))) for name in ("error", "window"))
     epochs = float(table.epochs().max(initial=0.0))
     seen = "no run saw a token twice" if epochs <= ONE_EPOCH else f"up to {epochs:.3g} epochs"
-    return replace(table, curves=points), CurveLosses("training", seen, level, error)
+    return replace(table, curves=points), CurveLosses("training", seen, level, error, window)
 
 
 def _against(table: LossTable, asked: str) -> str:
@@ -61,4 +63,10 @@ def _against(table: LossTable, asked: str) -> str:
     epochs = float(table.epochs().max(initial=0.0))
     if asked == "auto" and epochs > ONE_EPOCH:
         return f"runs saw their tokens up to {epochs:.3g} times"
+    error = float(np.median(as_numbers(table.training, "error")))
+    if asked == "auto" and error > SMALL_ERROR:
+        return (
+            f"batches are noisy: smoothed training losses would be known to {100 * error:.2g} %, "
+            f"more than {100 * SMALL_ERROR:g} %"
+        )
     return ""

@@ -3,7 +3,7 @@
 In one epoch the loss of a batch is of text that the model has not seen, as a validation loss is,
 and a run logs hundreds of them where it evaluates a few times (Hoffmann et al. 2022 smooth theirs
 too). Each is of few tokens: at every place a straight line in log tokens is fitted to the points
-whose tokens are within a factor of e^WINDOW, which says how far noise moves it.
+within a window, which also says how far noise moves it.
 """
 
 from collections.abc import Iterator
@@ -15,16 +15,19 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.data.loss_table import CURVE_COLUMNS
+from analysis.data.loss_table import CURVE_COLUMNS, as_numbers
 from analysis.data.table_error import TableError
 
-TRAINING_COLUMNS = (*CURVE_COLUMNS, "error")
+TRAINING_COLUMNS = (*CURVE_COLUMNS, "error", "window")
 """Of a smoothed curve's places; `error` is the standard error of the log of its loss."""
 
-WINDOW = 0.1
+WINDOWS = (0.1, 0.2, 0.3)
 """Half the width in log tokens of the stretch that a smoothed loss is of: 10 % of the tokens so far
-on each side, at the end of a run its last 10 %. Over that much a loss along training is straight to
-well under the noise of the points."""
+on each side, at the end of a run its last 10 %. The first at which noise is small is taken: over
+the widest, a decay bends a curve by about .3 % off a straight line."""
+
+SMALL_ERROR = 0.005
+"""Error of a smoothed loss that is small: less than what seeds differ by."""
 
 PLACES = 200
 """Log-spaced tokens at which a run's smoothed loss is kept; a window holds many of them."""
@@ -53,7 +56,9 @@ class Smoothed:
     error: np.ndarray
 
 
-def smoothed(n_tokens: np.ndarray, loss: np.ndarray, start: float) -> Smoothed:
+def smoothed(
+    n_tokens: np.ndarray, loss: np.ndarray, start: float, window: float = WINDOWS[0]
+) -> Smoothed:
     """One run's training loss at log-spaced tokens.
 
     Args:
@@ -61,6 +66,7 @@ def smoothed(n_tokens: np.ndarray, loss: np.ndarray, start: float) -> Smoothed:
             since the point before, so it is placed in the middle.
         loss: Means since the point before, > 0.
         start: Tokens before which nothing is kept, such as a warm-up's.
+        window: Half the width in log tokens.
 
     Raises:
         TableError: Fewer than LEAST_IN_WINDOW points.
@@ -71,8 +77,8 @@ def smoothed(n_tokens: np.ndarray, loss: np.ndarray, start: float) -> Smoothed:
     if len(x) < LEAST_IN_WINDOW:
         raise TableError(f"{len(x)} points to smooth; expected at least {LEAST_IN_WINDOW}")
     places = np.linspace(x[0], np.log(n_tokens[-1]), PLACES)
-    first = np.searchsorted(x, places - WINDOW)
-    last = np.searchsorted(x, places + WINDOW, side="right")
+    first = np.searchsorted(x, places - window)
+    last = np.searchsorted(x, places + window, side="right")
     lacking = last - first < LEAST_IN_WINDOW
     nearest = np.searchsorted(x, places) - LEAST_IN_WINDOW // 2
     first = np.where(lacking, np.clip(nearest, 0, len(x) - LEAST_IN_WINDOW), first)
@@ -84,20 +90,27 @@ def smoothed(n_tokens: np.ndarray, loss: np.ndarray, start: float) -> Smoothed:
 def training_curves(path: Path) -> pd.DataFrame:
     """Smoothed training losses of a sweep's curves.parquet, columns TRAINING_COLUMNS.
 
-    Runs without a learning rate along training, as simulated ones are, or with fewer than
-    FEWEST_POINTS points behind their warm-up have none.
+    The window is the narrowest that makes the median error small, the same for all runs. Runs
+    without a learning rate along training, as simulated ones are, or with fewer than FEWEST_POINTS
+    points behind their warm-up have none.
 
     Raises:
         TableError: The file can't be read.
     """
+    made = pd.DataFrame({name: [] for name in TRAINING_COLUMNS})
     try:
         if not set(_READ) <= set(pq.read_schema(path).names):
-            return pd.DataFrame({name: [] for name in TRAINING_COLUMNS})
-        parts = [part for points in _row_groups(path) for part in _runs(points)]
+            return made
+        for window in WINDOWS:
+            parts = [part for points in _row_groups(path) for part in _runs(points, window)]
+            if not parts:
+                return made
+            made = pd.concat(parts, ignore_index=True)
+            if float(np.median(as_numbers(made, "error"))) <= SMALL_ERROR:
+                return made
     except (OSError, pa.ArrowException) as error:
         raise TableError(f"{path} can't be read ({error}); collect the sweep again") from error
-    empty = pd.DataFrame({name: [] for name in TRAINING_COLUMNS})
-    return pd.concat(parts, ignore_index=True) if parts else empty
+    return made
 
 
 def _row_groups(path: Path) -> Iterator[pd.DataFrame]:
@@ -117,7 +130,7 @@ def _row_groups(path: Path) -> Iterator[pd.DataFrame]:
         yield points.loc[~open_run]
 
 
-def _runs(points: pd.DataFrame) -> Iterator[pd.DataFrame]:
+def _runs(points: pd.DataFrame, window: float) -> Iterator[pd.DataFrame]:
     known = points.loc[
         points["train_loss"].gt(0) & np.isfinite(points["train_loss"]) & points["lr"].notna()
     ]
@@ -127,9 +140,10 @@ def _runs(points: pd.DataFrame) -> Iterator[pd.DataFrame]:
         start = float(tokens[int(lr.argmax())])
         if int((tokens > start).sum()) < FEWEST_POINTS:
             continue
-        made = smoothed(tokens, loss, start)
+        made = smoothed(tokens, loss, start, window)
         per_token = flops[-1] / tokens[-1]
-        columns = (str(name), made.n_tokens, per_token * made.n_tokens, made.loss, made.error)
+        flops = per_token * made.n_tokens
+        columns = (str(name), made.n_tokens, flops, made.loss, made.error, window)
         yield pd.DataFrame(dict(zip(TRAINING_COLUMNS, columns, strict=True)))
 
 

@@ -34,7 +34,7 @@ def table(noise=0.01, epochs=1.0):
                                     "loss": valid}))  # fmt: skip
         training.append(pd.DataFrame({"run_id": f"{n:.3g}", "n_tokens": made.n_tokens,
                                       "flops": 6 * n * made.n_tokens, "loss": made.loss,
-                                      "error": made.error}))  # fmt: skip
+                                      "error": made.error, "window": 0.1}))  # fmt: skip
     return LossTable(pd.DataFrame(runs), pd.concat(curves, ignore_index=True),
                      training=pd.concat(training, ignore_index=True))  # fmt: skip
 
@@ -54,6 +54,8 @@ def test_one_epoch_reads_training_losses_at_the_level_of_validation():
     [
         (table(epochs=2.5), "auto", "validation", "up to 2.5 times"),
         (table(epochs=2.5), "training", "training", "2.5 epochs"),
+        (table(noise=0.2), "auto", "validation", "batches are noisy"),
+        (table(noise=0.2), "training", "training", "no run saw a token twice"),
         (table(), "validation", "validation", "fit.curve_loss=validation"),
         (replace(table(), training=pd.DataFrame()), "auto", "table", "no training losses"),
     ],
@@ -77,7 +79,7 @@ def test_all_runs_are_read_alike():
 
 def test_the_noise_of_smoothed_losses_is_in_the_interval():
     found = {}
-    for name, made in (("quiet", table(0.001)), ("loud", table(0.02))):
+    for name, made in (("quiet", table(0.001)), ("loud", table(0.01))):
         study = run_study(made, FitConfig(approaches=["envelope"], n_resamples=200))
         found[name] = study.fits["envelope"]
         details = found[name].to_json()

@@ -52,6 +52,15 @@ def test_a_run_over_two_row_groups_is_one_curve(tmp_path):
     assert whole["flops"].to_numpy() == pytest.approx(6e3 * whole["n_tokens"].to_numpy())
 
 
+def test_noise_widens_the_window_for_all_runs_alike(tmp_path):
+    rng = np.random.default_rng(0)
+    for noise, window in ((0.005, 0.1), (0.012, 0.2), (0.2, 0.3)):
+        shaken = points("loud")
+        shaken["train_loss"] *= np.exp(rng.normal(0, noise, len(shaken)))
+        shaken.to_parquet(tmp_path / "curves.parquet")
+        assert set(training_curves(tmp_path / "curves.parquet")["window"]) == {window}, noise
+
+
 def test_runs_without_rates_or_with_few_points_have_no_training_curve(tmp_path):
     frame = pd.concat([points("simulated", lr=np.nan), points("short", n=15), points("long")])
     frame.to_parquet(tmp_path / "curves.parquet")
