@@ -35,6 +35,10 @@ PLACES = 200
 LEAST_IN_WINDOW = 8
 """Points that a line is fitted to, of however many tokens, where a window holds fewer."""
 
+SKIPPED = 0.05
+"""Share of a run's tokens at its start that is left out, like its warm-up: how a run leaves its
+initial weights says nothing of its size."""
+
 FEWEST_POINTS = 20
 """Logged points behind the warm-up below which a run has no training curve."""
 
@@ -137,7 +141,7 @@ def _runs(points: pd.DataFrame, window: float) -> Iterator[pd.DataFrame]:
     for name, own in known.groupby("run_id", sort=False, observed=True):
         own = own.sort_values("n_tokens").drop_duplicates("n_tokens", keep="last")
         tokens, flops, loss, lr = (own[key].to_numpy(dtype=float) for key in _READ[1:])
-        start = float(tokens[int(lr.argmax())])
+        start = max(float(tokens[int(lr.argmax())]), SKIPPED * float(tokens[-1]))
         if int((tokens > start).sum()) < FEWEST_POINTS:
             continue
         made = smoothed(tokens, loss, start, window)

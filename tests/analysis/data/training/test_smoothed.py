@@ -54,7 +54,7 @@ def test_a_run_over_two_row_groups_is_one_curve(tmp_path):
 
 def test_noise_widens_the_window_for_all_runs_alike(tmp_path):
     rng = np.random.default_rng(0)
-    for noise, window in ((0.005, 0.1), (0.012, 0.2), (0.2, 0.3)):
+    for noise, window in ((0.005, 0.1), (0.017, 0.2), (0.2, 0.3)):
         shaken = points("loud")
         shaken["train_loss"] *= np.exp(rng.normal(0, noise, len(shaken)))
         shaken.to_parquet(tmp_path / "curves.parquet")
