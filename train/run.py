@@ -36,6 +36,7 @@ from train.engine.loop import Outcome, train
 from train.engine.signals import Stopped, answer_at_once, stop_requests
 from train.engine.writer import RunWriter, follower_hooks
 from train.model.build import SummedLoss
+from train.model.flash import use_flash
 from train.model.initial import initial_model
 from train.model.liger import head_loss
 from train.model.optimizer import build_optimizer
@@ -166,6 +167,7 @@ def _train_on(accelerator: Accelerator, run_dir: Path, job: RunConfig) -> tuple[
     model = initial_model(spec, dataset.codec.end_id).to(accelerator.device)
     optimizer = build_optimizer(model, spec.optim, spec.model, accelerator.device.type)
     choice = _choice(run_dir, job, accelerator)
+    use_flash(job.runtime.flash, accelerator.device.type)
     trained: torch.nn.Module = SummedLoss(
         model, choice.kernels, spec.optim.z_loss, head_loss(choice.liger)
     )

@@ -45,15 +45,16 @@ class Card:
         return device_name(self.device)
 
     def job(self, data: str = "text", n_steps: int = 40, **changes: Any) -> RunConfig:
-        """A run of a 64-wide model on generated text or masked sums.
+        """A run of a 64-wide model (32 on a stand-in) on generated text or masked sums.
 
         Args:    changes: of the model (family, ...), `rows` a step, and `precision`.
         """
         precision = changes.pop("precision", "fp32")
         rows = changes.pop("rows", 8 if data == "text" else 32)
-        shape = {"d_model": 64, "n_layers": 2, "seq_len": 64 if data == "text" else 20, **changes}
+        small = {"d_model": 64 if self.real else 32, "n_layers": 2}
+        shape = {**small, "seq_len": 64 if data == "text" else 20, **changes}
         source = self._text() if data == "text" else _sums()
-        n_val = 2048 if data == "text" else 640
+        n_val = (2048 if self.real else 512) if data == "text" else 640
         spec_data = DataSpec(parts={data: source}, val_tokens=n_val, max_epochs=1e9)
         requested = RunSpec(
             data=spec_data,

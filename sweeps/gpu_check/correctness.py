@@ -94,10 +94,13 @@ def losses(card: Card) -> Found:
 
 
 def losses_compiled(card: Card) -> Found:
-    """On a stand-in, for which nothing can compile, as if compiled."""
+    """On a stand-in, for which nothing can compile, one family as if compiled."""
     way = {"compile": "on" if card.real else "off"}
     got: dict[str, Any] = {}
-    for data, families in (("text", list(FAMILIES)), ("masked", ["llama"])):
+    for data, families in (
+        ("text", list(FAMILIES)[: None if card.real else 1]),
+        ("masked", ["llama"]),
+    ):
         for family in families:
             for precision in TOLERANCE:
                 got |= _against_the_cpu(card, data, family, precision, [way])
@@ -108,7 +111,7 @@ def _against_the_cpu(
     card: Card, data: str, family: str, precision: str, ways: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """What each way of running a job on the card gave, by name."""
-    job = card.job(data, 20 if card.real else 6, precision=precision, **FAMILIES[family])
+    job = card.job(data, 20 if card.real else 3, precision=precision, **FAMILIES[family])
     name = f"{data}-{family}-{precision}"
     expected = card.trained(f"{name}-cpu", job, device="cpu").loss
     got = {}
@@ -126,14 +129,14 @@ def _against_the_cpu(
 
 
 def resume(card: Card) -> Found:
-    """Stopped at the fifteenth step by the signal that a scheduler sends."""
+    """Stopped half way by the signal that a scheduler sends."""
     from train import run
 
-    job = card.job(precision="bf16")
+    job = card.job(precision="bf16", n_steps=40 if card.real else 20)
     runtime: dict[str, Any] = {"deterministic": True, "log_every": 5}
     card.trained("whole", job, **runtime)
     asked = run.stop_requests
-    run.stop_requests = lambda: _StopAfter(15)  # type: ignore[assignment]
+    run.stop_requests = lambda: _StopAfter(15 if card.real else 10)  # type: ignore[assignment]
     try:
         run_dir = card.out / "runs" / "parts"
         write_job(run_dir, replace(job, runtime=replace(job.runtime, **runtime)))

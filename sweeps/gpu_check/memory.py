@@ -1,7 +1,6 @@
 """Checks of the card's memory: what is left, what is predicted, and what becomes of too little."""
 
 import gc
-from dataclasses import replace
 
 from sweeps.gpu_check.card import Card
 from sweeps.gpu_check.results import Check, Found
@@ -46,7 +45,9 @@ def memory_left(card: Card) -> Found:
     try:
         for number in range(4):
             precision = ("fp32", "bf16")[number % 2]
-            card.trained(f"left-{number}", card.job(precision=precision, n_steps=10))
+            card.trained(
+                f"left-{number}", card.job(precision=precision, n_steps=10 if card.real else 2)
+            )
             left.append(card.module.memory_allocated() - before)
     finally:
         gc.enable()
@@ -54,12 +55,10 @@ def memory_left(card: Card) -> Found:
 
 
 def out_of_memory(card: Card) -> Found:
-    job = card.job(n_steps=3)
-    optim = replace(job.spec.optim, batch_tokens=256 * 64)
-    horizon = replace(job.spec.horizon, n_tokens=3.0 * 256 * 64)
-    job = replace(job, spec=replace(job.spec, optim=optim, horizon=horizon))
+    rows = 256 if card.real else 64
+    job = card.job(n_steps=3, rows=rows)
     roomy = card.trained("roomy", job)
-    parts = card.trained("small-parts", job, micro_batch=64)
+    parts = card.trained("small-parts", job, micro_batch=rows // 4)
     assert roomy.peak_memory_bytes is not None and parts.peak_memory_bytes is not None
     gc.collect()
     release_cached_memory()
@@ -80,7 +79,7 @@ def out_of_memory(card: Card) -> Found:
 def memory_predicted(card: Card) -> Found:
     """Eager runs, in which nothing is fused away, of both families and precisions."""
     large = {"d_model": 512, "n_layers": 8, "seq_len": 1024, "vocab_size": 50_257}
-    tiny = {"d_model": 128, "n_layers": 4, "seq_len": 64, "vocab_size": 3001}
+    tiny = {"d_model": 64, "n_layers": 4, "seq_len": 64, "vocab_size": 1001}
     got = {}
     for family in ("llama", "gpt2"):
         for precision in ("fp32", "bf16"):

@@ -104,33 +104,50 @@ def test_a_state_costs_a_run_one_wait(tmp_path, tiny_job):
 
 
 KILLED = """
-import os, signal, sys, threading
+import os, shutil, signal, sys, threading
 from pathlib import Path
 from tests.standin import device
 device.load()
-from train.engine import checkpoint
 from train.run import train_run
 
-real, written = checkpoint.save_file, []
+run_dir, copies = Path(sys.argv[1]), Path(sys.argv[2])
+events, removed, copying = [], [], threading.local()
+names = ("open", "os.mkdir", "os.rename", "os.chmod", "os.remove", "os.rmdir", "shutil.rmtree")
 
-def killing(tensors, path):
-    real(tensors, path)
-    written.append(path)
-    if len(written) == int(sys.argv[2]):
-        by_thread = threading.current_thread().name.startswith("states")
-        os.kill(os.getpid(), signal.SIGKILL) if by_thread else os._exit(3)
+def copy(to):
+    for _ in range(20):  # the training goes on, and its files may change their names meanwhile
+        shutil.rmtree(to, ignore_errors=True)
+        try:
+            shutil.copytree(run_dir, to)
+            return
+        except (OSError, shutil.Error):
+            pass
+    os._exit(3)
 
-checkpoint.save_file = killing
-train_run(Path(sys.argv[1]))
+def hook(name, args):
+    mine = threading.current_thread().name.startswith("states")
+    if not mine or name not in names or getattr(copying, "now", False):
+        return
+    events.append(name)
+    removed.extend([name] if name == "os.remove" else [])
+    if len(removed) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if len(events) % 11 == 0:
+        copying.now = True
+        copy(copies / f"{len(events):03d}")
+        copying.now = False
+
+sys.addaudithook(hook)
+train_run(run_dir)
 """
-"""A run whose process is killed by its writer, once so many of its states' files are written."""
+"""A run whose directory is copied before every eleventh thing that the writer of its states does to
+a file, and whose process is killed while the writer deletes the oldest of three states. A copy
+holds what a kill at that moment would have left."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n_files", [1, 8, 9])
 @on_standin
-def test_killed_while_a_state_is_written_it_goes_on_to_the_same_bits(tmp_path, tiny_job, n_files):
-    """In the first state's first file; in the third's second; when all of it is there, unnamed."""
+def test_killed_at_any_moment_of_a_states_writing_it_goes_on_to_the_same_bits(tmp_path, tiny_job):
     import os
     import signal
     import subprocess
@@ -139,22 +156,28 @@ def test_killed_while_a_state_is_written_it_goes_on_to_the_same_bits(tmp_path, t
 
     from tests.standin.test_whole_runs import trained
     from tests.support.runs import metrics, weights
+    from train.engine.checkpoint import newest_step
     from train.rundir.record import RunPaths, write_job
 
     runtime = replace(tiny_job.runtime, device="auto", save_every_seconds=1e-9)
     job = replace(tiny_job, runtime=runtime)
-    run_dir = tmp_path / "run"
-    write_job(run_dir, job)
-    root = str(Path(__file__).parents[2])
+    killed, copies = tmp_path / "killed", tmp_path / "copies"
+    write_job(killed, job)
     died = subprocess.run(
-        [sys.executable, "-P", "-c", KILLED, str(run_dir), str(n_files)],
-        env={**os.environ, "PYTHONPATH": root},
+        [sys.executable, "-P", "-c", KILLED, str(killed), str(copies)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         check=False,
     )
     assert died.returncode == -signal.SIGKILL
-    whole = [path.name for path in RunPaths(run_dir).state.glob("step-*")]
-    assert len(whole) == (0 if n_files == 1 else 2)  # none of the states being written has its name
-    trained(run_dir, job)
-    trained(tmp_path / "whole", job)
-    assert weights(run_dir) == weights(tmp_path / "whole")
-    assert metrics(run_dir) == metrics(tmp_path / "whole")
+    moments = [*sorted(copies.iterdir()), killed]
+    whole = [{path.name for path in RunPaths(run_dir).state.glob("step-*")} for run_dir in moments]
+    assert {len(names) for names in whole} == {0, 1, 2, 3}
+    assert len(moments) >= 8
+    assert any(list(RunPaths(run_dir).state.glob(".step-*")) for run_dir in moments)
+    trained(tmp_path / "whole", job, save_every_seconds=1000.0)
+    for run_dir, names in zip(moments, whole, strict=True):
+        found = newest_step(RunPaths(run_dir).state)
+        assert found == max((int(name.removeprefix("step-")) for name in names), default=None)
+        trained(run_dir, job, save_every_seconds=1000.0)
+        assert weights(run_dir) == weights(tmp_path / "whole")
+        assert metrics(run_dir) == metrics(tmp_path / "whole")

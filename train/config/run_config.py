@@ -46,6 +46,8 @@ class RuntimeSpec:
     is on, and passes start as CUDA graphs where a step is one pass on one GPU.
     `loss`: what computes head and loss on a GPU: chunked (PyTorch, without a wait for the device),
     or liger (Liger Kernel's fused ones, of `pip install 'isoflop[liger]'`; chunked where it can't).
+    `flash`: which FlashAttention PyTorch's attention takes on a GPU: its own, or FA3 or FA4 where
+    they are installed; in env.json.
     `tf32`: float32 products on a GPU may take 10 bits of their factors' mantissas; in env.json.
     `branch`: a wsd run starts from the state that a shorter run of its trunk left in the sweep, and
     leaves one where its own decay starts (`train.engine.branch_states`).
@@ -58,6 +60,7 @@ class RuntimeSpec:
     compile: str = "auto"
     kernels: str = "auto"
     loss: str = "chunked"
+    flash: str = "own"
     deterministic: bool = False
     tf32: bool = False
     log_every: int = 10
@@ -71,6 +74,7 @@ class RuntimeSpec:
         one_of("runtime.compile", self.compile, ("auto", "on", "off", "graphs"))
         kernels = ("auto", "library", "onednn", "blocks", "onednn_blocks")
         one_of("runtime.kernels", self.kernels, kernels)
+        one_of("runtime.flash", self.flash, ("own", "FA3", "FA4"))
         one_of("runtime.loss", self.loss, ("chunked", "liger"))
         require(self.threads >= 1, f"runtime.threads={self.threads} must be at least 1")
         require(self.log_every >= 1, f"runtime.log_every={self.log_every} must be at least 1")

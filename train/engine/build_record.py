@@ -16,6 +16,7 @@ from train.config.wsd_branching import flops_of_steps
 from train.data.dataset import Dataset
 from train.engine.device import device_name, device_versions, peak_flops, peak_memory_bytes
 from train.engine.loop import Outcome
+from train.model.flash import flash_in_use
 from train.rundir.record import RunRecord
 from train.rundir.record_fields import job_columns
 
@@ -103,6 +104,7 @@ def environment(accelerator: Accelerator) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "tf32": torch.backends.cuda.matmul.fp32_precision == "tf32",
+        "flash": flash_in_use(),
         "processes": accelerator.num_processes,
     }
 

@@ -1,51 +1,59 @@
 """Ranks under DDP exchange gradients while a compiled model still computes others."""
 
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
-import torch
-import torch.distributed as dist
-from torch.nn.parallel import DistributedDataParallel
 
-from train.config.shapes import complete_shape
-from train.config.spec import ModelSpec
-from train.model.build import SummedLoss, build_model
+from tests.support.runs import free_port
+from train.config.run_config import RunConfig
+from train.run import train_run
+from train.rundir.record import last_status, read_record, write_job
 
-
-@pytest.fixture
-def alone():
-    """A process group of one."""
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
+SCRIPT = Path(__file__).parents[2] / "support" / "compiled_rank.py"
 
 
 @pytest.mark.slow
-def test_a_compiled_model_under_ddp_is_a_graph_for_every_bucket_of_gradients(alone):
-    """As one graph its backward pass would hand over all gradients at its end.
-
-    Compiled first and wrapped then, as a run does it; the first pass is a trial without exchange.
-    """
-    graphs: list[int] = []
-
-    def keep(graph, inputs):
-        graphs.append(len(graph.graph.nodes))
-        return graph.forward
-
-    shape = complete_shape(ModelSpec(d_model=128, n_layers=4, vocab_size=61, seq_len=16))
-    tokens = torch.randint(0, 61, (2, 16))
-    counts = {}
-    for name in ("plain", "ddp"):
-        torch.compiler.reset()
-        graphs.clear()
-        model = SummedLoss(build_model(shape, seed=0))
-        compiled = torch.compile(model, backend=keep, dynamic=False)
-        if name == "plain":
-            compiled(tokens, tokens).backward()
-        else:
-            ranks = DistributedDataParallel(compiled, bucket_cap_mb=1)
-            with ranks.no_sync():
-                ranks(tokens, tokens).backward()
-            ranks(tokens, tokens).backward()
-        counts[name] = len(graphs)
-    torch.compiler.reset()
-    assert counts["plain"] == 1
-    assert counts["ddp"] >= 3  # 3.2 MB of gradients
+def test_a_compiled_run_of_two_ranks_sends_gradients_between_its_graphs(
+    tmp_path: Path, tiny_job: RunConfig
+):
+    """As one graph its backward pass would hand over all gradients at its end."""
+    write_job(tmp_path / "one", tiny_job)
+    assert train_run(tmp_path / "one") == "finished"
+    compiled = replace(tiny_job.runtime, compile="on")
+    write_job(tmp_path / "two", replace(tiny_job, runtime=compiled))
+    port = str(free_port())
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-P", str(SCRIPT), str(tmp_path / "two"), str(tmp_path / "found")],
+            env=os.environ
+            | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+            | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "ACCELERATE_USE_CPU": "true"}
+            | {"PYTHONPATH": str(Path(__file__).parents[3])},
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        for rank in range(2)
+    ]
+    try:
+        assert [rank.wait(timeout=280) for rank in ranks] == [0, 0], last_status(tmp_path / "two")
+    finally:
+        for rank in ranks:
+            rank.kill()
+            rank.wait()
+    for rank in range(2):
+        found = json.loads((tmp_path / f"found-{rank}.json").read_text())
+        assert found["status"] == "finished"
+        backward = found["backward"]
+        assert backward[:2] == ["graph", "bucket"]
+        assert backward.count("graph") >= 2
+        assert "bucket" in backward[: len(backward) - 1 - backward[::-1].index("graph")]
+        assert found["broadcast_buffers"] is False
+    one, two = read_record(tmp_path / "one"), read_record(tmp_path / "two")
+    assert one is not None and two is not None
+    assert two.loss == pytest.approx(one.loss, rel=1e-5)
+    assert two.kernels.endswith(", compiled")
