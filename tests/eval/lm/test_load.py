@@ -59,6 +59,14 @@ def test_weights_that_do_not_all_load_are_refused(
         load_checkpoint(rewritten(tmp_path, change), "cpu")
 
 
+def test_weights_of_other_shapes_are_refused_in_words_of_the_checkpoint(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"intermediate_size": 48}))
+    with pytest.raises(CheckpointError, match=r"weights of other shapes than config\.json says"):
+        load_checkpoint(str(tmp_path), "cpu")
+
+
 def test_complete_weights_load(tmp_path: Path) -> None:
     model, _ = load_checkpoint(rewritten(tmp_path, lambda w: w), "cpu")
     assert model.config.vocab_size == 14
