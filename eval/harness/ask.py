@@ -162,13 +162,16 @@ def results_of(
 def _quietly() -> Iterator[None]:
     """The harness without its own talk, and without a pool of processes that import torch each.
 
-    It also lists the machine's packages after every set by starting pip, which takes seconds, for a
-    text that is not kept.
+    After every set it also starts pip, which takes seconds, to list the machine's packages, and
+    git, which prints an error outside of a repository. Neither text is kept.
     """
     from lm_eval import evaluator
 
-    log, listed = logging.getLogger("lm_eval"), evaluator.add_env_info
-    evaluator.add_env_info = lambda storage: None
+    log, asked = (
+        logging.getLogger("lm_eval"),
+        (evaluator.add_env_info, evaluator.get_git_commit_hash),
+    )
+    evaluator.add_env_info, evaluator.get_git_commit_hash = lambda storage: None, lambda: ""
     level, before = log.level, os.environ.get(_NO_POOL)
     os.environ[_NO_POOL] = "1"
     # At INFO it names every step; it prints the bootstraps' names where our tables go.
@@ -177,7 +180,7 @@ def _quietly() -> Iterator[None]:
         with redirect_stdout(io.StringIO()):
             yield
     finally:
-        evaluator.add_env_info = listed
+        evaluator.add_env_info, evaluator.get_git_commit_hash = asked
         log.setLevel(level)
         if before is None:
             del os.environ[_NO_POOL]

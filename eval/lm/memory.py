@@ -89,6 +89,8 @@ def in_batches(n: int, end_of: Callable[[int, float], int], run: Callable[[int, 
             continue
         # Behind the handler, since the exception holds the frames whose tensors are to be freed.
         halved += 1
+        while end > start + 1 and end_of(start, 0.5**halved) >= end:
+            halved += 1  # the same batch would fail again
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -70,9 +70,11 @@ def both(checkpoint: Path, tasks: Path) -> tuple[dict[str, Any], dict[str, Any]]
 
 
 def test_a_set_does_not_end_with_a_list_of_the_machine_s_packages(
-    checkpoint: Path, tasks: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoint: Path, tasks: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd
 ) -> None:
-    """The harness starts pip for it after every set, which took longer than the requests."""
+    """The harness starts pip for it after every set, which took longer than the requests, and git,
+    which printed "fatal: not a git repository"."""
+    monkeypatch.chdir(tmp_path)
     from lm_eval import evaluator
     from torch.utils import collect_env
 
@@ -85,6 +87,7 @@ def test_a_set_does_not_end_with_a_list_of_the_machine_s_packages(
     asked = NamedTasks(("digits_score",), include=str(tasks), limit=2)
     assert results_of(HarnessModel(model, vocab), asked)["samples"]["digits_score"]
     assert listed == []
+    assert "fatal" not in capfd.readouterr().err
     assert evaluator.add_env_info is own, "the harness is left as it was"
 
 
