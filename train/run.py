@@ -2,7 +2,8 @@
 
     python -m train.run RUN_DIR
 
-Exit status: 0 finished, diverged or already done; 75 preempted (run again to continue); else 1.
+Exit status: 0 finished, diverged, stopped early or already done; 75 preempted (run again to
+continue); else 1.
 """
 
 import gc
@@ -36,6 +37,7 @@ from train.engine.signals import Stopped, answer_at_once, stop_requests
 from train.engine.writer import RunWriter, follower_hooks
 from train.model.build import SummedLoss
 from train.model.initial import initial_model
+from train.model.liger import head_loss
 from train.model.optimizer import build_optimizer
 from train.ranks.process_end import leave_after
 from train.ranks.shared_failure import Failure, OtherRankError, shared_failures
@@ -43,7 +45,7 @@ from train.ranks.shared_memory_error import SharedMemoryError
 from train.rundir.atomic import write_atomic, write_json
 from train.rundir.lock import Claimed, claim
 from train.rundir.log_file import log_file
-from train.rundir.record import RunPaths, append_status, read_job, read_record
+from train.rundir.record import DONE, RunPaths, append_status, read_job, read_record
 from train.speed.choice import Choice, run_choice
 
 PREEMPTED_EXIT = 75
@@ -164,7 +166,9 @@ def _train_on(accelerator: Accelerator, run_dir: Path, job: RunConfig) -> tuple[
     model = initial_model(spec, dataset.codec.end_id).to(accelerator.device)
     optimizer = build_optimizer(model, spec.optim, spec.model, accelerator.device.type)
     choice = _choice(run_dir, job, accelerator)
-    trained: torch.nn.Module = SummedLoss(model, choice.kernels, spec.optim.z_loss)
+    trained: torch.nn.Module = SummedLoss(
+        model, choice.kernels, spec.optim.z_loss, head_loss(choice.liger)
+    )
     if choice.compiled:
         graphs = uses_graphs(job.runtime, accelerator.device.type, _rows_per_rank(job))
         trained = compiled(trained, graphs and accelerator.num_processes == 1)
@@ -250,7 +254,7 @@ def main(argv: list[str] | None = None) -> int:
         say(f"train.run: {error}", sys.stderr)
         return 2
     print(json.dumps({"run_dir": arguments[0], "status": status}))
-    return {"finished": 0, "diverged": 0, "preempted": PREEMPTED_EXIT}.get(status, 1)
+    return {**dict.fromkeys(DONE, 0), "preempted": PREEMPTED_EXIT}.get(status, 1)
 
 
 if __name__ == "__main__":

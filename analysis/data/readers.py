@@ -17,6 +17,7 @@ from analysis.data.reading.formats import Cells, read_cells
 from analysis.data.reading.summary import what_was_read
 from analysis.data.reading.understand import AS_IT_SAYS, TableOptions, few, understand
 from analysis.data.reading.units import suspicion
+from analysis.data.training.smoothed import training_curves
 from eval.evals_table import upgraded_frame
 from train.rundir.sweep_layout import SweepPaths
 
@@ -33,6 +34,7 @@ def read_sweeps(directories: Sequence[Path]) -> LossTable:
     table = LossTable(
         runs=pd.concat([part.runs for part in parts], ignore_index=True),
         curves=parts[0].curves if len(parts) == 1 else _joined(parts),
+        training=pd.concat([part.training for part in parts], ignore_index=True),
         warnings=tuple(message for part in parts for message in part.warnings),
         sources=tuple(str(directory) for directory in directories),
         evals=pd.concat(evals, ignore_index=True) if evals else pd.DataFrame(),
@@ -50,17 +52,20 @@ def joined(tables: Mapping[str, LossTable]) -> LossTable:
         parts[0],
         runs=pd.concat([part.runs for part in parts], ignore_index=True),
         curves=_joined(parts),
+        training=pd.concat([part.training for part in parts], ignore_index=True),
         sources=tuple(source for part in parts for source in part.sources),
     )
 
 
 def renamed(table: LossTable, prefix: str) -> LossTable:
     """The table with a prefix before each run's id."""
-    frames = [
+    runs, curves, training = (
         frame.assign(run_id=[f"{prefix}{name}" for name in frame["run_id"]])
-        for frame in (table.runs, table.curves)
-    ]
-    return replace(table, runs=frames[0], curves=frames[1])
+        if len(frame)
+        else frame
+        for frame in (table.runs, table.curves, table.training)
+    )
+    return replace(table, runs=runs, curves=curves, training=training)
 
 
 def read_file(path: Path, options: TableOptions = AS_IT_SAYS) -> LossTable:
@@ -197,6 +202,7 @@ def _read_sweep(directory: Path) -> LossTable:
     return LossTable(
         runs=runs,
         curves=_read_curves(curves_path) if curves_path.exists() else empty,
+        training=training_curves(curves_path) if curves_path.exists() else pd.DataFrame(),
         warnings=(f"{path} is older than some of the sweep's runs; {collect}",) if stale else (),
         evals=upgraded_frame(read_cells(evals_path).frame)
         if evals_path.exists()

@@ -3,7 +3,7 @@
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -73,6 +73,7 @@ def run_pool(
     command: list[str] | None = None,
     ended: Ended | None = None,
     ranks_command: list[str] | None = None,
+    watch: Callable[[], None] | None = None,
 ) -> bool:
     """Train every task in warm workers, longest first; False where it was interrupted.
 
@@ -92,6 +93,7 @@ def run_pool(
         limits=memory_limits(launcher, places, len(slots)),
         command=command,
         ended=ended,
+        watch=watch,
     )
     together = replace(launcher, gpus=len(devices), nodes=1)
     ranks = Ranks(together, log_dir, ranks_command, devices=devices)
@@ -117,7 +119,7 @@ def run_pool(
 @contextmanager
 def _service(launcher: LauncherSpec, devices: list[str], log_dir: Path) -> Iterator[None]:
     """MPS for the block and its workers, where it is asked for and runs share a GPU."""
-    if not launcher.mps or not devices or launcher.runs_per_device == 1:
+    if not launcher.mps or not devices or launcher.packed == 1:
         yield
         return
     with ExitStack() as stack:

@@ -242,3 +242,15 @@ def test_an_installed_package_records_no_commit_of_the_project_that_it_lies_in(
     build_record._commit.cache_clear()
     assert build_record._commit() is None
     build_record._commit.cache_clear()
+
+
+def test_a_run_that_its_sweep_stopped_keeps_that_end(tmp_path: Path, tiny_job: RunConfig):
+    """The word is read between two lines of metrics; no later launch trains the run on."""
+    write_job(tmp_path, tiny_job)
+    RunPaths(tmp_path).early_stop.write_text(json.dumps({"reason": "alternatives do better"}))
+    assert train_run(tmp_path) == "stopped"
+    record = read_record(tmp_path)
+    assert record is not None and record.message == "alternatives do better"
+    assert 0 < record.n_tokens < 40 * 128
+    assert train_run(tmp_path) == "stopped"
+    assert read_record(tmp_path) == record

@@ -44,6 +44,8 @@ class RuntimeSpec:
     fastest here (`train.speed`), library PyTorch's own calls; the others are named for comparison.
     `compile`: auto where it was measured, on a GPU is assumed, to be repaid within the run; graphs
     is on, and passes start as CUDA graphs where a step is one pass on one GPU.
+    `loss`: what computes head and loss on a GPU: chunked (PyTorch, without a wait for the device),
+    or liger (Liger Kernel's fused ones, of `pip install 'isoflop[liger]'`; chunked where it can't).
     `tf32`: float32 products on a GPU may take 10 bits of their factors' mantissas; in env.json.
     `branch`: a wsd run starts from the state that a shorter run of its trunk left in the sweep, and
     leaves one where its own decay starts (`train.engine.branch_states`).
@@ -55,6 +57,7 @@ class RuntimeSpec:
     auto_micro_batch: bool = False
     compile: str = "auto"
     kernels: str = "auto"
+    loss: str = "chunked"
     deterministic: bool = False
     tf32: bool = False
     log_every: int = 10
@@ -68,6 +71,7 @@ class RuntimeSpec:
         one_of("runtime.compile", self.compile, ("auto", "on", "off", "graphs"))
         kernels = ("auto", "library", "onednn", "blocks", "onednn_blocks")
         one_of("runtime.kernels", self.kernels, kernels)
+        one_of("runtime.loss", self.loss, ("chunked", "liger"))
         require(self.threads >= 1, f"runtime.threads={self.threads} must be at least 1")
         require(self.log_every >= 1, f"runtime.log_every={self.log_every} must be at least 1")
         require(self.n_evals >= 1, f"runtime.n_evals={self.n_evals} must be at least 1")

@@ -10,7 +10,6 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from train.config.flops import flops_per_token
-from train.config.lr_schedule import learning_rate
 from train.config.run_config import RuntimeSpec
 from train.config.spec import RunSpec, known
 from train.config.wsd_branching import trunk_end
@@ -32,7 +31,8 @@ class Hooks:
 
     `save(outcome)` keeps a state from which step `outcome.step` comes next, `share(outcome)` leaves
     one to other runs of the trunk; `keep(step, loss)` writes an intermediate model and
-    `keep_average(step, loss)` that of the averaged weights; `stopping()` is asked before each step.
+    `keep_average(step, loss)` that of the averaged weights; `stopping()` is asked before each step,
+    `word()` after each line of metrics: why the run need not go on, or an empty string.
     """
 
     write: Callable[[dict[str, float]], None]
@@ -42,6 +42,7 @@ class Hooks:
     keep: Callable[[int, float | None], None]
     keep_average: Callable[[int, float | None], None]
     stopping: Callable[[], bool]
+    word: Callable[[], str] = field(default=lambda: "")
 
 
 @dataclass
@@ -82,10 +83,10 @@ def train(
     hooks: Hooks,
     outcome: Outcome,
 ) -> Outcome:
-    """Train from `outcome.step` to the end, to divergence, or until asked to stop.
+    """Train from `outcome.step` to the end, to divergence, or until asked to stop or end early.
 
     Args:    model: `SummedLoss`, prepared; outcome: a fresh one, or a restored state's numbers.
-    Returns: the outcome, whose status is finished, diverged or preempted.
+    Returns: the outcome, whose status is finished, diverged, stopped or preempted.
     """
     n_steps = known(spec.n_steps, "n_steps")
     eval_steps = {round(n_steps * k / runtime.n_evals) for k in range(1, runtime.n_evals + 1)}
@@ -116,7 +117,7 @@ def train(
         if step == fork and step > 0 and runtime.branch:
             outcome.seconds = time.perf_counter() - started
             hooks.share(outcome)
-        lr = step_learning_rate(spec, step)
+        lr = spec.learning_rate(step)
         for group in optimizer.param_groups:
             group["lr"] = lr * group["lr_scale"]
         compiling = step == steps[0] and is_compiled(model)
@@ -171,26 +172,16 @@ def train(
                     hooks.keep_average(done, outcome.loss_ema)
             hooks.write(row)
             hooks.beat(outcome)
+            # One process alone trains the runs that a launch may stop early (a pool's).
+            if world == 1 and done < n_steps and (reason := hooks.word()):
+                outcome.status, outcome.message = "stopped", reason
+                outcome.seconds = time.perf_counter() - started
+                return outcome
             speed.restart()
         if done in keep_steps:
             hooks.keep(done, outcome.loss)
     outcome.seconds = time.perf_counter() - started
     return outcome
-
-
-def step_learning_rate(spec: RunSpec, step: int) -> float:
-    """The spec's learning rate at an optimiser step."""
-    batch_tokens = known(spec.optim.batch_tokens, "optim.batch_tokens")
-    planned = spec.schedule.horizon_tokens
-    return learning_rate(
-        step,
-        schedule=spec.schedule.name,
-        n_steps=round(planned / batch_tokens) if planned else known(spec.n_steps, "n_steps"),
-        warmup_steps=round(known(spec.schedule.warmup_tokens, "warmup_tokens") / batch_tokens),
-        lr_peak=known(spec.optim.lr_peak, "optim.lr_peak"),
-        final_fraction=spec.schedule.final_fraction,
-        decay_fraction=spec.schedule.decay_fraction,
-    )
 
 
 def _agree(

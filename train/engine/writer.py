@@ -23,7 +23,13 @@ from train.engine.loop import Hooks, Outcome
 from train.engine.state_saver import StateSaver
 from train.rundir.metrics_file import MetricsFile
 from train.rundir.model_card import model_card
-from train.rundir.record import RunPaths, RunRecord, append_status, write_record
+from train.rundir.record import (
+    RunPaths,
+    RunRecord,
+    append_status,
+    early_stop_reason,
+    write_record,
+)
 from train.rundir.whole_directory import sweep_leftovers
 from train.trackers.trackers import Trackers
 
@@ -60,6 +66,7 @@ class RunWriter:
             keep=self._keep,
             keep_average=self._keep_average,
             stopping=stopping,
+            word=lambda: early_stop_reason(self._run_dir),
         )
 
     def __enter__(self) -> "RunWriter":

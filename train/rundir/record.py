@@ -29,13 +29,15 @@ STATUSES = (
     "running",
     "finished",
     "diverged",
+    "stopped",
     "oom",
     "timeout",
     "preempted",
     "failed",
 )
-DONE = ("finished", "diverged")
-"""Statuses that end a run for good: they stand in record.json, and nothing trains the run again."""
+DONE = ("finished", "diverged", "stopped")
+"""Statuses that end a run for good: they stand in record.json, and nothing trains the run again.
+`stopped` is a run that its sweep ended early, since all alternatives do better."""
 
 
 class Below:
@@ -65,6 +67,8 @@ class RunPaths:
     error = Below("error.txt")
     checkpoint = Below("checkpoint")
     averaged = Below("checkpoints/ema")
+    early_stop = Below("early_stop.json")
+    """Present where the run's sweep decided that it need not go on, and why."""
     state = Below("state")
     evals = Below("evals")
     record = Below("record.json")
@@ -219,6 +223,17 @@ def read_record(run_dir: Path) -> RunRecord | None:
         return decode_stored(RunRecord, read_json(path), "")
     except SpecError as error:
         raise RecordError(f"{path} is not a run record ({error}); delete it to redo it") from error
+
+
+def early_stop_reason(run_dir: Path) -> str:
+    """Why a run's sweep decided that it need not go on; empty where it did not."""
+    path = RunPaths(run_dir).early_stop
+    if not path.exists():
+        return ""
+    try:
+        return str(read_json(path)["reason"])
+    except (RecordError, KeyError, TypeError):
+        return ""
 
 
 def append_status(run_dir: Path, status: str, **details: Any) -> None:
