@@ -137,7 +137,7 @@ def _loss(record: RunRecord, averaged: bool) -> float | None:
 
 def trained_alone(evals: "pd.DataFrame") -> "pd.DataFrame":
     """The rows of weights as they were trained; tables of earlier releases have no others."""
-    return evals[evals["weights"] != "ema"] if "weights" in evals else evals
+    return evals.loc[evals["weights"] != "ema"] if "weights" in evals else evals
 
 
 def _is_summary(content: Any) -> bool:
