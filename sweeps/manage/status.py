@@ -270,6 +270,9 @@ def _row(run: RunState) -> list[str]:
     if run.status == "running":
         silent = run.silent_seconds or 0.0
         note = run.holder + (f", silent for {duration(silent)}" if silent > 60 else "")
+    if run.loss_spikes:
+        spikes = "1 loss spike" if run.loss_spikes == 1 else f"{run.loss_spikes} loss spikes"
+        note = f"{note}; {spikes}" if note else spikes
     return [
         run.name,
         run.status,
@@ -283,6 +286,8 @@ def _row(run: RunState) -> list[str]:
 def _totals(state: SweepState) -> str:
     counts = ", ".join(f"{n} {status}" for status, n in state.counts.items()) or "no runs"
     text = f"{state.root}: {state.n_done} of {len(state.runs)} runs done ({counts})"
+    if spiked := [run.loss_spikes for run in state.runs if run.loss_spikes]:
+        text += f"; {sum(spiked)} loss spikes in {len(spiked)} runs"
     if state.tokens_per_second:
         text += f"; {state.tokens_per_second:,.0f} tokens/s"
     if state.seconds_left is not None:

@@ -19,6 +19,7 @@ from train.engine.compile import is_compiled
 from train.engine.device import has_own_memory, synchronize
 from train.engine.evaluate import evaluate, first_passes
 from train.engine.optimizer_step import optimizer_step, trial_pass
+from train.engine.step_log import Speed, count_spikes, read_numbers
 from train.model.ema import average, averaged_weights, first_averaged_step
 from train.model.fsdp import is_sharded
 from train.ranks.shared_memory_error import TRIED_STEPS, try_out
@@ -49,7 +50,8 @@ class Outcome:
     """How far a run came, with its last good numbers; `window` holds losses not yet logged.
 
     `branched_from` is the step up to which another run had trained; `seconds` counts none of that,
-    nor what compiling took, `compile_seconds`, summed over the run's lives.
+    nor what compiling took, `compile_seconds`, summed over the run's lives. `recent` holds the
+    losses that the next steps' are held against to count `loss_spikes` (`train.engine.step_log`).
     """
 
     status: str = "finished"
@@ -63,6 +65,8 @@ class Outcome:
     branched_from: int | None = None
     compile_seconds: float = 0.0
     loss_ema: float | None = None
+    loss_spikes: int = 0
+    recent: list[float] = field(default_factory=list)
 
     @property
     def spent_steps(self) -> int:
@@ -97,6 +101,7 @@ def train(
     steps = range(outcome.step, n_steps)
     batches = in_turn(lambda s: rank_batch(dataset.batch(s), rank, world, on_gpu), steps, on_gpu)
     window = _restored_window(outcome, accelerator)
+    speed = Speed(spec, accelerator.device, world, token_flops)
     started, saved = time.perf_counter() - outcome.seconds, time.perf_counter()
     for step, batch in zip(steps, batches, strict=True):
         due = time.perf_counter() - saved > runtime.save_every_seconds
@@ -125,25 +130,35 @@ def train(
                 synchronize(accelerator.device)
                 outcome.compile_seconds += time.perf_counter() - before
                 started += time.perf_counter() - before
-        window.append(optimizer_step(batch, spec, runtime, model, optimizer, accelerator))
+                speed.restart()
+        loss, grad_norm = optimizer_step(batch, spec, runtime, model, optimizer, accelerator)
+        window.append(loss)
+        speed.step()
         outcome.step = done = step + 1
         average(optimizer, spec, done)
         # A line where the trunk ends leaves no open window, so branches log the same afterwards.
         if done % runtime.log_every == 0 or done in eval_steps or done in (fork, n_steps):
-            mean = _mean(window, accelerator)
-            window = []
+            numbers = read_numbers(window, grad_norm, optimizer, accelerator)
+            mean, window = numbers.mean, []
+            throughput = speed.columns()
             outcome.seconds = time.perf_counter() - started
             if not _healthy(mean, done, spec):
                 outcome.status = "diverged"
                 outcome.message = f"training loss {mean:.4g} at step {done} of {n_steps}"
                 return outcome
             n_tokens = done * known(spec.optim.batch_tokens, "optim.batch_tokens")
+            n_spikes, outcome.recent = count_spikes(outcome.recent, numbers.losses)
+            outcome.loss_spikes += n_spikes
             row = {
                 "step": done,
                 "n_tokens": n_tokens,
                 "flops": n_tokens * token_flops,
                 "train_loss": mean,
                 "lr": lr,
+                "train/loss_spikes": outcome.loss_spikes,
+                "optim/grad_norm": numbers.grad_norm,
+                "optim/weight_norm": numbers.weight_norm,
+                **throughput,
             }
             outcome.train_loss = mean
             if done in eval_steps:
@@ -162,6 +177,7 @@ def train(
                 outcome.status, outcome.message = "stopped", reason
                 outcome.seconds = time.perf_counter() - started
                 return outcome
+            speed.restart()
         if done in keep_steps:
             hooks.keep(done, outcome.loss)
     outcome.seconds = time.perf_counter() - started
@@ -188,11 +204,6 @@ def _restored_window(outcome: Outcome, accelerator: Accelerator) -> list[Tensor]
     return [torch.tensor(loss * share, device=accelerator.device) for loss in outcome.window]
 
 
-def _mean(window: list[Tensor], accelerator: Accelerator) -> float:
-    """Mean loss over the window's steps and all ranks: the only wait for the device."""
-    return _summed(torch.stack(window).mean(), accelerator)
-
-
 def _values(window: list[Tensor], accelerator: Accelerator) -> list[float]:
     """Each step's loss, summed over the ranks, with one wait for all."""
     if not window:
@@ -200,12 +211,6 @@ def _values(window: list[Tensor], accelerator: Accelerator) -> list[float]:
     total = accelerator.reduce(torch.stack(window), reduction="sum")
     assert isinstance(total, Tensor)
     return total.tolist()
-
-
-def _summed(share: Tensor, accelerator: Accelerator) -> float:
-    total = accelerator.reduce(share, reduction="sum")
-    assert isinstance(total, Tensor)  # reduce keeps the type that it is given
-    return float(total)
 
 
 def _healthy(loss: float, step: int, spec: RunSpec) -> bool:

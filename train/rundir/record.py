@@ -92,7 +92,8 @@ class RunRecord:
     the share of the sum of their peaks. Versions are None where nothing of the kind was used.
     `simulated` says what the losses were drawn from where nothing was trained, and is empty for a
     trained run. `horizon_tokens` is the length that the decay was planned for where that was not
-    the run's own. `kernels` says what of `train.speed` computed the run, empty in older records.
+    the run's own. `kernels` says what of `train.speed` computed the run and `loss_spikes` how many
+    steps' losses stood out (`train.engine.step_log`), empty and None in older records.
     """
 
     run_id: str
@@ -156,6 +157,7 @@ class RunRecord:
     optimizer: str = "adamw"
     n_params_active: int | None = None
     loss_ema: float | None = None
+    loss_spikes: int | None = None
     init_from: str | None = None
     init_sha256: str | None = None
     init_n_params: int | None = None

@@ -96,7 +96,7 @@ def test_bad_input_is_one_clear_line(override, words):
         load(override)
     said = str(caught.value)
     assert "\n" not in said
-    assert not re.search("struct|Node|Config|OmegaConf|Hydra|full_key|override", said)
+    assert not re.search(r"\bstruct|Node|Config|OmegaConf|Hydra|full_key|override", said)
 
 
 def test_both_horizons_are_refused():
