@@ -75,3 +75,22 @@ class ValidateSpec:
             self.params_factor != 1,
             "validate.params_factor=1 makes the alternative the optimum itself; 4 is Gopher's",
         )
+
+
+@dataclass(frozen=True)
+class TuneSpec:
+    """How `isoflop sweep tune` searches the rate of each cell.
+
+    `factor` is from the guess to the first rates beside it; the search ends where the best rate's
+    neighbours lie within a factor `within` of one another, or after `most` rates.
+    """
+
+    factor: float = 2.0
+    within: float = 2.0
+    most: int = 9
+
+    def __post_init__(self) -> None:
+        for name in ("factor", "within"):
+            value = getattr(self, name)
+            require(1.05 <= value <= 100, f"tune.{name}={value} must lie between 1.05 and 100")
+        require(self.most >= 4, f"tune.most={self.most}: a parabola takes at least 4 rates")
