@@ -32,6 +32,9 @@ test-slurm: setup  ## run the Slurm tests on a two-node loopback cluster (root; 
 bench: setup  ## measure speed against its goals (LITGPT=, LM_EVAL= pythons with those installed)
 	$(PIN) $(BIN)/python -m benchmarks $(if $(LITGPT),litgpt=$(LITGPT)) $(if $(LM_EVAL),lm_eval=$(LM_EVAL))
 
+study: setup  ## the study of docs/study.md: fit, predict, then test a hundred times beyond (hours)
+	$(PIN) $(BIN)/python -m benchmarks.study
+
 packages:  ## install the Debian packages that the tests use (root): chromium, Slurm, munge, MariaDB
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium slurm-wlm munge slurmdbd mariadb-server > /dev/null
@@ -51,4 +54,4 @@ notebooks: setup  ## run the notebooks in place, with their figures, after insta
 clean:  ## remove what can be built again; results/ stays
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo test test-slurm bench packages lint docs notebooks clean
+.PHONY: help setup demo test test-slurm bench study packages lint docs notebooks clean

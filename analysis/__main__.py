@@ -14,8 +14,9 @@ from analysis.printed import print_fits
 from analysis.report.report import Report
 from analysis.report.run_table import build_run_table
 from analysis.sections.contents import ReportInputs, contents
+from analysis.sections.prose.opening import decision
 from analysis.sections.score_table import report_scores
-from analysis.sections.summary import caveats, decision, facts, provenance
+from analysis.sections.summary import caveats, facts, provenance
 from analysis.side_by_side import analyse_by, compare_sweeps, published
 from analysis.studies.fits_json import fits_json
 from train.commands.command_line import Command, run_command, text_override

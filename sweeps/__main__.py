@@ -31,9 +31,10 @@ def main(config: SweepConfig, overrides: list[str]) -> int:
 
 def plan(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Print the cost table and launch nothing."""
+    from sweeps.launch.packing import packed
     from sweeps.plan.plan import make_plan, plan_json, print_plan
 
-    made = make_plan(config)
+    made = packed(make_plan(config), config)
     if config.format == "json":
         print(json.dumps(plan_json(made, config)))
     else:
@@ -44,13 +45,14 @@ def plan(config: SweepConfig, overrides: list[str], console: Console) -> int:
 def launch(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Write the plan, train what is not done, gather the results."""
     from sweeps.launch.launch import require_room, tasks_of, write_sweep
+    from sweeps.launch.packing import packed
     from sweeps.plan.plan import make_plan
     from sweeps.simulate.simulate import require_trained
 
     if config.launcher.kind == "simulate":
         return simulate(config, overrides, console)
     require_trained(config.root, config.sweep.surface)
-    made = make_plan(config)
+    made = packed(make_plan(config), config)
     if config.launcher.kind == "slurm" and config.launcher.dry_run:
         for line in made.assumed:
             console.print(f"# {line}", markup=False, highlight=False, soft_wrap=True)
@@ -58,7 +60,7 @@ def launch(config: SweepConfig, overrides: list[str], console: Console) -> int:
     require_room(made, config.root, config.force)
     composed = config_as_yaml(config) if config.validates else config_text("sweep", overrides)
     written = write_sweep(made, config, composed, overrides)
-    for line in written.repaired:
+    for line in (*written.repaired, *made.packing_lines):
         console.print(line, markup=False, soft_wrap=True)
     tasks = tasks_of(made)
     n_dropped = len(made.expansion.dropped)

@@ -58,17 +58,23 @@ def train_tasks(
     from sweeps.launch.failures import GaveUpError
     from sweeps.launch.launch import INTERRUPTED_EXIT, failures, print_failures, train_here
     from sweeps.launch.on_end import run_on_end
-    from train.engine.wandb_service import launch_mode
+    from sweeps.plan.packing import placed_by
+    from train.trackers.kinds import require_packages
+    from train.trackers.wandb_service import launch_mode
+
+    if tasks:
+        require_packages(config.tracker.kinds)
 
     watch = _early_stopper(config)
     if config.launcher.kind == "slurm" and tasks:
         return submit(config, tasks, console)
-    if tasks and config.tracker.kind == "wandb":
+    if tasks and "wandb" in config.tracker.kinds:
         launch_mode(config.tracker)  # decided here once, for every worker
     uninterrupted, why = True, ""
+    launcher = placed_by(config.launcher, config.root)
     try:
         if tasks:
-            uninterrupted = train_here(tasks, config.launcher, config.root, n_runs, console, watch)
+            uninterrupted = train_here(tasks, launcher, config.root, n_runs, console, watch)
     except GaveUpError as error:
         why = str(error)
     collect(config, [], console)

@@ -1,10 +1,11 @@
 import importlib
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import coverage_profiles, train_step
+from benchmarks import coverage_profiles, study, train_step
 from benchmarks.figures import Figure, parse, read, report, table
 
 
@@ -86,3 +87,41 @@ def test_coverage_of_profiles_counts_intervals_that_hold_the_truth(monkeypatch):
     assert lines[2].startswith("| additive | 3 x 6 over 16 | 0.004 |")
     held = coverage_profiles._held((1.0, 2.0), 2.5)
     assert held == (0.0, 1.0)
+
+
+def study_content() -> dict:
+    cells = [
+        {"name": f"1e13 {cell}", "budget": 1e13, "cell": cell, "n_params": size, "n_tokens": tokens,
+         "run_id": run_id}
+        for cell, size, tokens, run_id in (("optimum", 100, 900, "a"), ("larger", 400, 200, "b"))
+    ]  # fmt: skip
+    by_runs = [
+        {"approach": "parametric", "loss": loss, "prediction": [loss - 0.1, loss + 0.1],
+         "point": {"n_params": cell["n_params"], "n_tokens": cell["n_tokens"]}}
+        for loss, cell in zip((1.5, 1.7), cells, strict=True)
+    ]  # fmt: skip
+    best = [
+        {"approach": "isoflop", "flops": budget, "loss": loss, "loss_interval": [None, None]}
+        for budget, loss in ((1e13, 1.4), (3e13, 1.3))
+    ]
+    return {"cells": cells, "of_runs": by_runs, "of_the_best": best}
+
+
+def test_the_studys_table_says_what_was_predicted_measured_and_held(tmp_path: Path):
+    path = tmp_path / "study-prediction.json"
+    path.write_text(json.dumps(study_content()))
+    optimum, best, alternative = study.report(path, {"a": 1.65}).splitlines()[2:]
+    assert optimum.endswith("1.6500 | parametric | 1.5000 | 1.4000 to 1.6000 | -9.53 % | no |")
+    assert best.endswith("| isoflop, best of the budget | 1.4000 | – | -16.43 % | – |")
+    assert "not yet trained | parametric | 1.7000" in alternative
+
+
+def test_a_prediction_of_the_study_stands_once_a_run_has_begun(tmp_path: Path, monkeypatch):
+    path = tmp_path / "study-prediction.json"
+    path.write_text(json.dumps(study_content()))
+    (tmp_path / "study-1e13" / "runs" / "optimum").mkdir(parents=True)
+    (tmp_path / "study-1e13" / "runs" / "optimum" / "metrics.jsonl").write_text("{}")
+    monkeypatch.setattr(study, "isoflop", lambda *_, **__: pytest.fail("predicted again"))
+    before = path.read_bytes()
+    assert study.predict(tmp_path, ("1e13",)) == path
+    assert path.read_bytes() == before

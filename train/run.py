@@ -37,6 +37,7 @@ from train.engine.signals import Stopped, answer_at_once, stop_requests
 from train.engine.writer import RunWriter, follower_hooks
 from train.model.build import SummedLoss
 from train.model.initial import initial_model
+from train.model.liger import head_loss
 from train.model.optimizer import build_optimizer
 from train.ranks.process_end import leave_after
 from train.ranks.shared_failure import Failure, OtherRankError, shared_failures
@@ -165,7 +166,9 @@ def _train_on(accelerator: Accelerator, run_dir: Path, job: RunConfig) -> tuple[
     model = initial_model(spec, dataset.codec.end_id).to(accelerator.device)
     optimizer = build_optimizer(model, spec.optim, spec.model, accelerator.device.type)
     choice = _choice(run_dir, job, accelerator)
-    trained: torch.nn.Module = SummedLoss(model, choice.kernels, spec.optim.z_loss)
+    trained: torch.nn.Module = SummedLoss(
+        model, choice.kernels, spec.optim.z_loss, head_loss(choice.liger)
+    )
     if choice.compiled:
         graphs = uses_graphs(job.runtime, accelerator.device.type, _rows_per_rank(job))
         trained = compiled(trained, graphs and accelerator.num_processes == 1)

@@ -24,6 +24,10 @@ class TableSpec:
     sortable: bool = False
     run_ids: Sequence[str] = ()
 
+    def __post_init__(self) -> None:
+        if not all(self.columns):
+            raise ValueError(f"table {self.title!r} has a column without a name: {self.columns}")
+
 
 @dataclass(frozen=True)
 class Section:

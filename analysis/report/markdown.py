@@ -16,7 +16,7 @@ def markdown(report: Report) -> str:
     lines = [f"# {_text(report.title)}", "", f"**{_text(report.decision)}**", ""]
     lines += _table(TableSpec("", *_facts(report)))
     if report.caveats:
-        lines += ["Before you believe it:", "", *(f"- {_text(c)}" for c in report.caveats), ""]
+        lines += ["Caveats:", "", *(f"- {_text(c)}" for c in report.caveats), ""]
     for part in report.parts:
         lines += [f"## {_text(part.title)}", ""]
         for section in part.sections:

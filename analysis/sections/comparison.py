@@ -233,7 +233,7 @@ def _profile_section(made: Comparison) -> Section:
 
 
 def _difference_section(made: Comparison) -> Section:
-    columns = ["", *made.names]
+    columns = ["quantity", *made.names]
     tables = [
         TableSpec(title, columns, rows)
         for title, rows in (

@@ -171,7 +171,7 @@ def repeated_section(study: Study) -> Section | None:
         ]
         for name, decay in fit.decays.items()
     ]
-    columns = ["", "value", "95 %", "95 %, profile", "note"]
+    columns = ["number", "value", "95 %", "95 %, profile", "note"]
     table = TableSpec("Worth of repetition", columns, rows)
     return Section(title, [text, *status_lines(fit.status, fit.reason)], [], [table])
 

@@ -87,7 +87,7 @@ def printed(made: Validation) -> list[str]:
     lines = [conclusion(made)]
     for f in made.forecasts:
         lines.append(
-            f"{f.law:11}{f.cell:8} predicted {f.loss:.4f} {_bracket(f.interval, '.4f')}  measured "
+            f"{f.law:11}{f.cell:11} predicted {f.loss:.4f} {_bracket(f.interval, '.4f')}  measured "
             f"{f.measured:.4f}  error {100 * f.error:+.2f} %"
         )
     for name, (gap, interval) in made.predicted_gaps.items():

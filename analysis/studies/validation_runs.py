@@ -20,7 +20,7 @@ SAME_BUDGET, SAME_SIZE = 1.05, 1.5
 
 @dataclass(frozen=True, eq=False)
 class ValidationRuns:
-    """A sweep that tests a fit: what was predicted, its cells, evaluations, what was left out."""
+    """A test of a fit: what was predicted, optimum and one alternative, what was left out."""
 
     directory: Path
     predicted: dict[str, Any]
@@ -43,10 +43,12 @@ def trials(directories: Sequence[Path], counting: str) -> list[ValidationRuns]:
 
     Raises:  TableError: a test of which one allocation has no finished run.
     """
-    return [_trial(d, counting) for d in directories if SweepPaths(d).prediction.is_file()]
+    tests = [d for d in directories if SweepPaths(d).prediction.is_file()]
+    return [trial for directory in tests for trial in _trials(directory, counting)]
 
 
-def _trial(directory: Path, counting: str) -> ValidationRuns:
+def _trials(directory: Path, counting: str) -> list[ValidationRuns]:
+    """The optimum against each alternative that has a finished run."""
     predicted = read_json(SweepPaths(directory).prediction)
     predicted.setdefault("alternative", predicted.get("rival"))  # its name until release 0.2
     table = read_sweeps([directory])
@@ -54,16 +56,16 @@ def _trial(directory: Path, counting: str) -> ValidationRuns:
     names = table.texts("run_id")
     exact_n, exact_c = table.numbers("n_params"), table.numbers("flops")
     near = np.abs(np.log(exact_c / predicted["flops"])) < np.log(SAME_BUDGET)
-    cells, used = [], np.zeros(len(table), bool)
-    for name in ("optimum", "alternative"):
-        own = near & (np.abs(np.log(exact_n / predicted[name]["n_params"])) < np.log(SAME_SIZE))
-        if not own.any():
-            raise TableError(
-                f"{directory}: the {name} has no finished run, so there is nothing to compare; "
-                f"finish the sweep: isoflop sweep retry {directory}"
-            )
+    choices = [predicted["optimum"], predicted["alternative"], *predicted.get("more", ())]
+    cells, missing, used = [], [], np.zeros(len(table), bool)
+    for place, choice in enumerate(choices):
+        name = choice.get("name") or ("alternative" if place else "optimum")
+        own = near & (np.abs(np.log(exact_n / choice["n_params"])) < np.log(SAME_SIZE))
         rows = np.flatnonzero(own)
         used |= own
+        if not own.any():
+            missing.append(name)
+            continue
         cells.append(
             TrainedCell(
                 name,
@@ -74,8 +76,16 @@ def _trial(directory: Path, counting: str) -> ValidationRuns:
                 table.numbers("loss")[rows],
             )
         )
-    left = [*table.excluded]
-    notes = [f"{row.run_id} left out: {row.reason}" for row in left]
+    if len(cells) < 2 or choices[0].get("name", "optimum") in missing:
+        raise TableError(
+            f"{directory}: the {missing[0]} has no finished run, so there is nothing to compare; "
+            f"finish the sweep: isoflop sweep retry {directory}"
+        )
+    notes = [f"{name} has no finished run yet and is not compared" for name in missing]
+    notes += [f"{row.run_id} left out: {row.reason}" for row in table.excluded]
     notes += [f"{run} left out: neither allocation at this budget" for run in names[~used]]
     notes += list(table.warnings)
-    return ValidationRuns(directory, predicted, (cells[0], cells[1]), table.evals, tuple(notes))
+    return [
+        ValidationRuns(directory, predicted, (cells[0], other), table.evals, tuple(notes))
+        for other in cells[1:]
+    ]

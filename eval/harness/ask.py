@@ -160,8 +160,15 @@ def results_of(
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """The harness without its own talk, and without a pool of processes that import torch each."""
-    log = logging.getLogger("lm_eval")
+    """The harness without its own talk, and without a pool of processes that import torch each.
+
+    It also lists the machine's packages after every set by starting pip, which takes seconds, for a
+    text that is not kept.
+    """
+    from lm_eval import evaluator
+
+    log, listed = logging.getLogger("lm_eval"), evaluator.add_env_info
+    evaluator.add_env_info = lambda storage: None
     level, before = log.level, os.environ.get(_NO_POOL)
     os.environ[_NO_POOL] = "1"
     # At INFO it names every step; it prints the bootstraps' names where our tables go.
@@ -170,6 +177,7 @@ def _quietly() -> Iterator[None]:
         with redirect_stdout(io.StringIO()):
             yield
     finally:
+        evaluator.add_env_info = listed
         log.setLevel(level)
         if before is None:
             del os.environ[_NO_POOL]

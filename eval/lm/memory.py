@@ -13,9 +13,9 @@ from eval.tasks.generated import TaskError
 ON_CPU = 8192
 """Tokens of a batch on a processor at most: more spill out of its caches and are slower."""
 
-PASS_ON_CPU = 4096
-"""Tokens read in one pass there, where none wait for their turn to be decoded; 16,384 took half as
-long again (docs/evaluation.md)."""
+PASS_ON_CPU = 2048
+"""Tokens read in one pass there, where none wait for their turn to be decoded (docs/evaluation.md
+has how long other sizes took)."""
 
 ON_GPU = 262_144
 SHARE = 0.5

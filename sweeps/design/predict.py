@@ -30,10 +30,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Two ways to spend one budget, the first of which a fit calls the best.
+    """Ways to spend one budget, the first of which a fit calls the best.
 
-    `fitted` are the least and largest FLOPs of the fitted runs; `forced` tells that the fit had
-    not converged and was used all the same.
+    `more` are alternatives beside the first one, `fitted` the least and largest FLOPs of the fitted
+    runs; `forced` tells that the fit had not converged and was used all the same.
     """
 
     approach: str
@@ -44,6 +44,12 @@ class Prediction:
     optimum: Choice
     alternative: Choice
     forced: bool = False
+    more: tuple[Choice, ...] = ()
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """The optimum and all its alternatives."""
+        return (self.optimum, self.alternative, *self.more)
 
     @property
     def interpolates(self) -> bool:
@@ -75,6 +81,11 @@ def predict(fits: StoredFits, asked: ValidateSpec, force: bool = False) -> Predi
         loss = None if surface is None else float(surface.loss(n_params, n_tokens))
         return Choice(name, n_params, n_tokens, loss)
 
+    several = len(asked.params_factors) > 1
+    first, *more = [
+        choice(f"alternative-x{factor:g}" if several else "alternative", factor * n_opt)
+        for factor in asked.params_factors
+    ]
     return Prediction(
         approach=approach,
         status=fit.status,
@@ -82,8 +93,9 @@ def predict(fits: StoredFits, asked: ValidateSpec, force: bool = False) -> Predi
         flops=flops,
         fitted=fitted,
         optimum=choice("optimum", n_opt),
-        alternative=choice("alternative", asked.params_factor * n_opt),
+        alternative=first,
         forced=fit.status != "converged",
+        more=tuple(more),
     )
 
 

@@ -87,7 +87,7 @@ def predicted_by_fit(config: SweepConfig) -> tuple[StoredFits, Prediction]:
 def validation_sweep(
     config: SweepConfig, overrides: Sequence[str], fit: StoredFits, prediction: Prediction
 ) -> ValidationSweep:
-    """The sweep of two cells that tests a prediction, on the base of the fitted runs.
+    """The sweep of cells that tests a prediction, on the base of the fitted runs.
 
     Raises:  PredictionError: a foreign table, which has no specs to train by; a fit under another
              counting; overrides of what the fitted sweep decides.
@@ -113,7 +113,7 @@ def validation_sweep(
         choice.name: GridSpec(
             kind="isoflop", budgets=[prediction.flops], n_params=[choice.n_params]
         )
-        for choice in (prediction.optimum, prediction.alternative)
+        for choice in prediction.choices
     }
     parts = {name: getattr(base.spec, name) for name in BASE_PARTS}
     made = replace(config, sweep=replace(config.sweep, grids=grids), **parts)
@@ -176,7 +176,7 @@ def prediction_lines(prediction: Prediction, fit: StoredFits) -> list[str]:
         f"{prediction.approach} fit of {fit.path} ({prediction.status}), at "
         f"{prediction.flops:.3g} FLOPs, {prediction.flops / high:.3g} times the largest fitted run:"
     ]
-    for choice in (prediction.optimum, prediction.alternative):
+    for choice in prediction.choices:
         loss = "not predicted" if choice.loss is None else f"{choice.loss:.4f} (parametric)"
         lines.append(
             f"{choice.name:8} N {choice.n_params:.4g}  D {choice.n_tokens:.4g}  "

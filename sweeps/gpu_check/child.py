@@ -3,24 +3,19 @@
 rank DIR: train a run directory as the one rank of a group, and print how its model was wrapped.
 worker: a pool's worker; a run whose name ends in "assert" finds the device broken.
 pool DIR...: train run directories in a pool of one such worker, and print what became of them.
-tiny SECONDS DEVICE: say "ready", wait for a line, then print a tiny model's tokens per second.
+together SECONDS: `sweeps.plan.time_steps`, with the stand-in where the check has it.
 """
 
 import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from sweeps.gpu_check import standin
-from train.config.spec import ModelSpec
-
-TINY = ModelSpec(d_model=64, vocab_size=512, seq_len=256)
-TINY_ROWS = 8
 
 
 def main(argv: list[str]) -> int:
@@ -36,10 +31,9 @@ def main(argv: list[str]) -> int:
     if kind == "worker":
         _worker(is_standin)
         return 0
-    print("ready", flush=True)
-    sys.stdin.readline()
-    print(_tiny_speed(float(words[0]), words[1]))
-    return 0
+    from sweeps.plan.time_steps import main as time_steps
+
+    return time_steps(words)
 
 
 def _rank(run_dir: Path) -> int:
@@ -138,27 +132,6 @@ def _bytes_on_card() -> float:
     fields = [[part.strip() for part in row.split(",")] for row in rows]
     mine = str(psutil.Process().pid)
     return sum(float(row[1]) * 2**20 for row in fields if row[0] == mine and row[1].isdigit())
-
-
-def _tiny_speed(seconds: float, device: str) -> float:
-    """Tokens per second by the wall clock."""
-    import torch
-
-    from sweeps.gpu_check.speed import stepper
-    from train.config.shapes import complete_shape
-    from train.engine.device import synchronize
-
-    place = torch.device(device)
-    torch.set_num_threads(1)
-    step = stepper(place, complete_shape(TINY), TINY_ROWS)
-    step()
-    synchronize(place)
-    started, count = time.perf_counter(), 0
-    while time.perf_counter() - started < seconds:
-        step()
-        synchronize(place)
-        count += 1
-    return count * TINY_ROWS * TINY.seq_len / (time.perf_counter() - started)
 
 
 if __name__ == "__main__":

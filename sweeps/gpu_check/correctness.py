@@ -26,6 +26,7 @@ from train.engine.optimizer_step import optimizer_step
 from train.model.build import SummedLoss, build_model
 from train.model.optimizer import build_optimizer
 from train.rundir.record import RunPaths, write_job
+from train.speed.choice import liger_lacks
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 5e-3}
 
@@ -87,6 +88,8 @@ def losses(card: Card) -> Found:
             for precision in TOLERANCE:
                 ways = [{"micro_batch": None}, {"micro_batch": 3}]
                 got |= _against_the_cpu(card, data, family, precision, ways)
+            if family == "llama" and not liger_lacks(card.device.type):
+                got |= _against_the_cpu(card, data, family, "bf16", [{"loss": "liger"}])
     return all(each["held"] for each in got.values()), got
 
 

@@ -1,17 +1,18 @@
 """Several tiny runs side by side: on the card, with and without MPS, and on the machine's cores."""
 
-import subprocess
 from collections.abc import Mapping
 from typing import Any
 
-from sweeps.gpu_check.card import Card, answer_of
+from sweeps.gpu_check.card import Card
 from sweeps.gpu_check.results import Check, Found
 from sweeps.launch.mps import NoMpsError, mps
-from sweeps.plan.machine import usable_cores
+from sweeps.launch.packing import TIMED_SECONDS, time_together
+from sweeps.plan.machine import usable_cores, visible_devices
+from sweeps.spec.launcher import LauncherSpec
+from train.commands.processes import python_command
 from train.config.spec import IsoflopError
 
 PACKED = (1, 2, 4, 8, 16)
-TIMED_SECONDS, MOST_SECONDS = 3.0, 60.0
 
 
 def checks(card: Card) -> list[Check]:
@@ -28,52 +29,32 @@ def checks(card: Card) -> list[Check]:
 
 
 def packing(card: Card) -> Found:
+    """By what a launch times to choose between them."""
     counts = PACKED if card.real else (1, 2)
-    got: dict[str, Any] = {"plain": _on_card(card, counts, {})}
+    device = (*visible_devices(LauncherSpec()), "0")[0]
+    got: dict[str, Any] = {"plain": _of_each(card, device, counts, {})}
     try:
-        with mps(card.out / "mps") as environment:
-            got["mps"] = _on_card(card, counts, environment)
+        with mps(card.out / "mps") as variables:
+            got["mps"] = _of_each(card, device, counts, variables)
     except NoMpsError as error:
         got["mps"] = str(error)
-    cores = len(usable_cores()) if card.real else 1
-    got["cores"] = {str(cores): together(card, cores, "cpu", {"CUDA_VISIBLE_DEVICES": ""})}
+    got["cores"] = _of_each(card, None, (len(usable_cores()) if card.real else 1,), {})
     return None, got
 
 
-def _on_card(
-    card: Card, counts: tuple[int, ...], environment: Mapping[str, str]
+def _of_each(
+    card: Card, device: str | None, counts: tuple[int, ...], variables: Mapping[str, str]
 ) -> dict[str, float | str]:
+    """Tokens per second of all together, by their number."""
+    precision = "fp32" if device is None else "bf16"
+    job = card.job(rows=8, seq_len=256, vocab_size=512, precision=precision)
+    command = python_command("sweeps.gpu_check.child", "together")
+    seconds = TIMED_SECONDS if card.real else 0.1
     found: dict[str, float | str] = {}
     for count in counts:
         try:
-            found[str(count)] = together(card, count, card.device.type, environment)
-        except IsoflopError as error:  # of more than fit
+            speeds = time_together([job], device, count, variables, command, seconds)
+            found[str(count)] = count * speeds[0].tokens_per_second if speeds else "does not fit"
+        except IsoflopError as error:
             found[str(count)] = str(error)
     return found
-
-
-def together(card: Card, count: int, device: str, environment: Mapping[str, str]) -> float:
-    """Tokens per second of all, who begin once each has said that it is ready.
-
-    Raises:  IsoflopError: one of them failed.
-    """
-    seconds = TIMED_SECONDS if card.real else 0.2
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-    threads = dict.fromkeys(names, "1")
-    begun: list[subprocess.Popen[str]] = []
-    try:
-        for _ in range(count):
-            begun.append(card.child("tiny", str(seconds), device, **{**environment, **threads}))
-        for child in begun:
-            assert child.stdout is not None  # opened with a pipe
-            child.stdout.readline()
-        for child in begun:
-            assert child.stdin is not None
-            child.stdin.write("go\n")
-            child.stdin.flush()
-        return sum(float(answer_of(child, MOST_SECONDS)) for child in begun)
-    finally:
-        for child in begun:
-            if child.poll() is None:
-                child.kill()
-            child.communicate()

@@ -21,7 +21,9 @@ from train.engine.compile import compiled
 from train.engine.device import synchronize
 from train.model import build, loss
 from train.model.build import SummedLoss, build_model
+from train.model.liger import liger_loss
 from train.model.optimizer import build_optimizer
+from train.speed.choice import liger_lacks
 
 VOCABULARY = 50_257
 GOALS = {512: 0.23, 768: 0.32, 1024: 0.36, 1536: 0.40}
@@ -187,6 +189,7 @@ def factors(card: Card) -> Found:
             _mode(card),
             lambda: patch.object(build, "chunked_loss", whole_loss),
         ),
+        "loss_by_liger": (_mode(card), lambda: patch.object(build, "chunked_loss", liger_loss)),
         "forward_pass_of_transformers": (
             _mode(card),
             lambda: patch.object(build, "computes", lambda *_: False),
@@ -196,8 +199,11 @@ def factors(card: Card) -> Found:
     }
     rows = 8 if card.real else 2
     spec = shape_of(card, 768)
-    got = {}
+    got: dict[str, Any] = {}
     for name, (mode, changed) in ways.items():
+        if name == "loss_by_liger" and (lacking := liger_lacks(card.device.type)):
+            got[name] = f"not measured: {lacking}"
+            continue
         with changed():
             seconds = step_seconds(card, stepper(card.device, spec, rows, mode))
         got[name] = {"tokens_per_second": rows * spec.seq_len / seconds}

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,7 +24,7 @@ from sweeps.plan.write_sweep import create_run, write_plan
 from sweeps.spec.config import SweepConfig
 from sweeps.spec.launcher import LauncherSpec
 from train.config.spec import IsoflopError
-from train.rundir.atomic import write_atomic
+from train.rundir.atomic import write_atomic, write_json
 from train.rundir.lock import LockOwner, holder, is_alive, this_process
 from train.rundir.record import DONE, RunPaths, last_status
 from train.rundir.sweep_layout import StoreError, SweepPaths, prepare
@@ -54,6 +54,8 @@ def write_sweep(
     prepare(root)
     write_atomic(SweepPaths(root).config, composed)
     write_plan(root, plan.expansion, plan.places, [s or 0.0 for s in plan.seconds])
+    if plan.packing is not None:
+        write_json(SweepPaths(root).packing, asdict(plan.packing))
     repaired = []
     for run in plan.runs:
         run_dir = plan.places[run.run_id]

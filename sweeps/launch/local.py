@@ -119,7 +119,7 @@ def run_pool(
 @contextmanager
 def _service(launcher: LauncherSpec, devices: list[str], log_dir: Path) -> Iterator[None]:
     """MPS for the block and its workers, where it is asked for and runs share a GPU."""
-    if not launcher.mps or not devices or launcher.runs_per_device == 1:
+    if not launcher.mps or not devices or launcher.packed == 1:
         yield
         return
     with ExitStack() as stack:

@@ -1,9 +1,11 @@
 """What a run will cost: seconds from measured speeds of a few sizes, bytes from its shape."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import exp, log
 
+from sweeps.plan.expand import PlannedRun
 from train.config.flops import count_params
 from train.config.spec import ModelSpec, RunSpec, known
 
@@ -37,6 +39,16 @@ def predicted_seconds(flops_a_token: float, n_tokens: float, speeds: list[Speed]
     Raises:  ValueError: no measured speed.
     """
     return START_SECONDS + (1 + EVAL_SHARE) * n_tokens / tokens_per_second(flops_a_token, speeds)
+
+
+def size_of(run: PlannedRun) -> float:
+    """FLOPs per token, by which speeds are known."""
+    return run.flops / run.n_tokens
+
+
+def seconds_left(run: PlannedRun, speeds: Sequence[Speed]) -> float:
+    """Predicted seconds of what a run trains itself. Raises: ValueError: no measured speed."""
+    return predicted_seconds(size_of(run), run.n_tokens * run.share_to_train, list(speeds))
 
 
 def tokens_per_second(flops_a_token: float, speeds: list[Speed]) -> float:
@@ -88,6 +100,18 @@ def _bytes_per_token(model: ModelSpec, width: int) -> int:
     layers, heads = known(model.n_layers, "n_layers"), known(model.n_heads, "n_heads")
     d_ff, vocab = known(model.d_ff, "d_ff"), known(model.vocab_size, "vocab_size")
     return layers * (16 * model.d_model + 3 * d_ff + heads * model.seq_len) * width + 12 * vocab
+
+
+def wall_seconds(runs: Iterable[tuple[PlannedRun, float]], workers: int) -> float:
+    """Wall-clock seconds of runs with these predicted seconds, longest first over `workers`.
+
+    Runs of one trunk count as one: they wait for each other.
+    """
+    by_trunk: dict[str, float] = {}
+    for run, seconds in runs:
+        chain = run.trunk_id or run.run_id
+        by_trunk[chain] = by_trunk.get(chain, 0.0) + seconds
+    return makespan(list(by_trunk.values()), workers)
 
 
 def makespan(seconds: list[float], workers: int) -> float:

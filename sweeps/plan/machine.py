@@ -30,7 +30,7 @@ def make_slots(launcher: LauncherSpec, cores: list[int], devices: list[str]) -> 
     """
     threads = launcher.threads
     if devices:
-        places: list[str | None] = [d for _ in range(launcher.runs_per_device) for d in devices]
+        places: list[str | None] = [d for _ in range(launcher.packed) for d in devices]
         places = places[: launcher.workers or len(places)]
     else:
         places = [None] * (launcher.workers or max(1, len(cores) // threads))

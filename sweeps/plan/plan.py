@@ -1,6 +1,6 @@
 """The plan of a sweep: every run with its cost and status, and the table that shows it."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +8,12 @@ from rich.console import Console
 from rich.table import Table
 
 from sweeps.directory.run_state import read_state
-from sweeps.plan.cost_model import makespan
+from sweeps.plan.cost_model import wall_seconds
 from sweeps.plan.data_info import DataInfoCache, require_launchable
 from sweeps.plan.expand import Expansion, PlannedRun, expand, short_number
 from sweeps.plan.hardware_estimate import cost_lines, disk_bytes, in_bytes
 from sweeps.plan.machine import make_slots, usable_cores, visible_devices
+from sweeps.plan.packing import Packing, placed_by
 from sweeps.plan.settings import Trial, best_lines, settings_text
 from sweeps.plan.speed_model import gpus_a_run, speed_model
 from sweeps.plan.write_sweep import placed
@@ -39,10 +40,16 @@ class Plan:
     data: tuple[str, ...] = ()
     preparations: tuple[Preparation, ...] = ()
     losses: dict[str, float] = field(default_factory=dict)
+    packing: Packing | None = None
 
     @property
     def runs(self) -> list[PlannedRun]:
         return self.expansion.runs
+
+    @property
+    def packing_lines(self) -> list[str]:
+        """How runs share this machine, where that was measured."""
+        return [self.packing.text()] if self.packing else []
 
     def wall_seconds(self) -> float | None:
         """Predicted wall clock of what is left, longest first over the launcher's workers.
@@ -54,13 +61,8 @@ class Plan:
             for run, s in zip(self.runs, self.seconds, strict=True)
             if self.statuses[run.run_id] not in DONE
         ]
-        by_trunk: dict[str, float] = {}
-        for run, seconds in left:
-            if seconds is None:
-                return None
-            chain = run.trunk_id or run.run_id
-            by_trunk[chain] = by_trunk.get(chain, 0.0) + seconds
-        return makespan(list(by_trunk.values()), self.workers)
+        known = [(run, seconds) for run, seconds in left if seconds is not None]
+        return wall_seconds(known, self.workers) if len(known) == len(left) else None
 
 
 def make_plan(config: SweepConfig) -> Plan:
@@ -69,6 +71,7 @@ def make_plan(config: SweepConfig) -> Plan:
     Raises:  IsoflopError: a sweep or its data that can't work, or one that is a plan alone.
     """
     require_launchable(config)
+    config = replace(config, launcher=placed_by(config.launcher, config.root))
     facts = DataInfoCache(config)
     expansion = expand(
         config.sweep, config.base, facts, config.run_settings, config.tracker, starting_points
@@ -138,6 +141,7 @@ def print_plan(plan: Plan, config: SweepConfig, console: Console) -> None:
         *_trunk_lines(plan),
         *plan.data,
         *plan.assumed,
+        *plan.packing_lines,
         *preparing,
         *costs,
     ):
@@ -180,6 +184,7 @@ def plan_json(plan: Plan, config: SweepConfig) -> dict[str, Any]:
         "wall_seconds": plan.wall_seconds(),
         "disk_bytes": disk_bytes(plan.runs, plan.workers).total,
         "assumed": list(plan.assumed),
+        "packing": asdict(plan.packing) if plan.packing else None,
         "data": list(plan.data),
         "preparations": [vars(one) for one in plan.preparations],
         "runs": [

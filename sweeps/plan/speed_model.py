@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from statistics import median
 
 from sweeps.directory.run_state import RunState
-from sweeps.plan.cost_model import Speed, predicted_seconds, tokens_per_second
+from sweeps.plan.cost_model import Speed, seconds_left, size_of, tokens_per_second
 from sweeps.plan.expand import PlannedRun
 from sweeps.plan.hardware_estimate import utilisation
 from sweeps.plan.machine import gpu_names
+from sweeps.plan.packing import Way, way_of
 from sweeps.spec.config import SweepConfig
 from train.config.gpu_peaks import peak_of
 from train.speed.choice import measure_for
@@ -33,8 +34,7 @@ class SpeedModel:
         """Predicted seconds of what a run still has to train, None where nothing is known."""
         if not self.speeds:
             return None
-        n_tokens = run.n_tokens * run.share_to_train
-        return predicted_seconds(_size(run), n_tokens, list(self.speeds))
+        return seconds_left(run, self.speeds)
 
 
 def speed_model(
@@ -100,10 +100,16 @@ def _timed(
     from sweeps.plan.throughput import CalibrationError, cached_speeds, speeds
 
     jobs, device = [run.job for run in runs], devices[0] if on_gpus else None
+    way = way_of(config.launcher) if on_gpus else Way(0)
+    if way.key and (packed := cached_speeds(jobs, device, way.key)):
+        return packed, [f"times are of runs {way.label}, as they were timed"]
+    alone = on_gpus and way.key != ""
+    notes = [f"times are of a run alone on its GPU; {way.label} was not timed"] if alone else []
     if on_gpus and config.action != "launch":
-        return cached_speeds(jobs, device), []
+        found = cached_speeds(jobs, device)
+        return found, notes if found else []
     try:
-        return speeds(jobs, device), []
+        return speeds(jobs, device), notes
     except CalibrationError as error:
         return [], [f"steps could not be timed: {error}"]
 
@@ -131,9 +137,5 @@ def _own_speeds(runs: Sequence[PlannedRun], states: Mapping[str, RunState]) -> l
     for run in runs:
         state = states.get(run.run_id)
         if state is not None and state.done and state.tokens_per_second:
-            found[_size(run)] = Speed(_size(run), state.tokens_per_second)
+            found[size_of(run)] = Speed(size_of(run), state.tokens_per_second)
     return list(found.values())
-
-
-def _size(run: PlannedRun) -> float:
-    return run.flops / run.n_tokens

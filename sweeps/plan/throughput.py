@@ -52,21 +52,34 @@ def speeds(
     Raises:  CalibrationError: the child failed, or torch can't use the device.
     """
     chosen = timed_sizes(jobs)
-    path = cache_dir() / "calibration" / f"{_key(chosen, device)}.json"
-    cached = _read(path)
+    cached = cached_speeds(jobs, device)
     if cached:
         return cached
     measured = measure(chosen, device, command)
-    try:
-        write_json(path, [asdict(speed) for speed in measured])
-    except RecordError as error:
-        log.warning("calibration is not kept: %s", error)
+    keep(measured, jobs, device)
     return measured
 
 
-def cached_speeds(jobs: Sequence[RunConfig], device: str | None) -> list[Speed]:
-    """What `speeds` has measured before; none where it never did, and nothing is started."""
-    return _read(cache_dir() / "calibration" / f"{_key(timed_sizes(jobs), device)}.json")
+def cached_speeds(jobs: Sequence[RunConfig], device: str | None, how: str = "") -> list[Speed]:
+    """What was measured before; none where nothing was, and nothing is started.
+
+    Args:    how: the way in which several trained at once; empty for one alone.
+    """
+    return _read(_path(jobs, device, how))
+
+
+def keep(
+    measured: Sequence[Speed], jobs: Sequence[RunConfig], device: str | None, how: str = ""
+) -> None:
+    """Put what was measured into the cache; that it can't be written is logged."""
+    try:
+        write_json(_path(jobs, device, how), [asdict(speed) for speed in measured])
+    except RecordError as error:
+        log.warning("calibration is not kept: %s", error)
+
+
+def _path(jobs: Sequence[RunConfig], device: str | None, how: str) -> Path:
+    return cache_dir() / "calibration" / f"{_key(timed_sizes(jobs), device, how)}.json"
 
 
 def timed_sizes(jobs: Sequence[RunConfig]) -> list[RunConfig]:
@@ -88,7 +101,7 @@ def measure(jobs: Sequence[RunConfig], device: str | None, command: Sequence[str
     try:
         ended = subprocess.run(
             list(command),
-            input=json.dumps([job_to_json(job) for job in jobs]),
+            input=as_line(jobs),
             env=environment(slot, dict(os.environ)),
             capture_output=True,
             text=True,
@@ -99,17 +112,30 @@ def measure(jobs: Sequence[RunConfig], device: str | None, command: Sequence[str
         raise CalibrationError(f"timing steps took over {TIMEOUT_SECONDS:.0f} s") from error
     except OSError as error:
         raise CalibrationError(f"no process could be started to time steps: {error}") from error
-    if ended.returncode != 0:
-        lines = [line.strip() for line in ended.stderr.splitlines() if line.strip()]
+    return answer(ended.returncode, ended.stdout, ended.stderr)
+
+
+def as_line(jobs: Sequence[RunConfig]) -> str:
+    """What a child reads first."""
+    return json.dumps([job_to_json(job) for job in jobs]) + "\n"
+
+
+def answer(status: int, printed: str, errors: str) -> list[Speed]:
+    """The speeds that a child printed last.
+
+    Raises:  CalibrationError: it failed; the message has the last line of its errors.
+    """
+    if status != 0:
+        lines = [line.strip() for line in errors.splitlines() if line.strip()]
         last = lines[-1] if lines else "no output"
-        raise CalibrationError(f"timing steps failed (exit status {ended.returncode}): {last}")
+        raise CalibrationError(f"timing steps failed (exit status {status}): {last}")
     try:
-        return [Speed(**row) for row in json.loads(ended.stdout.splitlines()[-1])]
+        return [Speed(**row) for row in json.loads(printed.splitlines()[-1])]
     except (ValueError, TypeError, IndexError) as error:
         raise CalibrationError(f"timing steps gave no result: {error}") from error
 
 
-def _key(jobs: Sequence[RunConfig], device: str | None) -> str:
+def _key(jobs: Sequence[RunConfig], device: str | None, how: str) -> str:
     """Name of the cache's file: the machine for people, the rest as a hash."""
     kind = "cpu" if device is None else "cuda"
     trained = [
@@ -126,7 +152,7 @@ def _key(jobs: Sequence[RunConfig], device: str | None) -> str:
     ]
     hashed = hashlib.sha256(json.dumps(trained, sort_keys=True).encode()).hexdigest()[:12]
     machine = processor()[0] if device is None else gpu_names([device]).get(device, device)
-    text = f"{machine}-{hashed}-torch{version('torch')}-code{CODE}"
+    text = f"{machine}-{hashed}-torch{version('torch')}-code{CODE}{how}"
     return "".join(c if c.isalnum() or c in ".-" else "_" for c in text)
 
 

@@ -1,6 +1,9 @@
-"""Times training steps of the jobs on its standard input and prints their speeds as JSON.
+"""`python -m sweeps.plan.time_steps [SECONDS]`: times training steps of jobs, a line of JSON.
 
-Started by `sweeps.plan.throughput` with the device, if any, in CUDA_VISIBLE_DEVICES.
+Started by `sweeps.plan.throughput` with the device, if any, in CUDA_VISIBLE_DEVICES; the last line
+printed are the speeds. Of several processes that time together, each job for so many seconds, each
+says "ready" before the timed steps and waits for "go", or says "full" where the job does not fit
+beside the others.
 """
 
 import json
@@ -20,6 +23,7 @@ from train.config.run_config import RunConfig, job_from_json
 from train.config.spec import IsoflopError, known
 from train.engine.compile import compiled
 from train.model.build import SummedLoss, build_model
+from train.model.liger import head_loss
 from train.model.optimizer import build_optimizer
 from train.speed.choice import best_choice
 
@@ -32,14 +36,40 @@ SIZE_SECONDS = 10.0
 """Time after which no further step of a size is timed."""
 
 
-def time_job(job: RunConfig, device: torch.device) -> Speed:
+class _StoppedError(Exception):
+    """The parent asks for no more: a job does not fit beside its neighbours."""
+
+
+class _Start:
+    """What happens between a job's warm and its timed steps, which last `least` seconds.
+
+    None is no time at all, for a process alone.
+    """
+
+    def __init__(self, least: float | None) -> None:
+        self.least = least
+        self.begun = False
+
+    def __call__(self) -> None:
+        self.begun = True
+        if self.least is None:
+            return
+        print("ready", flush=True)
+        if sys.stdin.readline().strip() != "go":
+            raise _StoppedError
+
+
+def time_job(job: RunConfig, device: torch.device, together: float | None = None) -> Speed:
     """Tokens per second of whole optimiser steps: passes over part of a batch, then AdamW.
 
     A pass takes as many rows as `STEP_FLOPS` and the device's memory allow, and a step as many
     passes as its batch needs, since both are what a run would do.
 
+    Args:    together: seconds for which other processes time theirs at the same time.
+
     Raises:  torch.OutOfMemoryError: not even one row fits.
     """
+    start = _Start(together)
     spec = job.spec
     size = flops_per_token(spec.model)
     batch_tokens = known(spec.optim.batch_tokens, "optim.batch_tokens")
@@ -52,21 +82,23 @@ def time_job(job: RunConfig, device: torch.device) -> Speed:
     rows = max(1, rows)
     while True:
         try:
-            a_pass, an_update = _seconds(job, device, rows)
+            a_pass, an_update = _seconds(job, device, rows, start)
             break
         except torch.OutOfMemoryError:
-            if rows == 1:
+            if rows == 1 or start.begun:
                 raise
         rows //= 2  # outside the handler, whose error holds the tensors of the failed pass
     n_passes = batch_tokens / (rows * spec.model.seq_len)
     return Speed(float(size), batch_tokens / (n_passes * a_pass + an_update))
 
 
-def _seconds(job: RunConfig, device: torch.device, rows: int) -> tuple[float, float]:
+def _seconds(job: RunConfig, device: torch.device, rows: int, start: _Start) -> tuple[float, float]:
     """Median seconds of a forward and backward pass over so many rows, and of an update."""
     spec = job.spec
     choice = best_choice(job, device.type, measure=False)
-    module: torch.nn.Module = SummedLoss(build_model(spec.model, seed=0), choice.kernels).to(device)
+    module: torch.nn.Module = SummedLoss(
+        build_model(spec.model, seed=0), choice.kernels, head_loss=head_loss(choice.liger)
+    ).to(device)
     optimizer = build_optimizer(module, spec.optim, spec.model, device.type)
     if choice.compiled:
         module = compiled(module)
@@ -82,16 +114,16 @@ def _seconds(job: RunConfig, device: torch.device, rows: int) -> tuple[float, fl
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
+    for _ in range(WARM_STEPS):
+        _timed(one_pass, device)
+        _timed(update, device)
+    start()
     times: list[tuple[float, float]] = []
-    started = time.perf_counter()
-    for step in range(WARM_STEPS + TIMED_STEPS):
-        if step == WARM_STEPS:
-            started = time.perf_counter()
-        timed = (_timed(one_pass, device), _timed(update, device))
-        if step >= WARM_STEPS:
-            times.append(timed)
-            if time.perf_counter() - started > SIZE_SECONDS:
-                break
+    started, least = time.perf_counter(), start.least or 0.0
+    while len(times) < TIMED_STEPS or time.perf_counter() - started < least:
+        times.append((_timed(one_pass, device), _timed(update, device)))
+        if time.perf_counter() - started > SIZE_SECONDS:
+            break
     return statistics.median(t[0] for t in times), statistics.median(t[1] for t in times)
 
 
@@ -116,16 +148,21 @@ def _device(visible: str) -> torch.device:
     return device
 
 
-def main() -> int:
-    jobs = [job_from_json(content) for content in json.load(sys.stdin)]
+def main(argv: list[str]) -> int:
+    together = float(argv[0]) if argv else None
+    jobs = [job_from_json(content) for content in json.loads(sys.stdin.readline())]
     torch.set_num_threads(jobs[0].runtime.threads)
     measured: list[Speed] = []
     try:
         device = _device(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
         for job in jobs:
-            measured.append(time_job(job, device))
+            measured.append(time_job(job, device, together))
+    except _StoppedError:
+        pass
     except torch.OutOfMemoryError as error:
-        if not measured:
+        if together is not None:
+            print("full", flush=True)
+        elif not measured:
             say(f"one row of the smallest model does not fit: {error}", sys.stderr)
             return 1
     except IsoflopError as error:
@@ -136,4 +173,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

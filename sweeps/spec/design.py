@@ -1,6 +1,8 @@
 """What a search for a design and a test of a fit are asked to do."""
 
+import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from train.config.spec import one_of, require
 
@@ -57,24 +59,42 @@ class ValidateSpec:
 
     `approach` None is the one that the fit's report decides by. `budget` is in FLOPs; None is
     `budget_factor` times the most that a fitted run took, to two digits. The alternative has
-    `params_factor` times the optimum's parameters.
+    `params_factor` times the optimum's parameters; a list of factors makes as many alternatives.
     """
 
     approach: str | None = None
     budget: float | None = None
     budget_factor: float = 4.0
-    params_factor: float = 4.0
+    params_factor: Any = 4.0
 
     def __post_init__(self) -> None:
         if self.approach is not None:
             one_of("validate.approach", self.approach, APPROACHES)
-        for name in ("budget", "budget_factor", "params_factor"):
+        for name in ("budget", "budget_factor"):
             value = getattr(self, name)
             require(value is None or value > 0, f"validate.{name}={value} must be positive")
         require(
-            self.params_factor != 1,
-            "validate.params_factor=1 makes the alternative the optimum itself; 4 is Gopher's",
+            len(self.params_factors) > 0,
+            "validate.params_factor is empty; give the alternative's factor, such as 4, Gopher's",
         )
+        for factor in self.params_factors:
+            require(
+                isinstance(factor, (int, float)) and 0 < factor < math.inf,
+                f"validate.params_factor={factor!r} must be a positive number",
+            )
+            require(
+                factor != 1,
+                "validate.params_factor=1 makes the alternative the optimum itself; 4 is Gopher's",
+            )
+        require(
+            len(set(self.params_factors)) == len(self.params_factors),
+            f"validate.params_factor={self.params_factors} names one alternative twice",
+        )
+
+    @property
+    def params_factors(self) -> list[float]:
+        given = self.params_factor
+        return list(given) if isinstance(given, (list, tuple)) else [given]
 
 
 @dataclass(frozen=True)

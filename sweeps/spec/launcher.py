@@ -9,7 +9,7 @@ from train.config.spec import SpecError, one_of, require
 
 LAUNCHERS = ("inline", "pool", "slurm", "simulate")
 
-_OPTIONAL = ("workers", "threads_per_worker", "memory_gb")
+_OPTIONAL = ("workers", "threads_per_worker", "runs_per_device", "memory_gb")
 _SECRET = re.compile(
     r"KEY|TOKEN(?!IZ)|SECRET|PASSW|CREDENTIAL|(?:^|[_.-])(?:PAT|PWD|AUTH)(?:$|[_.-])", re.IGNORECASE
 )
@@ -34,8 +34,10 @@ class LauncherSpec:
 
     pool: `workers` processes (default: as many as there are cores for) of `threads_per_worker`
     threads each (default: `runtime.threads`); on GPUs, `runs_per_device` on each of `devices`
-    (auto, none, or ids "0,1"). `memory_gb` bounds the predicted memory of runs in flight;
-    `hang_seconds` is how long a run may show no progress before its worker is replaced.
+    (auto, none, or ids "0,1"): by default the fastest of 1 to 16 that a launch has timed, or a run
+    a core where runtime.device=auto and that is faster (packing.json; 1 where nothing is timed).
+    `memory_gb` bounds the predicted memory of runs in flight; `hang_seconds` is how long a
+    run may show no progress before its worker is replaced.
 
     slurm: None takes the plan's prediction by size. `runs_per_job` runs go into one job, of which
     `runs_per_gpu` (without GPUs: `cpus` / `threads_per_worker`) train at once; `gpus` and `nodes`
@@ -49,14 +51,15 @@ class LauncherSpec:
     the GPUs that runs will have (A100, H100, ...), for times where none is here. `shard`: a
     run over several GPUs cuts its model into shards (FSDP2) never, always, or (auto) where it is
     predicted not to fit one of them; a pool gives such a run all its GPUs, after the others. With
-    `mps` a pool of several runs a GPU starts NVIDIA's Multi-Process Service and ends it.
+    `mps` a pool of several runs a GPU starts NVIDIA's Multi-Process Service and ends it (default:
+    where that was timed to be faster).
     """
 
     kind: str = "pool"
     workers: int | None = None
     threads_per_worker: int | None = None
     devices: str = "auto"
-    runs_per_device: int = 1
+    runs_per_device: int | None = None
     affinity: bool = True
     memory_gb: float | None = None
     hang_seconds: float = 1800.0
@@ -83,7 +86,7 @@ class LauncherSpec:
     on_end: str | None = None
     gpu: str | None = None
     shard: str = "auto"
-    mps: bool = False
+    mps: bool | None = None
     dry_run: bool = False
 
     def __post_init__(self) -> None:
@@ -93,7 +96,7 @@ class LauncherSpec:
             self.gpu is None or peak_of(str(self.gpu)) is not None,
             f"launcher.gpu={self.gpu!r} is not known; expected one of {', '.join(PEAK_BF16_FLOPS)}",
         )
-        least_one = ("runs_per_device", "nodes", "runs_per_job")
+        least_one = ("nodes", "runs_per_job")
         for name in (*least_one, "runs_per_gpu", "max_parallel"):
             require(getattr(self, name) >= 1, f"launcher.{name}={getattr(self, name)} must be >= 1")
         for name in (*_OPTIONAL, "time_minutes", "mem_gb", "cpus"):
@@ -120,6 +123,11 @@ class LauncherSpec:
     def threads(self) -> int:
         """Threads of one worker; the front door fills in the runs' own where none are set."""
         return self.threads_per_worker or 1
+
+    @property
+    def packed(self) -> int:
+        """Runs on each GPU of a pool."""
+        return self.runs_per_device or 1
 
 
 def _check_script_parts(launcher: LauncherSpec) -> None:

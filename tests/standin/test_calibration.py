@@ -15,7 +15,7 @@ from tests.standin import device
 device.load()
 with device.memory_limit({limit}):
     from sweeps.plan.time_steps import main
-    sys.exit(main())
+    sys.exit(main([]))
 """
 
 

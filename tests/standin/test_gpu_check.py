@@ -35,6 +35,7 @@ def test_every_check_passes_or_is_measured(tmp_path):
     measured = {name for name, r in results.items() if r["status"] == "measured"}
     assert measured == {"kernels", "factors", "packing", *(f"mfu_d{d}" for d in GOALS)}
     assert results["losses"]["got"]["masked-gpt2-bf16-micro_batch-3"]["held"]
+    assert results["packing"]["got"]["plain"]["2"] > 0
     assert results["memory_left"]["got"]["bytes"] == [0, 0, 0, 0]
     assert "| losses | pass |" in report.read_text()
     assert not (tmp_path / "runs").exists()

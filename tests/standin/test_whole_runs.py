@@ -50,6 +50,27 @@ def test_micro_batches_sum_to_the_same_step(tmp_path, masked_job):
 
 
 @on_standin
+def test_a_run_by_ligers_loss_ends_as_one_in_chunks_and_says_which_it_was(tmp_path, masked_job):
+    """The stand-in for CUDA is none to Liger, until the test says so."""
+    import sys
+    from unittest import mock
+
+    from tests.support import fake_liger
+    from train.speed import choice
+
+    chunked = trained(tmp_path / "chunked", masked_job, device="auto", loss="liger")
+    assert "loss=liger: its kernels need CUDA" in RunPaths(tmp_path / "chunked").log.read_text()
+    with (
+        mock.patch.object(choice, "liger_lacks", lambda device: ""),
+        mock.patch.dict(sys.modules, {fake_liger.NAME: fake_liger}),
+    ):
+        liger = trained(tmp_path / "liger", masked_job, device="auto", loss="liger")
+    assert (chunked.kernels, liger.kernels) == ("library", "library, Liger's loss")
+    assert fake_liger.calls
+    assert liger.loss == pytest.approx(chunked.loss, rel=1e-5)
+
+
+@on_standin
 def test_a_run_that_was_stopped_ends_with_the_same_bits(tmp_path, tiny_job):
     from train import run
 

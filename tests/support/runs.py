@@ -4,13 +4,16 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from train import run as run_module
 from train.config.resolve import resolve
 from train.config.run_config import RunConfig
 from train.config.spec import HorizonSpec, ScheduleSpec
 from train.data.dataset import describe
+from train.run import train_run
 from train.rundir.record import RunPaths
 
 
@@ -50,3 +53,17 @@ def wsd(job: RunConfig, n_steps: int, **runtime) -> RunConfig:
     )
     runtime = replace(job.runtime, **{"branch": True, **runtime})
     return replace(job, spec=resolve(spec, describe(spec.data, 32)), runtime=runtime)
+
+
+def interrupted(run_dir: Path, monkeypatch, *steps: int) -> None:
+    """Train to the end with stops after so many steps each, resumed from the saved state."""
+    for count in steps:
+        asked = iter(range(1000))
+
+        @contextmanager
+        def stop(asked=asked, count=count):
+            yield lambda: next(asked) >= count
+
+        with monkeypatch.context() as patch:
+            patch.setattr(run_module, "stop_requests", stop)
+            assert train_run(run_dir) == "preempted"

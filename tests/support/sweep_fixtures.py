@@ -10,6 +10,9 @@ from train.config.run_config import RunConfig
 from train.config.spec import DataSpec, HorizonSpec, ModelSpec, RunSpec, SourceSpec
 from train.rundir.record import RunRecord, write_job, write_record
 
+FAKES = Path(__file__).parents[1] / "fakes"
+"""A folder for PATH with an nvidia-smi that lists FAKE_GPUS cards."""
+
 FACTS = DataInfo(fingerprint="f" * 16, vocab_size=257, n_train_tokens={"text": 10_000_000})
 
 

@@ -276,7 +276,7 @@ def used_here(monkeypatch: Any, server: WandbServer, key: str = "abcd" * 10) -> 
     """Have this very process use a server as a launch of its own, as one user."""
     import wandb
 
-    from train.engine.wandb_service import OFFLINE_REASON
+    from train.trackers.wandb_service import OFFLINE_REASON
 
     with monkeypatch.context() as patch:
         for name, value in server.environment(key).items():

@@ -23,10 +23,10 @@ from train import run as run_module
 from train.config.run_config import RunConfig, TrackerSpec
 from train.engine import build_record
 from train.engine.loop import evaluate
-from train.engine.trackers import read_mirror
 from train.run import train_run
 from train.rundir.atomic import read_jsonl
 from train.rundir.record import RunPaths, last_status, read_record, write_job
+from train.trackers.mirror import read_mirror
 
 
 def test_a_run_learns_and_its_record_adds_up(finished: Path, tiny_job: RunConfig):

@@ -7,19 +7,31 @@ from typing import Any
 from train.config.decode import decode_stored
 from train.config.spec import SCHEMA_VERSION, RunSpec, SpecError, one_of, require
 
+TRACKERS = ("files", "wandb", "tensorboard", "trackio", "mlflow")
+
 
 @dataclass(frozen=True)
 class TrackerSpec:
-    """Where metrics go beside metrics.jsonl: files (nowhere else) or wandb."""
+    """Where metrics go beside metrics.jsonl: files is nowhere else; one name, or a list of several.
 
-    kind: str = "files"
+    `mode`: offline sends nothing to a server, which `isoflop sweep sync` does later; auto is online
+    where a server is known and, for W&B, there is a login; disabled leaves files alone.
+    """
+
+    kind: str | list[str] = "files"
     mode: str = "auto"
     project: str = "isoflop"
     entity: str | None = None
 
     def __post_init__(self) -> None:
-        one_of("tracker.kind", self.kind, ("files", "wandb"))
+        for kind in self.kinds:
+            one_of("tracker.kind", kind, TRACKERS)
         one_of("tracker.mode", self.mode, ("auto", "online", "offline", "disabled"))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The names that were given, each once."""
+        return tuple(dict.fromkeys([self.kind] if isinstance(self.kind, str) else self.kind))
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,8 @@ class RuntimeSpec:
     fastest here (`train.speed`), library PyTorch's own calls; the others are named for comparison.
     `compile`: auto where it was measured, on a GPU is assumed, to be repaid within the run; graphs
     is on, and passes start as CUDA graphs where a step is one pass on one GPU.
+    `loss`: what computes head and loss on a GPU: chunked (PyTorch, without a wait for the device),
+    or liger (Liger Kernel's fused ones, of `pip install 'isoflop[liger]'`; chunked where it can't).
     `tf32`: float32 products on a GPU may take 10 bits of their factors' mantissas; in env.json.
     `branch`: a wsd run starts from the state that a shorter run of its trunk left in the sweep, and
     leaves one where its own decay starts (`train.engine.branch_states`).
@@ -43,6 +57,7 @@ class RuntimeSpec:
     auto_micro_batch: bool = False
     compile: str = "auto"
     kernels: str = "auto"
+    loss: str = "chunked"
     deterministic: bool = False
     tf32: bool = False
     log_every: int = 10
@@ -56,6 +71,7 @@ class RuntimeSpec:
         one_of("runtime.compile", self.compile, ("auto", "on", "off", "graphs"))
         kernels = ("auto", "library", "onednn", "blocks", "onednn_blocks")
         one_of("runtime.kernels", self.kernels, kernels)
+        one_of("runtime.loss", self.loss, ("chunked", "liger"))
         require(self.threads >= 1, f"runtime.threads={self.threads} must be at least 1")
         require(self.log_every >= 1, f"runtime.log_every={self.log_every} must be at least 1")
         require(self.n_evals >= 1, f"runtime.n_evals={self.n_evals} must be at least 1")

@@ -29,7 +29,7 @@ from train.model.built import hf_architecture
 from train.model.forward import computes, hidden_states
 from train.model.labels import IGNORED
 from train.model.linear import linear
-from train.model.loss import chunked_loss
+from train.model.loss import HeadLoss, chunked_loss
 
 
 def build_model(spec: ModelSpec, seed: int, end_id: int | None = None) -> PreTrainedModel:
@@ -125,11 +125,17 @@ class SummedLoss(nn.Module):
     """
 
     def __init__(
-        self, model: PreTrainedModel, kernels: Kernels = LIBRARY, z_loss: float = 0.0
+        self,
+        model: PreTrainedModel,
+        kernels: Kernels = LIBRARY,
+        z_loss: float = 0.0,
+        head_loss: HeadLoss | None = None,
     ) -> None:
+        """Args:    head_loss: in place of `chunked_loss` where the device is not a CPU."""
         super().__init__()
         self.model = model
         self._kernels = kernels
+        self._head_loss = head_loss or chunked_loss
         self.z_loss = z_loss
         self.softcap: float | None = getattr(model.config, "final_logit_softcapping", None)
         # What Accelerate cuts into shards, one at a time, where it is not named.
@@ -153,7 +159,7 @@ class SummedLoss(nn.Module):
         assert head is not None  # every decoder has one
         z_loss = self.z_loss if self.training else 0.0
         if not on_cpu and type(head) is nn.Linear and head.bias is None:
-            return chunked_loss(hidden, head.weight, labels, z_loss=z_loss, softcap=self.softcap)
+            return self._head_loss(hidden, head.weight, labels, z_loss=z_loss, softcap=self.softcap)
         plain = type(head) is nn.Linear and head.bias is None
         logits = (linear(hidden, head.weight, self._kernels) if plain else head(hidden)).float()
         if self.softcap is not None:

@@ -1,6 +1,6 @@
 """Cross-entropy of a head's logits, a chunk of positions at a time."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,20 @@ ALIGNED_TO = 64
 """Columns of logits are a multiple of this: tensor cores want rows of products that begin at
 multiples of 16 bytes, and GPT-2's vocabulary of 50,257 is odd. The columns added exist in these
 products alone, not in the weights, the count of parameters, the loss or a checkpoint."""
+
+
+class HeadLoss(Protocol):
+    """A head's product and its loss in one: `chunked_loss`, or `train.model.liger`."""
+
+    def __call__(
+        self,
+        hidden: Tensor,
+        weight: Tensor,
+        labels: Tensor,
+        *,
+        z_loss: float = ...,
+        softcap: float | None = ...,
+    ) -> Tensor: ...
 
 
 def chunked_loss(

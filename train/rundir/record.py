@@ -63,7 +63,6 @@ class RunPaths:
     lock = Below("lock")
     metrics = Below("metrics.jsonl")
     status = Below("status.jsonl")
-    wandb = Below("wandb.json")
     log = Below("train.log")
     error = Below("error.txt")
     checkpoint = Below("checkpoint")
@@ -73,6 +72,10 @@ class RunPaths:
     state = Below("state")
     evals = Below("evals")
     record = Below("record.json")
+
+    def mirror(self, kind: str) -> Path:
+        """What is known of the run's copy in a tracker, such as wandb.json."""
+        return self.directory / f"{kind}.json"
 
     def checkpoint_at(self, step: int) -> Path:
         return self.directory / "checkpoints" / f"step-{step}"

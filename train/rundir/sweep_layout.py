@@ -33,6 +33,8 @@ class SweepPaths:
     plan = Below("plan.jsonl")
     simulation = Below("simulation.json")
     """Present where nothing was trained: what the losses were drawn from."""
+    packing = Below("packing.json")
+    """Present where a launch has measured how many runs are to share a GPU."""
     prediction = Below("validation.json")
     """Present where the sweep tests a fit: what was predicted before it was trained."""
     analysis = Below("analysis")

@@ -8,6 +8,7 @@ import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from importlib.util import find_spec
 from os import environ
 from pathlib import Path
 
@@ -42,7 +43,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Choice:
-    """A run's kernels on a CPU and whether it is compiled.
+    """A run's kernels on a CPU, whether it is compiled, and whether Liger computes its loss.
 
     `source`: library (PyTorch's own calls; nothing was measured), measured, asked (by
     runtime.kernels), earlier release. `processor` is where it was taken.
@@ -52,10 +53,12 @@ class Choice:
     compiled: bool = False
     source: str = "library"
     processor: str = ""
+    liger: bool = False
 
     @property
     def label(self) -> str:
-        return self.kernels.label + (", compiled" if self.compiled else "")
+        parts = [self.kernels.label, *(["compiled"] if self.compiled else [])]
+        return ", ".join([*parts, *(["Liger's loss"] if self.liger else [])])
 
 
 def run_choice(run_dir: Path, job: RunConfig, device: str) -> Choice:
@@ -68,12 +71,15 @@ def run_choice(run_dir: Path, job: RunConfig, device: str) -> Choice:
     """
     path = RunPaths(run_dir).choice
     if path.exists():
-        return _possible(decode_stored(Choice, read_json(path), path.name), job)
+        return _possible(decode_stored(Choice, read_json(path), path.name), job, device)
     if any(RunPaths(run_dir).state.glob("step-*")):
         choice = Choice(EARLIER, compiles(job.runtime, device, _flops(job)), "earlier release")
-        choice = _possible(choice, job)
+        choice = _possible(choice, job, device)
     else:
         choice = best_choice(job, device)
+        if job.runtime.loss == "liger" and not choice.liger:
+            lacking = liger_lacks(device)
+            log.warning("runtime.loss=liger: %s; the loss is computed in chunks", lacking)
     write_json(path, asdict(choice))
     return choice
 
@@ -85,7 +91,8 @@ def best_choice(job: RunConfig, device: str, measure: bool = True) -> Choice:
     """
     settled = compiles(job.runtime, device, _flops(job))
     if device != "cpu":
-        return Choice(compiled=settled)
+        liger = job.runtime.loss == "liger" and not liger_lacks(device)
+        return Choice(compiled=settled, liger=liger)
     table = _table(job, measure)
     kernels, source = LIBRARY, "library" if table is None else "measured"
     shape = job.spec.model
@@ -137,6 +144,15 @@ def has_compiler() -> bool:
     return any(shutil.which(name) for name in (environ.get("CXX") or "g++", "g++", "clang++"))
 
 
+def liger_lacks(device: str) -> str:
+    """Why Liger can't compute a loss on this kind of device; empty where it can."""
+    if device != "cuda":
+        return f"its kernels need CUDA, and this run is on {device}"
+    if find_spec("liger_kernel") is None:
+        return "liger-kernel is not installed (pip install 'isoflop[liger]')"
+    return ""
+
+
 def _table(job: RunConfig, measure: bool) -> SpeedTable | None:
     threads = job.runtime.threads
     if measure and _flops(job) >= WORTH_FLOPS:
@@ -155,7 +171,7 @@ def _compiling_pays(job: RunConfig, table: SpeedTable, measure: bool) -> bool:
     return compiling_pays(table, shape.d_model, precision, layers, flops)
 
 
-def _possible(choice: Choice, job: RunConfig) -> Choice:
+def _possible(choice: Choice, job: RunConfig, device: str) -> Choice:
     """The choice without what this machine lacks."""
     from train.model.linear import ONEDNN  # the one thing here that only torch knows
 
@@ -164,7 +180,8 @@ def _possible(choice: Choice, job: RunConfig) -> Choice:
         kernels = replace(kernels, onednn_from=None, onednn_weights_from=None)
     if compiled and job.runtime.compile == "auto" and not has_compiler():
         compiled = False
-    possible = replace(choice, kernels=kernels, compiled=compiled)
+    liger = choice.liger and not liger_lacks(device)
+    possible = replace(choice, kernels=kernels, compiled=compiled, liger=liger)
     if possible != choice:
         log.warning(
             "the run began with %s, which this machine can't do; it goes on with %s, and its "

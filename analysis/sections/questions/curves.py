@@ -50,7 +50,7 @@ def curve_section(study: CurveStudy, unit: str = "nats/token") -> Section:
         f"residuals have an rms of {number(law.rms)} over {law.n_points:,} thinned points."
     )
     rows = [_row(one) for one in study.errors]
-    columns = ["run", "", "R2", "R2 less noise", "mean error", "end, relative"]
+    columns = ["run", "used", "R2", "R2 less noise", "mean error", "end, relative"]
     figure = FigureSpec(
         "whole_curves",
         draw_curves(study, unit),

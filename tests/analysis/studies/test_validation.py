@@ -126,6 +126,20 @@ def test_one_allocation_alone_is_no_test(sweep_dir, tmp_path):
         trials([trial], "exact")
 
 
+def test_each_alternative_that_has_a_run_is_held_against_the_optimum(sweep_dir, tmp_path):
+    trial = write_trial(tmp_path / "test", sweep_dir)
+    path = trial / "validation.json"
+    content = json.loads(path.read_text())
+    small = {"name": "alternative-x0.25", "n_params": 1e4, "n_tokens": 1e8}
+    more = [{**content["alternative"], "name": "alternative-x4"}, small]
+    path.write_text(json.dumps({**content, "alternative": small, "more": more[:1]}))
+    (made,) = trials([trial], "exact")
+    assert [cell.name for cell in made.cells] == ["optimum", "alternative-x4"]
+    assert "alternative-x0.25 has no finished run yet and is not compared" in made.notes
+    path.write_text(json.dumps({**content, "more": more[:1]}))
+    assert [t.cells[1].name for t in trials([trial], "exact")] == ["alternative", "alternative-x4"]
+
+
 def test_the_difference_is_welchs():
     optimum, alternative = np.array([1.5, 1.52, 1.49]), np.array([1.6, 1.7])
     made = difference(optimum, alternative)

@@ -45,6 +45,16 @@ def test_the_decisions_approach_is_extended_to_the_budget():
     assert not made.interpolates
 
 
+def test_a_list_of_factors_makes_as_many_alternatives():
+    made = predict(fits(), ValidateSpec(params_factor=[0.25, 4]))
+    assert [c.name for c in made.choices] == ["optimum", "alternative-x0.25", "alternative-x4"]
+    sizes = [choice.n_params / made.optimum.n_params for choice in made.choices]
+    assert sizes == pytest.approx([1, 0.25, 4])
+    for bad in ([], [4, 1], [4, 4], ["x"], -1):
+        with pytest.raises(SpecError, match=r"validate\.params_factor"):
+            ValidateSpec(params_factor=bad)
+
+
 def test_both_allocations_cost_the_budget_under_the_runs_own_cost_law():
     made = predict(fits(), ValidateSpec(budget=3e13))
     for choice in (made.optimum, made.alternative):

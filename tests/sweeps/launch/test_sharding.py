@@ -13,13 +13,10 @@ from sweeps.launch.local import run_pool
 from sweeps.launch.scheduler import QueuedRun
 from sweeps.launch.sharding import is_sharded, least_bytes
 from sweeps.spec.launcher import LauncherSpec
-from tests.support.sweep_fixtures import expansion, grid
+from tests.support.sweep_fixtures import FAKES, expansion, grid
 from train.config.run_config import RuntimeSpec
 from train.rundir.record import write_job
 
-SMI = """#!/bin/sh
-echo "0, GPU-0, {mebibytes}, card"; echo "1, GPU-1, {mebibytes}, card"
-"""
 RANK = """
 import json, os, sys
 from pathlib import Path
@@ -53,10 +50,9 @@ def test_a_run_is_sharded_where_it_does_not_fit_or_as_asked(tmp_path):
 def test_a_pool_gives_all_cards_to_a_run_that_none_of_them_holds(
     tmp_path, monkeypatch, mebibytes, shards
 ):
-    smi = tmp_path / "nvidia-smi"
-    smi.write_text(SMI.format(mebibytes=mebibytes))
-    smi.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("FAKE_GPUS", "2")
+    monkeypatch.setenv("FAKE_GPU_MIB", str(mebibytes))
+    monkeypatch.setenv("PATH", f"{FAKES}:{os.environ['PATH']}")
     path = run_dir(tmp_path, "run", 32)
     script = tmp_path / "rank.py"
     script.write_text(RANK)

@@ -15,12 +15,9 @@ from sweeps.plan.speed_model import corrected
 from sweeps.slurm.resources import TIME_MARGIN, UNKNOWN_MINUTES, batches
 from sweeps.spec.config import SweepConfig
 from sweeps.spec.launcher import LauncherSpec
+from tests.support.sweep_fixtures import FAKES
 from train.config.cli import load_config
 from train.config.spec import SpecError
-
-SMI = """#!/bin/sh
-for card in 0 1 2 3 4 5 6 7; do echo "$card, GPU-$card, 81559, {name}"; done
-"""
 
 
 @pytest.fixture
@@ -28,10 +25,9 @@ def eight_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """An nvidia-smi that lists eight cards of a name, where starting any other program fails."""
 
     def install(name: str) -> None:
-        program = tmp_path / "nvidia-smi"
-        program.write_text(SMI.format(name=name))
-        program.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+        monkeypatch.setenv("FAKE_GPUS", "8")
+        monkeypatch.setenv("FAKE_GPU_NAME", name)
+        monkeypatch.setenv("PATH", f"{FAKES}:/usr/bin:/bin")
         monkeypatch.setenv("ISOFLOP_CACHE", str(tmp_path))
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
