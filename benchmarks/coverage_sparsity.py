@@ -34,7 +34,7 @@ def runs(noise: float, rng: np.random.Generator) -> pd.DataFrame:
 def truth(flops: float, sparsity: float) -> tuple[float, float]:
     """N_opt and the least loss of a budget at one sparsity."""
     sizes = np.geomspace(1e7, 1e12, 20_000)
-    loss = LAW.loss(sizes, flops / (6 * (1 - sparsity) * sizes), sparsity)
+    loss = np.asarray(LAW.loss(sizes, flops / (6 * (1 - sparsity) * sizes), sparsity))
     return float(sizes[loss.argmin()]), float(loss.min())
 
 
