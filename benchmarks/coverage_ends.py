@@ -1,6 +1,6 @@
 """How often the interval of a run's predicted end holds the loss that it ends with.
 
-    python -m benchmarks.coverage_ends [n_replicates]
+    python -m benchmarks.coverage_ends [n_replicates] [curves]
 
 Simulated IsoFLOP sweeps under a cosine, of which some runs are finished and one is in progress, at
 several shares of its tokens. Losses follow the law of whole curves, or another form: a surface in N
@@ -15,6 +15,7 @@ import numpy as np
 from analysis.fits.curve_law.law import CurveLaw, Shape
 from analysis.fits.curve_law.path import LossCurve, past_of
 from analysis.studies.curves.in_progress import EndPredictor, FinishedRun
+from analysis.studies.curves.study import FARTHEST, study_curves
 from benchmarks.designs import SMALL
 from train.config.lr_schedule import learning_rate
 
@@ -85,6 +86,30 @@ def main(n_replicates: int) -> None:
             )
 
 
+def whole_curves(n_replicates: int) -> None:
+    """Print how often ends of curves that were not fitted lie in their interval."""
+    for form in ("own", "another"):
+        rng, held, halves = np.random.default_rng(1), [], []
+        for _ in range(n_replicates):
+            curves = [run.curve for run in runs(form, rng)]
+            names = [curves[i].name for i in rng.permutation(len(curves))[:10]]
+            made = study_curves(curves, names)
+            longest = max(c.n_tokens[-1] for c in curves if c.name in names)
+            half = made.end_half_width
+            held += [
+                abs(error.end_error) <= half
+                for error, c in ((e, next(c for c in curves if c.name == e.name))
+                                 for e in made.errors if not e.fitted)
+                if np.isfinite(half) and c.n_tokens[-1] <= FARTHEST * longest
+            ]  # fmt: skip
+            halves.append(half)
+        print(
+            f"{form:8} ends of other curves: holds {np.mean(held):6.1%} of {len(held)}, half width "
+            f"{np.nanmedian(halves):.2%}",
+            flush=True,
+        )
+
+
 def _judged(
     predictor: EndPredictor, run: FinishedRun, share: float
 ) -> tuple[float, float, float] | None:
@@ -98,4 +123,5 @@ def _judged(
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 40)
+    asked = [int(word) for word in sys.argv[1:] if word.isdigit()]
+    (whole_curves if "curves" in sys.argv else main)(asked[0] if asked else 40)

@@ -164,6 +164,13 @@ def propose(config: SweepConfig, overrides: list[str], console: Console) -> int:
     return 0
 
 
+def tune(config: SweepConfig, overrides: list[str], console: Console) -> int:
+    """Search the learning rate of least loss in every cell, and fit the laws through them."""
+    from sweeps.design.tune import tune as search
+
+    return search(config, overrides, console, train_tasks)
+
+
 def _say(done, nothing: str, console: Console) -> int:
     for line in done.lines or ([] if done.problems else [nothing]):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -183,6 +190,7 @@ ACTIONS = {
     "sync": sync,
     "design": design,
     "propose": propose,
+    "tune": tune,
 }
 
 
@@ -200,7 +208,10 @@ COMMAND = Command(
     options=GROUP_OPTIONS,
     old={"only": old_only, "sweep_fit": lambda value, verb: [f"fit={value}"]},
     texts=("status", "what", "launcher.devices"),
-    switches={"watch": "same as watch=true"},
+    switches={
+        "watch": "same as watch=true",
+        "dry_run": "with tune: print the first learning rates and train nothing",
+    },
 )
 
 if __name__ == "__main__":

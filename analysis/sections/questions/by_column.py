@@ -69,7 +69,7 @@ def _exponents(made: ByColumn) -> Section:
         ]
         for row in found
     ]
-    columns = ["approach", "", *(cell for name in names for cell in (name, "95 %"))]
+    columns = ["approach", "exponent", *(cell for name in names for cell in (name, "95 %"))]
     figure = FigureSpec(
         "exponents",
         forest(names, found),

@@ -64,9 +64,9 @@ def test_status_shows_where_a_run_will_end(sweep):
         state = read_sweep(root)
         found = next(iter(state.ends.values()))
         assert found.low < end < found.high < 1.05 * found.low
-        console = DataConsole(width=160, file=StringIO())
-        console.print(status_table(state))
-        shown = console.file.getvalue()
+        out = StringIO()
+        DataConsole(width=160, file=out).print(status_table(state))
+        shown = out.getvalue()
         assert f"{found.loss:.4f} ({found.low:.4f} to {found.high:.4f})" in shown
         assert "predicted from finished runs' curves" in shown
         (written,) = json.loads(json.dumps(status_json(state)))["predicted_ends"].values()
@@ -77,9 +77,9 @@ def test_without_finished_runs_status_says_why_there_is_no_end(tmp_path):
     runs = expansion(iso=grid(d_models=[16, 24])).runs
     run_dir, _ = begin(tmp_path, runs[0], 0.5)
     with claim(run_dir):
-        console = DataConsole(width=160, file=StringIO())
-        console.print(status_table(read_sweep(tmp_path)))
-    assert "no predicted end of 1 runs: 0 runs of grid iso are finished" in console.file.getvalue()
+        out = StringIO()
+        DataConsole(width=160, file=out).print(status_table(read_sweep(tmp_path)))
+    assert "no predicted end of 1 runs: 0 runs of grid iso are finished" in out.getvalue()
 
 
 def test_a_launch_leaves_word_to_the_run_that_all_alternatives_beat(sweep, monkeypatch):

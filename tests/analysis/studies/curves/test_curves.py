@@ -99,6 +99,16 @@ def test_curves_are_labelled_by_what_people_know_of_them():
     assert labels([replace(sweep[0], size=1.0, name="wsd $x")]) == [r"wsd \$x"]
 
 
+def test_ends_of_other_curves_have_an_interval_where_curves_can_be_left_out():
+    curves, _ = cosine_sweep(0.005)
+    made = study_curves(curves, [c.name for c in curves if not c.name.endswith("8000_400000")])
+    assert 0 < made.end_half_width < 0.05
+    (other,) = [one for one in made.errors if not one.fitted]
+    assert abs(other.end_error) < made.end_half_width
+    few = study_curves(curves, [c.name for c in curves[:3]])
+    assert np.isnan(few.end_half_width) and few.to_json()["end_half_width"] is not None
+
+
 def test_a_users_mistakes_say_what_is_there(tmp_path, capsys):
     (tmp_path / "x.csv").write_text("run,step,loss\na,1,2\n")
     with pytest.raises(SystemExit, match="2"):
