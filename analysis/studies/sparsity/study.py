@@ -120,6 +120,19 @@ def is_sparse(table: LossTable) -> bool:
     return len(np.unique(np.round(values[np.isfinite(values)], 3))) >= LEAST_LEVELS
 
 
+def mixed_levels(table: LossTable) -> str:
+    """What must be known where laws of N and D alone join levels of sparsity; empty if none do."""
+    if not is_sparse(table):
+        return ""
+    values, column = sparsity_of(table)
+    n_levels = len(np.unique(np.round(values[np.isfinite(values)], 3)))
+    return (
+        f"Runs of {n_levels} levels of sparsity ({column}) are fitted as one surface of N and D, "
+        f"which they are not; fit.by=sparsity fits each level alone, and the law of N, D and "
+        f"sparsity joins them"
+    )
+
+
 def study_sparsity(
     table: LossTable, budgets: Sequence[float] = (), n_draws: int = N_DRAWS, seed: int = 0
 ) -> SparsityStudy:
