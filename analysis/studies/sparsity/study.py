@@ -207,8 +207,10 @@ def _level(
     """The best model of a budget at one sparsity, and its loss in each resample."""
     sizes = np.geomspace(n.min() / 10, n.max() * 100, 600)
     tokens = budget / (6 * share * sizes)
-    best = [int(np.argmin(one.loss(sizes, tokens, sparsity))) for one in (law, *draws)]
-    n_opt, d_opt = float(sizes[best[0]]), float(tokens[best[0]])
+    best = np.array([_least(sizes, np.asarray(one.loss(sizes, tokens, sparsity)))
+                     for one in (law, *draws)])  # fmt: skip
+    n_opt = float(best[0])
+    d_opt = budget / (6 * share * n_opt)
     losses = np.array([float(one.loss(n_opt, d_opt, sparsity)) for one in draws])
     nan = (float("nan"), float("nan"))
     outside = {
@@ -217,12 +219,23 @@ def _level(
     }
     level = Level(
         float(budget), sparsity, n_opt,
-        percentile_interval(sizes[best[1:]]) if draws else nan,
+        percentile_interval(best[1:]) if draws else nan,
         share * n_opt, d_opt, float(law.loss(n_opt, d_opt, sparsity)),
         percentile_interval(losses) if draws else nan,
         {name: factor for name, factor in outside.items() if factor > 1.05},
     )  # fmt: skip
     return level, losses
+
+
+def _least(sizes: np.ndarray, loss: np.ndarray) -> float:
+    """The size of least loss, by a parabola in log size through the least of a grid's points: the
+    grid's own step is as wide as an interval of a quiet sweep.
+    """
+    i = int(np.clip(loss.argmin(), 1, len(sizes) - 2))
+    below, at, above = loss[i - 1 : i + 2]
+    bend = below - 2 * at + above
+    shift = float(np.clip((below - above) / (2 * bend), -1, 1)) if bend > 0 else 0.0
+    return float(sizes[i] * (sizes[i + 1] / sizes[i]) ** shift)
 
 
 def _active_column(table: LossTable) -> str | None:
