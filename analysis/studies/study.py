@@ -18,6 +18,7 @@ from analysis.studies.approaches.parametric import ParametricApproach
 from analysis.studies.approaches.repeated import RepeatedApproach
 from analysis.studies.fit_config import FitConfig
 from analysis.studies.holdout import Holdout, leave_largest_out
+from analysis.studies.sparsity.study import mixed_levels
 from analysis.studies.unit_check import mixed_units
 
 THIN_POINTS = 200_000
@@ -114,6 +115,8 @@ def run_study(table: LossTable, config: FitConfig, counting: str = "exact") -> S
     attempt = FitErrors()
     data = fit_input(table, counting, config)
     table, data = with_best_of(table, data, config)
+    if mixed := mixed_levels(table):
+        table = table.warned(mixed)
     fits = fit_all(data, config, attempt)
     table = _warned_of_units(table, fits)
     holdout = attempt("holdout", lambda: leave_largest_out(data, fits))

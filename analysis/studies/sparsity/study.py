@@ -120,6 +120,19 @@ def is_sparse(table: LossTable) -> bool:
     return len(np.unique(np.round(values[np.isfinite(values)], 3))) >= LEAST_LEVELS
 
 
+def mixed_levels(table: LossTable) -> str:
+    """What must be known where laws of N and D alone join levels of sparsity; empty if none do."""
+    if not is_sparse(table):
+        return ""
+    values, column = sparsity_of(table)
+    n_levels = len(np.unique(np.round(values[np.isfinite(values)], 3)))
+    return (
+        f"Runs of {n_levels} levels of sparsity ({column}) are fitted as one surface of N and D, "
+        f"which they are not; fit.by=sparsity fits each level alone, and the law of N, D and "
+        f"sparsity joins them"
+    )
+
+
 def study_sparsity(
     table: LossTable, budgets: Sequence[float] = (), n_draws: int = N_DRAWS, seed: int = 0
 ) -> SparsityStudy:
@@ -194,8 +207,10 @@ def _level(
     """The best model of a budget at one sparsity, and its loss in each resample."""
     sizes = np.geomspace(n.min() / 10, n.max() * 100, 600)
     tokens = budget / (6 * share * sizes)
-    best = [int(np.argmin(one.loss(sizes, tokens, sparsity))) for one in (law, *draws)]
-    n_opt, d_opt = float(sizes[best[0]]), float(tokens[best[0]])
+    best = np.array([_least(sizes, np.asarray(one.loss(sizes, tokens, sparsity)))
+                     for one in (law, *draws)])  # fmt: skip
+    n_opt = float(best[0])
+    d_opt = budget / (6 * share * n_opt)
     losses = np.array([float(one.loss(n_opt, d_opt, sparsity)) for one in draws])
     nan = (float("nan"), float("nan"))
     outside = {
@@ -204,12 +219,23 @@ def _level(
     }
     level = Level(
         float(budget), sparsity, n_opt,
-        percentile_interval(sizes[best[1:]]) if draws else nan,
+        percentile_interval(best[1:]) if draws else nan,
         share * n_opt, d_opt, float(law.loss(n_opt, d_opt, sparsity)),
         percentile_interval(losses) if draws else nan,
         {name: factor for name, factor in outside.items() if factor > 1.05},
     )  # fmt: skip
     return level, losses
+
+
+def _least(sizes: np.ndarray, loss: np.ndarray) -> float:
+    """The size of least loss, by a parabola in log size through the least of a grid's points: the
+    grid's own step is as wide as an interval of a quiet sweep.
+    """
+    i = int(np.clip(loss.argmin(), 1, len(sizes) - 2))
+    below, at, above = loss[i - 1 : i + 2]
+    bend = below - 2 * at + above
+    shift = float(np.clip((below - above) / (2 * bend), -1, 1)) if bend > 0 else 0.0
+    return float(sizes[i] * (sizes[i + 1] / sizes[i]) ** shift)
 
 
 def _active_column(table: LossTable) -> str | None:

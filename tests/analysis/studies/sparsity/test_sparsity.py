@@ -70,7 +70,9 @@ def test_the_report_has_the_law_and_approach_2_by_level(tmp_path, capsys):
     base = [str(tmp_path / "moe.csv"), "fit.n_resamples=100", "fit.approaches=[isoflop]"]
     with pytest.raises(SystemExit, match="0"):
         run_command(COMMAND, [*base, f"out={tmp_path / 'law'}"], "isoflop analyze")
-    assert "FLOPs: sparsity 0.9, best of the levels trained in" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "FLOPs: sparsity 0.9, best of the levels trained in" in printed
+    assert "Runs of 4 levels of sparsity (sparsity) are fitted as one surface" in printed
     stored = json.loads((tmp_path / "law" / "fits.json").read_text())["sparsity"]
     assert stored["column"] == "sparsity" and len(stored["levels"]) == 2 * len(LEVELS)
     assert "Sparsity of experts" in (tmp_path / "law" / "report.html").read_text()
