@@ -3,6 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 from analysis.chosen_runs import fitted, is_table
 from analysis.config import AnalysisConfig, output_directory
@@ -13,8 +14,9 @@ from analysis.printed import print_fits
 from analysis.report.report import Report
 from analysis.report.run_table import build_run_table
 from analysis.sections.contents import ReportInputs, contents
+from analysis.sections.prose.opening import decision
 from analysis.sections.score_table import report_scores
-from analysis.sections.summary import caveats, decision, facts, provenance
+from analysis.sections.summary import caveats, facts, provenance
 from analysis.side_by_side import analyse_by, compare_sweeps, published
 from analysis.studies.fits_json import fits_json
 from train.commands.command_line import Command, run_command, text_override
@@ -27,6 +29,11 @@ DESCRIPTION = "Fit scaling laws to the runs of a sweep, or of any table, and wri
 
 def analyse(config: AnalysisConfig, command: str) -> Path:
     """Read, fit and write everything that one configuration asks for; the path of the report."""
+    return analysed(config, command)[0]
+
+
+def analysed(config: AnalysisConfig, command: str) -> tuple[Path, dict[str, Any]]:
+    """The same, and the content of fits.json."""
     directory = output_directory(config)
     everything, study, advice = fitted(config)
     book = build_run_table(everything, set(study.table.texts("run_id")))
@@ -49,7 +56,7 @@ def analyse(config: AnalysisConfig, command: str) -> Path:
         book=book,
         provenance=provenance(study),
     )
-    return published(report, numbers, directory, config)
+    return published(report, numbers, directory, config), numbers
 
 
 def main(config: AnalysisConfig, overrides: list[str]) -> int:

@@ -2,11 +2,14 @@
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from analysis.__main__ import COMMAND as ANALYZE
-from analysis.__main__ import analyse, paths
-from analysis.config import AnalysisConfig
+from analysis.__main__ import analysed, paths
+from analysis.config import AllocationConfig, AnalysisConfig
+from analysis.errors import FitError
+from analysis.studies.fits_json import plain
 from train.commands.command_line import Command, run_command
 from train.config.cli import UsageError
 
@@ -22,14 +25,36 @@ def main(config: AnalysisConfig, overrides: list[str]) -> int:
 
     Raises:
         UsageError: Nothing to allocate.
+        FitError: Nothing that was asked has an answer; the report is written all the same.
     """
     if not config.allocation.asked:
         raise UsageError(
             "nothing to allocate; give flops=, n_params=, loss= or inference_tokens=, for example "
             "isoflop allocate results/demo flops=1e15 inference_tokens=1e11"
         )
-    print(analyse(config, shlex.join(["isoflop", "allocate", *overrides])))
+    path, numbers = analysed(config, shlex.join(["isoflop", "allocate", *overrides]))
+    print(path)
+    reason = unanswered(config.allocation, numbers)
+    if reason:
+        raise FitError(f"no plan: {reason}")
     return 0
+
+
+def unanswered(asked: AllocationConfig, numbers: Mapping[str, Any]) -> str:
+    """Why nothing of what was asked has an answer; empty where something has.
+
+    Args:
+        asked: The budgets, sizes, losses and demands.
+        numbers: The content of fits.json.
+    """
+    if (asked.flops or asked.n_params) and numbers["allocation"]:
+        return ""
+    serving = plain(numbers.get("serving") or {})
+    plans = serving.get("plans", [])
+    if any(plan["n_params"] is not None for plan in plans):
+        return ""
+    reasons = dict.fromkeys([serving.get("reason"), *(plan["reason"] for plan in plans)])
+    return "; ".join(filter(None, reasons)) or "no law could be fitted (see the report)"
 
 
 def listed(key: str) -> Callable[[str], list[str]]:

@@ -1,6 +1,7 @@
 """What an analysis prints on the terminal: what was read, and the main numbers."""
 
-from analysis.sections.summary import caveats, decision
+from analysis.sections.prose.opening import decision
+from analysis.sections.summary import caveats
 from analysis.studies.allocation import AllocationRow
 from analysis.studies.approaches.repeated import RepeatedApproach
 from analysis.studies.study import Study

@@ -1,11 +1,12 @@
 """Our model class against lm-evaluation-harness's own, on local tasks of every kind of request.
 
-    python -m benchmarks.named_tasks [n_items=400] [batch_size=1] [width=64] [layers=2]
-                                     [vocabulary=14] [threads=1] [checkpoint=DIR]
+    python -m benchmarks.named_tasks [n_items=400] [batch_size=1] [batch_tokens=N] [width=64]
+                                     [layers=2] [vocabulary=14] [threads=1] [checkpoint=DIR]
 
 Both run in one process, on the same checkpoint (made with random weights unless one is named) and
 the same YAML tasks; processor times leave loading out. `lm_eval run` asks one item at a time unless
-it is given a batch_size, and so does this. Needs the extra lm-eval. Compared: every response of
+it is given a batch_size, and so does this; ours is as `isoflop eval` has it unless batch_tokens is
+given. Needs the extra lm-eval. Compared: every response of
 every item, and seconds of each kind of request.
 """
 
@@ -79,7 +80,7 @@ def gaps(ours: dict[str, Any], theirs: dict[str, Any]) -> tuple[int, float, int]
 def main(arguments: list[str]) -> int:
     sizes = {"n_items": 400, "batch_size": 1, "threads": 1, "width": 64, "layers": 2,
              "vocabulary": 14}  # fmt: skip
-    given = parse(arguments, __doc__, (*sizes, "checkpoint"))
+    given = parse(arguments, __doc__, (*sizes, "checkpoint", "batch_tokens"))
     sizes |= {name: int(given[name]) for name in sizes if name in given}
     what = f"named tasks / lm-evaluation-harness's own model at batch {sizes['batch_size']}"
     try:
@@ -103,8 +104,9 @@ def main(arguments: list[str]) -> int:
         asked = [NamedTasks((name,), include=str(tasks)) for name in NAMES]
         model, vocab = load_checkpoint(checkpoint, "cpu")
         harness: Any = HFLM
+        most = int(given["batch_tokens"]) if "batch_tokens" in given else None
         lms = {
-            "ours": HarnessModel(model, vocab, 16384),
+            "ours": HarnessModel(model, vocab, most),
             "theirs": harness(
                 pretrained=checkpoint,
                 device="cpu",

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from train.config.spec import IsoflopError
 from train.rundir.atomic import RecordError, read_json, read_jsonl
-from train.rundir.record import RunPaths, read_record
+from train.rundir.record import RunPaths, RunRecord, read_record
 from train.rundir.tables import fitting_rows, write_table
 
 if TYPE_CHECKING:
@@ -43,12 +43,14 @@ SCHEMA = pa.schema(
         ("n_items", pa.int64()),
         ("chance", pa.float64()),
         ("stderr", pa.float64()),
+        ("weights", pa.string()),
     ]
 )
 """`operands` says how operands are drawn, "" for a task without any. Null in `target_length` means
 every length, in `position` the whole answer, in `n_first` every item rather than the first n drawn,
 in `chance` that none is known (see `eval.metrics.chance`). `stderr` is the standard error that
-lm-evaluation-harness reports, null elsewhere.
+lm-evaluation-harness reports, null elsewhere. `weights` is trained, or ema for the average over the
+last part of a run, which stands beside the last checkpoint and is no further point of it.
 """
 
 PARTS = ("target_length", "position", "n_first")
@@ -93,7 +95,7 @@ def rows(run_dir: Path) -> list[dict[str, Any]]:
     """The rows of evals.parquet that one run directory gives, with the run's own columns.
 
     For an intermediate checkpoint n_tokens and flops are those of its step, and loss is None unless
-    validation ran at that very step.
+    validation ran at that very step. Averaged weights have the loss that they were validated at.
     Raises:  RecordError: an unreadable record or summary.
     """
     evals = RunPaths(run_dir).evals
@@ -103,7 +105,9 @@ def rows(run_dir: Path) -> list[dict[str, Any]]:
     logged = read_jsonl(RunPaths(run_dir).metrics)
     curve = {row["step"]: row for row in logged if isinstance(row.get("step"), int)}
     found = []
-    for path in [*sorted(evals.glob("*.json")), *sorted(evals.glob("step-*/*.json"))]:
+    for path in [
+        p for name in ("", "step-*/", "ema/") for p in sorted(evals.glob(f"{name}*.json"))
+    ]:
         content = read_json(path)
         if not _is_summary(content):
             raise RecordError(
@@ -112,17 +116,28 @@ def rows(run_dir: Path) -> list[dict[str, Any]]:
         step = content.get("step") or record.n_steps
         final = step == record.n_steps
         share = step / record.n_steps
+        averaged = path.parent.name == "ema"
         of_run = {
             "run_id": record.run_id,
             "step": step,
             "n_params": record.n_params,
             "n_tokens": record.n_tokens if final else round(record.n_tokens * share),
             "flops": record.flops if final else record.flops * share,
-            "loss": record.loss if final else curve.get(step, {}).get("loss"),
+            "loss": _loss(record, averaged) if final else curve.get(step, {}).get("loss"),
+            "weights": "ema" if averaged else "trained",
             "chance": None,  # rows of earlier releases have none
         }
         found += [of_run | upgraded(row) for row in content.get("rows", [])]
     return found
+
+
+def _loss(record: RunRecord, averaged: bool) -> float | None:
+    return record.loss_ema if averaged else record.loss
+
+
+def trained_alone(evals: "pd.DataFrame") -> "pd.DataFrame":
+    """The rows of weights as they were trained; tables of earlier releases have no others."""
+    return evals.loc[evals["weights"] != "ema"] if "weights" in evals else evals
 
 
 def _is_summary(content: Any) -> bool:

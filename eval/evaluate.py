@@ -60,7 +60,7 @@ def run_targets(run_dir: Path) -> list[CheckpointRef]:
         if step != record.n_steps:
             out = paths.evals / directory.name
             targets.append(CheckpointRef(str(directory), out, step, record.run_id))
-    if paths.averaged.is_dir():  # evals.parquet is of trained weights alone
+    if paths.averaged.is_dir():
         out = paths.evals / paths.averaged.name
         targets.append(CheckpointRef(str(paths.averaged), out, record.n_steps, record.run_id))
     return targets

@@ -27,10 +27,13 @@ SHOWN = (
 
 _KEYS = ("task", "operands", "format", "n_shots", "split")
 
+_AVERAGED = "averaged weights"
+"""How a line of `optim.ema_fraction`'s weights is told from that of the last checkpoint."""
+
 
 def sweep_scores(evals: Path) -> Table:
     """The table of a sweep's evals.parquet, final checkpoints alone."""
-    columns = ["run_id", "step", "n_params", *_KEYS, *PARTS, "metric", "value"]
+    columns = ["run_id", "step", "n_params", *_KEYS, *PARTS, "metric", "value", "weights"]
     rows = pq.read_table(evals, columns=columns, filters=[("metric", "in", SHOWN)]).to_pylist()
     last: dict[str, int] = {}
     for row in rows:
@@ -43,13 +46,14 @@ def scores(rows: Iterable[Mapping[str, Any]]) -> Table:
     groups: dict[tuple[Any, ...], dict[str, list[float]]] = {}
     for row in rows:
         if row["metric"] in SHOWN and all(row[part] is None for part in PARTS):
-            key = (*(row[name] for name in _KEYS), row.get("n_params") or 0)
+            averaged = row.get("weights") == "ema"
+            key = (*(row[name] for name in _KEYS), row.get("n_params") or 0, averaged)
             groups.setdefault(key, {}).setdefault(row["metric"], []).append(row["value"])
     metrics = [name for name in SHOWN if any(name in found for found in groups.values())]
     table = Table("task", "split", "N", "checkpoints", *metrics, box=None)
-    for (task, operands, form, shots, split, n_params), found in sorted(groups.items()):
+    for (task, operands, form, shots, split, n_params, averaged), found in sorted(groups.items()):
         parts = [task, form, "" if operands == DEFAULT_OPERANDS else operands]
-        parts.append(f"{shots} shots" if shots else "")
+        parts += [f"{shots} shots" if shots else "", _AVERAGED if averaged else ""]
         table.add_row(
             ", ".join(part for part in parts if part),
             split,

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         size_price,
     )
     from isoflop.runs import evaluate, plan, train
+    from isoflop.sparsity import fit_sparsity
     from isoflop.tuning import fit_tuning
     from train.config.spec import (
         DataSpec,
@@ -78,6 +79,7 @@ __all__ = [
     "fit_kaplan",
     "fit_optima",
     "fit_parametric",
+    "fit_sparsity",
     "fit_tuning",
     "plan",
     "predict",
@@ -96,6 +98,7 @@ _HOMES = {
     "compute_multiplier": "isoflop.comparisons",
     "TuningStudy": "analysis.studies.tuning.study",
     "fit_curves": "isoflop.curves",
+    "fit_sparsity": "isoflop.sparsity",
     "fit_tuning": "isoflop.tuning",
     "LossTable": "analysis.data.loss_table",
     "Surface": "analysis.fits.surface",

@@ -6,15 +6,13 @@ import sys
 from rich.console import Console
 
 from sweeps.spec.config import SweepConfig, names_of
+from sweeps.training import FAILED_EXIT, collect, show_scripts, train_tasks
 from sweeps.verbs import VERBS, old_only, paths
 from train.__main__ import GROUP_OPTIONS
 from train.commands.command_line import Command, run_command
 from train.commands.console import DataConsole
-from train.commands.terminal import say
 from train.config.cli import config_as_yaml, config_text
 from train.config.spec import IsoflopError
-
-FAILED_EXIT = 1
 
 
 def main(config: SweepConfig, overrides: list[str]) -> int:
@@ -72,7 +70,7 @@ def launch(config: SweepConfig, overrides: list[str], console: Console) -> int:
         + (f", {n_dropped} cells dropped (plan.jsonl)" if n_dropped else ""),
         highlight=False,
     )
-    return _train(config, tasks, len(made.runs), written.run_dirs, console)
+    return train_tasks(config, tasks, len(made.runs), written.run_dirs, console)
 
 
 def simulate(config: SweepConfig, overrides: list[str], console: Console) -> int:
@@ -109,80 +107,7 @@ def retry(config: SweepConfig, overrides: list[str], console: Console) -> int:
         return show_scripts(config, tasks, console)
     clear_the_way(states, jobs)
     console.print(f"retrying {len(tasks)} runs", highlight=False)
-    return _train(config, tasks, len(tasks), planned_run_dirs(config.root), console)
-
-
-def show_scripts(config: SweepConfig, tasks: list, console: Console) -> int:
-    """Print the sbatch scripts of a launch; nothing is written or submitted."""
-    from sweeps.slurm.submit import scripts
-
-    scales = config.scale_time, config.scale_memory
-    made, notes = scripts(tasks, config.launcher, config.root, config.sweep.name, *scales)
-    for note in notes:
-        console.print(f"# {note}", style="red", markup=False, soft_wrap=True)
-    for batch, script in made:
-        console.print(f"# array of {len(batch.jobs)} jobs, {sum(map(len, batch.jobs))} runs")
-        print(script)
-    return 0
-
-
-def submit(config: SweepConfig, tasks: list, console: Console) -> int:
-    """Hand tasks to Slurm, print how to watch them, and return at once."""
-    from sweeps.slurm.report import submission_lines
-    from sweeps.slurm.submit import submit as submit_arrays
-
-    root = config.root
-    made = submit_arrays(
-        tasks,
-        config.launcher,
-        root,
-        config.sweep.name,
-        config.scale_time,
-        config.scale_memory,
-        config.force,
-    )
-    said, problems = submission_lines(made, len(tasks))
-    for line in said:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    for line in problems:
-        console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"watch:   isoflop sweep watch {root}\ncollect: isoflop sweep collect {root}")
-    console.print(str(root), highlight=False, soft_wrap=True)
-    return FAILED_EXIT if made.problem or made.elsewhere else 0
-
-
-def _train(config: SweepConfig, tasks: list, n_runs: int, run_dirs: list, console: Console) -> int:
-    """Launch tasks, collect, list the failures; returns the exit status."""
-    from sweeps.launch.failures import GaveUpError
-    from sweeps.launch.launch import INTERRUPTED_EXIT, failures, print_failures, train_here
-    from sweeps.launch.on_end import run_on_end
-    from sweeps.plan.packing import placed_by
-    from train.engine.wandb_service import launch_mode
-
-    if config.launcher.kind == "slurm" and tasks:
-        return submit(config, tasks, console)
-    if tasks and config.tracker.kind == "wandb":
-        launch_mode(config.tracker)  # decided here once, for every worker
-    uninterrupted, why = True, ""
-    launcher = placed_by(config.launcher, config.root)
-    try:
-        if tasks:
-            uninterrupted = train_here(tasks, launcher, config.root, n_runs, console)
-    except GaveUpError as error:
-        why = str(error)
-    collect(config, [], console)
-    failed = failures(run_dirs)
-    if not uninterrupted:
-        why = "interrupted; run the same command again to continue"
-    else:
-        # Of a launch that gave up, thousands may not have begun.
-        print_failures([run for run in failed if not why or run.status != "planned"], console)
-    problem = run_on_end(config.launcher.on_end, config.sweep.name, config.root, run_dirs, why)
-    for line in filter(None, (why, problem)):
-        say(line, sys.stderr)
-    if not uninterrupted:
-        return INTERRUPTED_EXIT
-    return FAILED_EXIT if failed or why else 0
+    return train_tasks(config, tasks, len(tasks), planned_run_dirs(config.root), console)
 
 
 def status(config: SweepConfig, overrides: list[str], console: Console) -> int:
@@ -194,22 +119,6 @@ def status(config: SweepConfig, overrides: list[str], console: Console) -> int:
         config.root, console, config.format == "json", config.watch, lambda: jobs_of(config.root)
     )
     return 0
-
-
-def collect(config: SweepConfig, overrides: list[str], console: Console) -> int:
-    """Rebuild the tables from the run directories and print where they are."""
-    from sweeps.manage.collect import collect as gather
-
-    collected = gather(config.root)
-    for problem in collected.problems:
-        console.print(f"left out: {problem}", style="red", markup=False, soft_wrap=True)
-    for note in collected.notes:
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
-    counts = ", ".join(f"{n} {status}" for status, n in sorted(collected.by_status.items()))
-    rows = ", ".join(f"{n} {name}" for name, n in collected.n_rows.items())
-    console.print(f"runs: {counts or 'none'}; rows: {rows}", highlight=False)
-    console.print(str(config.root), highlight=False, soft_wrap=True)
-    return FAILED_EXIT if collected.problems else 0
 
 
 def cancel(config: SweepConfig, overrides: list[str], console: Console) -> int:
@@ -255,6 +164,13 @@ def propose(config: SweepConfig, overrides: list[str], console: Console) -> int:
     return 0
 
 
+def tune(config: SweepConfig, overrides: list[str], console: Console) -> int:
+    """Search the learning rate of least loss in every cell, and fit the laws through them."""
+    from sweeps.design.tune import tune as search
+
+    return search(config, overrides, console, train_tasks)
+
+
 def _say(done, nothing: str, console: Console) -> int:
     for line in done.lines or ([] if done.problems else [nothing]):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -274,6 +190,7 @@ ACTIONS = {
     "sync": sync,
     "design": design,
     "propose": propose,
+    "tune": tune,
 }
 
 
@@ -291,7 +208,10 @@ COMMAND = Command(
     options=GROUP_OPTIONS,
     old={"only": old_only, "sweep_fit": lambda value, verb: [f"fit={value}"]},
     texts=("status", "what", "launcher.devices"),
-    switches={"watch": "same as watch=true"},
+    switches={
+        "watch": "same as watch=true",
+        "dry_run": "with tune: print the first learning rates and train nothing",
+    },
 )
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ VERBS = {
     "sync": Verb("upload offline W&B runs", ("action=sync",)),
     "design": Verb("search the grid of a cost, budget=FLOPs", ("action=design",)),
     "propose": Verb("what to run next after a fit", ("action=propose",)),
+    "tune": Verb("search the learning rate of each cell, and fit its law", ("action=tune",)),
     "validate": Verb("train what the fit of DIR predicts", ("preset=validate", "action=launch")),
 }
 

@@ -22,6 +22,7 @@ os.environ.update(
     WANDB_MODE="offline",
     WANDB_SILENT="true",
     WANDB_ERROR_REPORTING="false",
+    TRACKIO_DIR=str(Path(_SCRATCH.name) / "trackio"),
     ISOFLOP_CACHE=os.environ.get("ISOFLOP_TEST_CACHE", _SCRATCH.name),
 )
 

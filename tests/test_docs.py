@@ -20,6 +20,7 @@ import analysis.curves
 import analysis.optima
 import analysis.predict
 import eval.__main__
+import isoflop.push
 import sweeps.__main__
 import train.__main__
 from isoflop.__main__ import COMMANDS as FRONT
@@ -52,6 +53,7 @@ LINES = {
         analysis.allocate,
         analysis.optima,
         analysis.predict,
+        isoflop.push,
     )
 }
 FACTS = DataInfo("f" * 16, 257, {})

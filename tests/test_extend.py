@@ -117,5 +117,5 @@ def test_a_data_source(extended, tmp_path):
 def test_a_tracker(extended, tmp_path):
     run = typed("A tracker", extended, tmp_path) / "spreadsheet"
     rows = (run / "metrics.csv").read_text().splitlines()
-    assert rows[0] == "step,train_loss,loss" and len(rows) > 2
+    assert rows[0] == "step,train/loss,eval/loss" and len(rows) > 2
     assert rows[-1].split(",")[2]  # the last row of a run carries a validation loss

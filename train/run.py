@@ -2,7 +2,8 @@
 
     python -m train.run RUN_DIR
 
-Exit status: 0 finished, diverged or already done; 75 preempted (run again to continue); else 1.
+Exit status: 0 finished, diverged, stopped early or already done; 75 preempted (run again to
+continue); else 1.
 """
 
 import gc
@@ -45,7 +46,7 @@ from train.ranks.shared_memory_error import SharedMemoryError
 from train.rundir.atomic import write_atomic, write_json
 from train.rundir.lock import Claimed, claim
 from train.rundir.log_file import log_file
-from train.rundir.record import RunPaths, append_status, read_job, read_record
+from train.rundir.record import DONE, RunPaths, append_status, read_job, read_record
 from train.speed.choice import Choice, run_choice
 
 PREEMPTED_EXIT = 75
@@ -255,7 +256,7 @@ def main(argv: list[str] | None = None) -> int:
         say(f"train.run: {error}", sys.stderr)
         return 2
     print(json.dumps({"run_dir": arguments[0], "status": status}))
-    return {"finished": 0, "diverged": 0, "preempted": PREEMPTED_EXIT}.get(status, 1)
+    return {**dict.fromkeys(DONE, 0), "preempted": PREEMPTED_EXIT}.get(status, 1)
 
 
 if __name__ == "__main__":

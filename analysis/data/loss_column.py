@@ -1,8 +1,10 @@
 """Fitting another column than the loss in nats per token, such as bits per byte."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
 from analysis.data.loss_table import CURVE_COLUMNS, LossTable, as_numbers
 from analysis.data.table_error import TableError
@@ -31,9 +33,15 @@ def with_loss(table: LossTable, column: str) -> LossTable:
     table = table.without(bad, f"no positive finite {column} (fit.loss)")
     values = table.numbers(column)
     scale = dict(zip(table.texts("run_id"), values / table.numbers("loss"), strict=True))
-    curves = table.curves.loc[:, list(CURVE_COLUMNS)]
-    scaled = as_numbers(curves, "loss") * [scale.get(str(run), np.nan) for run in curves["run_id"]]
-    curves = curves.assign(loss=scaled).iloc[np.flatnonzero(np.isfinite(scaled))]
-    return replace(table, runs=table.runs.assign(loss=values), curves=curves).warned(
+    curves = _scaled(table.curves.loc[:, list(CURVE_COLUMNS)], scale)
+    training = _scaled(table.training, scale) if len(table.training) else table.training
+    runs = table.runs.assign(loss=values)
+    return replace(table, runs=runs, curves=curves, training=training).warned(
         f"Every law is of {column} (fit.loss), not of the loss in nats per token"
     )
+
+
+def _scaled(points: pd.DataFrame, scale: Mapping[str, float]) -> pd.DataFrame:
+    """Points with their losses times their run's factor, without those of runs that have none."""
+    loss = as_numbers(points, "loss") * [scale.get(str(run), np.nan) for run in points["run_id"]]
+    return points.assign(loss=loss).iloc[np.flatnonzero(np.isfinite(loss))]

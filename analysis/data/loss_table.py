@@ -38,8 +38,9 @@ class LossTable:
     """Runs that can be fitted, one a row; their training curves; what was left out; what is odd.
 
     `runs` has at least run_id, n_params, n_tokens, flops, flops_budget (NaN for none) and loss;
-    `curves` has run_id, n_tokens, flops and loss along training; `evals` is evals.parquet's
-    content; `understood` are lines on what was taken from which column of a file;
+    `curves` has run_id, n_tokens, flops and loss along training, `training` the same of smoothed
+    training losses, with their `error`; `evals` is evals.parquet's content; `understood` are lines
+    on what was taken from which column of a file;
     `repeating` are runs that saw their tokens too often for the laws of new data; `settings` are
     all runs of cells whose best alone is fitted: best_of (the best one's run_id), loss, settings.
 
@@ -58,6 +59,7 @@ class LossTable:
     understood: tuple[str, ...] = ()
     repeating: pd.DataFrame = field(default_factory=pd.DataFrame)
     settings: pd.DataFrame = field(default_factory=pd.DataFrame)
+    training: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -131,22 +133,24 @@ class LossTable:
 
     def training_curves(self, counted: RunArrays) -> Curves:
         """Curves of the runs of `counted`, with FLOPs and N under its convention."""
-        run, n_tokens, flops, loss = self._sorted_curves
+        run, n_tokens, flops, loss, *error = self._sorted_curves
         scale = counted.flops / self.numbers("flops")
-        return Curves(run, counted.n_params[run], n_tokens, flops * scale[run], loss)
+        return Curves(run, counted.n_params[run], n_tokens, flops * scale[run], loss, *error)
 
     @cached_property
     def _sorted_curves(self) -> tuple[np.ndarray, ...]:
-        """Row of the run, tokens, FLOPs and loss of each point, (points,) each, in that order."""
+        """Row of the run, tokens, FLOPs, loss and any error of each point, (points,) each."""
         position = pd.Index(self.runs["run_id"]).get_indexer(pd.Index(self.curves["run_id"]))
         kept = np.flatnonzero(position >= 0)
         run = position[kept]
-        n_tokens, flops, loss = (as_numbers(self.curves, c)[kept] for c in CURVE_COLUMNS[1:])
+        names = [*CURVE_COLUMNS[1:], *(["error"] if "error" in self.curves else [])]
+        columns = (run, *(as_numbers(self.curves, name)[kept] for name in names))
+        flops = columns[2]
         later = (np.diff(run) > 0) | ((np.diff(run) == 0) & (np.diff(flops) > 0))
         if later.all():
-            return run, n_tokens, flops, loss
+            return columns
         order = np.lexsort((flops, run))
-        return run[order], n_tokens[order], flops[order], loss[order]
+        return tuple(column[order] for column in columns)
 
 
 def as_numbers(frame: pd.DataFrame, name: str) -> np.ndarray:

@@ -17,7 +17,8 @@ from analysis.data.reading.formats import Cells, read_cells
 from analysis.data.reading.summary import what_was_read
 from analysis.data.reading.understand import AS_IT_SAYS, TableOptions, few, understand
 from analysis.data.reading.units import suspicion
-from eval.evals_table import upgraded_frame
+from analysis.data.training.smoothed import training_curves
+from eval.evals_table import trained_alone, upgraded_frame
 from train.rundir.sweep_layout import SweepPaths
 
 _QUANTITIES = ("n_params", "n_tokens", "flops")
@@ -33,9 +34,11 @@ def read_sweeps(directories: Sequence[Path]) -> LossTable:
     table = LossTable(
         runs=pd.concat([part.runs for part in parts], ignore_index=True),
         curves=parts[0].curves if len(parts) == 1 else _joined(parts),
+        training=pd.concat([part.training for part in parts], ignore_index=True),
         warnings=tuple(message for part in parts for message in part.warnings),
         sources=tuple(str(directory) for directory in directories),
         evals=pd.concat(evals, ignore_index=True) if evals else pd.DataFrame(),
+        understood=tuple(line for part in parts for line in part.understood),
     )
     return clean(only_finished(table))
 
@@ -50,17 +53,20 @@ def joined(tables: Mapping[str, LossTable]) -> LossTable:
         parts[0],
         runs=pd.concat([part.runs for part in parts], ignore_index=True),
         curves=_joined(parts),
+        training=pd.concat([part.training for part in parts], ignore_index=True),
         sources=tuple(source for part in parts for source in part.sources),
     )
 
 
 def renamed(table: LossTable, prefix: str) -> LossTable:
     """The table with a prefix before each run's id."""
-    frames = [
+    runs, curves, training = (
         frame.assign(run_id=[f"{prefix}{name}" for name in frame["run_id"]])
-        for frame in (table.runs, table.curves)
-    ]
-    return replace(table, runs=frames[0], curves=frames[1])
+        if len(frame)
+        else frame
+        for frame in (table.runs, table.curves, table.training)
+    )
+    return replace(table, runs=runs, curves=curves, training=training)
 
 
 def read_file(path: Path, options: TableOptions = AS_IT_SAYS) -> LossTable:
@@ -194,13 +200,17 @@ def _read_sweep(directory: Path) -> LossTable:
     stale = newest > path.stat().st_mtime + 1
     curves_path, evals_path = paths.table("curves"), paths.table("evals")
     empty = pd.DataFrame({name: [] for name in CURVE_COLUMNS})
+    asked = upgraded_frame(read_cells(evals_path).frame) if evals_path.exists() else pd.DataFrame()
+    evals = trained_alone(asked)
+    n_averaged = len(asked) - len(evals)
+    notes = (f"{n_averaged:,} evaluations of averaged weights are not drawn",) if n_averaged else ()
     return LossTable(
         runs=runs,
         curves=_read_curves(curves_path) if curves_path.exists() else empty,
+        training=training_curves(curves_path) if curves_path.exists() else pd.DataFrame(),
         warnings=(f"{path} is older than some of the sweep's runs; {collect}",) if stale else (),
-        evals=upgraded_frame(read_cells(evals_path).frame)
-        if evals_path.exists()
-        else pd.DataFrame(),
+        evals=evals,
+        understood=notes,
     )
 
 

@@ -40,7 +40,7 @@ class Curves:
     """Points of training curves, sorted by run and, within a run, by FLOPs; all arrays (points,).
 
     `run` numbers the runs from 0; `n_params`, `n_tokens`, `flops` are those of the run at that
-    point.
+    point; `error` is the standard error of the log of a smoothed loss, None where none is known.
     """
 
     run: np.ndarray
@@ -48,12 +48,14 @@ class Curves:
     n_tokens: np.ndarray
     flops: np.ndarray
     loss: np.ndarray
+    error: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.loss)
 
     def take(self, rows: np.ndarray) -> "Curves":
         return Curves(
+            error=None if self.error is None else self.error[rows],
             run=self.run[rows],
             n_params=self.n_params[rows],
             n_tokens=self.n_tokens[rows],
@@ -98,13 +100,33 @@ class BestOf:
         return replace(self, bias=self.bias[rows], sd=self.sd[rows])
 
 
+@dataclass(frozen=True)
+class CurveLosses:
+    """Which losses along training the envelope reads.
+
+    Attributes:
+        kind: training (smoothed), validation, or table: what a table of curves has.
+        reason: Why these.
+        level: Factor on smoothed training losses that puts their ends, in the median run, at the
+            level of the runs' losses; one for all runs, which changes no order among them.
+        error: Median standard error of the log of a smoothed loss; 0 for others.
+        window: Half the width in log tokens of what a smoothed loss is of; 0 for others.
+    """
+
+    kind: str
+    reason: str
+    level: float = 1.0
+    error: float = 0.0
+    window: float = 0.0
+
+
 @dataclass(frozen=True, eq=False)
 class FitInput:
     """What an approach is fitted to: runs, points of their training curves, weights of the runs.
 
     `budgets_given` says that the budgets were stated, not guessed from FLOPs that lie close;
     `epochs` (runs,) is how often each run saw its tokens, 0 where that is not known; `best_of` is
-    what is known of runs that are each the best of a cell.
+    what is known of runs that are each the best of a cell; `curve_losses` is what `curves` are of.
     """
 
     runs: RunArrays
@@ -113,6 +135,7 @@ class FitInput:
     budgets_given: bool = False
     epochs: np.ndarray | None = None
     best_of: BestOf | None = None
+    curve_losses: CurveLosses | None = None
 
     def __len__(self) -> int:
         return len(self.runs)

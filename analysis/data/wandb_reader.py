@@ -19,6 +19,7 @@ from analysis.data.reading.json_tables import flattened
 from analysis.data.reading.understand import AS_IT_SAYS, TableOptions
 from analysis.data.reading.units import in_base_units
 from train.rundir.atomic import write_atomic
+from train.trackers.names import NAMES
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,19 @@ def _row(run: Any) -> dict[str, Any]:
     return {**row, "run_id": run.id, "name": run.name}
 
 
+def _history(run: Any, keys: list[str]) -> pd.DataFrame:
+    """The history's rows that have every key, which a run of ours has under its name in trackers.
+
+    Earlier releases logged metrics.jsonl's own names.
+    """
+    points = pd.DataFrame(list(run.scan_history(keys=keys)), columns=pd.Index(keys))
+    now = [NAMES.get(key, key) for key in keys]
+    if points.empty and now != keys:
+        points = pd.DataFrame(list(run.scan_history(keys=now)), columns=pd.Index(now))
+        points.columns = pd.Index(keys)
+    return points
+
+
 def _curve(run: Any, row: dict[str, Any], options: TableOptions, cache: Path) -> pd.DataFrame:
     """Validation losses along a finished run, from the cache if they are there."""
     keys = [options.columns.get(name) or name for name in CURVE_COLUMNS[1:]]
@@ -88,7 +102,7 @@ def _curve(run: Any, row: dict[str, Any], options: TableOptions, cache: Path) ->
     path = cache / f"{run.id}.parquet"
     points = pd.read_parquet(path) if path.exists() else pd.DataFrame()
     if not set(keys) <= set(points):
-        points = pd.DataFrame(list(run.scan_history(keys=keys)), columns=pd.Index(keys))
+        points = _history(run, keys)
         write_atomic(path, points.to_parquet())
     renamed = {
         name: in_base_units(name, as_numbers(points, key), options.units.get(name, ""))

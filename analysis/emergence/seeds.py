@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from analysis.emergence.dip import Dip, dip_test, seeds_needed
 from analysis.emergence.score import MIN_POINTS, Null, chance_null, emergence_score
 from analysis.emergence.two_modes import N_SIMULATED, Mixture, two_modes
 from eval.metrics.wilson import wilson
@@ -47,7 +48,8 @@ class SeedStudy:
 
     `level` is what counts as having the ability, half-way from chance to 1. `score` is the
     emergence score of the share with its null, None below three sizes. `mixture` is None where too
-    few runs were made, or where no size has seeds that are `APART`.
+    few runs were made, or where no size has seeds that are `APART`. `dips` has Hartigan's test of
+    each size with enough seeds for it, `seeds_needed`.
     """
 
     metric: str
@@ -56,6 +58,8 @@ class SeedStudy:
     score: float | None
     chance: Null | None
     mixture: Mixture | None
+    dips: tuple[Dip, ...]
+    seeds_needed: int
 
     @property
     def apart(self) -> list[SizeShare]:
@@ -93,6 +97,12 @@ def study_seeds(
         mixture=two_modes(x, y, rng, n_simulated)
         if apart and enough and len(y) >= MIN_RUNS
         else None,
+        dips=tuple(
+            dip_test(size.scale, size.values)
+            for size in sizes
+            if len(size.values) >= seeds_needed()
+        ),
+        seeds_needed=seeds_needed(),
     )
 
 

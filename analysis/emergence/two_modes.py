@@ -22,6 +22,17 @@ N_SIMULATED = 99
 _SHARPEST = 200.0
 """Bound of a mode's concentration: differences of a few hundredths are no modes of their own."""
 
+_STEEPNESS, _CENTRE = 4, 5
+"""Where the parameters of two fixed modes have those of the weight."""
+
+_STEEPEST = (-4.0, 5.0)
+"""Ends of the search for the steepness's interval, as `_steepness` takes it, per unit of ln N."""
+
+_RULED_OUT = 1.92
+"""Half of chi squared's 95 % quantile at one degree of freedom."""
+
+_N_PROFILE = 25
+
 _EDGE = 1e-3
 """Accuracies are kept this far from 0 and 1, where densities are 0 or infinite."""
 
@@ -31,8 +42,10 @@ class Mixture:
     """Two fixed modes `low` and `high`; a share of expit(steepness (ln N - ln half)) in the upper.
 
     `half` is the scale at which half of the seeds have the ability, `width` the number of decades
-    from 10 % to 90 % of them. `log_ratio` is this model's log-likelihood less that of one moving
-    mode, `p_value` the share of data simulated from one moving mode whose ratio is as large.
+    from 10 % to 90 % of them; their 95 % intervals are those of the profile likelihood, with ends
+    of 0 or infinity where the runs leave them open. `log_ratio` is this model's log-likelihood less
+    that of one moving mode, `p_value` the share of data simulated from one moving mode whose ratio
+    is as large.
     """
 
     low: float
@@ -41,10 +54,12 @@ class Mixture:
     steepness: float
     log_ratio: float
     p_value: float
+    half_interval: tuple[float, float]
+    width_interval: tuple[float, float]
 
     @property
     def width(self) -> float:
-        return 2 * math.log(9) / self.steepness / math.log(10)
+        return _width(self.steepness)
 
     def share(self, scale: ArrayLike) -> Floats:
         """Expected share of seeds that have the ability."""
@@ -74,14 +89,30 @@ def two_modes(
         n_as_large += one.cost - two.cost >= ratio
     low, high, *_, raw, centre = fixed.params
     bottom = float(expit(low))
+    mean, inside = float(log_x.mean()), (float(x.min()) - 1, float(x.max()) + 1)
+    half = _profile(fixed, _CENTRE, inside, x, y)
+    steep = _profile(fixed, _STEEPNESS, _STEEPEST, x, y)
     return Mixture(
         low=bottom,
         high=bottom + (1 - bottom) * float(expit(high)),
-        half=math.exp(np.clip(centre * unit + log_x.mean(), -700, 700)),
+        half=_scale(centre * unit + mean),
         steepness=_steepness(raw) / unit,
         log_ratio=float(ratio),
         p_value=(1 + n_as_large) / (1 + n_simulated),
+        half_interval=(_scale(half[0] * unit + mean), _scale(half[1] * unit + mean)),
+        width_interval=(
+            _width(_steepness(steep[1]) / unit),
+            _width(_steepness(steep[0]) / unit),
+        ),
     )
+
+
+def _width(steepness: float) -> float:
+    return 2 * math.log(9) / steepness / math.log(10) if steepness else math.inf
+
+
+def _scale(log_x: float) -> float:
+    return math.exp(max(log_x, -700.0)) if log_x < 700 else math.inf
 
 
 @dataclass(frozen=True)
@@ -109,6 +140,46 @@ def _fit(density: Density, x: Floats, y: Floats, starts: list[Floats]) -> _Fit:
     found = [minimize(cost, one, jac=True, method="L-BFGS-B") for one in starts]
     best = min(found, key=lambda one: one.fun)
     return _Fit(best.x, float(best.fun))
+
+
+def _profile(
+    best: _Fit, which: int, within: tuple[float, float], x: Floats, y: Floats
+) -> tuple[float, float]:
+    """Values of one parameter of two fixed modes that the likelihood doesn't rule out at 95 %.
+
+    Each is held in turn while the others are fitted. Without the profile, shares of 0 and 1 alone
+    would place the shift exactly, though it may lie anywhere between two sizes.
+
+    Args:    within: where the search ends; beyond it the parameter is open, -inf or inf.
+    """
+    others = [i for i in range(len(best.params)) if i != which]
+    y = np.clip(y, _EDGE, 1 - _EDGE)
+
+    def fitted(held: float, start: Floats) -> tuple[float, Floats]:
+        def cost(rest: Floats) -> tuple[float, Floats]:
+            value, gradient = _fixed(np.insert(rest, which, held), x, y)
+            return (
+                float(-value.sum() + 1e-3 * (rest**2).sum()),
+                -gradient.sum(axis=1)[others] + 2e-3 * rest,
+            )
+
+        found = minimize(cost, start, jac=True, method="L-BFGS-B")
+        return float(found.fun), np.asarray(found.x)
+
+    at = float(np.clip(best.params[which], *within))
+    least, rest = fitted(at, best.params[others])
+
+    def end(outermost: float) -> float:
+        start, last, risen = rest, at, 0.0
+        for held in np.linspace(at, outermost, _N_PROFILE)[1:]:
+            cost, start = fitted(held, start)
+            if cost - least >= _RULED_OUT:
+                part = (_RULED_OUT - risen) / (cost - least - risen)
+                return float(last + part * (held - last))
+            last, risen = held, cost - least
+        return math.copysign(math.inf, outermost - at)
+
+    return end(within[0]), end(within[1])
 
 
 def _moving(params: Floats, x: Floats, y: Floats) -> tuple[Floats, Floats]:

@@ -23,7 +23,7 @@ def seeds_figure(study: AbilityStudy, seeds: SeedStudy) -> FigureSpec:
     if seeds.mixture:
         modes = (
             " Dotted on the left: the two modes of the mixture; curve on the right: the weight of "
-            "the upper one."
+            "the upper one, with the 95 % interval of the scale at which it is a half."
         )
     return FigureSpec(
         name=f"emergence-{ability.slug}-seeds",
@@ -59,6 +59,8 @@ def _seeds(study: AbilityStudy, seeds: SeedStudy) -> Figure:
                 left.axhline(mode, color=style.GREEN, linestyle=":", linewidth=1.2)
             grid = np.geomspace(x.min(), x.max(), 200)
             right.plot(grid, seeds.mixture.share(grid), color=style.GREEN, label="mixture's weight")
+            ends = np.clip(seeds.mixture.half_interval, x.min(), x.max())
+            right.plot(ends, [0.5, 0.5], color=style.GREEN, linewidth=3, alpha=0.4, marker="|")
         for axes in (left, right):
             axes.set_ylim(-0.04, 1.04)
             log_axis(axes, AXES[ability.scale])

@@ -6,7 +6,7 @@ interpolated loss at 1,500 log-spaced amounts of compute. The latter leaves out 
 that fewer than two runs passed through, and those where a cheaper run had already done better.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -78,6 +78,7 @@ class CurveGrid:
     """Every run's curve interpolated at common FLOPs: the `depth` runs of least loss at each.
 
     Arrays are (depth, bins), best first; loss is inf where fewer runs have reached that compute.
+    `error` is the standard error of the log of a smoothed loss, None where none is known.
     """
 
     run: np.ndarray
@@ -85,6 +86,7 @@ class CurveGrid:
     n_params: np.ndarray
     n_tokens: np.ndarray
     n_runs: int
+    error: np.ndarray | None = None
 
     @classmethod
     def of(cls, curves: Curves, grid: np.ndarray, depth: int = 64) -> "CurveGrid":
@@ -93,16 +95,23 @@ class CurveGrid:
         ends = np.append(starts[1:], len(curves))
         depth = min(depth, len(starts))
         held = [np.full((depth, len(grid)), np.inf), np.zeros((depth, len(grid)), int)]
+        columns = [curves.loss]
+        if curves.error is not None:
+            held.append(np.zeros((depth, len(grid))))
+            columns.append(curves.error)
         per_flop = curves.n_tokens[ends - 1] / curves.flops[ends - 1]
         block = max(depth, 256)
         for first in range(0, len(starts), block):
             rows = range(first, min(first + block, len(starts)))
-            losses = np.stack([_interpolated(curves, starts[i], ends[i], log_grid) for i in rows])
-            held = _keep_least(held, losses, first, depth)
-        loss, which = held
+            read = [
+                np.stack([_interpolated(curves, v, starts[i], ends[i], log_grid) for i in rows])
+                for v in columns
+            ]
+            held = _keep_least(held, read, first, depth)
+        loss, which, *error = held
         n_params = curves.n_params[starts][which]
         run = curves.run[starts][which]
-        return cls(run, loss, n_params, per_flop[which] * grid, len(starts))
+        return cls(run, loss, n_params, per_flop[which] * grid, len(starts), *error)
 
     def best(self, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Bins on the envelope of those runs that are present, (runs,) of bool, and their ranks.
@@ -110,12 +119,28 @@ class CurveGrid:
         A bin counts where two runs are and where none has done better on less compute.
         """
         allowed = present[self.run] & np.isfinite(self.loss)
-        rank = allowed.argmax(axis=0)
+        rank = np.where(allowed, self.loss, np.inf).argmin(axis=0)
         bins = np.arange(self.loss.shape[1])
         contested = allowed.sum(axis=0) >= min(2, int(present.sum()))
         loss = np.where(contested, self.loss[rank, bins], np.inf)
         undominated = contested & (loss <= np.minimum.accumulate(loss))
         return bins[undominated], rank[undominated]
+
+    def shaken(self, grid: np.ndarray, window: float, rng: np.random.Generator) -> "CurveGrid":
+        """The grid with losses redrawn by their errors, which go together over a window.
+
+        Args:
+            grid: FLOPs of the bins, (bins,).
+            window: Width in log FLOPs over which a curve was smoothed.
+        """
+        if self.error is None:
+            return self
+        place = (np.log(grid) - np.log(grid[0])) / window
+        node, share = place.astype(int), place % 1
+        drawn = rng.standard_normal((int(self.run.max()) + 1, int(node[-1]) + 2))
+        noise = (1 - share) * drawn[self.run, node] + share * drawn[self.run, node + 1]
+        noise /= np.hypot(1 - share, share)
+        return replace(self, loss=self.loss * np.exp(np.nan_to_num(self.error) * noise))
 
 
 def best_points(grid: np.ndarray, curve_grid: CurveGrid, present: np.ndarray) -> Curves:
@@ -204,22 +229,24 @@ def _turns_right(x: np.ndarray, y: np.ndarray, i: int, j: int, k: int) -> bool:
     return (x[j] - x[i]) * (y[k] - y[i]) - (y[j] - y[i]) * (x[k] - x[i]) <= 0
 
 
-def _interpolated(curves: Curves, start: int, end: int, log_grid: np.ndarray) -> np.ndarray:
+def _interpolated(
+    curves: Curves, values: np.ndarray, start: int, end: int, log_grid: np.ndarray
+) -> np.ndarray:
     part = slice(start, end)
-    return np.interp(
-        log_grid, np.log(curves.flops[part]), curves.loss[part], left=np.inf, right=np.inf
-    )
+    return np.interp(log_grid, np.log(curves.flops[part]), values[part], left=np.inf, right=np.inf)
 
 
 def _keep_least(
-    held: list[np.ndarray], losses: np.ndarray, first: int, depth: int
+    held: list[np.ndarray], read: list[np.ndarray], first: int, depth: int
 ) -> list[np.ndarray]:
-    """Merge a block of runs (block, bins) into the `depth` least losses of each bin so far."""
-    which = np.arange(first, first + len(losses))[:, None] + np.zeros_like(losses, dtype=int)
-    loss = np.concatenate([held[0], losses])
-    run = np.concatenate([held[1], which])
-    order = np.argsort(loss, axis=0, kind="stable")[:depth]
-    return [np.take_along_axis(loss, order, axis=0), np.take_along_axis(run, order, axis=0)]
+    """Merge a block of runs, losses and any errors (block, bins), into the `depth` least losses of
+    each bin so far: losses, numbers of the runs and any errors.
+    """
+    loss, *error = read
+    which = np.arange(first, first + len(loss))[:, None] + np.zeros_like(loss, dtype=int)
+    merged = [np.concatenate(pair) for pair in zip(held, [loss, which, *error], strict=True)]
+    order = np.argsort(merged[0], axis=0, kind="stable")[:depth]
+    return [np.take_along_axis(values, order, axis=0) for values in merged]
 
 
 def _through(points: Curves, method: str) -> EnvelopeFit:

@@ -49,6 +49,7 @@ FACTS: dict[str, Form | None] = {
     "loss": _loss,
     "bits_per_byte": lambda value: number(value, 4),
     "train_loss": _loss,
+    "loss_spikes": _plain,
     "precision": None,
     "device": None,
     "wall_seconds": _plain,
@@ -59,7 +60,7 @@ FACTS: dict[str, Form | None] = {
 IN_TABLE = (
     "fitted", "sweep", "grid", "recipe", "simulated", "seed", "shape", "n_params", "n_tokens",
     "flops", "optimizer", "lr_peak", "batch_tokens", "weight_decay", "loss",
-    "bits_per_byte", "wall_seconds",
+    "bits_per_byte", "loss_spikes", "wall_seconds",
 )  # fmt: skip
 
 

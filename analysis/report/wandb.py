@@ -8,7 +8,7 @@ from typing import Any
 from analysis.data.wandb_reader import flattened
 from analysis.report.report import Report
 from train.config.run_config import TrackerSpec
-from train.engine.wandb_service import wandb_mode
+from train.trackers.wandb_service import wandb_mode
 
 WAIT_SECONDS = 60.0
 """How long W&B may take to accept the report's run, and again to upload its figures."""
@@ -22,13 +22,16 @@ def mirror(
     """Log a written report to a run of job type `analysis`; a line on where it went.
 
     None where no tracker was asked for, and where W&B failed: files are the record, so any failure
-    is logged and nothing else.
+    is logged and nothing else. Other trackers hold curves of runs and take no reports.
 
     Args:    numbers: the content of fits.json; its scalars become the run's summary.
              page: report.html, with figures/ beside it.
     """
-    if tracker.kind != "wandb" or tracker.mode == "disabled":
+    others = [kind for kind in tracker.kinds if kind not in ("files", "wandb")]
+    if tracker.mode == "disabled" or ("wandb" not in tracker.kinds and not others):
         return None
+    if "wandb" not in tracker.kinds:
+        return f"tracker={','.join(others)}: a report goes to W&B alone, and stays in files here"
     run: Any = None
     try:
         import wandb

@@ -40,7 +40,7 @@ def envelope_section(study: Study) -> Section | None:
         f"At each amount of compute, the run with the least loss so far "
         f"({'1,500 log-spaced amounts' if fit.method == 'bins' else 'convex hull in log-log'}). "
         f"N grows as C^{number(fit.a)} ({span(own.get('a'))}), "
-        f"D as C^{number(fit.b)} ({span(own.get('b'))}). Losses in "
+        f"D as C^{number(fit.b)} ({span(own.get('b'))}). {losses_read(found)} Losses in "
         f"the middle of a decaying schedule lie above what a run that ends there would reach."
     )
     figure = FigureSpec(
@@ -51,6 +51,21 @@ def envelope_section(study: Study) -> Section | None:
         "Training curves, coloured by size, and the size of the run on the envelope.",
     )
     return Section(title, [text, *status_lines(fit.status, fit.reason)], [figure])
+
+
+def losses_read(found: EnvelopeApproach) -> str:
+    """Which losses along training the envelope is of, and why."""
+    read = found.data.curve_losses
+    if read is None or read.kind == "table":
+        return "The losses are those of the table's curves."
+    if read.kind == "validation":
+        return f"The losses are of validation ({read.reason})."
+    return (
+        f"The losses are of training ({read.reason}), smoothed by straight lines over "
+        f"{read.window:.0%} of the tokens so far on each side, which leaves an error of "
+        f"{100 * read.error:.2g} % that the intervals hold, and all times {number(read.level, 4)} "
+        f"to end at the level of validation."
+    )
 
 
 def isoflop_section(study: Study) -> Section | None:

@@ -190,7 +190,7 @@ def _exponent_section(made: Comparison) -> Section:
         change = [number(pair.difference), span(pair.difference_interval)]
         rows.append([pair.approach, pair.name, *cells, *change])
     first, second = made.names
-    columns = ["approach", "", first, "95 %", second, "95 %", "difference", "95 %"]
+    columns = ["approach", "exponent", first, "95 %", second, "95 %", "difference", "95 %"]
     figure = FigureSpec(
         "exponents",
         forest(made.names, made.exponents),

@@ -31,6 +31,7 @@ from analysis.sections.questions.forms import forms_chapter
 from analysis.sections.questions.minima import line_chapter
 from analysis.sections.questions.points import asked_points
 from analysis.sections.questions.serving import serving_chapter
+from analysis.sections.questions.sparsity import sparsity_chapter
 from analysis.sections.questions.tuning import tuning_chapter
 from analysis.studies.fits_json import plain
 from analysis.studies.irreducible_loss import study_irreducible_loss
@@ -192,6 +193,7 @@ PARTS: tuple[tuple[str, tuple[Builder, ...]], ...] = (
             _least_loss,
             line_chapter,
             serving_chapter,
+            sparsity_chapter,
             _predictions,
             _recipes,
             _multipliers,

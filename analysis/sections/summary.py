@@ -1,6 +1,4 @@
-"""The report's first words and its last: what to train, what to know before believing it, and
-where the numbers come from.
-"""
+"""What to know before believing a report's decision, and where its numbers come from."""
 
 import hashlib
 from pathlib import Path
@@ -9,10 +7,8 @@ import numpy as np
 
 from analysis.data.published.registry import PREFIX, find_table
 from analysis.data.reading.columns import label_columns
-from analysis.figures.style import count_span
-from analysis.format import count_label, number, span
+from analysis.format import count_label, number
 from analysis.stats.explained import explaining_column
-from analysis.studies.allocation import AllocationRow
 from analysis.studies.approaches.fit_all import KINDS
 from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.approaches.objections import MOST_SCATTER
@@ -21,79 +17,6 @@ from analysis.studies.approaches.repeated import RepeatedApproach
 from analysis.studies.fit_config import APPROACHES
 from analysis.studies.study import Study
 from train.rundir.sweep_layout import SweepPaths
-
-
-def decision(study: Study, advice: list[AllocationRow]) -> str:
-    """What to train, in one sentence with its interval; or why the runs can't say."""
-    fit = study.preferred
-    best = _headline_row(study, advice)
-    if fit is None or best is None:
-        return undetermined(study)
-    ratio = f"{number(best.tokens_per_param, 2)} tokens per parameter"
-    within = (
-        f" (95 % interval {count_span(best.n_interval)})" if np.isfinite(best.n_interval[0]) else ""
-    )
-    new = "new " if study.repeats_data else ""
-    return (
-        f"With {number(best.flops)} FLOPs, train {count_label(best.n_opt)} parameters{within} on "
-        f"{count_label(best.d_opt)} {new}tokens, {ratio}{_beyond(best)}; as compute grows, N "
-        f"should grow as C to the power {number(fit.a, 2)} ({span(fit.intervals.get('a'), 2)})."
-    )
-
-
-def _headline_row(study: Study, advice: list[AllocationRow]) -> AllocationRow | None:
-    """The largest budget within the runs' compute, or the first of those beyond it."""
-    if study.preferred is None:
-        return None
-    rows = [row for row in advice if row.approach == study.preferred.name]
-    within = [row for row in rows if "C" not in row.beyond]
-    return within[-1] if within else next(iter(rows), None)
-
-
-def _beyond(row: AllocationRow) -> str:
-    if not row.beyond:
-        return ""
-    factors = ", ".join(
-        f"{name} by {number(factor, 2)} times" for name, factor in row.beyond.items()
-    )
-    return f" (an extrapolation beyond the runs, in {factors})"
-
-
-def undetermined(study: Study) -> str:
-    """That the runs do not tell, why by each approach, and which runs would."""
-    reasons = [
-        f"{name}: {'; '.join(fit.objections)}"
-        for name, fit in study.deciding.items()
-        if fit.objections
-    ]
-    names = (RepeatedApproach.name, *APPROACHES)
-    reasons += [f"{name}: {study.missing[name]}" for name in names if name in study.missing]
-    why = f" ({'. '.join(reasons)})" if reasons else ""
-    wanted = proposals(study)
-    would = f" These would: {'; '.join(wanted)}." if wanted else ""
-    return f"These runs do not determine a compute-optimal size{why}.{would}"
-
-
-MOST_PROPOSALS = 4
-"""Budgets whose missing runs the headline names; the caveats have them all."""
-
-
-def proposals(study: Study) -> list[str]:
-    """Runs that would bracket the minima that are not, in words, the largest budgets first."""
-    isoflop = study.find(IsoflopApproach)
-    if isoflop is None:
-        runs = study.runs
-        low, high = (float(f(runs.flops)) for f in (np.min, np.max))
-        return [
-            f"at least 5 sizes, a factor of 2 apart, at each of 3 budgets between "
-            f"{number(low)} and {number(high)} FLOPs"
-        ]
-    open_ended = [p for p in isoflop.fit.profiles if not p.bracketed and len(p.propose)]
-    return [
-        f"N = {' and '.join(count_label(n) for n in profile.propose)} at "
-        f"{number(profile.flops)} FLOPs"
-        for profile in sorted(open_ended, key=lambda p: -p.flops)[:MOST_PROPOSALS]
-    ]
 
 
 def caveats(study: Study) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.data.run_arrays import BestOf, Curves, RunArrays
+from analysis.data.training.smoothed import WINDOWS
 from analysis.errors import FitError
 from analysis.fits.envelope import (
     CurveGrid,
@@ -122,11 +123,29 @@ class EnvelopeDraws:
     loss: np.ndarray
 
 
-def envelope_draws(curves: Curves, weights: np.ndarray, method: str) -> EnvelopeDraws:
-    """The envelope of the runs in each resample."""
+def envelope_draws(
+    curves: Curves,
+    weights: np.ndarray,
+    method: str,
+    seed: int = 0,
+    window: float = WINDOWS[0],
+) -> EnvelopeDraws:
+    """The envelope of the runs in each resample, smoothed losses redrawn by their errors.
+
+    Args:
+        curves: Of all runs.
+        weights: How often each resample has each run, (draws, runs).
+        method: bins or hull.
+        seed: Of the redrawn losses.
+        window: Half the width in log tokens over which losses were smoothed.
+    """
     runs, first = np.unique(curves.run, return_index=True)
     sizes = curves.n_params[first]
-    envelopes = _hulls(curves, weights) if method == "hull" else _binned(curves, weights)
+    rng = np.random.default_rng(seed)
+    if method == "hull":
+        envelopes = _hulls(curves, weights, rng)
+    else:
+        envelopes = _binned(curves, weights, rng, window)
     laws, outlines = [], []
     for points, row in zip(envelopes, weights, strict=True):
         laws.append(laws_through(points))
@@ -135,20 +154,28 @@ def envelope_draws(curves: Curves, weights: np.ndarray, method: str) -> Envelope
     return EnvelopeDraws(np.array(laws), flops, loss)
 
 
-def _binned(curves: Curves, weights: np.ndarray) -> Iterator[Curves]:
+def _binned(
+    curves: Curves, weights: np.ndarray, rng: np.random.Generator, window: float
+) -> Iterator[Curves]:
     grid = bin_edges(curves)
     curve_grid = CurveGrid.of(curves, grid)
-    return (best_points(grid, curve_grid, row > 0) for row in weights)
+    shaken = (curve_grid.shaken(grid, 2 * window, rng) for _ in weights)
+    return (best_points(grid, own, row > 0) for own, row in zip(shaken, weights, strict=True))
 
 
-def _hulls(curves: Curves, weights: np.ndarray) -> Iterator[Curves]:
+def _hulls(curves: Curves, weights: np.ndarray, rng: np.random.Generator) -> Iterator[Curves]:
     """Hulls of resampled runs; a hull's vertices are vertices of the runs' own hulls."""
     runs = np.unique(curves.run)
     own = [np.flatnonzero(curves.run == run) for run in runs]
     log_c, log_l = np.log(curves.flops), np.log(curves.loss)
     points = curves.take(np.concatenate([r[lower_hull(log_c[r], log_l[r])] for r in own]))
     for row in weights:
-        yield fit_envelope(points.take(np.flatnonzero(row[points.run] > 0)), "hull").points
+        drawn = points.take(np.flatnonzero(row[points.run] > 0))
+        if drawn.error is not None:
+            # Vertices lie further apart than a window, so each has noise of its own.
+            noise = drawn.error * rng.standard_normal(len(drawn))
+            drawn = replace(drawn, loss=drawn.loss * np.exp(noise))
+        yield fit_envelope(drawn, "hull").points
 
 
 def exponent_intervals(draws: EnvelopeDraws) -> dict[str, Interval]:

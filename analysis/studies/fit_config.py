@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass, field
 
+from analysis.data.training.choice import CHOICES
 from analysis.fits.isoflop import WEIGHTS
 from analysis.fits.isoflop_shapes import CURVES
 from train.config.spec import one_of, require
@@ -27,6 +28,7 @@ class FitConfig:
     max_epochs: float = 4.0
     approaches: list[str] = field(default_factory=lambda: list(APPROACHES))
     envelope: str = "bins"
+    curve_loss: str = "auto"
     isoflop_curve: str = "softened"
     isoflop_weights: str = "errors"
     noise: float | None = None
@@ -51,6 +53,7 @@ class FitConfig:
         for approach in self.approaches:
             one_of("fit.approaches", approach, APPROACHES)
         one_of("fit.envelope", self.envelope, ("bins", "hull"))
+        one_of("fit.curve_loss", self.curve_loss, CHOICES)
         if self.valley is not None:
             log.warning("fit.valley is now called fit.isoflop_curve; please use the new name")
         one_of("fit.isoflop_curve", self.curve, tuple(CURVES))

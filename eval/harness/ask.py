@@ -160,8 +160,18 @@ def results_of(
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """The harness without its own talk, and without a pool of processes that import torch each."""
-    log = logging.getLogger("lm_eval")
+    """The harness without its own talk, and without a pool of processes that import torch each.
+
+    After every set it also starts pip, which takes seconds, to list the machine's packages, and
+    git, which prints an error outside of a repository. Neither text is kept.
+    """
+    from lm_eval import evaluator
+
+    log, asked = (
+        logging.getLogger("lm_eval"),
+        (evaluator.add_env_info, evaluator.get_git_commit_hash),
+    )
+    evaluator.add_env_info, evaluator.get_git_commit_hash = lambda storage: None, lambda: ""
     level, before = log.level, os.environ.get(_NO_POOL)
     os.environ[_NO_POOL] = "1"
     # At INFO it names every step; it prints the bootstraps' names where our tables go.
@@ -170,6 +180,7 @@ def _quietly() -> Iterator[None]:
         with redirect_stdout(io.StringIO()):
             yield
     finally:
+        evaluator.add_env_info, evaluator.get_git_commit_hash = asked
         log.setLevel(level)
         if before is None:
             del os.environ[_NO_POOL]

@@ -12,6 +12,9 @@ _log = logging.getLogger(__name__)
 EXTRA_TOKENS = 4
 """Tokens granted beyond the longest target and its stop token, so that overlong outputs show."""
 
+LONGER = 256
+"""Tokens decoded where an answer may stand within a longer output, as in lm-evaluation-harness."""
+
 UNBOUNDED = 2**31
 """Context of models that state none."""
 
@@ -19,10 +22,13 @@ TOO_LONG = ("skip", "fail", "truncate")
 """What becomes of an item that exceeds the context; truncate drops the start of its prompt."""
 
 
-def new_tokens(encoded: Sequence[Encoded], most: int | None) -> int:
-    """Tokens to decode: what was asked for, else the longest target, its stop token and a few."""
+def new_tokens(encoded: Sequence[Encoded], most: int | None, longer: bool = False) -> int:
+    """Tokens to decode: what was asked for, else the longest target, its stop token and a few.
+
+    Args:    longer: right outputs may be far longer than their targets.
+    """
     longest = max(len(one.target) for one in encoded)
-    return most or longest + 1 + EXTRA_TOKENS
+    return most or max(longest + 1 + EXTRA_TOKENS, LONGER if longer else 0)
 
 
 def fitted(

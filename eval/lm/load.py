@@ -67,7 +67,7 @@ def load_checkpoint(
             trust_remote_code=trust_remote_code,
         )
     except Exception as error:  # of a torn file: safetensors and others have errors without a root
-        reason = _untrusted(error) or f"can't be loaded: {_reason(error)}"
+        reason = _untrusted(error) or _misfit(error) or f"can't be loaded: {_reason(error)}"
         raise CheckpointError(f"checkpoint={name} {reason}") from error
     model, info = loaded
     _check_complete(name, info)
@@ -190,6 +190,16 @@ def _untrusted(error: Exception) -> str:
     return (
         "brings Python code of its own, which is not run; read it, and pass trust_remote_code=true "
         "if you would run it"
+    )
+
+
+def _misfit(error: Exception) -> str:
+    """What is wrong where weights have other shapes; transformers names a setting of its own."""
+    if "ignore_mismatched_sizes" not in str(error):
+        return ""
+    return (
+        "has weights of other shapes than config.json says; check that both are of one model (the "
+        "report above lists the shapes)"
     )
 
 

@@ -13,9 +13,9 @@ from eval.tasks.generated import TaskError
 ON_CPU = 8192
 """Tokens of a batch on a processor at most: more spill out of its caches and are slower."""
 
-PASS_ON_CPU = 4096
-"""Tokens read in one pass there, where none wait for their turn to be decoded; 16,384 took half as
-long again (docs/evaluation.md)."""
+PASS_ON_CPU = 2048
+"""Tokens read in one pass there, where none wait for their turn to be decoded (docs/evaluation.md
+has how long other sizes took)."""
 
 ON_GPU = 262_144
 SHARE = 0.5
@@ -89,6 +89,8 @@ def in_batches(n: int, end_of: Callable[[int, float], int], run: Callable[[int, 
             continue
         # Behind the handler, since the exception holds the frames whose tensors are to be freed.
         halved += 1
+        while end > start + 1 and end_of(start, 0.5**halved) >= end:
+            halved += 1  # the same batch would fail again
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

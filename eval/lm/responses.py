@@ -80,14 +80,15 @@ def answer_items(
     if not items:
         raise TaskError("the task has no items; raise n_items or check its file")
     rules = grading_of(layout)
-    vocab = vocab if rules is None else vocab.stopping_at(rules.stop)
+    vocab = vocab if rules is None else vocab.stopping_at(rules.stop, rules.keep_stop)
     items = in_chat(vocab.tokenizer, items, settings.chat_template, settings.system_prompt)
     if settings.chat_template:
         vocab = vocab.in_turns()
     encoded = encode_items(vocab, items)
     context = getattr(model.config, "max_position_embeddings", None) or UNBOUNDED
     encoded, kept = fitted(encoded, context, settings.too_long, vocab.bos_id)
-    limit = new_tokens([encoded[i] for i in kept], settings.max_new_tokens)
+    longer = rules is not None and rules.takes_longer
+    limit = new_tokens([encoded[i] for i in kept], settings.max_new_tokens, longer)
     advance(len(items) - len(kept))
     outcomes: list[Outcome | None] = [None] * len(items)
     most = batch_tokens(model, settings.batch_tokens)
@@ -199,10 +200,10 @@ def _cut_fields(vocab: Vocabulary, one: Decoded, text: str) -> dict[str, Any]:
     if ended:
         grown = vocab.decode([one.tokens[: n + 1] for n in range(len(one.tokens))])
         # Tokens of the answer alone: the stop text may begin before the token that completes it.
-        answer = text.split(vocab.stop_text)[0]
+        answer = vocab.cut(text)
         n_kept = sum(answer.startswith(part) for part in grown)
     return {
-        "output": text.split(vocab.stop_text)[0],
+        "output": vocab.cut(text),
         "output_tokens": tuple(one.tokens[:n_kept]),
         "output_logprob": None if ended else one.logprob,
         "stopped": ended or one.stop is not None,
@@ -212,7 +213,7 @@ def _cut_fields(vocab: Vocabulary, one: Decoded, text: str) -> dict[str, Any]:
 def _cut(vocab: Vocabulary, one: Decoded, text: str) -> str:
     """The text before the stop, including what stands before it within the token that held it."""
     if vocab.stop_text != STOP:
-        return text.split(vocab.stop_text)[0]
+        return vocab.cut(text)
     if one.stop in (None, vocab.stop_id):
         return text
     return vocab.decode([[*one.tokens, one.stop]])[0].split(STOP)[0]

@@ -29,8 +29,14 @@ class Vocabulary:
     start_id: int
     bos_id: int | None = None
     stop_text: str = STOP
+    keep_stop: bool = False
 
-    def stopping_at(self, text: str) -> "Vocabulary":
+    def cut(self, output: str) -> str:
+        """An output up to its stop text, which is its last part where `keep_stop` is set."""
+        before, stop, _ = output.partition(self.stop_text)
+        return before + stop if self.keep_stop else before
+
+    def stopping_at(self, text: str, keep_stop: bool = False) -> "Vocabulary":
         """This vocabulary for a task whose outputs end at another text than a line break.
 
         The first token of the text then stands behind targets, and of tokens only the tokenizer's
@@ -44,6 +50,7 @@ class Vocabulary:
             stop_id=self.encode([text])[0][0],
             stop_ids=frozenset() if end is None else frozenset((end,)),
             stop_text=text,
+            keep_stop=keep_stop,
         )
 
     def in_turns(self) -> "Vocabulary":

@@ -53,15 +53,14 @@ class Outcome:
 
     @property
     def graded(self) -> str | None:
-        """The graded part of the output; None if it was cut off before it stopped."""
-        stopped = self.output is not None and self.stopped
-        return _part(self.output or "", self.layout) if stopped else None
+        """The graded part of the output; None if it was cut off before that part was complete."""
+        return None if self.output is None else _part(self.output, self.layout, self.stopped)
 
     @property
     def samples(self) -> tuple[str | None, ...]:
-        """The graded part of each sampled output, None for one that never stopped."""
+        """The graded part of each sampled output, None for one that was cut off before its end."""
         pairs = zip(self.sample_outputs, self.sample_stopped, strict=True)
-        return tuple(_part(text, self.layout) if ended else None for text, ended in pairs)
+        return tuple(_part(text, self.layout, ended) for text, ended in pairs)
 
     def is_right(self, answer: str | None) -> bool:
         """Whether a graded part is a right answer, by the task's own rules where it has some."""
@@ -71,6 +70,8 @@ class Outcome:
         return any(rules.equal(answer, right) for right in self.right_answers)
 
 
-def _part(output: str, layout: str) -> str:
+def _part(output: str, layout: str, stopped: bool) -> str | None:
     rules = grading_of(layout)
+    if not stopped:
+        return None if rules is None else rules.settled(output)
     return graded_part(output, layout) if rules is None else rules.part(output)

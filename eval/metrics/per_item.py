@@ -20,7 +20,7 @@ MAX_POSITIONS = 12
 
 
 def exact_match(outcome: Outcome) -> float | None:
-    """1 if the decoded output stopped and its graded part is a right answer."""
+    """1 if the graded part of the decoded output is complete and a right answer."""
     if outcome.output is None:
         return None
     return float(outcome.is_right(outcome.graded))

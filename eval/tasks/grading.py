@@ -19,6 +19,9 @@ PREFIX = "grading:"
 NORMALIZE = ("none", "quasi", "squad")
 WHICH = ("first", "last")
 
+FIRST_SENTENCE = r"[^\.\?\!\;\n]+"
+"""BIG-bench's pattern of an answer: an output up to its first . ? ! ; or line end."""
+
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _NUMBER = re.compile(r"[-+]?(\d[\d,]*\.?\d*|\.\d+)(e[-+]?\d+)?%?", re.IGNORECASE)
@@ -32,7 +35,8 @@ class Grading:
     answer; "" takes the whole output. `normalize` is applied to answers, targets and accepted
     answers alike: none (Unicode NFC, no blanks around), squad (lower case, no punctuation, no
     articles, single blanks) or quasi (squad, and accents off). `numeric` compares numbers by value.
-    `stop` ends outputs. `metrics` are those that a BIG-bench task names.
+    `stop` ends outputs; with `keep_stop` it is their last part, as in BIG-bench. `metrics` are
+    those that a BIG-bench task names.
     """
 
     extract: str = ""
@@ -40,6 +44,7 @@ class Grading:
     normalize: str = "none"
     numeric: bool = False
     stop: str = STOP
+    keep_stop: bool = False
     metrics: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -61,6 +66,17 @@ class Grading:
     def layout(self) -> str:
         """The rules as the text that is stored with answers."""
         return PREFIX + json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @property
+    def takes_longer(self) -> bool:
+        """Whether a right output may be far longer than its target: a sentence around it, say."""
+        within = self.extract not in ("", FIRST_SENTENCE)
+        return within or self.numeric or self.normalize != "none"
+
+    def settled(self, output: str) -> str | None:
+        """The answer in an output that was cut off, where its rest can't change it; else None."""
+        match = re.search(self.extract, output) if self.extract and self.which == "first" else None
+        return self.part(output) if match and match.end() < len(output) else None
 
     def part(self, output: str) -> str:
         """The answer in an output; "" where the pattern matches nowhere."""

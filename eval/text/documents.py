@@ -1,5 +1,6 @@
 """Texts to evaluate on: files below a directory or a glob, each with the domain it belongs to."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from glob import glob, has_magic
@@ -16,10 +17,14 @@ from train.data.prepared.mapped_tokens import MappedTokens
 from train.data.text_files import PIECE_CHARS, FileSource
 from train.data.tokenizer import TextCodec
 
+_log = logging.getLogger(__name__)
+
 BY = ("folder", "file", "all")
 HUB = "hub:"
 TEXT_KINDS = ("stdlib", "packages", "text", "hub")
 ALL = "all"
+SAVED_SET = ("dataset_info.json", "state.json", "dataset_dict.json")
+"""What `save_to_disk` of Hugging Face datasets writes about the rows beside them."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,8 @@ def read_documents(path: str, by: str, field: str = "text") -> list[TextDocument
     """Every text below a path, empty ones left out.
 
     Args:
-        path: A file, a directory (all files below it), a glob, or hub:NAME for a Hugging Face set.
+        path: A file, a directory (all files below it but hidden ones and what describes a set that
+            `save_to_disk` wrote), a glob, or hub:NAME for a Hugging Face set.
         by: folder: the first folder below the path, or that the file lies in for a glob; file: the
             file's name; all: no breakdown.
         field: The text's key or column in JSONL and parquet files.
@@ -113,9 +119,22 @@ def _files(path: str) -> Iterator[Path]:
     elif has_magic(path):
         yield from (Path(one) for one in sorted(glob(path, recursive=True)) if Path(one).is_file())
     elif Path(path).is_dir():
-        yield from (one for one in sorted(Path(path).rglob("*")) if one.is_file())
+        below = [one for one in sorted(Path(path).rglob("*")) if one.is_file()]
+        kept = [one for one in below if not _describes(one, Path(path))]
+        if len(kept) < len(below):
+            _log.warning("%d of %d files below %s are hidden or describe a saved set, and are not "
+                         "read as text", len(below) - len(kept), len(below), path)  # fmt: skip
+        yield from kept
     elif Path(path).is_file():
         yield Path(path)
+
+
+def _describes(file: Path, root: Path) -> bool:
+    """Whether a file is hidden below the root, or is of a saved set and holds none of its rows."""
+    if any(part.startswith(".") for part in file.relative_to(root).parts):
+        return True
+    near = (*file.parent.glob("*.arrow"), *file.parent.glob("*/*.arrow"))
+    return file.name in SAVED_SET and bool(near)
 
 
 def _domain(path: str, file: Path, by: str) -> str:

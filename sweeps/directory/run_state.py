@@ -54,6 +54,7 @@ class RunState:
     wall_seconds: float | None = None
     silent_seconds: float | None = None
     holder: str = ""
+    loss_spikes: int = 0
 
     @property
     def done(self) -> bool:
@@ -96,6 +97,7 @@ def read_state(run_dir: Path, jobs: Jobs | None = None) -> RunState:
         tokens_per_second=finite_number(newest.get("tokens_per_second")),
         silent_seconds=silence(run_dir) if status == "running" else None,
         holder=held.describe() if held and status == "running" else "",
+        loss_spikes=_whole(newest.get("train/loss_spikes")),
     )
 
 
@@ -191,6 +193,7 @@ def _from_record(run_dir: Path, record: dict[str, Any]) -> RunState:
         loss=finite_number(record.get("loss")),
         tokens_per_second=finite_number(record.get("tokens_per_second")),
         wall_seconds=finite_number(record.get("wall_seconds")),
+        loss_spikes=_whole(record.get("loss_spikes")),
     )
 
 

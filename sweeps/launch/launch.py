@@ -102,9 +102,16 @@ def tasks_of(plan: Plan) -> list[QueuedRun]:
 
 
 def train_here(
-    tasks: list[QueuedRun], launcher: LauncherSpec, root: Path, n_runs: int, console: Console
+    tasks: list[QueuedRun],
+    launcher: LauncherSpec,
+    root: Path,
+    n_runs: int,
+    console: Console,
+    watch: Callable[[], None] | None = None,
 ) -> bool:
     """Run tasks inline or in a pool until none is left, runs held by another process included.
+
+    A pool calls `watch` again and again while it trains.
 
     Returns: False where the launch was interrupted.
     Raises:  GaveUpError: too many runs in a row failed.
@@ -116,7 +123,7 @@ def train_here(
             if launcher.kind == "inline":
                 return run_inline(chosen, report, ended=streak.note)
             logs = SweepPaths(root).logs
-            return run_pool(chosen, launcher, logs, report, ended=streak.note)
+            return run_pool(chosen, launcher, logs, report, ended=streak.note, watch=watch)
 
         return until_done(tasks, start, console)
 

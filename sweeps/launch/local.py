@@ -3,7 +3,7 @@
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -73,6 +73,7 @@ def run_pool(
     command: list[str] | None = None,
     ended: Ended | None = None,
     ranks_command: list[str] | None = None,
+    watch: Callable[[], None] | None = None,
 ) -> bool:
     """Train every task in warm workers, longest first; False where it was interrupted.
 
@@ -92,6 +93,7 @@ def run_pool(
         limits=memory_limits(launcher, places, len(slots)),
         command=command,
         ended=ended,
+        watch=watch,
     )
     together = replace(launcher, gpus=len(devices), nodes=1)
     ranks = Ranks(together, log_dir, ranks_command, devices=devices)

@@ -69,6 +69,7 @@ class Pool:
         limits: dict[str | None, float] | None = None,
         command: list[str] | None = None,
         ended: Ended | None = None,
+        watch: Callable[[], None] | None = None,
     ) -> None:
         self._slots = slots
         self._log_dir = log_dir
@@ -82,6 +83,7 @@ class Pool:
         self._queue = MemoryScheduler([], {})
         self._broken: list[str] = []
         self._ended = ended
+        self._watch = watch
         self._gave_up = ""
         self._closed: list[str] = []
 
@@ -101,6 +103,8 @@ class Pool:
             for thread in threads:
                 thread.join(timeout=TICK_SECONDS / len(threads))
             self._kill_hung()
+            if self._watch is not None and not self._stopping:
+                self._watch()
         if self._broken:
             raise IsoflopError(self._broken[0])
         if self._gave_up:

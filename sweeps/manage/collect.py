@@ -37,6 +37,12 @@ CURVES = pa.schema(
         ("train_loss", pa.float64()),
         ("loss", pa.float64()),
         ("lr", pa.float64()),
+        ("train/loss_spikes", pa.int64()),
+        ("optim/grad_norm", pa.float64()),
+        ("optim/weight_norm", pa.float64()),
+        ("throughput/tokens_per_second", pa.float64()),
+        ("throughput/mfu", pa.float64()),
+        ("throughput/peak_memory_bytes", pa.int64()),
     ]
 )
 

@@ -18,7 +18,7 @@ RETRIED = ("failed", "oom", "timeout", "preempted")
 """What a retry takes unless `status=` says otherwise."""
 
 CLEANABLE = (
-    *("state", "checkpoints", "wandb", "trunks", "slurm", "logs", "tables"),
+    *("state", "checkpoints", "wandb", "tensorboard", "trunks", "slurm", "logs", "tables"),
     "unplanned",
 )
 
@@ -102,10 +102,10 @@ def cancel_local(root: Path) -> Done:
 def clean(root: Path, only: list[str]) -> Done:
     """Delete what `only` names: a kind of file in every run that is done, or single runs by id.
 
-    state, checkpoints (intermediate ones), wandb, trunks (states that branches start from; without
-    them they train from the start), slurm (submission files), logs, tables; unplanned is every run
-    that is in no plan; anything else must be the run_id, directory or name of one run, whose
-    directory goes as a whole.
+    state, checkpoints (intermediate ones), wandb, tensorboard, trunks (states that branches start
+    from; without them they train from the start), slurm (submission files), logs, tables;
+    unplanned is every run that is in no plan; anything else must be the run_id, directory or name
+    of one run, whose directory goes as a whole.
     Raises:  SpecError: nothing named, or a name that fits nothing or several runs.
     """
     if not only:

@@ -4,8 +4,8 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from analysis.studies.curves.in_progress import PredictedEnd
 from sweeps.directory.disk import Room, room
 from sweeps.directory.run_state import Jobs, RunState, finite_number, read_state
+from sweeps.manage.ends import SweepEnds, end_json, end_text
 from sweeps.plan.hardware_estimate import in_bytes
 from sweeps.plan.plan import duration
 from sweeps.plan.settings import Trial, best_lines
@@ -29,14 +31,16 @@ WATCH_SECONDS = 2.0
 QUEUE_SECONDS = 20.0
 """How old an answer of the batch system may get while watching; each question is work for it."""
 
-_COLOURS = {"finished": "green", "running": "cyan", "planned": "dim", "diverged": "yellow"}
+_COLOURS = {"finished": "green", "running": "cyan", "planned": "dim", "diverged": "yellow",
+            "stopped": "yellow"}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class SweepState:
     """All runs of a sweep's plan with the totals that people ask for; those of no plan apart.
 
-    `best` names the best settings of each cell that is crossed with several.
+    `best` names the best settings of each cell that is crossed with several; `ends` are the losses
+    that runs in progress are predicted to end with, by run_id.
     `bytes_left` are the checkpoints that runs of the plan have still to write, and `room` is what
     may be written.
     """
@@ -49,6 +53,7 @@ class SweepState:
     room: Room | None = None
     plan_damaged: bool = False
     best: tuple[str, ...] = ()
+    ends: Mapping[str, PredictedEnd] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -64,7 +69,12 @@ class SweepState:
         return sum(run.tokens_per_second or 0.0 for run in self.runs if run.status == "running")
 
 
-def read_sweep(root: Path, jobs: Jobs | None = None, free: Room | None = None) -> SweepState:
+def read_sweep(
+    root: Path,
+    jobs: Jobs | None = None,
+    free: Room | None = None,
+    ends: SweepEnds | None = None,
+) -> SweepState:
     """The state of every run directory of a sweep; runs of no plan are apart and count nowhere.
 
     Raises:  StoreError: no sweep there.
@@ -77,7 +87,8 @@ def read_sweep(root: Path, jobs: Jobs | None = None, free: Room | None = None) -
     left = seconds_left(runs, predictions(root))
     damaged = ids is None and SweepPaths(root).plan.exists()
     best = tuple(best_lines(_trials(root, runs)))
-    return SweepState(root, runs, left, unplanned, bytes_left, free, damaged, best)
+    predicted = (ends or SweepEnds(root)).of(runs)
+    return SweepState(root, runs, left, unplanned, bytes_left, free, damaged, best, predicted)
 
 
 def _trials(root: Path, runs: list[RunState]) -> list[Trial]:
@@ -132,19 +143,25 @@ def status_table(state: SweepState) -> Group:
     To be printed by a `DataConsole`: names and notes are data.
     """
     table = Table()
-    for heading in ("run", "status", "progress", "loss", "tok/s", "note"):
+    # Only where some end is predicted: a column that stays empty would cost the note its room.
+    ends = any(end.known for end in state.ends.values())
+    for heading in ("run", "status", "progress", "loss", *(["ends at"] * ends), "tok/s", "note"):
         table.add_column(
             heading, justify="left" if heading in ("run", "status", "note") else "right"
         )
     shown = _shown(state.runs)
     for run in shown:
-        table.add_row(*_row(run), style=_COLOURS.get(run.status, "red"))
+        cells = _row(run)
+        if ends:
+            cells.insert(4, end_text(state.ends.get(run.run_id)))
+        table.add_row(*cells, style=_COLOURS.get(run.status, "red"))
     parts: list[Any] = [_totals(state), table] if shown else [_totals(state)]
     if len(shown) < len(state.runs):
         parts.append(f"{len(state.runs) - len(shown)} more runs; format=json lists all")
     parts += state.best[:SHOWN_RUNS]
     if len(state.best) > SHOWN_RUNS:
         parts.append(f"... and the best of {len(state.best) - SHOWN_RUNS} more cells; format=json")
+    parts += _end_lines(state)
     if (line := disk_line(state)) is not None:
         parts.append(line)
     if state.unplanned:
@@ -155,6 +172,14 @@ def status_table(state: SweepState) -> Group:
             "again, which writes it again and trains nothing that is done"
         )
     return Group(*parts)
+
+
+def _end_lines(state: SweepState) -> list[str]:
+    """What predicted ends are, or why there are none."""
+    if any(end.known for end in state.ends.values()):
+        return ["ends at: validation loss predicted from finished runs' curves, with 95 % interval"]
+    reasons = Counter(end.reason for end in state.ends.values())
+    return [f"no predicted end of {n} runs: {reason}" for reason, n in reasons.items()][:3]
 
 
 def disk_line(state: SweepState) -> Text | None:
@@ -193,6 +218,7 @@ def status_json(state: SweepState) -> dict[str, Any]:
         "best": list(state.best),
         "tokens_per_second": state.tokens_per_second,
         "seconds_left": state.seconds_left,
+        "predicted_ends": {name: end_json(end) for name, end in state.ends.items()},
         "runs": [{**asdict(run), "run_dir": str(run.run_dir)} for run in state.runs],
         "unplanned": [{**asdict(run), "run_dir": str(run.run_dir)} for run in state.unplanned],
     }
@@ -220,11 +246,11 @@ def show_status(
 
 
 def _states(root: Path, watch: bool, jobs: Callable[[], Jobs | None]) -> Iterable[SweepState]:
-    asked, known, free = -math.inf, None, None
+    asked, known, free, ends = -math.inf, None, None, SweepEnds(root)
     while True:
         if time.monotonic() - asked >= QUEUE_SECONDS:
             known, free, asked = jobs(), room(root), time.monotonic()
-        state = read_sweep(root, known, free)
+        state = read_sweep(root, known, free, ends)
         yield state
         if not watch or state.n_done == len(state.runs):
             return
@@ -244,6 +270,9 @@ def _row(run: RunState) -> list[str]:
     if run.status == "running":
         silent = run.silent_seconds or 0.0
         note = run.holder + (f", silent for {duration(silent)}" if silent > 60 else "")
+    if run.loss_spikes:
+        spikes = "1 loss spike" if run.loss_spikes == 1 else f"{run.loss_spikes} loss spikes"
+        note = f"{note}; {spikes}" if note else spikes
     return [
         run.name,
         run.status,
@@ -257,6 +286,8 @@ def _row(run: RunState) -> list[str]:
 def _totals(state: SweepState) -> str:
     counts = ", ".join(f"{n} {status}" for status, n in state.counts.items()) or "no runs"
     text = f"{state.root}: {state.n_done} of {len(state.runs)} runs done ({counts})"
+    if spiked := [run.loss_spikes for run in state.runs if run.loss_spikes]:
+        text += f"; {sum(spiked)} loss spikes in {len(spiked)} runs"
     if state.tokens_per_second:
         text += f"; {state.tokens_per_second:,.0f} tokens/s"
     if state.seconds_left is not None:

@@ -1,4 +1,4 @@
-"""Uploading to W&B what it lacks of a sweep, from the runs' own files, cut short or not."""
+"""Uploading to trackers what they lack of a sweep, from the runs' own files, cut short or not."""
 
 import subprocess
 from collections.abc import Callable
@@ -7,44 +7,50 @@ from pathlib import Path
 from sweeps.manage.manage import Done
 from train.commands.processes import python_command
 from train.config.spec import IsoflopError
-from train.engine.trackers import Wandb, read_mirror
-from train.engine.wandb_service import base_url, service_problem
 from train.rundir.lock import holder, is_alive
 from train.rundir.record import last_status, read_job, read_record
 from train.rundir.sweep_layout import run_dirs
+from train.trackers.background import Background
+from train.trackers.kinds import KINDS
+from train.trackers.mirror import read_mirror
+from train.trackers.wandb_run import Wandb
+from train.trackers.wandb_service import base_url, service_problem
 
 Upload = Callable[[Path], str | None]
 """Uploads one directory; the reason where it failed."""
 
 
 def sync(root: Path, upload: Upload | None = None) -> Done:
-    """Upload every run that W&B has not got whole; those that fail are listed and stay as they are.
+    """Upload every run that a tracker has not got whole; those that fail are listed and stay so.
 
-    A run of today's releases (wandb.json) is uploaded from its metrics and record, into the W&B run
-    that it had, with the rows that are missing there. Earlier releases left offline-run directories
-    alone, which `wandb sync` uploads.
+    A run of today's releases (wandb.json, mlflow.json, ...) is uploaded from metrics and record,
+    into the tracker's run that it had, with the rows that are missing there. Earlier releases left
+    W&B's offline-run directories alone, which `wandb sync` uploads.
     Args:    upload: stands in for both ways, in tests.
     """
     done = Done()
-    waiting, live = [], 0
+    waiting: list[tuple[Path, Upload]] = []
+    others: list[tuple[Path, Upload]] = []
+    live = 0
     for run_dir in run_dirs(root):
-        mirror = read_mirror(run_dir)
-        if mirror is not None and not mirror.uploaded:
-            held = holder(run_dir)
-            if held is not None and is_alive(run_dir, held):
-                live += 1
-            else:
-                waiting.append((run_dir, upload or _from_files))
-        elif mirror is None:
+        lacking = [kind for kind in ("wandb", *KINDS) if _lacks(run_dir, kind)]
+        held = holder(run_dir) if lacking else None
+        if held is not None and is_alive(run_dir, held):
+            live += 1
+            continue
+        if "wandb" in lacking:
+            waiting.append((run_dir, upload or _from_files))
+        elif read_mirror(run_dir) is None:
             waiting += [(path, upload or _wandb_sync) for path in _offline_runs(run_dir)]
+        others += [(run_dir, upload or _to(kind)) for kind in lacking if kind != "wandb"]
     if live:
         done.lines.append(f"{live} runs are in progress; sync again when they have ended")
     if waiting and upload is None and (problem := service_problem()):
         done.problems.append(
             f"W&B at {base_url()} can't be used ({problem}); {len(waiting)} runs wait for it"
         )
-        return done
-    for path, way in waiting:
+        waiting = []
+    for path, way in [*waiting, *others]:
         reason = way(path)
         if reason is None:
             done.lines.append(f"synced {path}")
@@ -67,6 +73,27 @@ def _from_files(run_dir: Path) -> str | None:
     row = last_status(run_dir) or {}
     tracker = Wandb(job, run_dir, mode="online")
     return tracker.finish(record, record.status if record else str(row.get("status"))) or None
+
+
+def _lacks(run_dir: Path, kind: str) -> bool:
+    mirror = read_mirror(run_dir, kind)
+    return mirror is not None and not mirror.uploaded
+
+
+def _to(kind: str) -> Upload:
+    """Bring a run's copy in one of `KINDS` up to its files."""
+
+    def upload(run_dir: Path) -> str | None:
+        try:
+            job, record = read_job(run_dir), read_record(run_dir)
+        except IsoflopError as error:
+            return str(error)
+        status = record.status if record else str((last_status(run_dir) or {}).get("status"))
+        tracker = Background(kind, job, run_dir, upload=True)
+        tracker.end(record, status)
+        return tracker.finish(record, status) or None
+
+    return upload
 
 
 def _wandb_sync(directory: Path) -> str | None:

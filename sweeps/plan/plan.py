@@ -19,6 +19,7 @@ from sweeps.plan.speed_model import gpus_a_run, speed_model
 from sweeps.plan.write_sweep import placed
 from sweeps.spec.config import SweepConfig
 from train.data.prepared.outlook import Preparation
+from train.rundir.record import DONE
 from train.rundir.starting_point import starting_points
 
 SHOWN_ROWS = 60
@@ -58,7 +59,7 @@ class Plan:
         left = [
             (run, s)
             for run, s in zip(self.runs, self.seconds, strict=True)
-            if self.statuses[run.run_id] not in ("finished", "diverged")
+            if self.statuses[run.run_id] not in DONE
         ]
         known = [(run, seconds) for run, seconds in left if seconds is not None]
         return wall_seconds(known, self.workers) if len(known) == len(left) else None
@@ -231,7 +232,7 @@ def _rows(plan: Plan, swept: bool) -> list[list[str]]:
 def _row(plan: Plan, members: list[tuple[PlannedRun, float | None]], swept: bool) -> list[str]:
     run, seconds = members[0]
     model = run.job.spec.model
-    done = sum(plan.statuses[r.run_id] in ("finished", "diverged") for r, _ in members)
+    done = sum(plan.statuses[r.run_id] in DONE for r, _ in members)
     return [
         run.job.grid,
         f"d{model.d_model} l{model.n_layers} h{model.n_heads}",
@@ -248,7 +249,7 @@ def _row(plan: Plan, members: list[tuple[PlannedRun, float | None]], swept: bool
 
 
 def _totals(plan: Plan, config: SweepConfig) -> str:
-    done = sum(status in ("finished", "diverged") for status in plan.statuses.values())
+    done = sum(status in DONE for status in plan.statuses.values())
     flops, spent = (sum(getattr(run, n) for run in plan.runs) for n in ("flops", "flops_to_spend"))
     saved = f" ({short_number(spent)} to be spent, the rest shared)" if spent < flops else ""
     wall = plan.wall_seconds()

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sweeps.spec.design import DesignSpec, ValidateSpec
+from sweeps.spec.design import DesignSpec, TuneSpec, ValidateSpec
 from sweeps.spec.grids import SweepSpec
 from sweeps.spec.launcher import LauncherSpec
 from sweeps.spec.shapes import widest
@@ -23,7 +23,7 @@ from train.speed.precision import realised_precision
 
 ACTIONS = (
     *("plan", "launch", "status", "retry", "cancel", "clean", "collect", "sync"),
-    *("design", "propose"),
+    *("design", "propose", "tune"),
 )
 
 
@@ -47,7 +47,8 @@ class SweepConfig:
     `scale_time` multiply a Slurm job's resources on retry. `fit` names a fitted sweep to test as
     `validate` says (`sweeps.design.validate`); `force` accepts a degenerate fit. `assume` stands in
     for hub data in a plan, and `plan_only` is why a sweep is not for launching. `budget` is what
-    all runs of a design or a proposal may cost in FLOPs; `design` is its search.
+    all runs of a design or a proposal may cost in FLOPs; `design` is its search. `tune` is the
+    search of learning rates, of which `dry_run` prints the first step.
     """
 
     data: DataSpec
@@ -75,9 +76,16 @@ class SweepConfig:
     plan_only: str | None = None
     budget: float | None = None
     design: DesignSpec = field(default_factory=DesignSpec)
+    tune: TuneSpec = field(default_factory=TuneSpec)
+    dry_run: bool = False
 
     def __post_init__(self) -> None:
         one_of("action", self.action, ACTIONS)
+        require(
+            not self.dry_run or self.action == "tune",
+            f"dry_run=true is for sweep tune, got {self.action}: sweep plan prints what a launch "
+            f"would train, launcher.dry_run=true the scripts for Slurm",
+        )
         one_of("format", self.format, ("table", "json"))
         require(
             self.budget is None or self.budget > 0,

@@ -95,3 +95,22 @@ class ValidateSpec:
     def params_factors(self) -> list[float]:
         given = self.params_factor
         return list(given) if isinstance(given, (list, tuple)) else [given]
+
+
+@dataclass(frozen=True)
+class TuneSpec:
+    """How `isoflop sweep tune` searches the rate of each cell.
+
+    `factor` is from the guess to the first rates beside it; the search ends where the best rate's
+    neighbours lie within a factor `within` of one another, or after `most` rates.
+    """
+
+    factor: float = 2.0
+    within: float = 2.0
+    most: int = 9
+
+    def __post_init__(self) -> None:
+        for name in ("factor", "within"):
+            value = getattr(self, name)
+            require(1.05 <= value <= 100, f"tune.{name}={value} must lie between 1.05 and 100")
+        require(self.most >= 4, f"tune.most={self.most}: a parabola takes at least 4 rates")

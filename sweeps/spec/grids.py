@@ -144,6 +144,8 @@ class SweepSpec:
     Without grids it names a directory, and can't be expanded. The rest is for simulation
     (`sweeps.simulate.simulate`): the `surface` that losses are drawn from, the `noise` of log L
     between seeds (default: a measured one), and by what share the smallest model is undertuned.
+    `early_stop` is the share of its tokens from which a run in progress is stopped if its predicted
+    end lies above those of all its alternatives (`sweeps.manage.early_stop`); None for never.
     """
 
     name: str = "sweep"
@@ -153,8 +155,14 @@ class SweepSpec:
     surface: str | None = None
     noise: float | None = None
     undertuning: float = 0.0
+    early_stop: float | None = None
 
     def __post_init__(self) -> None:
+        require(
+            self.early_stop is None or 0 < self.early_stop < 1,
+            f"sweep.early_stop={self.early_stop} must lie between 0 and 1: the share of its tokens "
+            f"from which a run may be stopped",
+        )
         for name in ("noise", "undertuning"):
             value = getattr(self, name)
             require(

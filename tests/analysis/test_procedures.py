@@ -12,7 +12,8 @@ import pytest
 from analysis.__main__ import fitted
 from analysis.errors import FitError
 from analysis.fits.surface import Surface
-from analysis.sections.summary import caveats, decision
+from analysis.sections.prose.opening import decision
+from analysis.sections.summary import caveats
 from tests.support.analyses import config, fits_of
 from tests.support.published import published_table
 

@@ -1,5 +1,6 @@
 """Results on disk: what is written, skipped, rescored, and how it becomes evals.parquet rows."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from eval import evaluate as run
 from eval.__main__ import EvalConfig, main
-from eval.evals_table import SCHEMA, rows
+from eval.evals_table import SCHEMA, rows, trained_alone
 from eval.evaluate import CheckpointRef, evaluate_set, rescore, run_targets
 from eval.lm.responses import GenerationSettings
 from eval.metrics.outcome import Outcome
@@ -18,6 +19,7 @@ from eval.tasks.generated import TaskError, TaskSpec, training_items
 from tests.support.tiny_checkpoint import save_checkpoint, save_run
 from train.rundir.atomic import RecordError
 from train.rundir.checksums import write_checksums
+from train.rundir.record import RunPaths, write_record
 from train.rundir.sweep_layout import StoreError
 
 OPTIONS = {"task": "addition", "digits": 2, "format": "plain", "seed": 3, "n_items": 1000}
@@ -50,6 +52,25 @@ def test_a_sweep_scores_what_it_can_and_says_why_not(sweep: Path, capsys) -> Non
     labels = (label, "addition-2-uniform_length-plain")
     stems = [f"a/evals/{where}{name}" for where in ("", "step-40/") for name in labels]
     assert made == {f"{stem}.{kind}" for stem in stems for kind in ("json", "parquet")}
+
+
+def test_averaged_weights_are_asked_beside_the_last_checkpoint(tmp_path: Path, capsys) -> None:
+    record = save_run(tmp_path / "runs" / "a", OPTIONS)
+    write_record(tmp_path / "runs" / "a", dataclasses.replace(record, loss_ema=1.25))
+    save_checkpoint(RunPaths(tmp_path / "runs" / "a").averaged, seed=7)
+    asked = EvalConfig(target=str(tmp_path), n_items=20, n_seen=0, n_by_length=0)
+    assert main(asked, []) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0].strip() for line in printed[2:-1]] == [
+        "addition-2, plain",
+        "addition-2, plain, averaged weights",
+    ]
+    table = pq.read_table(tmp_path / "evals.parquet").to_pandas()
+    losses = table.groupby("weights").loss.unique()
+    assert losses["trained"] == [1.5] and losses["ema"] == [1.25]
+    assert len(trained_alone(table)) == len(table) / 2
+    older = table.drop(columns="weights")
+    assert trained_alone(older) is older
 
 
 def test_rows_are_complete_rows_of_evals_parquet(sweep: Path) -> None:

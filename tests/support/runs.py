@@ -1,16 +1,20 @@
 """Runs as tests start and compare them."""
 
+import json
 import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from train import run as run_module
 from train.config.resolve import resolve
 from train.config.run_config import RunConfig
 from train.config.spec import HorizonSpec, ScheduleSpec
 from train.data.dataset import describe
+from train.run import train_run
 from train.rundir.record import RunPaths
 
 
@@ -18,8 +22,12 @@ def weights(run_dir: Path) -> bytes:
     return (RunPaths(run_dir).checkpoint / "model.safetensors").read_bytes()
 
 
-def metrics(run_dir: Path) -> bytes:
-    return RunPaths(run_dir).metrics.read_bytes()
+def metrics(run_dir: Path) -> list[dict[str, float]]:
+    """The rows of metrics.jsonl without their speed, which no two runs share."""
+    return [
+        {name: value for name, value in row.items() if not name.startswith("throughput/")}
+        for row in map(json.loads, RunPaths(run_dir).metrics.read_text().splitlines())
+    ]
 
 
 def start(run_dir: Path) -> subprocess.Popen:
@@ -50,3 +58,17 @@ def wsd(job: RunConfig, n_steps: int, **runtime) -> RunConfig:
     )
     runtime = replace(job.runtime, **{"branch": True, **runtime})
     return replace(job, spec=resolve(spec, describe(spec.data, 32)), runtime=runtime)
+
+
+def interrupted(run_dir: Path, monkeypatch, *steps: int) -> None:
+    """Train to the end with stops after so many steps each, resumed from the saved state."""
+    for count in steps:
+        asked = iter(range(1000))
+
+        @contextmanager
+        def stop(asked=asked, count=count):
+            yield lambda: next(asked) >= count
+
+        with monkeypatch.context() as patch:
+            patch.setattr(run_module, "stop_requests", stop)
+            assert train_run(run_dir) == "preempted"

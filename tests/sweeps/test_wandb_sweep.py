@@ -15,8 +15,8 @@ import pytest
 
 from sweeps.manage.status import read_sweep
 from tests.support.wandb_server import WandbServer
-from train.engine.trackers import read_mirror
 from train.rundir.sweep_layout import run_dirs
+from train.trackers.mirror import read_mirror
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -23,10 +23,10 @@ from train import run as run_module
 from train.config.run_config import RunConfig, TrackerSpec
 from train.engine import build_record
 from train.engine.loop import evaluate
-from train.engine.trackers import read_mirror
 from train.run import train_run
 from train.rundir.atomic import read_jsonl
 from train.rundir.record import RunPaths, last_status, read_record, write_job
+from train.trackers.mirror import read_mirror
 
 
 def test_a_run_learns_and_its_record_adds_up(finished: Path, tiny_job: RunConfig):
@@ -242,3 +242,15 @@ def test_an_installed_package_records_no_commit_of_the_project_that_it_lies_in(
     build_record._commit.cache_clear()
     assert build_record._commit() is None
     build_record._commit.cache_clear()
+
+
+def test_a_run_that_its_sweep_stopped_keeps_that_end(tmp_path: Path, tiny_job: RunConfig):
+    """The word is read between two lines of metrics; no later launch trains the run on."""
+    write_job(tmp_path, tiny_job)
+    RunPaths(tmp_path).early_stop.write_text(json.dumps({"reason": "alternatives do better"}))
+    assert train_run(tmp_path) == "stopped"
+    record = read_record(tmp_path)
+    assert record is not None and record.message == "alternatives do better"
+    assert 0 < record.n_tokens < 40 * 128
+    assert train_run(tmp_path) == "stopped"
+    assert read_record(tmp_path) == record

@@ -96,7 +96,7 @@ def test_a_metrics_file_that_no_state_fits_is_an_error_and_stays_as_it_is(
     assert (path.read_bytes() if path.exists() else None) == left
     shutil.rmtree(RunPaths(tmp_path).state)
     assert train_run(tmp_path) == "finished"
-    assert b"\0" not in metrics(tmp_path)
+    assert b"\0" not in RunPaths(tmp_path).metrics.read_bytes()
 
 
 def test_directories_that_are_no_state_are_passed_over(

@@ -59,7 +59,7 @@ def assert_same_bits_and_one_curve(run_dir: Path, reference: Path, server: Wandb
     served, rows = server.only_run(), read_jsonl(RunPaths(run_dir).metrics)
     assert served.steps() == [row["step"] for row in rows]
     assert served.exit_codes[-1] == 0
-    losses = {row["step"]: row["train_loss"] for row in served.rows}
+    losses = {row["step"]: row["train/loss"] for row in served.rows}
     assert list(losses.values()) == [row["train_loss"] for row in rows]
 
 

@@ -27,6 +27,9 @@ CONF_DIR = Path(str(resources.files("train"))).resolve().parent / "conf"
 """Beside the packages, in a checkout and in a wheel alike; `files("conf")` would find a user's own
 conf/ in the working directory, which users of Hydra often have."""
 
+SEVERAL = ("tracker",)
+"""Groups of which several options can be chosen, as GROUP=[A,B]; GROUP.kind then has them all."""
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -147,7 +150,7 @@ def _check_option(group: str, option: str) -> None:
 
     Raises:  UsageError: it is given values instead.
     """
-    if option[:1] in ("[", "{"):
+    if option[:1] == "{" or (option[:1] == "[" and group not in SEVERAL):
         raise UsageError(
             f"{group}={option}: {group} is a group; choose one of "
             f"{', '.join(group_options(group))}, and set its values one by one: {group}.KEY=VALUE"
@@ -161,6 +164,7 @@ def _for_hydra(overrides: list[str]) -> list[str]:
     A preset may be a file of one's own.
     """
     overrides = [_known_preset(override) for override in overrides]
+    overrides = [word for override in overrides for word in _one_option(override)]
     explicit = any(re.match(r"horizon\.\w+=(?!null$)", override) for override in overrides)
     chosen = any(override.startswith("horizon=") for override in overrides)
     added = ["horizon=explicit"] if explicit and not chosen else []
@@ -188,6 +192,21 @@ def _known_preset(override: str) -> str:
     name = f"file-{hashlib.sha256(os.path.abspath(value).encode()).hexdigest()[:12]}"
     ConfigStore.instance().store(group="preset", name=name, node=node, package="_global_")
     return f"preset={name}"
+
+
+def _one_option(override: str) -> list[str]:
+    """GROUP=[A,B] as the first option's file, and the list of all of them as GROUP.kind."""
+    listed = re.fullmatch(rf"({'|'.join(SEVERAL)})=\[([\w, ]+)\]", override)
+    if not listed:
+        return [override]
+    names = [name.strip() for name in listed[2].split(",")]
+    for name in names:
+        if name not in group_options(listed[1]):
+            raise UsageError(
+                f"{listed[1]}={name} is unknown; expected some of "
+                f"{', '.join(group_options(listed[1]))}"
+            )
+    return [f"{listed[1]}={names[0]}", f"{listed[1]}.kind=[{','.join(names)}]"]
 
 
 def _forced(override: str) -> str:

@@ -8,7 +8,7 @@ complete one.
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from train.config.keys import UsageError, default_of, plain, type_name, unknown_key
 from train.config.spec import IsoflopError, SourceSpec, SpecError, TokenizerSpec
@@ -122,6 +122,8 @@ class _Decoder:
         inner, optional, origin, element, nested = _hint(hint)
         if inner is Any or (value is None and optional) or (type(value) is inner in _SCALARS):
             return value
+        if origin is Union:
+            return self._either(get_args(inner), value, path, hint)
         if nested and isinstance(value, Mapping):
             if present is None or inner in WHOLE:
                 return self.instance(inner, value, path)
@@ -136,6 +138,14 @@ class _Decoder:
         except (KeyError, TypeError, ValueError, OverflowError):
             shown = "null" if value is None else f"{value!r:.60}"
             raise self._error(f"{path}: got {shown}", hint) from None
+
+    def _either(self, choices: tuple[Any, ...], value: Any, path: str, hint: Any) -> Any:
+        """A value of a list where it is one, and of the other types where it is none."""
+        listed = isinstance(value, list | tuple)
+        for choice in choices:
+            if (get_origin(choice) is list) == listed:
+                return self._value(choice, value, path)
+        raise self._error(f"{path}: got {value!r:.60}", hint)
 
     def _error(self, what: str, hint: Any) -> IsoflopError:
         kind = UsageError if self.root else SpecError

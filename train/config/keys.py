@@ -120,6 +120,8 @@ def type_name(hint: Any) -> str:
     origin, arguments = get_origin(inner), get_args(inner)
     if origin in (list, dict):
         name = f"{'list' if origin is list else 'group'} of {_plural(arguments[-1])}"
+    elif origin is Union:
+        name = " or ".join(type_name(choice) for choice in arguments)
     else:
         name = _NAMES.get(inner, "group")
     return f"{name} or null" if optional else name

@@ -7,19 +7,31 @@ from typing import Any
 from train.config.decode import decode_stored
 from train.config.spec import SCHEMA_VERSION, RunSpec, SpecError, one_of, require
 
+TRACKERS = ("files", "wandb", "tensorboard", "trackio", "mlflow")
+
 
 @dataclass(frozen=True)
 class TrackerSpec:
-    """Where metrics go beside metrics.jsonl: files (nowhere else) or wandb."""
+    """Where metrics go beside metrics.jsonl: files is nowhere else; one name, or a list of several.
 
-    kind: str = "files"
+    `mode`: offline sends nothing to a server, which `isoflop sweep sync` does later; auto is online
+    where a server is known and, for W&B, there is a login; disabled leaves files alone.
+    """
+
+    kind: str | list[str] = "files"
     mode: str = "auto"
     project: str = "isoflop"
     entity: str | None = None
 
     def __post_init__(self) -> None:
-        one_of("tracker.kind", self.kind, ("files", "wandb"))
+        for kind in self.kinds:
+            one_of("tracker.kind", kind, TRACKERS)
         one_of("tracker.mode", self.mode, ("auto", "online", "offline", "disabled"))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The names that were given, each once."""
+        return tuple(dict.fromkeys([self.kind] if isinstance(self.kind, str) else self.kind))
 
 
 @dataclass(frozen=True)

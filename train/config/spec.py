@@ -14,6 +14,7 @@ from train.config.errors import IsoflopError as IsoflopError
 from train.config.errors import SpecError, at_least, known, one_of, positive, require
 from train.config.identity import added, canonical_json
 from train.config.lr_schedule import ScheduleSpec as ScheduleSpec
+from train.config.lr_schedule import learning_rate
 from train.config.parts.init import InitSpec as InitSpec
 from train.config.parts.model import FAMILIES as FAMILIES
 from train.config.parts.model import ModelSpec as ModelSpec
@@ -185,6 +186,21 @@ class RunSpec:
             self.model.family != "hf" or self.optim.parametrization == "standard",
             f"optim.parametrization={self.optim.parametrization} is not for model.family=hf, whose "
             f"matrices it does not know; use parametrization=standard",
+        )
+
+    def learning_rate(self, step: int) -> float:
+        """The learning rate of a resolved spec at an optimiser step, the first being 0."""
+        batch_tokens = known(self.optim.batch_tokens, "optim.batch_tokens")
+        planned = self.schedule.horizon_tokens
+        warmup = known(self.schedule.warmup_tokens, "warmup_tokens")
+        return learning_rate(
+            step,
+            schedule=self.schedule.name,
+            n_steps=round(planned / batch_tokens) if planned else known(self.n_steps, "n_steps"),
+            warmup_steps=round(warmup / batch_tokens),
+            lr_peak=known(self.optim.lr_peak, "optim.lr_peak"),
+            final_fraction=self.schedule.final_fraction,
+            decay_fraction=self.schedule.decay_fraction,
         )
 
     @property

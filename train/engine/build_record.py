@@ -62,6 +62,7 @@ def record_of(
         message=outcome.message,
         branched_from=outcome.branched_from,
         loss_ema=outcome.loss_ema,
+        loss_spikes=outcome.loss_spikes,
         kernels=kernels,
     )
 

@@ -10,7 +10,6 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from train.config.flops import flops_per_token
-from train.config.lr_schedule import learning_rate
 from train.config.run_config import RuntimeSpec
 from train.config.spec import RunSpec, known
 from train.config.wsd_branching import trunk_end
@@ -20,6 +19,7 @@ from train.engine.compile import is_compiled
 from train.engine.device import has_own_memory, synchronize
 from train.engine.evaluate import evaluate, first_passes
 from train.engine.optimizer_step import optimizer_step, trial_pass
+from train.engine.step_log import Speed, count_spikes, read_numbers
 from train.model.ema import average, averaged_weights, first_averaged_step
 from train.model.fsdp import is_sharded
 from train.ranks.shared_memory_error import TRIED_STEPS, try_out
@@ -31,7 +31,8 @@ class Hooks:
 
     `save(outcome)` keeps a state from which step `outcome.step` comes next, `share(outcome)` leaves
     one to other runs of the trunk; `keep(step, loss)` writes an intermediate model and
-    `keep_average(step, loss)` that of the averaged weights; `stopping()` is asked before each step.
+    `keep_average(step, loss)` that of the averaged weights; `stopping()` is asked before each step,
+    `word()` after each line of metrics: why the run need not go on, or an empty string.
     """
 
     write: Callable[[dict[str, float]], None]
@@ -41,6 +42,7 @@ class Hooks:
     keep: Callable[[int, float | None], None]
     keep_average: Callable[[int, float | None], None]
     stopping: Callable[[], bool]
+    word: Callable[[], str] = field(default=lambda: "")
 
 
 @dataclass
@@ -48,7 +50,8 @@ class Outcome:
     """How far a run came, with its last good numbers; `window` holds losses not yet logged.
 
     `branched_from` is the step up to which another run had trained; `seconds` counts none of that,
-    nor what compiling took, `compile_seconds`, summed over the run's lives.
+    nor what compiling took, `compile_seconds`, summed over the run's lives. `recent` holds the
+    losses that the next steps' are held against to count `loss_spikes` (`train.engine.step_log`).
     """
 
     status: str = "finished"
@@ -62,6 +65,8 @@ class Outcome:
     branched_from: int | None = None
     compile_seconds: float = 0.0
     loss_ema: float | None = None
+    loss_spikes: int = 0
+    recent: list[float] = field(default_factory=list)
 
     @property
     def spent_steps(self) -> int:
@@ -78,10 +83,10 @@ def train(
     hooks: Hooks,
     outcome: Outcome,
 ) -> Outcome:
-    """Train from `outcome.step` to the end, to divergence, or until asked to stop.
+    """Train from `outcome.step` to the end, to divergence, or until asked to stop or end early.
 
     Args:    model: `SummedLoss`, prepared; outcome: a fresh one, or a restored state's numbers.
-    Returns: the outcome, whose status is finished, diverged or preempted.
+    Returns: the outcome, whose status is finished, diverged, stopped or preempted.
     """
     n_steps = known(spec.n_steps, "n_steps")
     eval_steps = {round(n_steps * k / runtime.n_evals) for k in range(1, runtime.n_evals + 1)}
@@ -96,6 +101,7 @@ def train(
     steps = range(outcome.step, n_steps)
     batches = in_turn(lambda s: rank_batch(dataset.batch(s), rank, world, on_gpu), steps, on_gpu)
     window = _restored_window(outcome, accelerator)
+    speed = Speed(spec, accelerator.device, world, token_flops)
     started, saved = time.perf_counter() - outcome.seconds, time.perf_counter()
     for step, batch in zip(steps, batches, strict=True):
         due = time.perf_counter() - saved > runtime.save_every_seconds
@@ -111,7 +117,7 @@ def train(
         if step == fork and step > 0 and runtime.branch:
             outcome.seconds = time.perf_counter() - started
             hooks.share(outcome)
-        lr = step_learning_rate(spec, step)
+        lr = spec.learning_rate(step)
         for group in optimizer.param_groups:
             group["lr"] = lr * group["lr_scale"]
         compiling = step == steps[0] and is_compiled(model)
@@ -124,25 +130,35 @@ def train(
                 synchronize(accelerator.device)
                 outcome.compile_seconds += time.perf_counter() - before
                 started += time.perf_counter() - before
-        window.append(optimizer_step(batch, spec, runtime, model, optimizer, accelerator))
+                speed.restart()
+        loss, grad_norm = optimizer_step(batch, spec, runtime, model, optimizer, accelerator)
+        window.append(loss)
+        speed.step()
         outcome.step = done = step + 1
         average(optimizer, spec, done)
         # A line where the trunk ends leaves no open window, so branches log the same afterwards.
         if done % runtime.log_every == 0 or done in eval_steps or done in (fork, n_steps):
-            mean = _mean(window, accelerator)
-            window = []
+            numbers = read_numbers(window, grad_norm, optimizer, accelerator)
+            mean, window = numbers.mean, []
+            throughput = speed.columns()
             outcome.seconds = time.perf_counter() - started
             if not _healthy(mean, done, spec):
                 outcome.status = "diverged"
                 outcome.message = f"training loss {mean:.4g} at step {done} of {n_steps}"
                 return outcome
             n_tokens = done * known(spec.optim.batch_tokens, "optim.batch_tokens")
+            n_spikes, outcome.recent = count_spikes(outcome.recent, numbers.losses)
+            outcome.loss_spikes += n_spikes
             row = {
                 "step": done,
                 "n_tokens": n_tokens,
                 "flops": n_tokens * token_flops,
                 "train_loss": mean,
                 "lr": lr,
+                "train/loss_spikes": outcome.loss_spikes,
+                "optim/grad_norm": numbers.grad_norm,
+                "optim/weight_norm": numbers.weight_norm,
+                **throughput,
             }
             outcome.train_loss = mean
             if done in eval_steps:
@@ -156,25 +172,16 @@ def train(
                     hooks.keep_average(done, outcome.loss_ema)
             hooks.write(row)
             hooks.beat(outcome)
+            # One process alone trains the runs that a launch may stop early (a pool's).
+            if world == 1 and done < n_steps and (reason := hooks.word()):
+                outcome.status, outcome.message = "stopped", reason
+                outcome.seconds = time.perf_counter() - started
+                return outcome
+            speed.restart()
         if done in keep_steps:
             hooks.keep(done, outcome.loss)
     outcome.seconds = time.perf_counter() - started
     return outcome
-
-
-def step_learning_rate(spec: RunSpec, step: int) -> float:
-    """The spec's learning rate at an optimiser step."""
-    batch_tokens = known(spec.optim.batch_tokens, "optim.batch_tokens")
-    planned = spec.schedule.horizon_tokens
-    return learning_rate(
-        step,
-        schedule=spec.schedule.name,
-        n_steps=round(planned / batch_tokens) if planned else known(spec.n_steps, "n_steps"),
-        warmup_steps=round(known(spec.schedule.warmup_tokens, "warmup_tokens") / batch_tokens),
-        lr_peak=known(spec.optim.lr_peak, "optim.lr_peak"),
-        final_fraction=spec.schedule.final_fraction,
-        decay_fraction=spec.schedule.decay_fraction,
-    )
 
 
 def _agree(
@@ -197,11 +204,6 @@ def _restored_window(outcome: Outcome, accelerator: Accelerator) -> list[Tensor]
     return [torch.tensor(loss * share, device=accelerator.device) for loss in outcome.window]
 
 
-def _mean(window: list[Tensor], accelerator: Accelerator) -> float:
-    """Mean loss over the window's steps and all ranks: the only wait for the device."""
-    return _summed(torch.stack(window).mean(), accelerator)
-
-
 def _values(window: list[Tensor], accelerator: Accelerator) -> list[float]:
     """Each step's loss, summed over the ranks, with one wait for all."""
     if not window:
@@ -209,12 +211,6 @@ def _values(window: list[Tensor], accelerator: Accelerator) -> list[float]:
     total = accelerator.reduce(torch.stack(window), reduction="sum")
     assert isinstance(total, Tensor)
     return total.tolist()
-
-
-def _summed(share: Tensor, accelerator: Accelerator) -> float:
-    total = accelerator.reduce(share, reduction="sum")
-    assert isinstance(total, Tensor)  # reduce keeps the type that it is given
-    return float(total)
 
 
 def _healthy(loss: float, step: int, spec: RunSpec) -> bool:

@@ -18,8 +18,11 @@ def optimizer_step(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     accelerator: Accelerator,
-) -> Tensor:
-    """One optimiser step on this rank's share of the batch; returns its share of the mean loss."""
+) -> tuple[Tensor, Tensor]:
+    """One optimiser step on this rank's share of the batch.
+
+    Returns: its share of the mean loss, and the norm of the whole gradient before it was clipped.
+    """
     n_rows = len(batch.tokens)
     rows = runtime.micro_batch or n_rows
     loss = torch.zeros((), device=accelerator.device)
@@ -33,10 +36,10 @@ def optimizer_step(
             (share * accelerator.num_processes).backward()
         loss += share.detach()
     parameters = [one for group in optimizer.param_groups for one in group["params"]]
-    torch.nn.utils.clip_grad_norm_(parameters, spec.optim.grad_clip)
+    norm = torch.nn.utils.clip_grad_norm_(parameters, spec.optim.grad_clip)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return loss
+    return loss, norm
 
 
 def trial_pass(

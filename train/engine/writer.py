@@ -21,11 +21,17 @@ from train.engine.checkpoint import (
 )
 from train.engine.loop import Hooks, Outcome
 from train.engine.state_saver import StateSaver
-from train.engine.trackers import Wandb
 from train.rundir.metrics_file import MetricsFile
 from train.rundir.model_card import model_card
-from train.rundir.record import RunPaths, RunRecord, append_status, write_record
+from train.rundir.record import (
+    RunPaths,
+    RunRecord,
+    append_status,
+    early_stop_reason,
+    write_record,
+)
 from train.rundir.whole_directory import sweep_leftovers
+from train.trackers.trackers import Trackers
 
 BEAT_SECONDS = 5.0
 """How often progress is noted in status.jsonl."""
@@ -60,20 +66,21 @@ class RunWriter:
             keep=self._keep,
             keep_average=self._keep_average,
             stopping=stopping,
+            word=lambda: early_stop_reason(self._run_dir),
         )
 
     def __enter__(self) -> "RunWriter":
-        """Cut metrics.jsonl back to the restored state, and open the mirror, which catches up.
+        """Cut metrics.jsonl back to the restored state, and open the trackers, which catch up.
 
         Raises:  RecordError: metrics.jsonl is shorter than the state knows, or can't be written.
         """
         sweep_leftovers(self._run_dir)
         self._metrics = MetricsFile(self._paths.metrics, self._kept_bytes)
-        self._tracker = Wandb(self._job, self._run_dir)
+        self._tracker = Trackers(self._job, self._run_dir)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the files, then end the mirror: as failed, unless `finish` said how it ended."""
+        """Close the files, then end the trackers: as failed, unless `finish` said how it ended."""
         try:
             self._saver.close()
             self._metrics.close()
@@ -83,8 +90,8 @@ class RunWriter:
     def finish(self, outcome: Outcome, record: RunRecord | None) -> None:
         """With a record, write the model, then the record, and drop the state.
 
-        The mirror is ended after that, on the way out: a service that does not answer costs a run
-        that is recorded some seconds.
+        The trackers are ended after that, on the way out: a service that does not answer costs a
+        run that is recorded some seconds.
         Raises:  CheckpointError, RecordError: disk full or read-only; the state stays for a retry.
         """
         self._saver.wait()

@@ -29,13 +29,15 @@ STATUSES = (
     "running",
     "finished",
     "diverged",
+    "stopped",
     "oom",
     "timeout",
     "preempted",
     "failed",
 )
-DONE = ("finished", "diverged")
-"""Statuses that end a run for good: they stand in record.json, and nothing trains the run again."""
+DONE = ("finished", "diverged", "stopped")
+"""Statuses that end a run for good: they stand in record.json, and nothing trains the run again.
+`stopped` is a run that its sweep ended early, since all alternatives do better."""
 
 
 class Below:
@@ -61,14 +63,19 @@ class RunPaths:
     lock = Below("lock")
     metrics = Below("metrics.jsonl")
     status = Below("status.jsonl")
-    wandb = Below("wandb.json")
     log = Below("train.log")
     error = Below("error.txt")
     checkpoint = Below("checkpoint")
     averaged = Below("checkpoints/ema")
+    early_stop = Below("early_stop.json")
+    """Present where the run's sweep decided that it need not go on, and why."""
     state = Below("state")
     evals = Below("evals")
     record = Below("record.json")
+
+    def mirror(self, kind: str) -> Path:
+        """What is known of the run's copy in a tracker, such as wandb.json."""
+        return self.directory / f"{kind}.json"
 
     def checkpoint_at(self, step: int) -> Path:
         return self.directory / "checkpoints" / f"step-{step}"
@@ -85,7 +92,8 @@ class RunRecord:
     the share of the sum of their peaks. Versions are None where nothing of the kind was used.
     `simulated` says what the losses were drawn from where nothing was trained, and is empty for a
     trained run. `horizon_tokens` is the length that the decay was planned for where that was not
-    the run's own. `kernels` says what of `train.speed` computed the run, empty in older records.
+    the run's own. `kernels` says what of `train.speed` computed the run and `loss_spikes` how many
+    steps' losses stood out (`train.engine.step_log`), empty and None in older records.
     """
 
     run_id: str
@@ -149,6 +157,7 @@ class RunRecord:
     optimizer: str = "adamw"
     n_params_active: int | None = None
     loss_ema: float | None = None
+    loss_spikes: int | None = None
     init_from: str | None = None
     init_sha256: str | None = None
     init_n_params: int | None = None
@@ -214,6 +223,17 @@ def read_record(run_dir: Path) -> RunRecord | None:
         return decode_stored(RunRecord, read_json(path), "")
     except SpecError as error:
         raise RecordError(f"{path} is not a run record ({error}); delete it to redo it") from error
+
+
+def early_stop_reason(run_dir: Path) -> str:
+    """Why a run's sweep decided that it need not go on; empty where it did not."""
+    path = RunPaths(run_dir).early_stop
+    if not path.exists():
+        return ""
+    try:
+        return str(read_json(path)["reason"])
+    except (RecordError, KeyError, TypeError):
+        return ""
 
 
 def append_status(run_dir: Path, status: str, **details: Any) -> None:

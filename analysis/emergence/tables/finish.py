@@ -168,8 +168,13 @@ def _with_families(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     names = {model: family_of(model) for model in rows["model"].unique()}
     sizes: Any = pd.Series(list(names.values())).value_counts()
     large = sizes[sizes >= MIN_POINTS]
-    if len(large) < 2 or large.sum() < len(names) / 2:
+    if len(sizes) < 2:
         return rows, ""
+    if len(large) < 2 or large.sum() < len(names) / 2:
+        return rows, (
+            f"no column says which family a model is of, nor do their names: all {len(names)} were "
+            f"taken as one; name a column of families: 'table.columns={{family: THEIR_NAME}}'"
+        )
     shown = ", ".join(f"{name} ({n})" for name, n in large.items())
     note = (
         f"families were read off the names of the models: {shown}; name a column instead, or one "

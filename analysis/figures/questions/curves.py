@@ -23,6 +23,7 @@ from analysis.figures.style import (
 )
 from analysis.fits.curve_law.fit import thinned
 from analysis.fits.curve_law.path import LossCurve, past_of
+from analysis.format import count_label
 from analysis.studies.curves.study import CurveStudy, predicted
 
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
@@ -62,15 +63,25 @@ def draw_envelopes(inside: Curves, ends: Curves, unit: str) -> Figure:
 
 
 def _draw(axes: Axes, study: CurveStudy, curves: Sequence[LossCurve]) -> None:
-    for curve, colour in zip(curves, cycle(COLOURS), strict=False):
+    for curve, label, colour in zip(curves, labels(curves), cycle(COLOURS), strict=False):
         past, loss = thinned(curve)
         tokens = np.interp(past.age, *_clock(curve))
         axes.scatter(tokens, loss, s=9, color=colour, alpha=0.6, lw=0)
         fine = np.geomspace(tokens[0], tokens[-1], 200)
-        label = curve.name if len(curve.name) <= 24 else f"{curve.name[:22]}..."
-        axes.plot(fine, predicted(study.law, curve, fine), color=colour, lw=1.4,
-                  label=label.replace("$", r"\$"))  # fmt: skip
+        axes.plot(fine, predicted(study.law, curve, fine), color=colour, lw=1.4, label=label)
     axes.tick_params(colors=INK)
+
+
+def labels(curves: Sequence[LossCurve]) -> list[str]:
+    """What tells curves apart for people: sizes and lengths, or names where those are not known or
+    do not tell them apart.
+    """
+    found = [f"{count_label(c.size)}, {count_label(c.n_tokens[-1])} tokens" for c in curves]
+    if len(set(found)) == len(found) and all(curve.size > 1 for curve in curves):
+        return found
+    names = [curve.name for curve in curves]
+    short = [name if len(name) <= 24 else f"{name[:22]}..." for name in names]
+    return [name.replace("$", r"\$") for name in short]
 
 
 def _clock(curve: LossCurve) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ def interaction(theta: np.ndarray, u: np.ndarray, v: np.ndarray) -> tuple[np.nda
     f = 0 is the additive form and f = 1 a product, E (1 + X/E) (1 + Y/E).
     """
     e, a, b, alpha, beta, f = (theta[:, i, None] for i in range(6))
-    irreducible, size, data = np.exp(e), _exp(a - alpha * u), _exp(b - beta * v)
+    irreducible, size, data = np.exp(e), bounded_exp(a - alpha * u), bounded_exp(b - beta * v)
     both = size * data / irreducible
     total = irreducible + size + data + f * both
     slopes = np.stack([irreducible - f * both, size + f * both, data + f * both], axis=1)
@@ -37,11 +37,11 @@ def broken(theta: np.ndarray, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray,
     """
     e, a, b, alpha, beta, c, at = (theta[:, i, None] for i in range(7))
     w = BREAK_WIDTH
-    irreducible, size, data = np.exp(e), _exp(a - alpha * u), _exp(b - beta * v)
+    irreducible, size, data = np.exp(e), bounded_exp(a - alpha * u), bounded_exp(b - beta * v)
     reducible = size + data
     ratio = (at - np.log(reducible)) / w
     bend = np.logaddexp(0.0, ratio)
-    bent = _exp(np.log(reducible) - c * w * bend)
+    bent = bounded_exp(np.log(reducible) - c * w * bend)
     share = np.exp(ratio - bend)
     total = irreducible + bent
     # d log bent / d log R = 1 + c share, and by log R_b minus c share.
@@ -65,5 +65,5 @@ def kaplan(theta: np.ndarray, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray,
     return alpha * both, slopes
 
 
-def _exp(power: np.ndarray) -> np.ndarray:
+def bounded_exp(power: np.ndarray) -> np.ndarray:
     return np.exp(np.minimum(power, MOST_LOG))

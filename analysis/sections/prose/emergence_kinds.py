@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from analysis.emergence.dip import LEVEL, POWER
 from analysis.emergence.lengths import length_deviation
 from analysis.emergence.metric_names import AXES, name_of
 from analysis.emergence.seeds import MIN_RUNS, SeedStudy
@@ -89,6 +90,7 @@ def seeds_paragraph(seeds: SeedStudy) -> str:
         return (
             f"Seeds agree: models of one size differ in {name} by at most {widest:.2f}, so that "
             f"their mean describes them. {seeds.level:.2f} is reached by {counts}."
+            + (f" {_dips(seeds)}" if seeds.dips else "")
         )
     worst = max(seeds.apart, key=lambda size: size.spread)
     text = (
@@ -102,7 +104,30 @@ def seeds_paragraph(seeds: SeedStudy) -> str:
             f" The share of seeds that reach it has emergence score {number(seeds.score)} (95 % of "
             f"noise: {number(seeds.chance.q95)}, p = {seeds.chance.p_value:.2g})."
         )
-    return f"{text} {_modes(seeds)}"
+    return f"{text} {_modes(seeds)} {_dips(seeds)}"
+
+
+def _dips(seeds: SeedStudy) -> str:
+    """Hartigan's test size by size, or how many seeds it lacks."""
+    if not seeds.dips:
+        most = max(len(size.values) for size in seeds.sizes)
+        return (
+            f"Hartigan's dip test asks whether the seeds of one size alone have two modes. It "
+            f"needs {seeds.seeds_needed} of them to find two clear modes in {100 * POWER:.0f} % of "
+            f"cases at p < {LEVEL} (simulated), and no size has more than {most}: not made."
+        )
+    each = ", ".join(
+        f"p = {one.p_value:.2g} at {count_label(one.scale)} (dip {one.dip:.3f}, {one.n_runs} seeds)"
+        for one in seeds.dips
+    )
+    n_tests = len(seeds.dips)
+    least = min(1.0, n_tests * min(one.p_value for one in seeds.dips))
+    found = "more than one mode" if least < CLEAR else "no sign of a second mode"
+    several = f"; the least one times the {n_tests} tests is {least:.2g}" if n_tests > 1 else ""
+    return (
+        f"Hartigan's dip test of the seeds of one size, for each with {seeds.seeds_needed} or "
+        f"more: {each}{several}: {found}."
+    )
 
 
 def _modes(seeds: SeedStudy) -> str:
@@ -118,9 +143,17 @@ def _modes(seeds: SeedStudy) -> str:
         f"They fall into two modes, near {fit.low:.2f} and {fit.high:.2f}: against one mode that "
         f"moves with size the log-likelihood rises by {fit.log_ratio:.1f}, more than in all but "
         f"{fit.p_value:.2g} of simulations. What grows with size is the weight of the upper mode: "
-        f"half of the seeds are in it at {count_label(fit.half)}, 10 % to 90 % of them over "
-        f"{fit.width:.2f} decades (the shift of a mixture, Zhao et al. 2025)."
+        f"half of the seeds are in it at {count_label(fit.half)} "
+        f"[{_end(fit.half_interval[0])}, {_end(fit.half_interval[1])}], 10 % to 90 % of them over "
+        f"{fit.width:.2f} [{fit.width_interval[0]:.2f}, {fit.width_interval[1]:.2f}] decades: a "
+        f"logistic in ln N with 95 % intervals of the profile likelihood (the shift of a mixture, "
+        f"Zhao et al. 2025)."
     )
+
+
+def _end(scale: float) -> str:
+    """An interval's end; the runs may leave it open."""
+    return count_label(scale) if 0 < scale < math.inf else "open"
 
 
 def curves_paragraph(studies: Sequence[AbilityStudy], metrics: Sequence[str]) -> str:

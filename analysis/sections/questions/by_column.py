@@ -7,6 +7,7 @@ from analysis.format import count_label, number, span
 from analysis.report.document import Part, Section, TableSpec
 from analysis.report.run_table import RunTable
 from analysis.sections import appendix, summary
+from analysis.sections.prose import opening
 from analysis.studies.allocation import AllocationRow
 from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.comparison import exponents
@@ -22,7 +23,7 @@ MOST_OVERLAID = 6
 def decision(made: ByColumn, advice: Advice) -> str:
     """Each value's own sentence."""
     said = [
-        f"{made.column} {value}: {summary.decision(study, advice[value])}"
+        f"{made.column} {value}: {opening.decision(study, advice[value])}"
         for value, study in made.studies.items()
     ]
     return " ".join([*said, *(f"{v}: not fitted ({why})." for v, why in made.missing.items())])
@@ -68,7 +69,7 @@ def _exponents(made: ByColumn) -> Section:
         ]
         for row in found
     ]
-    columns = ["approach", "", *(cell for name in names for cell in (name, "95 %"))]
+    columns = ["approach", "exponent", *(cell for name in names for cell in (name, "95 %"))]
     figure = FigureSpec(
         "exponents",
         forest(names, found),

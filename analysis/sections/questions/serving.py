@@ -26,7 +26,11 @@ def serving_chapter(inputs: ReportInputs) -> Chapter:
     except FitError as error:
         if not (asked.loss or asked.inference_tokens):
             return Chapter()
-        return Chapter([Section(TITLE, [f"Not answered: {error}."])], lines=[f"{TITLE}: {error}"])
+        return Chapter(
+            [Section(TITLE, [f"Not answered: {error}."])],
+            lines=[f"{TITLE}: {error}"],
+            numbers={"serving": {"reason": str(error), "plans": []}},
+        )
     return Chapter(
         [serving_section(made, inputs.study.config.loss_unit)],
         lines=[line for plan in made.plans for line in printed(plan)],

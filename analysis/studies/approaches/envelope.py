@@ -1,12 +1,13 @@
 """Approach 1 as a fitted approach: the envelope of training curves."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from analysis.data.run_arrays import Curves, FitInput, RunArrays
+from analysis.data.training.smoothed import WINDOWS
 from analysis.errors import FitError, Numbers
 from analysis.fits.envelope import EnvelopeFit, fit_envelope, inner
 from analysis.fits.min_loss import envelope_loss_law
@@ -70,7 +71,11 @@ class EnvelopeApproach(SingleFit):
         """The envelopes of the resamples."""
         if self.resamples is None or self.status != "converged" or self.data.curves is None:
             return None
-        return envelope_draws(self.data.curves, self.resamples, self.config.envelope)
+        read, config = self.data.curve_losses, self.config
+        window = read.window if read is not None and read.window else WINDOWS[0]
+        return envelope_draws(
+            self.data.curves, self.resamples, config.envelope, config.seed, window
+        )
 
     @cached_property
     def intervals(self) -> dict[str, Interval]:
@@ -101,8 +106,10 @@ class EnvelopeApproach(SingleFit):
         )
 
     def details(self) -> dict[str, Any]:
+        losses = self.data.curve_losses
         return {
             "method": self.fit.method,
+            "curve_loss": None if losses is None else asdict(losses),
             "n_points": len(self.fit.flops),
             "n_coefficient": self.fit.n_law.coefficient if self.fit.n_law else None,
             "d_coefficient": self.fit.d_law.coefficient if self.fit.d_law else None,

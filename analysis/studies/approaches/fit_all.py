@@ -8,6 +8,7 @@ import numpy as np
 from analysis.data.cost_law import Cost
 from analysis.data.loss_table import LossTable
 from analysis.data.run_arrays import FitInput, RunArrays
+from analysis.data.training.choice import with_curves
 from analysis.errors import FitErrors
 from analysis.studies.approaches.envelope import EnvelopeApproach
 from analysis.studies.approaches.fitted_approach import FittedApproach
@@ -30,16 +31,18 @@ def fit_input(
     Args:
         table: Runs that belong in one fit.
         counting: The convention; see `analysis.data.counting`.
-        config: Settings; `cost`, `weights` are used here.
+        config: Settings; `cost`, `weights` and `curve_loss` are used here.
         most_points: About how many points of training curves are kept at most.
 
     Raises:
         FitError: A column that the convention or `fit.weights` needs is not there.
     """
     runs = with_cost(table.counted(counting), config)
+    table, losses = with_curves(table, config.curve_loss)
     curves = table.training_curves(runs).thinned(most_points) if len(table.curves) else None
     given = bool(np.isfinite(table.numbers("flops_budget")).any())
-    return FitInput(runs, curves, _weights(table, config), given, table.epochs())
+    weights = _weights(table, config)
+    return FitInput(runs, curves, weights, given, table.epochs(), curve_losses=losses)
 
 
 def with_cost(runs: RunArrays, config: FitConfig) -> RunArrays:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t as student
 
 from analysis.data.loss_table import LossTable
 from analysis.errors import FitError
@@ -13,8 +14,17 @@ from analysis.fits.curve_law.fit import fit_curve_law, thinned
 from analysis.fits.curve_law.law import CurveLaw
 from analysis.fits.curve_law.path import LossCurve, past_of
 
+FARTHEST = 2.0
+"""Factor to which a curve may be longer than those fitted for its end to have an interval."""
+
 MOST_CURVES = 60
 """Runs that a law is fitted to; of more, an even choice over sizes and lengths."""
+
+FEWEST_LEFT_OUT = 5
+"""Curves that must have been left out in turn for ends to get an interval."""
+
+FOLDS = 4
+"""Parts of the curves that are left out in turn."""
 
 LEAST_EXPLAINED = 0.8
 """Share of a curve's variance, less that of noise, below which the law does not describe it."""
@@ -50,6 +60,8 @@ class CurveStudy:
         curves: All runs' curves.
         errors: Of each curve whose size the law knows.
         n_left_out: Curves that were not fitted since there were more than MOST_CURVES.
+        end_half_width: Half the 95 % interval of the end of another curve of the fitted sizes and
+            lengths, as a share of it; NaN where fewer than FEWEST_LEFT_OUT could be left out.
 
     Examples:
         >>> from isoflop import CurveStudy, fit_curves
@@ -64,6 +76,7 @@ class CurveStudy:
     curves: tuple[LossCurve, ...]
     errors: tuple[CurveError, ...]
     n_left_out: int = 0
+    end_half_width: float = float("nan")
 
     @property
     def objections(self) -> tuple[str, ...]:
@@ -90,6 +103,7 @@ class CurveStudy:
             "status": law.status,
             "reason": law.reason,
             "objections": list(self.objections),
+            "end_half_width": self.end_half_width,
             "curves": [asdict(one) for one in self.errors],
         }
 
@@ -113,7 +127,33 @@ def study_curves(curves: Sequence[LossCurve], fitted: Sequence[str] = ()) -> Cur
     law = fit_curve_law(used)
     own = {curve.name for curve in used}
     errors = [_error(law, curve, curve.name in own) for curve in curves if curve.size in law.levels]
-    return CurveStudy(law, tuple(curves), tuple(errors), len(chosen) - len(used))
+    return CurveStudy(
+        law, tuple(curves), tuple(errors), len(chosen) - len(used), _end_half_width(law, used)
+    )
+
+
+def _end_half_width(law: CurveLaw, used: Sequence[LossCurve]) -> float:
+    """Half a 95 % interval of ends, from curves predicted by laws that were fitted without them.
+
+    Lengths beyond the others' are left out of it: how far a law extrapolates is another matter.
+    """
+    if law.status != "converged" or len(used) <= FEWEST_LEFT_OUT:
+        return float("nan")
+    missed, folds = [], min(FOLDS, len(used))
+    for fold in range(folds):
+        own = [curve for i, curve in enumerate(used) if i % folds == fold]
+        others = [curve for i, curve in enumerate(used) if i % folds != fold]
+        without = fit_curve_law(others, law.shape)
+        longest = max(float(curve.n_tokens[-1]) for curve in others)
+        missed += [
+            _error(without, curve, False).end_error
+            for curve in own
+            if curve.size in without.levels and curve.n_tokens[-1] <= FARTHEST * longest
+        ]
+    n = len(missed)
+    if n < FEWEST_LEFT_OUT:
+        return float("nan")
+    return float(student.ppf(0.975, n) * np.sqrt(np.mean(np.square(missed)) * (1 + 1 / n)))
 
 
 def curves_of(table: LossTable, points: pd.DataFrame) -> list[LossCurve]:

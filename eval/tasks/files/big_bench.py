@@ -1,8 +1,9 @@
 """BIG-bench's task.json by BIG-bench's own rules (Srivastava et al. 2022, its API's defaults).
 
 Examples that repeat are asked once. Choices are shown in an order drawn for each example, from a
-generator with seed 42 over the sorted choices. Without output_regex and stop_string the answer is
-the output up to its first . ? ! ; or line end. Which metric is which of ours: `METRICS`.
+generator with seed 42 over the sorted choices. An output ends with its stop_string, which is part
+of it. Without output_regex and stop_string the answer is the output up to its first . ? ! ; or line
+end. Which metric is which of ours: `METRICS`.
 """
 
 import json
@@ -15,10 +16,9 @@ import numpy as np
 from eval.tasks.files.rows import field, parsed, strings
 from eval.tasks.files.source import Source
 from eval.tasks.generated import TaskError
-from eval.tasks.grading import Grading
+from eval.tasks.grading import FIRST_SENTENCE, Grading
 from eval.tasks.prompt_formats import STOP, Item
 
-DEFAULT_PATTERN = r"[^\.\?\!\;\n]+"
 SEED = 42
 
 METRICS: Mapping[str, tuple[str, ...]] = {
@@ -91,8 +91,9 @@ def named(subtasks: list[Path]) -> str:
 def _grading(task: dict[str, Any], metrics: tuple[str, ...]) -> Grading:
     pattern, stop = task.get("output_regex"), task.get("stop_string")
     if pattern is None and stop is None:
-        pattern = DEFAULT_PATTERN
-    return Grading(extract=str(pattern or ""), stop=str(stop or STOP), metrics=metrics)
+        pattern = FIRST_SENTENCE
+    given = stop is not None and stop != ""
+    return Grading(str(pattern or ""), stop=str(stop or STOP), keep_stop=given, metrics=metrics)
 
 
 def _item(task: dict[str, Any], example: Any, where: str, rng: np.random.RandomState) -> Item:
@@ -105,7 +106,9 @@ def _item(task: dict[str, Any], example: Any, where: str, rng: np.random.RandomS
         targets = strings([given] if isinstance(given, str) else given, "target", where)
         if not targets:
             raise TaskError(f"{where}: target is an empty list; expected at least one answer")
-        return Item(before + question + after, targets[0], accepted=targets[1:])
+        # The stop string ends an output and belongs to it: behind a target it is not asked twice.
+        shown = targets[0].removesuffix(str(task.get("stop_string") or ""))
+        return Item(before + question + after, shown, targets[0].strip(), accepted=targets[1:])
     if not isinstance(scores, dict) or not scores:
         raise TaskError(f"{where}: target_scores must map each choice to its score; got {scores!r}")
     choices = tuple(str(choice) for choice in scores)

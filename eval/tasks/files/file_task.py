@@ -27,7 +27,7 @@ from eval.tasks.prompt_formats import STOP, Item
 
 _log = logging.getLogger(__name__)
 
-FILE_VERSION = 2
+FILE_VERSION = 3
 SPLIT = "test"
 
 
@@ -35,7 +35,8 @@ SPLIT = "test"
 class FileOptions:
     """How a file is asked; conf/task/file.yaml explains each setting.
 
-    `separator` (between shots), `stop`, `extract` and `normalize` replace what the file says.
+    `separator` (between shots), `stop`, `extract` and `normalize` replace what the file says. In
+    the first two \\n and \\t mean a line end and a tab, which a command line can't hold.
     """
 
     shots: int = 0
@@ -61,6 +62,9 @@ def file_options(task: Mapping[str, Any]) -> FileOptions:
         raise TaskError(
             f"task.{unknown[0]} is no setting of a file; expected {', '.join(sorted(known))}"
         )
+    for name in ("separator", "stop"):
+        if isinstance(given.get(name), str):
+            given[name] = given[name].replace("\\n", "\n").replace("\\t", "\t")
     return FileOptions(**given)
 
 
@@ -182,7 +186,7 @@ def _with_shots(
     for i in rng.permutation(len(pool)) if shots else ():
         if len(others) == shots:
             break
-        if pool[i].prompt != item.prompt:
+        if pool[i].prompt.split() != item.prompt.split():
             others.append(pool[i])
     if shots < 0 or len(others) < shots:
         raise TaskError(

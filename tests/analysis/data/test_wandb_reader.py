@@ -8,6 +8,7 @@ from analysis.data.reading.json_tables import flattened
 from analysis.data.reading.understand import TableOptions
 from analysis.data.wandb_reader import read_wandb
 from analysis.fits.surface import Surface
+from train.trackers.names import NAMES, named
 
 SURFACE = Surface(1.7, 400.0, 410.0, 0.34, 0.28)
 
@@ -71,6 +72,32 @@ def test_histories_are_downloaded_once(tmp_path):
     again = read_wandb("me/scaling", COLUMNS, None, tmp_path, FakeApi(runs))
     assert [run.downloads for run in runs] == [1, 1, 1]
     assert again.curves.equals(first.curves)
+
+
+class OwnRun(FakeRun):
+    """A run that this program logged: its record as the summary, rows under trackers' names."""
+
+    def __init__(self, number):
+        super().__init__(number)
+        loss = SURFACE.loss(self.n_params, self.n_tokens)
+        self.summary |= {"n_params": self.n_params, "loss": loss}
+        self.summary |= {NAMES[name]: self.summary[name] for name in ("loss", "n_tokens", "flops")}
+
+    def scan_history(self, keys):
+        for share in (0.5, 1.0):
+            n_tokens = self.n_tokens * share
+            loss = SURFACE.loss(self.n_params, n_tokens)
+            row = named({"n_tokens": n_tokens, "flops": 6 * self.n_params * n_tokens, "loss": loss})
+            if set(keys) <= row.keys():
+                yield {key: row[key] for key in keys}
+
+
+def test_own_runs_are_read_without_naming_columns(tmp_path):
+    runs = [OwnRun(i) for i in range(6)]
+    table = read_wandb("me/scaling", TableOptions(), None, tmp_path, FakeApi(runs))
+    curves = table.training_curves(table.counted())
+    assert len(curves) == 12
+    assert curves.loss[1] == pytest.approx(table.numbers("loss")[0])
 
 
 def test_no_runs_a_bad_name_and_missing_columns_say_so(tmp_path):

@@ -32,6 +32,22 @@ def test_two_modes_are_found_with_their_places_and_their_shift(seed: int) -> Non
     assert 4e3 < fit.half < 2.5e4
     assert fit.share(fit.half) == pytest.approx(0.5)
     assert fit.share(fit.half * 10 ** (fit.width / 2)) == pytest.approx(0.9)
+    assert fit.half_interval[0] < 1e4 < fit.half_interval[1]
+    assert fit.width_interval[0] < fit.width < fit.width_interval[1]
+
+
+def test_the_interval_of_a_shift_between_two_sizes_spans_the_gap() -> None:
+    """Shares of 0 and 1 alone: the centre may lie anywhere between, and the width be 0."""
+    x = np.repeat(SIZES, 3)
+    y = np.where(x > 1.2e4, 0.93, 0.03) + 0.02 * np.random.default_rng(0).random(len(x))
+    fit = two_modes(x, y, np.random.default_rng(0), n_simulated=0)
+    gap = (SIZES[3], SIZES[4])
+    assert fit.half_interval[0] < gap[0] * 1.05
+    assert fit.half_interval[1] > gap[1] * 0.95
+    assert fit.width_interval[0] == pytest.approx(0, abs=1e-6)
+    more = two_modes(*models("two", 6, 0), np.random.default_rng(0), n_simulated=0)
+    many = two_modes(*models("two", 40, 0), np.random.default_rng(0), n_simulated=0)
+    assert np.ptp(np.log(many.half_interval)) < 0.6 * np.ptp(np.log(more.half_interval))
 
 
 @pytest.mark.parametrize("seed", range(3))

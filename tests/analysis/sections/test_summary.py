@@ -6,7 +6,9 @@ import pytest
 
 from analysis.data.readers import from_frame
 from analysis.fits.surface import Surface
-from analysis.sections.summary import caveats, decision
+from analysis.format import count_label
+from analysis.sections.prose.opening import decision
+from analysis.sections.summary import caveats
 from analysis.studies.allocation import allocate
 from analysis.studies.fit_config import FitConfig
 from analysis.studies.study import Study, run_study
@@ -42,6 +44,24 @@ def test_runs_that_obey_a_law_get_a_headline_without_objection():
     study = studied(grid())
     assert headline(study).startswith("With 1e20 FLOPs, train")
     assert not any("not trusted" in note or "scatter" in note for note in caveats(study))
+
+
+def test_three_sentences_say_what_to_train_how_sure_and_what_to_run_next():
+    study = studied(grid())
+    what, sure, following = headline(study).replace(". ", ".\n").splitlines()
+    assert what.startswith("With 1e20 FLOPs, train")
+    fit = study.preferred
+    assert fit is not None
+    assert sure.startswith(f"As compute grows, N should grow as C to the power {fit.a:.2g}")
+    assert (
+        "the other approaches say parametric 0.4" in sure and "left out, are predicted to" in sure
+    )
+    (best,) = [row for row in allocate(study, [4e20]) if row.approach == fit.name]
+    low, high = (count_label(factor * best.n_opt) for factor in (0.25, 4))
+    assert f"five sizes from {low} to {high} parameters at 4e20 FLOPs" in following
+    short = studied(grid(spans=(0.2, 0.9)))
+    if short.preferred is not None:
+        assert "To be surer, run N = " in headline(short)
 
 
 def test_kinds_of_runs_in_one_table_are_named_and_give_no_headline():

@@ -69,6 +69,28 @@ def both(checkpoint: Path, tasks: Path) -> tuple[dict[str, Any], dict[str, Any]]
     return ours, theirs
 
 
+def test_a_set_does_not_end_with_a_list_of_the_machine_s_packages(
+    checkpoint: Path, tasks: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd
+) -> None:
+    """The harness starts pip for it after every set, which took longer than the requests, and git,
+    which printed "fatal: not a git repository"."""
+    monkeypatch.chdir(tmp_path)
+    from lm_eval import evaluator
+    from torch.utils import collect_env
+
+    from eval.harness.model import HarnessModel
+
+    listed: list[str] = []
+    monkeypatch.setattr(collect_env, "get_pretty_env_info", lambda: listed.append("pip") or "")
+    own = evaluator.add_env_info
+    model, vocab = load_checkpoint(str(checkpoint), "cpu")
+    asked = NamedTasks(("digits_score",), include=str(tasks), limit=2)
+    assert results_of(HarnessModel(model, vocab), asked)["samples"]["digits_score"]
+    assert listed == []
+    assert "fatal" not in capfd.readouterr().err
+    assert evaluator.add_env_info is own, "the harness is left as it was"
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_answer_agrees_with_the_harness_own_model(both, name: str) -> None:
     ours, theirs = (

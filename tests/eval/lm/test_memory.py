@@ -26,6 +26,25 @@ def test_the_estimate_counts_what_a_token_needs(monkeypatch) -> None:
     assert batch_tokens(model(), None) == ON_CPU
 
 
+@pytest.fixture(autouse=True)
+def _no_collection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full collection of a process that holds the whole suite takes seconds."""
+    monkeypatch.setattr("eval.lm.memory.gc.collect", lambda: 0)
+
+
+def test_a_batch_that_failed_is_not_tried_again_as_it_was() -> None:
+    """The usual size may be far beyond what there is: its first halves are all of it again."""
+    tried: list[int] = []
+
+    def run(start: int, end: int) -> None:
+        tried.append(end - start)
+        if end - start > 3:
+            raise MemoryError
+
+    in_batches(20, rows_within(20, 1000), run)
+    assert tried == [20, 15, 7, 3, 3, 3, 3, 3, 3, 2]
+
+
 def test_what_does_not_fit_is_tried_in_halves_and_everything_is_done_once() -> None:
     done: list[int] = []
 

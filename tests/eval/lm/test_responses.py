@@ -14,7 +14,7 @@ from eval.lm.loglikelihood import read_prompts, score
 from eval.lm.responses import GenerationSettings, answer_items
 from eval.lm.tokenization import Vocabulary, encode_items
 from eval.tasks.generated import TaskError, TaskSpec, heldout_items
-from eval.tasks.grading import Grading
+from eval.tasks.grading import FIRST_SENTENCE, Grading
 from eval.tasks.prompt_formats import Item
 from tests.support.tiny_checkpoint import DIGITS, save_checkpoint, tiny_model
 from train.config.spec import TokenizerSpec
@@ -206,6 +206,27 @@ def test_outputs_end_at_a_stop_text_of_the_task(loaded) -> None:
         assert stop not in text or (outcome.stopped and outcome.output_logprob is None)
         assert len(outcome.target_logprobs) == len(outcome.target_tokens) + 1
     assert any(stop in text for text in whole)
+    kept = answer_items(model, vocab, items, Grading(stop=stop, keep_stop=True).layout, settings)
+    for outcome, text in zip(kept, whole, strict=True):
+        before, found_stop, _ = text.partition(stop)
+        assert outcome.output == before + found_stop
+
+
+def test_answers_within_longer_outputs_are_decoded_and_those_that_are_complete_count(
+    loaded,
+) -> None:
+    """Outputs of the target's length never reach the number in "The answer is 42"."""
+    model, vocab = loaded
+    items = [Item(f"{a}+{a + 1}=", "1") for a in range(12, 40)]
+    short = answer_items(model, vocab, items, Grading().layout, GenerationSettings())
+    assert max(len(one.output_tokens) for one in short) <= 6
+    rules = (Grading(extract="1."), Grading(numeric=True), Grading(normalize="squad"))
+    for one in rules:
+        found = answer_items(model, vocab, items, one.layout, GenerationSettings())
+        assert max(len(outcome.output_tokens) for outcome in found) > 20, one
+    default = Grading(extract=FIRST_SENTENCE)
+    first = answer_items(model, vocab, items, default.layout, GenerationSettings())
+    assert max(len(outcome.output_tokens) for outcome in first) <= 6, "its end is near"
 
 
 def test_choices_are_scored_again_without_their_question(loaded) -> None:

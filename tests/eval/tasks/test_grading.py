@@ -5,7 +5,7 @@ import pytest
 from eval.metrics.outcome import Outcome
 from eval.metrics.per_item import exact_match
 from eval.tasks.generated import TaskError
-from eval.tasks.grading import Grading, as_number, grading_of, normalized
+from eval.tasks.grading import FIRST_SENTENCE, Grading, as_number, grading_of, normalized
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,16 @@ def test_numbers_and_unknown_rules() -> None:
         Grading(extract="(")
     with pytest.raises(TaskError, match=r"task.stop is empty"):
         Grading(stop="")
+
+
+def test_an_answer_that_is_complete_counts_though_the_output_was_cut_off() -> None:
+    def graded(output: str, **rules: str) -> str | None:
+        layout = Grading(**rules).layout
+        return Outcome("", "", (), output=output, layout=layout, stopped=False).graded
+
+    assert graded(" four. Or fi", extract=FIRST_SENTENCE) == " four"
+    assert graded("It is 12, or 1", extract=r"\d+") == "12"
+    assert graded("It is 12", extract=r"\d+") is None, "it may go on as 123"
+    assert graded("It is 12, or 1", extract=r"\d+", which="last") is None
+    assert graded("four") is None
+    assert graded("It is ", extract=r"\d+") is None

@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -106,6 +107,23 @@ def test_domains_are_folders_files_or_one(texts: Path) -> None:
     assert {d.domain for d in read_documents(str(texts), "all")} == {"all"}
     with pytest.raises(TaskError, match="holds no text"):
         read_documents(f"{texts}/*.md", "file")
+
+
+def test_a_saved_set_is_its_rows_and_hidden_files_are_none(tmp_path: Path, caplog) -> None:
+    """state.json and dataset_info.json were two documents more, of another loss by far."""
+    rows = datasets.Dataset.from_dict({"text": ["one two", "three"]})
+    datasets.DatasetDict({"train": rows, "test": rows}).save_to_disk(str(tmp_path / "set"))
+    (tmp_path / "set" / ".cache").mkdir()
+    (tmp_path / "set" / ".cache" / "x.txt").write_text("hidden")
+    (tmp_path / "set" / "state.json").write_text("a text of that name")
+    found = read_documents(str(tmp_path / "set"), "folder")
+    assert sorted((one.domain, one.text) for one in found) == [
+        ("test", "one two"), ("test", "three"), ("train", "one two"), ("train", "three"),
+    ]  # fmt: skip
+    assert "7 of 9 files" in caplog.text
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "state.json").write_text("no set is near")
+    assert len(read_documents(str(tmp_path / "notes"), "all")) == 1
 
 
 def test_a_continuation_is_right_where_greedy_decoding_writes_it(model) -> None:

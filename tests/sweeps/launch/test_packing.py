@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import sweeps.__main__ as command
+from sweeps import training
 from sweeps.launch import packing as packing_module
 from sweeps.launch.launch import write_sweep
 from sweeps.launch.mps import CONTROL
@@ -183,13 +183,13 @@ def test_a_choice_is_kept_by_the_sweep_and_used_by_the_launcher(tmp_path, monkey
     monkeypatch.setattr(
         "sweeps.launch.launch.train_here", lambda tasks, launcher, *_: used.append(launcher)
     )
-    monkeypatch.setattr(command, "collect", lambda *_: 0)
+    monkeypatch.setattr(training, "collect", lambda *_: 0)
 
     def workers(*overrides: str) -> int | None:
         from rich.console import Console
 
         again = config(tmp_path, "launch", *overrides)
-        command._train(again, ["a task"], 1, [], Console(quiet=True))
+        training.train_tasks(again, ["a task"], 1, [], Console(quiet=True))
         return used[-1].packed
 
     again = make_plan(config(tmp_path, "plan"))

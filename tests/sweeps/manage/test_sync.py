@@ -9,10 +9,10 @@ from sweeps.manage.sync import sync
 from tests.support.sweep_fixtures import make_sweep
 from tests.support.wandb_server import WandbServer, used_here
 from train.config.run_config import TrackerSpec
-from train.engine.trackers import Mirror, read_mirror
 from train.rundir.atomic import write_json
 from train.rundir.lock import claim
 from train.rundir.record import RunPaths, append_status, read_job, write_job
+from train.trackers.mirror import Mirror, read_mirror
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def dirs(tmp_path: Path) -> list[Path]:
     for number, run_dir in enumerate(made):
         job = read_job(run_dir)
         write_job(run_dir, replace(job, tracker=TrackerSpec(kind="wandb", project="tests")))
-        write_json(RunPaths(run_dir).wandb, asdict(Mirror(f"id{number}", number < 2)))
+        write_json(RunPaths(run_dir).mirror("wandb"), asdict(Mirror(f"id{number}", number < 2)))
     append_status(made[2], "failed", message="x")
     return made
 
@@ -37,7 +37,7 @@ def test_a_run_is_uploaded_from_its_files_once(tmp_path, dirs, monkeypatch):
         assert runs["id0"].summary["run_id"] == read_job(dirs[0]).run_id
         assert runs["id2"].exit_codes == [1]
         assert sync(tmp_path).lines == []
-        write_json(RunPaths(dirs[0]).wandb, asdict(Mirror("id0", True)))
+        write_json(RunPaths(dirs[0]).mirror("wandb"), asdict(Mirror("id0", True)))
         assert len(sync(tmp_path).lines) == 1
         assert runs["id0"].steps() == [1, 2]
 

@@ -42,6 +42,17 @@ def test_a_preset_wins_over_the_defaults_and_the_command_line_over_both():
     assert load("preset=gpu").tracker.kind == "wandb"
 
 
+def test_several_trackers_are_one_choice_and_an_unknown_one_is_named():
+    chosen = load("tracker=[wandb,tensorboard]", "tracker.project=scaling").tracker
+    assert (chosen.kinds, chosen.project) == (("wandb", "tensorboard"), "scaling")
+    assert load("tracker=mlflow").tracker.kinds == ("mlflow",)
+    assert load("tracker.kind=[mlflow, trackio]").tracker.kinds == ("mlflow", "trackio")
+    with pytest.raises(UsageError, match="tracker=nowhere is unknown; expected some of files"):
+        load("tracker=[wandb,nowhere]")
+    with pytest.raises(UsageError, match="model is a group; choose one"):
+        load("model=[d16,d32]")
+
+
 def test_an_explicit_horizon_replaces_the_presets():
     assert load().horizon == HorizonSpec(tokens_per_param=20)
     assert load("horizon.n_tokens=2e6").horizon == HorizonSpec(n_tokens=2e6)
@@ -85,7 +96,7 @@ def test_bad_input_is_one_clear_line(override, words):
         load(override)
     said = str(caught.value)
     assert "\n" not in said
-    assert not re.search("struct|Node|Config|OmegaConf|Hydra|full_key|override", said)
+    assert not re.search(r"\bstruct|Node|Config|OmegaConf|Hydra|full_key|override", said)
 
 
 def test_both_horizons_are_refused():

@@ -113,6 +113,7 @@ def test_garbage_is_a_spec_error(content):
         (lambda: ScheduleSpec(name="sine"), "expected one of cosine"),
         (lambda: RuntimeSpec(keep_checkpoints=[0.0]), "fractions of the run"),
         (lambda: TrackerSpec(mode="maybe"), "mode='maybe'"),
+        (lambda: TrackerSpec(["wandb", "aim"]), "kind='aim' is unknown; expected one of files"),
         (lambda: replace(RESOLVED, seed=-1), "seed=-1"),
     ],
 )

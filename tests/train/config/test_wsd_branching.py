@@ -7,7 +7,6 @@ from train.config.run_config import RuntimeSpec
 from train.config.spec import HorizonSpec, RunSpec, ScheduleSpec
 from train.config.wsd_branching import flops_of_steps, latest_branch, trunk_end, trunk_id
 from train.data.dataset import describe
-from train.engine.loop import step_learning_rate
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +59,8 @@ def test_up_to_its_end_a_trunk_has_one_learning_rate(of_steps):
     ends = [trunk_end(run) for run in runs]
     assert ends == [32, 64, 20]
     for step in range(20):
-        assert len({step_learning_rate(run, step) for run in runs}) == 1
-    assert step_learning_rate(runs[2], 21) < step_learning_rate(runs[0], 21)
+        assert len({run.learning_rate(step) for run in runs}) == 1
+    assert runs[2].learning_rate(21) < runs[0].learning_rate(21)
 
 
 def test_a_branch_starts_before_the_first_model_that_it_is_to_keep(of_steps):

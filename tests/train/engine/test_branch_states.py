@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.runs import wsd
+from tests.support.runs import metrics, wsd
 from train.config.run_config import RunConfig
 from train.run import train_run
 from train.rundir.atomic import read_jsonl
@@ -47,7 +47,7 @@ def same_result(run_dir: Path, scratch: Path) -> None:
     """The same weights, and from the decay on the same curve, to the last bit."""
     weights = [RunPaths(path).checkpoint / "model.safetensors" for path in (run_dir, scratch)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
-    curves = [read_jsonl(RunPaths(path).metrics) for path in (run_dir, scratch)]
+    curves = [metrics(path) for path in (run_dir, scratch)]
     tails = [[row for row in curve if row["step"] > 64] for curve in curves]
     assert tails[0] == tails[1] != []
     records = [read_record(path) for path in (run_dir, scratch)]

@@ -8,7 +8,6 @@ from train.config.run_config import RunConfig
 from train.config.shapes import complete_shape
 from train.config.spec import ModelSpec, OptimSpec, ScheduleSpec, SpecError
 from train.data.dataset import describe
-from train.engine.loop import step_learning_rate
 from train.model.build import build_model
 from train.model.optimizer import build_optimizer, transfer_initial_weights
 from train.model.parametrization import muon_transfer_of, transfer_of
@@ -85,8 +84,8 @@ def test_a_fixed_horizon_leaves_a_short_run_at_a_high_rate(tiny_job: RunConfig):
     )
     matched = replace(tiny_job.spec, schedule=ScheduleSpec(warmup_tokens=0))
     peak = tiny_job.spec.optim.lr_peak
-    assert step_learning_rate(matched, 39) < 0.11 * peak
-    assert step_learning_rate(mismatched, 39) > 0.95 * peak
+    assert matched.learning_rate(39) < 0.11 * peak
+    assert mismatched.learning_rate(39) > 0.95 * peak
 
 
 MUON = OptimSpec(optimizer="muon", lr_peak=0.01, lr_matrices=0.01, beta2=0.99, weight_decay=0.1)

@@ -227,6 +227,11 @@ def test_families_are_read_off_names_where_no_column_has_them() -> None:
     assert table.rows["family"].tolist() == ["gpt-3"] * 3 + ["lamda"] * 3
     assert "gpt-3 (3), lamda (3)" in table.notes[0]
     assert set(read(frame, columns={"family": ""}).rows["family"]) == {""}
+    unnamed = read(frame.assign(model=[f"model {c}" for c in "abcdef"]))
+    assert set(unnamed.rows["family"]) == {""}
+    assert "all 6 were taken as one" in unnamed.notes[0], "two families as one curve, in silence"
+    alike = read(frame.assign(model=[f"pythia-{n}m" for n in range(70, 76)]))
+    assert not any("taken as one" in note for note in alike.notes)
 
 
 def test_scores_are_read_by_the_one_reader_of_tables(tmp_path: Path) -> None:

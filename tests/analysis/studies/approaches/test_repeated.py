@@ -11,7 +11,8 @@ from analysis.data.readers import from_frame, read_file
 from analysis.errors import FitError
 from analysis.fits.data_constrained import DataConstrained
 from analysis.fits.surface import Surface
-from analysis.sections.summary import caveats, decision
+from analysis.sections.prose.opening import decision
+from analysis.sections.summary import caveats
 from analysis.studies.allocation import allocate
 from analysis.studies.approaches.repeated import RepeatedApproach
 from analysis.studies.fit_config import FitConfig

@@ -9,6 +9,7 @@ from analysis.curves import COMMAND
 from analysis.data.cost_law import SIX_ND
 from analysis.data.run_arrays import RunArrays
 from analysis.errors import FitError
+from analysis.figures.questions.curves import labels
 from analysis.fits.curve_law.law import CurveLaw
 from analysis.fits.curve_law.path import past_of
 from analysis.studies.curves.ends import end_envelope
@@ -81,13 +82,31 @@ def test_the_command_fits_some_curves_and_predicts_the_others(tmp_path, capsys):
     with pytest.raises(SystemExit, match="0"):
         run_command(COMMAND, [str(table), f"fit_to=[{names[0]},{names[1]}]",
                               f"out={tmp_path / 'out'}"], "isoflop curves")  # fmt: skip
-    assert "describes 2 curves" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "describes 2 curves" in printed and "R2 less noise at least" in printed
     made = json.loads((tmp_path / "out" / "curves" / "curves.json").read_text())
     assert [one["fitted"] for one in made["curves"]] == [True, True, False]
     assert made["curves"][2]["mean_error"] < 0.01
     assert LAW.levels[1e6] == pytest.approx(made["levels"]["1e+06"], abs=0.05)
     page = (tmp_path / "out" / "curves" / "report.html").read_text()
     assert "Whole loss curves" in page and "Errors by curve" in page
+
+
+def test_curves_are_labelled_by_what_people_know_of_them():
+    sweep = [replace(curve(n, 2_000, "cosine"), name=f"{n:.0f}f3c0") for n in (1e6, 4e6)]
+    assert labels(sweep) == ["1M, 200k tokens", "4M, 200k tokens"]
+    assert labels([sweep[0], replace(sweep[0], name="seed 1")]) == ["1000000f3c0", "seed 1"]
+    assert labels([replace(sweep[0], size=1.0, name="wsd $x")]) == [r"wsd \$x"]
+
+
+def test_ends_of_other_curves_have_an_interval_where_curves_can_be_left_out():
+    curves, _ = cosine_sweep(0.005)
+    made = study_curves(curves, [c.name for c in curves if not c.name.endswith("8000_400000")])
+    assert 0 < made.end_half_width < 0.05
+    (other,) = [one for one in made.errors if not one.fitted]
+    assert abs(other.end_error) < made.end_half_width
+    few = study_curves(curves, [c.name for c in curves[:3]])
+    assert np.isnan(few.end_half_width) and few.to_json()["end_half_width"] is not None
 
 
 def test_a_users_mistakes_say_what_is_there(tmp_path, capsys):

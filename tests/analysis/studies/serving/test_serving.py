@@ -85,6 +85,27 @@ def test_python_and_the_command_line_agree(tmp_path, capsys):
         public(fit, 1e12)
 
 
+def test_no_plan_at_all_is_a_failing_exit_with_its_reason(tmp_path, capsys):
+    frame().to_csv(tmp_path / "runs.csv", index=False)
+    words = [str(tmp_path / "runs.csv"), "fit.n_resamples=0", "fit.approaches=[parametric]",
+             f"out={tmp_path / 'out'}"]  # fmt: skip
+    for asked, code in (
+        (["loss=1.6"], 2),
+        (["loss=[1.6,2.2]"], 0),
+        (["loss=1.6", "flops=1e20"], 0),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            run_command(COMMAND, [*words, *asked], "isoflop allocate")
+        said = capsys.readouterr()
+        assert stopped.value.code == code, asked
+        assert ("no plan: the loss lies below the irreducible loss" in said.err) == (code == 2)
+        assert "no plan (the loss lies below the irreducible loss" in said.out
+    words[2] = "fit.approaches=[isoflop]"
+    with pytest.raises(SystemExit, match="2"):
+        run_command(COMMAND, [*words, "loss=2.2"], "isoflop allocate")
+    assert "no plan: no loss surface to ask" in capsys.readouterr().err
+
+
 def test_nothing_asked_is_one_line(tmp_path, capsys):
     frame().to_csv(tmp_path / "runs.csv", index=False)
     with pytest.raises(SystemExit) as stopped:

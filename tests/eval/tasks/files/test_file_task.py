@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from eval.tasks.files.file_task import SPLIT, FileOptions
+from eval.tasks.files.file_task import SPLIT, FileOptions, file_options
 from eval.tasks.files.file_task import file_set as set_of
 from eval.tasks.generated import TaskError
 from eval.tasks.grading import grading_of
@@ -154,6 +154,18 @@ def test_shots_come_from_their_own_file_and_never_have_the_same_prompt(tmp_path:
     options = {"shots_from": str(shots), "separator": " ; "}
     items = file_exam(path, 1, 10, seed=0, **options).splits[SPLIT]
     assert {item.prompt for item in items} == {"7+7=14 ; 1+1=", "7+7=14 ; 2+2="}
+    # The same text but for its blanks gives the answer away as well.
+    spaced = written(tmp_path / "spaced.jsonl", json.dumps({"prompt": " 1+1= ", "target": "2"}))
+    with pytest.raises(TaskError, match="expected 0 to 0"):
+        file_exam(path, 1, 10, seed=0, shots_from=str(spaced))
+
+
+def test_line_ends_in_separators_and_stops_can_be_typed() -> None:
+    """A command line holds no line end, and every few-shot prompt needs one."""
+    given = {"task": "file", "separator": r"\n###\n", "stop": r"\n\n", "extract": r"\d+\n"}
+    options = file_options(given)
+    assert (options.separator, options.stop) == ("\n###\n", "\n\n")
+    assert options.extract == r"\d+\n", "a pattern has escapes of its own"
 
 
 def test_a_missing_space_between_prompt_and_answer_is_said(tmp_path: Path, caplog) -> None:
@@ -199,7 +211,12 @@ def test_bigbenchs_default_pattern_and_stop(tmp_path: Path) -> None:
     stopped = {"examples": [example], "stop_string": "."}
     rules = grading_of(file_exam(written(tmp_path / "task.json", stopped), 0, 1, 0).layout)
     assert rules is not None
-    assert (rules.extract, rules.stop) == ("", ".")
+    assert (rules.extract, rules.stop, rules.keep_stop) == ("", ".", True)
+    # The stop string ends outputs and is part of them, so a target may have it or not.
+    sentence = {"input": "1", "target": ["It is so.", "So"]}
+    stopped = {"examples": [sentence], "stop_string": "."}
+    (item,) = file_exam(written(tmp_path / "task.json", stopped), 0, 1, 0).splits[SPLIT]
+    assert (item.target, item.answer, item.accepted) == (" It is so", "It is so.", ("So",))
 
 
 def test_a_container_names_its_subtasks(tmp_path: Path) -> None:

@@ -14,15 +14,16 @@ import pytest
 import torch
 
 from sweeps.manage.sync import _from_files
-from tests.support.runs import metrics, weights
+from tests.support.runs import interrupted, metrics, weights
 from tests.support.wandb_server import WandbServer, used_here
 from train import run as run_module
 from train.config.run_config import RunConfig, TrackerSpec
-from train.engine import trackers, wandb_service
-from train.engine.trackers import Wandb, read_mirror
 from train.engine.writer import RunWriter
 from train.run import train_run
 from train.rundir.record import RunPaths, read_record, write_job
+from train.trackers import wandb_run, wandb_service
+from train.trackers.mirror import read_mirror
+from train.trackers.wandb_run import Wandb
 
 CURVE = [10, 20, 30, 40]
 """Steps at which the tiny run logs."""
@@ -42,8 +43,8 @@ def server(monkeypatch) -> Iterator[WandbServer]:
 @contextmanager
 def served(monkeypatch, mode: str = "ok") -> Iterator[WandbServer]:
     """A server that this process uses, with short times to wait for it, in a launch of its own."""
-    monkeypatch.setattr(trackers, "FINISH_SECONDS", 2.0)
-    monkeypatch.setattr(trackers, "INIT_SECONDS", 5.0)
+    monkeypatch.setattr(wandb_run, "FINISH_SECONDS", 2.0)
+    monkeypatch.setattr(wandb_run, "INIT_SECONDS", 5.0)
     monkeypatch.setattr(wandb_service.service_problem, "__defaults__", (1.0,))
     with WandbServer(mode) as one, used_here(monkeypatch, one):
         yield one
@@ -186,20 +187,6 @@ def test_after_a_lack_of_memory_the_same_one_goes_on(
     assert train_run(tmp_path / "run") == "finished"
     assert server.only_run().exit_codes == [1, 0]
     assert server.only_run().steps() == CURVE
-
-
-def interrupted(run_dir: Path, monkeypatch, *steps: int) -> None:
-    """Train to the end with stops after so many steps each, resumed from the saved state."""
-    for count in steps:
-        asked = iter(range(1000))
-
-        @contextmanager
-        def stop(asked=asked, count=count):
-            yield lambda: next(asked) >= count
-
-        monkeypatch.setattr(run_module, "stop_requests", stop)
-        assert train_run(run_dir) == "preempted"
-        monkeypatch.undo()
 
 
 def test_a_resumed_run_logs_every_step_once(tmp_path: Path, mirrored: RunConfig, monkeypatch):

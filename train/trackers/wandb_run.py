@@ -5,16 +5,18 @@ import logging
 import os
 import shutil
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from train.config.run_config import RunConfig
 from train.config.spec import known
-from train.engine.wandb_service import launch_mode, service_problem, stay_offline_without_service
-from train.rundir.atomic import RecordError, read_json, read_jsonl, write_json
+from train.rundir.atomic import RecordError, read_jsonl
 from train.rundir.record import RunPaths, RunRecord
 from train.rundir.record_fields import job_columns
+from train.trackers.mirror import Mirror, continued, write_mirror
+from train.trackers.names import FLOPS, TOKENS, named
+from train.trackers.wandb_service import launch_mode, service_problem, stay_offline_without_service
 
 INIT_SECONDS = 20.0
 FINISH_SECONDS = 20.0
@@ -23,28 +25,10 @@ FINISH_SECONDS = 20.0
 Less than the 30 s that Slurm leaves by default between asking a job to stop and killing it.
 """
 
+LOSSES = ("eval/loss", "train/loss")
+"""Curves that are drawn over tokens and over FLOPs too."""
+
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Mirror:
-    """What a run directory knows of its W&B run (wandb.json): one random id for each training.
-
-    `ended`: the training has its record, so that another one of the same spec is another W&B run;
-    `uploaded`: W&B has taken every row and the summary.
-    """
-
-    id: str
-    ended: bool = False
-    uploaded: bool = False
-
-
-def read_mirror(run_dir: Path) -> Mirror | None:
-    """The W&B run of a run directory; None where it has none, or a damaged file says nothing."""
-    try:
-        return Mirror(**read_json(RunPaths(run_dir).wandb))
-    except (RecordError, TypeError):
-        return None
 
 
 class Wandb:
@@ -57,16 +41,10 @@ class Wandb:
         self._run: Any = None
         self._job, self._run_dir = job, run_dir
         self._last_step, self._lacking = 0, ""
-        if job.tracker.kind != "wandb" or job.tracker.mode == "disabled":
-            return
         mode = mode or launch_mode(job.tracker)
         try:
-            former = read_mirror(run_dir)
-            going_on = former is not None and (
-                not former.ended or RunPaths(run_dir).record.exists()
-            )
-            self._mirror = Mirror(former.id if former and going_on else uuid.uuid4().hex[:12])
-            write_json(RunPaths(run_dir).wandb, asdict(self._mirror))
+            self._mirror = Mirror(continued(run_dir, "wandb") or uuid.uuid4().hex[:12])
+            write_mirror(run_dir, "wandb", self._mirror)
             self._open(mode)
         except Exception as error:
             self._give_up(error)
@@ -116,12 +94,11 @@ class Wandb:
             ),
         )
         self._last_step = self._run.starting_step - 1
-        for axis in ("step", "n_tokens", "flops"):
-            self._run.define_metric(axis, hidden=True)
+        self._run.define_metric("step", hidden=True)
         self._run.define_metric("*", step_metric="step")
-        for name in ("loss", "train_loss"):
-            self._run.define_metric(f"{name}_by_tokens", step_metric="n_tokens")
-            self._run.define_metric(f"{name}_by_flops", step_metric="flops")
+        for name in LOSSES:
+            self._run.define_metric(f"{name}_by_tokens", step_metric=TOKENS)
+            self._run.define_metric(f"{name}_by_flops", step_metric=FLOPS)
         for row in read_jsonl(RunPaths(self._run_dir).metrics):
             self.write(row)
 
@@ -130,14 +107,15 @@ class Wandb:
         step = row.get("step")
         if self._run is None or not isinstance(step, int) or step <= self._last_step:
             return
+        values = named(row)
         copies = {
-            f"{name}_by_{axis}": row[name]
-            for name in ("loss", "train_loss")
-            if name in row
+            f"{name}_by_{axis}": values[name]
+            for name in LOSSES
+            if name in values
             for axis in ("tokens", "flops")
         }
         try:
-            self._run.log(row | copies, step=step)
+            self._run.log({"step": step} | values | copies, step=step)
             self._last_step = step
         except Exception as error:
             self._give_up(error)
@@ -172,7 +150,7 @@ class Wandb:
                 )
         ended = Mirror(self._mirror.id, record is not None, not self._lacking)
         with contextlib.suppress(RecordError):
-            write_json(RunPaths(self._run_dir).wandb, asdict(ended))
+            write_mirror(self._run_dir, "wandb", ended)
         return self._lacking
 
     def _give_up(self, error: Exception) -> None:
