@@ -14,7 +14,7 @@ from analysis.printed import print_fits
 from analysis.report.report import Report
 from analysis.report.run_table import build_run_table
 from analysis.sections.contents import ReportInputs, contents
-from analysis.sections.prose.opening import decision
+from analysis.sections.prose.opening import sentences
 from analysis.sections.score_table import report_scores
 from analysis.sections.summary import caveats, facts, provenance
 from analysis.side_by_side import analyse_by, compare_sweeps, published
@@ -45,10 +45,12 @@ def analysed(config: AnalysisConfig, command: str) -> tuple[Path, dict[str, Any]
         write_json(directory / name, content)
     for line in made.lines:
         say(line)
+    said = sentences(study, advice)
     report = Report(
         title=config.title
         or f"Scaling laws of {', '.join(Path(s).stem for s in everything.sources)}",
-        decision=decision(study, advice),
+        decision=said[0],
+        details=said[1:],
         caveats=caveats(study),
         facts=facts(study),
         parts=made.parts,

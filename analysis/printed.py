@@ -1,6 +1,6 @@
 """What an analysis prints on the terminal: what was read, and the main numbers."""
 
-from analysis.sections.prose.opening import decision
+from analysis.sections.prose.opening import sentences
 from analysis.sections.summary import caveats
 from analysis.studies.allocation import AllocationRow
 from analysis.studies.approaches.repeated import RepeatedApproach
@@ -26,4 +26,5 @@ def print_fits(study: Study, advice: list[AllocationRow]) -> None:
             say(f"{'':11}{line}")
     for note in caveats(study):
         say(f"note: {note}")
-    say(decision(study, advice))
+    for sentence in sentences(study, advice):
+        say(sentence)

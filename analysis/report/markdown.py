@@ -14,6 +14,8 @@ MOST_ROWS = 40
 def markdown(report: Report) -> str:
     """The report in GitHub's Markdown; figures are those in figures/, beside the file."""
     lines = [f"# {_text(report.title)}", "", f"**{_text(report.decision)}**", ""]
+    if report.details:
+        lines += [_text(" ".join(report.details)), ""]
     lines += _table(TableSpec("", *_facts(report)))
     if report.caveats:
         lines += ["Caveats:", "", *(f"- {_text(c)}" for c in report.caveats), ""]

@@ -20,7 +20,8 @@ class ReportError(IsoflopError):
 class Report:
     """What the page says: the decision first, then what qualifies it, then the parts.
 
-    `book` holds what points and rows tell of their runs; `provenance` are names and values.
+    `details` are sentences under the decision. `book` holds what points and rows tell of their
+    runs; `provenance` are names and values.
     """
 
     title: str
@@ -31,6 +32,7 @@ class Report:
     command: str
     book: RunTable | None = None
     provenance: Sequence[tuple[str, str]] = ()
+    details: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         names = [spec.name for section in self.sections for spec in section.figures]

@@ -57,7 +57,9 @@ def mirror(
             **_tables(report, wandb),
             "report": wandb.Html(page.read_text(), inject=False),
         })  # fmt: skip
-        run.summary.update({"decision": report.decision, **flattened(numbers)})
+        run.summary.update(
+            {"decision": " ".join([report.decision, *report.details]), **flattened(numbers)}
+        )
         run.finish()
         return f"W&B: {run.dir if run.offline else run.url}"
     except Exception as error:  # of W&B, its network or its service

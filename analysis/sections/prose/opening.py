@@ -16,11 +16,16 @@ FURTHER = 4.0
 
 
 def decision(study: Study, advice: list[AllocationRow]) -> str:
+    """The sentences in one piece."""
+    return " ".join(sentences(study, advice))
+
+
+def sentences(study: Study, advice: list[AllocationRow]) -> list[str]:
     """What to train, how sure, and what to run next; or why the runs can't say, and which would."""
     best = _headline_row(study, advice)
     if best is None:
-        return undetermined(study)
-    return f"{_what(study, best)} {_how_sure(study)} {_what_next(study)}"
+        return [undetermined(study)]
+    return [_what(study, best), _how_sure(study), _what_next(study)]
 
 
 def _what(study: Study, best: AllocationRow) -> str:
