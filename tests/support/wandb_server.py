@@ -275,6 +275,7 @@ def _file_stream(server: WandbServer, path: str, content: dict[str, Any]) -> Non
 def used_here(monkeypatch: Any, server: WandbServer, key: str = "abcd" * 10) -> Iterator[None]:
     """Have this very process use a server as a launch of its own, as one user."""
     import wandb
+
     from train.trackers.wandb_service import OFFLINE_REASON
 
     with monkeypatch.context() as patch:
