@@ -8,7 +8,7 @@ from tests.standin.apart import on_standin
 from tests.standin.test_whole_runs import job_of, trained
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen3", "gpt2"])
+@pytest.mark.parametrize("family", ["llama", "qwen3", "olmo2", "gpt2"])
 @pytest.mark.parametrize("data", ["text", "masked"])
 @on_standin
 def test_no_step_waits_for_the_device(tmp_path, tiny_job, masked_job, data, family):
@@ -29,7 +29,7 @@ def test_no_step_waits_for_the_device(tmp_path, tiny_job, masked_job, data, fami
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("family", ["llama", "qwen3", "gpt2"])
+@pytest.mark.parametrize("family", ["llama", "qwen3", "olmo2", "gpt2"])
 @on_standin
 def test_training_and_validation_are_one_graph_each_with_causal_attention(family, precision):
     import torch

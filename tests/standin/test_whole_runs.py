@@ -1,6 +1,7 @@
 """Whole runs on the stand-in device against the same runs on the CPU."""
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,16 @@ def job_of(job: RunConfig, family: str, precision: str) -> RunConfig:
     return replace(job, spec=spec)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("family", ["llama", "qwen3", "gpt2"])
-@pytest.mark.parametrize("data", ["text", "masked"])
+@pytest.mark.parametrize(
+    ("family", "data", "precision"),
+    [
+        *product(("llama", "qwen3", "gpt2"), ("text", "masked"), ("fp32", "bf16")),
+        *(("olmo2", "text", "fp32"), ("olmo2", "masked", "bf16")),
+        # By transformers' own pass. Mixtral's counts its experts by an operation on integers that a
+        # GPU has and the host's memory has not.
+        ("gemma2", "masked", "fp32"),
+    ],
+)
 @on_standin
 def test_a_run_ends_as_on_the_cpu(tmp_path, tiny_job, masked_job, data, family, precision):
     job = job_of(tiny_job if data == "text" else masked_job, family, precision)

@@ -12,7 +12,7 @@ from sweeps.plan.machine import Slot, environment, gpu_names, make_slots, visibl
 from sweeps.spec.config import SweepConfig
 from sweeps.spec.grids import SweepSpec
 from sweeps.spec.launcher import LauncherSpec
-from tests.support.sweep_fixtures import grid
+from tests.support.sweep_fixtures import FAKES, grid
 from train.config.run_config import RuntimeSpec
 from train.config.spec import DataSpec, SourceSpec
 
@@ -41,6 +41,21 @@ def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
     return install
+
+
+@pytest.mark.parametrize("n_cards", [1, 8])
+@pytest.mark.parametrize("gigabytes", [24, 48, 80])
+def test_a_pool_has_a_place_on_every_card_within_its_memory(monkeypatch, n_cards, gigabytes):
+    monkeypatch.setenv("PATH", f"{FAKES}:{os.environ['PATH']}")
+    monkeypatch.setenv("FAKE_GPUS", str(n_cards))
+    monkeypatch.setenv("FAKE_GPU_MIB", str(gigabytes * 1024))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    devices = visible_devices(LauncherSpec())
+    slots = make_slots(LauncherSpec(runs_per_device=2), list(range(32)), devices)
+    assert [slot.device for slot in slots] == 2 * [str(card) for card in range(n_cards)]
+    limits = memory_limits(LauncherSpec(), set(devices), len(slots))
+    assert limits == dict.fromkeys(devices, pytest.approx(0.9 * gigabytes * 2**30))
+    assert [environment(slot, {})["CUDA_VISIBLE_DEVICES"] for slot in slots] == devices * 2
 
 
 @pytest.mark.parametrize("device", ["1", "GPU-bbbb2222-1", "GPU-bbbb"])
