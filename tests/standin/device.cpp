@@ -306,7 +306,12 @@ void on_the_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   bool outer = emulating;
   emulating = true;
   auto leave = c10::make_scope_exit([outer] { emulating = outer; });
+  // A GPU counts integers in bins, the host's memory only floats.
+  bool counts_integers = name == "aten::histc" && !(*stack)[first].toTensor().is_floating_point();
+  auto kind = counts_integers ? (*stack)[first].toTensor().scalar_type() : at::kFloat;
+  if (counts_integers) (*stack)[first] = (*stack)[first].toTensor().to(at::kFloat);
   at::native::cpu_fallback(op, stack, /*error_on_views=*/false);
+  if (counts_integers) stack->back() = stack->back().toTensor().to(kind);
 }
 
 }  // namespace
