@@ -39,7 +39,7 @@ class Alternative:
     Attributes:
         run_id: Its identity.
         group: What it competes in: its cell of settings, or its budget.
-        place: Where it lies among them: log of its size or setting, or several of them.
+        place: Where it lies among them: its size, or its settings, one or several.
         low: Least loss that it may end with; NaN where nothing is known.
         high: Largest.
         share: Share of its tokens that are done, of a run in progress; 0 for others.
@@ -134,9 +134,10 @@ def alternatives(
         budget, size = finite_number(row.get("flops_budget")), finite_number(row.get("n_params"))
         if settings:
             group = f"{row.get('grid')} cell {row.get('cell')}"
-            place = tuple(math.log(v) for v in settings.values() if v > 0)
+            # The order alone counts, and a setting may be 0, such as a weight decay.
+            place = tuple(float(value) for value in settings.values())
         elif budget and size:
-            group, place = f"{row.get('grid')} budget {budget:.6g}", (math.log(size),)
+            group, place = f"{row.get('grid')} budget {budget:.6g}", (size,)
         else:
             continue
         low, high = _span(run, ends.get(run.run_id))

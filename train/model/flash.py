@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 def use_flash(asked: str, device: str) -> str:
-    """Choose for this process, whatever an earlier run of it chose; returns what was chosen.
+    """Choose for this process, of which an earlier run may have chosen another; returns the choice.
 
     What can't be had is logged, and PyTorch's own kernels go on.
 

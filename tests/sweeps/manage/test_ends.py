@@ -10,8 +10,16 @@ import pytest
 from analysis.data.clean import only_finished
 from analysis.data.loss_table import LossTable
 from analysis.fits.curve_law.path import past_of
+from analysis.studies.curves.in_progress import PredictedEnd
 from benchmarks.coverage_ends import OWN
-from sweeps.manage.early_stop import Alternative, early_stopper, leave_word, to_stop
+from sweeps.directory.run_state import RunState
+from sweeps.manage.early_stop import (
+    Alternative,
+    alternatives,
+    early_stopper,
+    leave_word,
+    to_stop,
+)
 from sweeps.manage.ends import Paced
 from sweeps.manage.status import read_sweep, status_json, status_table
 from tests.support.sweep_fixtures import expansion, grid, record_of
@@ -106,6 +114,24 @@ def test_the_neighbours_of_the_best_go_on_however_bad():
     assert to_stop([*ladder, replace(beyond, low=3.05)], 0.5) == {}, "intervals overlap"
     unknown = replace(ladder[2], low=np.nan, high=np.nan)
     assert to_stop([ladder[1], unknown, beyond], 0.5) == {}, "one alternative is too few"
+
+
+def test_a_setting_of_zero_has_its_place_among_the_others(tmp_path):
+    """A weight decay of 0 beside .1, at two rates; the worst of them by far is half done."""
+    cells = [(decay, rate) for decay in (0.0, 0.1, 0.2) for rate in (1e-3, 1e-2)]
+    rows = [
+        {"run_id": f"{decay} {rate}", "grid": "g", "cell": "c",
+         "settings": {"weight_decay": decay, "lr_peak": rate}}
+        for decay, rate in cells
+    ]  # fmt: skip
+    (tmp_path / "plan.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    losses = [2.3, 4.0, 2.1, 2.2, 2.0, 2.4]
+    states = [RunState(tmp_path / row["run_id"], row["run_id"], "", "g", "finished", loss=loss)
+              for row, loss in zip(rows, losses, strict=True)]  # fmt: skip
+    states[1] = replace(states[1], status="running", loss=None, n_tokens=5, target_tokens=10)
+    found = alternatives(tmp_path, states, {"0.0 0.01": PredictedEnd(4.0, 3.9, 4.1)})
+    assert [run.place for run in found] == cells
+    assert list(to_stop(found, 0.5)) == ["0.0 0.01"]
 
 
 def test_a_stopped_run_is_excluded_with_its_reason():
