@@ -62,7 +62,7 @@ class RunState:
 
     @property
     def fraction(self) -> float:
-        if self.done:
+        if self.status == "finished":
             return 1.0
         return min(1.0, self.n_tokens / self.target_tokens) if self.target_tokens else 0.0
 
@@ -180,7 +180,11 @@ def _reason(run_dir: Path, row: dict[str, Any]) -> str:
 
 
 def _from_record(run_dir: Path, record: dict[str, Any]) -> RunState:
-    n_tokens = _whole(record.get("n_tokens"))
+    n_tokens, asked = _whole(record.get("n_tokens")), 0
+    if record["status"] != "finished":  # it ended before its time
+        spec = _json(RunPaths(run_dir).spec)
+        known = isinstance(spec, dict) and isinstance(spec.get("spec"), dict)
+        asked = _target_tokens(spec["spec"]) if known else 0
     return RunState(
         run_dir=run_dir,
         run_id=str(record["run_id"]),
@@ -189,7 +193,7 @@ def _from_record(run_dir: Path, record: dict[str, Any]) -> RunState:
         status=str(record["status"]),
         note=str(record.get("message") or ""),
         n_tokens=n_tokens,
-        target_tokens=n_tokens,
+        target_tokens=max(n_tokens, asked),
         loss=finite_number(record.get("loss")),
         tokens_per_second=finite_number(record.get("tokens_per_second")),
         wall_seconds=finite_number(record.get("wall_seconds")),

@@ -12,7 +12,7 @@ from analysis.data.loss_table import LossTable
 from analysis.fits.curve_law.path import past_of
 from analysis.studies.curves.in_progress import PredictedEnd
 from benchmarks.coverage_ends import OWN
-from sweeps.directory.run_state import RunState
+from sweeps.directory.run_state import RunState, read_state
 from sweeps.manage.early_stop import (
     Alternative,
     alternatives,
@@ -24,6 +24,7 @@ from sweeps.manage.ends import Paced
 from sweeps.manage.status import read_sweep, status_json, status_table
 from tests.support.sweep_fixtures import expansion, grid, record_of
 from train.commands.console import DataConsole
+from train.config.spec import known
 from train.rundir.lock import claim
 from train.rundir.record import RunPaths, read_record, write_job, write_record
 
@@ -132,6 +133,17 @@ def test_a_setting_of_zero_has_its_place_among_the_others(tmp_path):
     found = alternatives(tmp_path, states, {"0.0 0.01": PredictedEnd(4.0, 3.9, 4.1)})
     assert [run.place for run in found] == cells
     assert list(to_stop(found, 0.5)) == ["0.0 0.01"]
+
+
+def test_a_run_that_was_stopped_shows_how_far_it_came(tmp_path):
+    (run,) = expansion(iso=grid(budgets=[1e11], d_models=[16])).runs
+    run_dir = tmp_path / "run"
+    write_job(run_dir, run.job)
+    whole = record_of(run.job, loss=3.0)
+    n_tokens = known(run.job.spec.horizon.n_tokens, "horizon.n_tokens")
+    write_record(run_dir, replace(whole, status="stopped", n_tokens=round(n_tokens / 2)))
+    state = read_state(run_dir)
+    assert state.done and state.fraction == pytest.approx(0.5, abs=1e-4)
 
 
 def test_a_stopped_run_is_excluded_with_its_reason():
