@@ -58,6 +58,7 @@ def train_tasks(
     from sweeps.launch.failures import GaveUpError
     from sweeps.launch.launch import INTERRUPTED_EXIT, failures, print_failures, train_here
     from sweeps.launch.on_end import run_on_end
+    from sweeps.manage.sync import lacking_lines
     from sweeps.plan.packing import placed_by
     from train.trackers.kinds import require_packages
     from train.trackers.wandb_service import launch_mode
@@ -77,6 +78,8 @@ def train_tasks(
     except GaveUpError as error:
         why = str(error)
     collect(config, [], console)
+    for line in lacking_lines(config.root, [task.run_dir for task in tasks], config.tracker.kinds):
+        say(line, sys.stderr)
     failed = failures(run_dirs)
     if not uninterrupted:
         why = "interrupted; run the same command again to continue"

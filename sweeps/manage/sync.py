@@ -1,7 +1,7 @@
 """Uploading to trackers what they lack of a sweep, from the runs' own files, cut short or not."""
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from sweeps.manage.manage import Done
@@ -18,6 +18,10 @@ from train.trackers.wandb_service import base_url, service_problem
 
 Upload = Callable[[Path], str | None]
 """Uploads one directory; the reason where it failed."""
+
+
+MOST_LETTERS = 160
+"""Of a tracker's own words in a line of ours."""
 
 
 def sync(root: Path, upload: Upload | None = None) -> Done:
@@ -57,6 +61,28 @@ def sync(root: Path, upload: Upload | None = None) -> Done:
         else:
             done.problems.append(f"{path}: {reason}")
     return done
+
+
+def lacking_lines(root: Path, run_dirs: Iterable[Path], kinds: Iterable[str]) -> list[str]:
+    """What trackers have not got of some runs that ended, a line a tracker, and how they get it."""
+    directories, lines = list(run_dirs), []
+    for kind in kinds:
+        mirrors = [read_mirror(run_dir, kind) for run_dir in directories]
+        lacking = [one for one in mirrors if one is not None and one.ended and not one.uploaded]
+        if lacking:
+            why = next((one.lacking for one in lacking if one.lacking), "")
+            why = f" ({_first_line(why)})" if why else ""
+            lines.append(
+                f"{kind} has not got {len(lacking)} of {len(directories)} runs{why}; files have "
+                f"all of them: isoflop sweep sync {root}"
+            )
+    return lines
+
+
+def _first_line(text: str) -> str:
+    """The first line of an error, cut where it goes on for long."""
+    line = text.strip().splitlines()[0]
+    return line if len(line) <= MOST_LETTERS else line[: MOST_LETTERS - 1] + "…"
 
 
 def _offline_runs(run_dir: Path) -> list[Path]:

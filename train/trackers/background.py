@@ -95,7 +95,7 @@ class Background:
                     self._kind,
                     self._lacking,
                 )
-        self._keep(Mirror(self._id, record is not None, not self._lacking))
+        self._keep(Mirror(self._id, record is not None, not self._lacking, self._lacking))
         return self._lacking
 
     def _keep(self, mirror: Mirror) -> None:

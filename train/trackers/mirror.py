@@ -12,12 +12,13 @@ class Mirror:
     """One id for each training.
 
     `ended`: the training has its record, so that another one of the same spec is another run there;
-    `uploaded`: the tracker has taken every row and the record.
+    `uploaded`: the tracker has taken every row and the record; `lacking` is why it has not.
     """
 
     id: str
     ended: bool = False
     uploaded: bool = False
+    lacking: str = ""
 
 
 def read_mirror(run_dir: Path, kind: str = "wandb") -> Mirror | None:

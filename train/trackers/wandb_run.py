@@ -148,7 +148,7 @@ class Wandb:
                     "`isoflop sweep sync DIR` uploads the rest",
                     self._lacking,
                 )
-        ended = Mirror(self._mirror.id, record is not None, not self._lacking)
+        ended = Mirror(self._mirror.id, record is not None, not self._lacking, self._lacking)
         with contextlib.suppress(RecordError):
             write_mirror(self._run_dir, "wandb", ended)
         return self._lacking

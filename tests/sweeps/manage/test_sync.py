@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.manage.sync import sync
+from sweeps.manage.sync import MOST_LETTERS, lacking_lines, sync
 from tests.support.sweep_fixtures import make_sweep
 from tests.support.wandb_server import WandbServer, used_here
 from train.config.run_config import TrackerSpec
@@ -40,6 +40,21 @@ def test_a_run_is_uploaded_from_its_files_once(tmp_path, dirs, monkeypatch):
         write_json(RunPaths(dirs[0]).mirror("wandb"), asdict(Mirror("id0", True)))
         assert len(sync(tmp_path).lines) == 1
         assert runs["id0"].steps() == [1, 2]
+
+
+def test_what_a_tracker_lacks_of_ended_runs_is_one_line_with_its_reason(tmp_path, dirs):
+    assert lacking_lines(tmp_path, dirs, ("mlflow",)) == []
+    path = RunPaths(dirs[0]).mirror("wandb")
+    write_json(path, asdict(Mirror("id0", True, False, "HTTPError: 503\nand more")))
+    (line,) = lacking_lines(tmp_path, dirs, ("files", "wandb"))
+    assert line.startswith("wandb has not got 2 of 4 runs (HTTPError: 503); files have")
+    assert line.endswith(f"isoflop sweep sync {tmp_path}")
+    write_json(path, asdict(Mirror("id0", True, True)))
+    write_json(RunPaths(dirs[1]).mirror("wandb"), asdict(Mirror("id1", True, False, 999 * "x")))
+    (line,) = lacking_lines(tmp_path, dirs, ("wandb",))
+    assert (
+        line.startswith("wandb has not got 1 of 4 runs (xx") and len(line) < 2 * MOST_LETTERS + 99
+    )
 
 
 def test_a_service_that_does_not_answer_is_one_problem_and_changes_nothing(
