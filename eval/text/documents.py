@@ -10,8 +10,8 @@ import numpy as np
 
 from eval.tasks.generated import TaskError
 from train.config.spec import DataSpec, SourceSpec, SpecError
-from train.data.dataset import prepare
 from train.data.columns import rows_alone
+from train.data.dataset import prepare
 from train.data.file_io import TextFile
 from train.data.hub import HubOptions, fetch
 from train.data.prepared.mapped_tokens import MappedTokens
@@ -130,8 +130,13 @@ def _rows_of(found: list[Path], shown: list[Path], path: str) -> list[Path]:
     """Files to be read; how many of those found are not is said."""
     kept = rows_alone(shown)
     if len(kept) < len(found):
-        _log.warning("%d of %d files below %s are hidden or lie beside the rows of a saved set, and "
-                     "are not read as text", len(found) - len(kept), len(found), path)  # fmt: skip
+        _log.warning(
+            "%d of %d files below %s are hidden or lie beside the rows of a saved set, "
+            "and are not read as text",
+            len(found) - len(kept),
+            len(found),
+            path,
+        )
     return kept
 
 

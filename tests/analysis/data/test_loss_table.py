@@ -152,7 +152,7 @@ def test_units_are_not_asked_of_a_mixture_that_meets_a_thousandth_of_itself(tmp_
     given.to_csv(path, index=False)
     assert read_file(path).warnings == ()
     given.drop(columns="Active Params").to_csv(path, index=False)
-    with pytest.raises(TableError, match="flops are 0.001 times 6 N D"):
+    with pytest.raises(TableError, match=r"flops are 0\.001 times 6 N D"):
         read_file(path)
 
 
