@@ -53,8 +53,14 @@ def _how_sure(study: Study) -> str:
     said = f"; the other approaches say {' and '.join(others)}" if others else ""
     left_out = ""
     if study.holdout is not None and study.holdout.rms is not None:
-        error = f"{100 * study.holdout.rms:.2g} %"
-        left_out = f"; runs of the largest budget, left out, are predicted to {error}"
+        error = f"{100 * study.holdout.rms:.2g} % (rms)"
+        held = study.holdout
+        runs = (
+            "runs of the largest budget"
+            if held.of_budget
+            else f"the {held.n_held} runs of most compute"
+        )
+        left_out = f"; {runs}, left out, are predicted to {error}"
     return (
         f"As compute grows, N should grow as C to the power {number(fit.a, 2)} "
         f"({span(fit.intervals.get('a'), 2)}){said}{left_out}."

@@ -7,6 +7,7 @@ import pytest
 from analysis.data.readers import from_frame
 from analysis.fits.surface import Surface
 from analysis.format import count_label
+from analysis.sections.fits import holdout_section
 from analysis.sections.prose.opening import decision
 from analysis.sections.summary import caveats
 from analysis.studies.allocation import allocate
@@ -53,15 +54,29 @@ def test_three_sentences_say_what_to_train_how_sure_and_what_to_run_next():
     fit = study.preferred
     assert fit is not None
     assert sure.startswith(f"As compute grows, N should grow as C to the power {fit.a:.2g}")
-    assert (
-        "the other approaches say parametric 0.4" in sure and "left out, are predicted to" in sure
-    )
+    assert "the other approaches say parametric 0.4" in sure
+    assert study.holdout is not None and study.holdout.rms is not None
+    error = f"{100 * study.holdout.rms:.2g} % (rms)"
+    assert sure.endswith(f"runs of the largest budget, left out, are predicted to {error}.")
     (best,) = [row for row in allocate(study, [4e20]) if row.approach == fit.name]
     low, high = (count_label(factor * best.n_opt) for factor in (0.25, 4))
     assert f"five sizes from {low} to {high} parameters at 4e20 FLOPs" in following
     short = studied(grid(spans=(0.2, 0.9)))
     if short.preferred is not None:
         assert "To be surer, run N = " in headline(short)
+
+
+def test_runs_without_budgets_are_left_out_by_compute_and_called_so():
+    frame = grid().drop(columns="flops_budget")
+    spread = np.random.default_rng(0).uniform(0.3, 3, len(frame))
+    frame = frame.assign(n_tokens=frame["n_tokens"] * spread)
+    frame["loss"] = SURFACE.loss(frame["n_params"].to_numpy(), frame["n_tokens"].to_numpy())
+    study = studied(frame, FitConfig(n_resamples=0, approaches=["parametric"]))
+    said = headline(study, 1e19)
+    assert "the 3 runs of most compute, left out, are predicted to" in said
+    assert "largest budget, left out" not in said
+    section = holdout_section(study)
+    assert section is not None and section.title.startswith("Prediction of the runs of most")
 
 
 def test_kinds_of_runs_in_one_table_are_named_and_give_no_headline():
