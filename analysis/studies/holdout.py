@@ -43,9 +43,14 @@ class Holdout:
     of_budget: bool = True
 
     @property
+    def every_run(self) -> Prediction | None:
+        """By the first law that predicts every held-out run; None where none does."""
+        return next((p for p in self.predictions if p.rms is not None), None)
+
+    @property
     def rms(self) -> float | None:
-        """Of the first law that predicts every held-out run; None where none does."""
-        return next((p.rms for p in self.predictions if p.rms is not None), None)
+        """Of `every_run`."""
+        return self.every_run.rms if self.every_run else None
 
 
 def leave_largest_out(data: FitInput, fits: Mapping[str, FittedApproach]) -> Holdout:
