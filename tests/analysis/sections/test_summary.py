@@ -8,11 +8,12 @@ import pytest
 
 from analysis.data.readers import from_frame
 from analysis.fits.surface import Surface
-from analysis.format import count_label
+from analysis.format import count_label, number
 from analysis.sections.fits import holdout_section
-from analysis.sections.prose.opening import decision, sentences
+from analysis.sections.prose.opening import decision, proposals, sentences
 from analysis.sections.summary import caveats
 from analysis.studies.allocation import allocate
+from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.fit_config import FitConfig
 from analysis.studies.study import Study, run_study
 
@@ -82,6 +83,16 @@ def test_runs_without_budgets_are_left_out_by_compute_and_called_so():
     assert "4 times the compute of the largest run: that tests the law" in said
     section = holdout_section(study)
     assert section is not None and section.title.startswith("Prediction of the runs of most")
+
+
+def test_the_largest_open_budgets_are_asked_for_first_and_four_at_most():
+    study = studied(grid(spans=(0.2, 0.9), budgets=tuple(np.geomspace(1e17, 1e20, 6))))
+    isoflop = study.find(IsoflopApproach)
+    assert isoflop is not None
+    open_ended = [p.flops for p in isoflop.fit.profiles if not p.bracketed and len(p.propose)]
+    assert len(open_ended) > 4
+    asked = [line.rpartition(" at ")[2] for line in proposals(study)]
+    assert asked == [f"{number(flops)} FLOPs" for flops in sorted(open_ended, reverse=True)[:4]]
 
 
 def test_a_size_left_wide_open_asks_for_budgets_within_the_runs():
