@@ -95,12 +95,18 @@ def _what_next(study: Study, headline: AllocationRow) -> str:
     if best is None or not np.isfinite(best.n_opt):
         return f"To be surer, run several sizes at {number(flops)} FLOPs."
     sizes = f"{count_label(best.n_opt / 4)} to {count_label(4 * best.n_opt)}"
-    one = study.holdout is not None and not study.holdout.of_budget
-    largest = "the compute of the largest run" if one else "the largest budget"
+    largest = "the largest budget" if _ends_in_a_budget(study) else "the compute of the largest run"
     return (
         f"To be surer, run five sizes from {sizes} parameters at {number(flops)} FLOPs, "
         f"{number(FURTHER)} times {largest}: that tests the law and narrows its exponent."
     )
+
+
+def _ends_in_a_budget(study: Study) -> bool:
+    """Whether the largest run is one of several of its compute, not a single one above them."""
+    runs = study.runs
+    budgets, n_runs = np.unique(runs.budget[np.isfinite(runs.budget)], return_counts=True)
+    return len(budgets) > 1 and n_runs[-1] > 1 and runs.flops.max() < 1.1 * budgets[-1]
 
 
 def _headline_row(study: Study, advice: list[AllocationRow]) -> AllocationRow | None:

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from analysis.data.readers import from_frame
+from analysis.figures.style import count_span
 from analysis.fits.surface import Surface
-from analysis.format import count_label, number
+from analysis.format import count_label, number, span
 from analysis.sections.fits import holdout_section
 from analysis.sections.prose.opening import decision, proposals, sentences
 from analysis.sections.summary import caveats
@@ -56,7 +57,13 @@ def test_three_sentences_say_what_to_train_how_sure_and_what_to_run_next():
     assert what.startswith("With 1e20 FLOPs, train")
     fit = study.preferred
     assert fit is not None
-    assert sure.startswith(f"As compute grows, N should grow as C to the power {fit.a:.2g}")
+    (row,) = [row for row in allocate(study) if row.approach == fit.name and row.flops == 1e20]
+    assert f"{count_label(row.n_opt)} parameters (95 % interval" in what
+    assert f"interval {count_span(row.n_interval)}) on {count_label(row.d_opt)} tokens" in what
+    assert sure.startswith(
+        f"As compute grows, N should grow as C to the power {fit.a:.2g} "
+        f"({span(fit.intervals['a'], 2)}); "
+    )
     assert "; parametric says 0.4" in sure
     assert study.holdout is not None and study.holdout.rms is not None
     assert fit.name == "isoflop", "which predicts no single run"
@@ -65,6 +72,7 @@ def test_three_sentences_say_what_to_train_how_sure_and_what_to_run_next():
     (best,) = [row for row in allocate(study, [4e20]) if row.approach == fit.name]
     low, high = (count_label(factor * best.n_opt) for factor in (0.25, 4))
     assert f"five sizes from {low} to {high} parameters at 4e20 FLOPs" in following
+    assert "4 times the largest budget: that tests the law" in following
     short = studied(grid(spans=(0.2, 0.9)))
     if short.preferred is not None:
         assert "To be surer, run N = " in headline(short)
