@@ -124,8 +124,8 @@ class AbilityConfig:
     """Abilities to predict in two steps: `tasks` by name, or [all]; empty for none.
 
     `loss` and `accuracy` are metrics of evaluations, or endings of a table's columns (TASK_bpb and
-    TASK_accuracy where they are null); `second` is the second step, sigmoid or tokens; `chance` is
-    the accuracy by chance, by task, where it is not known from the evaluations.
+    TASK_accuracy where they are null); `second` is the second step, sigmoid, anchored or tokens;
+    `chance` is the accuracy by chance, by task, where it is not known from the evaluations.
     """
 
     tasks: list[str] = field(default_factory=list)

@@ -12,7 +12,7 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.figures import parse
+from train.rundir.atomic import read_json, write_json
 
 BUDGETS = ("1e13", "3e13", "1e14")
 FACTORS = (0.25, 4)
@@ -72,9 +73,12 @@ def cells(root: Path, budgets: Iterable[str]) -> pd.DataFrame:
 def predict(root: Path, budgets: tuple[str, ...]) -> Path:
     """Write study-prediction.json: each law's loss for each run of the test and budget's best."""
     path = root / "study-prediction.json"
-    started = [b for b in budgets if list((root / f"study-{b}").glob("runs/*/metrics.jsonl"))]
-    if path.exists() and started:
-        print(f"{path} stands as it was written: runs of {', '.join(started)} have begun")
+    started = [b for b in BUDGETS if list((root / f"study-{b}").glob("runs/*/metrics.jsonl"))]
+    if started:
+        begun = f"runs of {', '.join(started)} have begun"
+        if not path.exists():
+            sys.exit(f"{path} is missing, but {begun}: a prediction made now would know the answer")
+        print(f"{path} stands as it was written: {begun}")
         return path
     planned = cells(root, budgets)
     table = root / "study-cells.csv"
@@ -90,7 +94,7 @@ def predict(root: Path, budgets: tuple[str, ...]) -> Path:
         "of_the_best": found["allocation"],
         "by_forms": found.get("forms"),
     }
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    write_json(path, content)
     return path
 
 
@@ -99,33 +103,38 @@ def test(root: Path, budgets: Iterable[str]) -> None:
         isoflop("sweep", "validate", str(root / "study"), *test_settings(root, budget))
 
 
-def measured(root: Path, budgets: Iterable[str]) -> dict[str, float]:
-    """Losses of the finished runs of the test by run_id."""
-    found: dict[str, float] = {}
+def measured(root: Path, budgets: Iterable[str]) -> dict[str, float | str]:
+    """run_id -> loss of the runs of the test that ended; of a run that did not finish, how."""
+    found: dict[str, float | str] = {}
     for budget in budgets:
-        for record in (root / f"study-{budget}").glob("runs/*/record.json"):
-            content: dict[str, Any] = json.loads(record.read_text())
-            found[content["run_id"]] = content["loss"]
+        for path in (root / f"study-{budget}").glob("runs/*/record.json"):
+            record = read_json(path)
+            finished = record["status"] == "finished"
+            found[record["run_id"]] = record["loss"] if finished else record["status"]
     return found
 
 
-def report(path: Path, losses: dict[str, float]) -> str:
-    """Predicted beside measured, a line for every law and run; runs not yet trained are named."""
-    content = json.loads(path.read_text())
+def report(path: Path, measured: Mapping[str, float | str]) -> str:
+    """Predicted beside measured, a line for every law and run; runs not yet trained are named.
+
+    The interval is one for a run, seed noise included, but for "best of the budget": there it is
+    the law's own.
+    """
+    content = read_json(path)
     lines = [
-        "| run | N | D | measured | law | predicted | of a run, 95 % | error | held |",
+        "| run | N | D | measured | law | predicted | 95 % | error | held |",
         "|" + "---|" * 9,
     ]
     for cell in content["cells"]:
         shape = f"{cell['name']} | {cell['n_params']:,} | {cell['n_tokens']:.3g}"
-        loss = losses.get(cell["run_id"])
+        loss = measured.get(cell["run_id"], "not yet trained")
         for made in laws(content, cell):
             low, high = made["interval"]
-            known = loss is not None
-            error = f"{100 * np.log(made['loss'] / loss):+.2f} %" if known else "–"
             span = "–" if low is None else f"{low:.4f} to {high:.4f}"
-            held = "–" if low is None or not known else ("yes" if low <= loss <= high else "no")
-            got = f"{loss:.4f}" if known else "not yet trained"
+            got, error, held = loss, "–", "–"
+            if not isinstance(loss, str):
+                got, error = f"{loss:.4f}", f"{100 * np.log(made['loss'] / loss):+.2f} %"
+                held = "–" if low is None else ("yes" if low <= loss <= high else "no")
             lines.append(
                 f"| {shape} | {got} | {made['law']} | {made['loss']:.4f} | {span} | {error} "
                 f"| {held} |"

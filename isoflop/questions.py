@@ -85,7 +85,8 @@ def predict_accuracy(
         loss: Loss of the task's right answers, such as bits per byte, (runs,).
         accuracy: In [0, 1], (runs,).
         at: N and D of the run to predict.
-        second: sigmoid, or tokens for bottom + (1 - bottom) exp(-L x).
+        second: sigmoid, anchored for a sigmoid with one more point of accuracy 1 at no loss, or
+            tokens for bottom + (1 - bottom) exp(-L x).
         chance: Accuracy by chance, held as the bottom; None leaves it free.
         settings: `n_resamples`, `delta`, `seed` as in `fit.` on the command line.
 

@@ -60,7 +60,7 @@ def train_tasks(
     from sweeps.launch.on_end import run_on_end
     from sweeps.manage.sync import lacking_lines
     from sweeps.plan.packing import placed_by
-    from train.trackers.kinds import require_packages
+    from train.trackers.kinds import begin_stores, require_packages
     from train.trackers.wandb_service import launch_mode
 
     watch = _early_stopper(config)
@@ -70,6 +70,8 @@ def train_tasks(
         return submit(config, tasks, console)
     if tasks and "wandb" in config.tracker.kinds:
         launch_mode(config.tracker)  # decided here once, for every worker
+    if tasks:
+        begin_stores(config.tracker)
     uninterrupted, why = True, ""
     launcher = placed_by(config.launcher, config.root)
     try:

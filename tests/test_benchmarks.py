@@ -114,6 +114,17 @@ def test_the_studys_table_says_what_was_predicted_measured_and_held(tmp_path: Pa
     assert optimum.endswith("1.6500 | parametric | 1.5000 | 1.4000 to 1.6000 | -9.53 % | no |")
     assert best.endswith("| isoflop, best of the budget | 1.4000 | – | -16.43 % | – |")
     assert "not yet trained | parametric | 1.7000" in alternative
+    (*_, alternative) = study.report(path, {"a": 1.65, "b": "diverged"}).splitlines()
+    assert "diverged | parametric | 1.7000 | 1.6000 to 1.8000 | – | – |" in alternative
+
+
+def test_only_finished_runs_of_the_study_have_a_loss(tmp_path: Path):
+    for run_id, status, loss in (("a", "finished", 1.5), ("b", "diverged", None)):
+        run = tmp_path / "study-1e13" / "runs" / run_id
+        run.mkdir(parents=True)
+        content = {"run_id": run_id, "status": status, "loss": loss}
+        (run / "record.json").write_text(json.dumps(content))
+    assert study.measured(tmp_path, ("1e13", "3e13")) == {"a": 1.5, "b": "diverged"}
 
 
 def test_a_prediction_of_the_study_stands_once_a_run_has_begun(tmp_path: Path, monkeypatch):
@@ -125,3 +136,6 @@ def test_a_prediction_of_the_study_stands_once_a_run_has_begun(tmp_path: Path, m
     before = path.read_bytes()
     assert study.predict(tmp_path, ("1e13",)) == path
     assert path.read_bytes() == before
+    path.unlink()
+    with pytest.raises(SystemExit, match=r"is missing, but runs of 1e13 have begun"):
+        study.predict(tmp_path, ("3e13",))

@@ -23,7 +23,7 @@ from train.rundir.record import RunPaths, read_record, write_job
 from train.rundir.starting_point import starting_point
 from train.speed.explain import explanation
 from train.speed.precision import realised_precision
-from train.trackers.kinds import require_packages
+from train.trackers.kinds import begin_stores, require_packages
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ def job_of(config: TrainConfig) -> RunConfig:
 def main(config: TrainConfig, overrides: list[str]) -> int:
     """Train one run; returns the exit status."""
     require_packages(config.tracker.kinds)
+    begin_stores(config.tracker)
     job = job_of(config)
     if config.explain_speed:
         print(explanation(job))

@@ -5,6 +5,8 @@ exact          N: matmul parameters with the head; C: what ran, attention includ
 non_embedding  N: without embeddings and head;     C = 6 N D   (Kaplan et al. 2020)
 active         N: those matmul parameters that a token meets (of experts, the ones it takes)
 chinchilla     N: every parameter;                 C as in Hoffmann et al. 2022, appendix F
+
+The N of C = 6 N D leaves out the experts that a token does not take.
 """
 
 import numpy as np
@@ -56,10 +58,12 @@ def count(columns: dict[str, np.ndarray], counting: str) -> RunArrays:
     """
     if counting == "6nd" and "n_params_total" not in columns:
         columns = {**columns, "n_params_total": columns["n_params"]}
+    idle = np.zeros(len(columns["n_tokens"]))
     if "n_params_active" in columns:  # runs of earlier releases, all dense, do not state it
         active = columns["n_params_active"]
         active = np.where(np.isfinite(active), active, columns["n_params"])
         columns = {**columns, "n_params_active": active}
+        idle = columns["n_params"] - active
     missing = [name for name in needed_columns(counting) if name not in columns]
     if missing:
         raise FitError(
@@ -67,7 +71,8 @@ def count(columns: dict[str, np.ndarray], counting: str) -> RunArrays:
             f"use counting=exact, or add the column"
         )
     n_params, n_tokens = columns[_PARAMS[counting]], columns["n_tokens"]
-    flops = columns[_FLOPS[counting]] if counting in _FLOPS else 6.0 * n_params * n_tokens
+    own = columns[_FLOPS[counting]] if counting in _FLOPS else None
+    flops = 6.0 * (n_params - idle) * n_tokens if own is None else own
     return RunArrays(
         counting=counting,
         n_params=n_params,

@@ -15,13 +15,12 @@ from analysis.data.clean import clean, only_finished
 from analysis.data.loss_table import CURVE_COLUMNS, LossTable, TableError, as_numbers
 from analysis.data.reading.formats import Cells, read_cells
 from analysis.data.reading.summary import what_was_read
-from analysis.data.reading.understand import AS_IT_SAYS, TableOptions, few, understand
+from analysis.data.reading.understand import AS_IT_SAYS, TableOptions, understand
 from analysis.data.reading.units import suspicion
+from analysis.data.six_nd import QUANTITIES, active_params, completed, disagreement
 from analysis.data.training.smoothed import training_curves
 from eval.evals_table import trained_alone, upgraded_frame
 from train.rundir.sweep_layout import SweepPaths
-
-_QUANTITIES = ("n_params", "n_tokens", "flops")
 
 
 def read_sweeps(directories: Sequence[Path]) -> LossTable:
@@ -105,8 +104,8 @@ def from_cells(
     if len(cells.frame) == 0:
         raise TableError(f"{source} has no rows; expected one row a run")
     read = understand(cells, source, options)
-    given = [name for name in (*_QUANTITIES, "loss") if name in read.frame]
-    frame, notes = _completed(read.frame, read.headers, source), list(read.notes)
+    given = [name for name in (*QUANTITIES, "loss") if name in read.frame]
+    frame, notes = completed(read.frame, read.headers, source), list(read.notes)
     name = "run_id" if "run_id" in frame else naming_column(list(map(str, frame)), frame)
     joined = join_rows(frame, name, "run_id" in frame)
     frame = frame.assign(run_id=joined.run)
@@ -126,13 +125,14 @@ def from_cells(
         raise TableError(f"{source}: {doubt}")
     notes = [*([joined.note] if joined.note else []), *notes]
     understood = what_was_read(table, read, len(cells.frame))
-    return replace(table.warned(*_disagreement(table.runs)), understood=(understood, *notes))
+    return replace(table.warned(*disagreement(table.runs)), understood=(understood, *notes))
 
 
 def _doubt(table: LossTable, given: Sequence[str], known: frozenset[str]) -> str:
     """Why the units are doubtful; FLOPs count as evidence only where the table has its own."""
-    used = [name for name in (*_QUANTITIES, "loss") if name != "flops" or name in given]
-    return suspicion({name: table.numbers(name) for name in used}, known)
+    used = [name for name in (*QUANTITIES, "loss") if name != "flops" or name in given]
+    numbers = {name: table.numbers(name) for name in used}
+    return suspicion({**numbers, "n_params_active": active_params(table.runs)}, known)
 
 
 def _without_unreadable(table: LossTable, given: Sequence[str]) -> LossTable:
@@ -227,44 +227,3 @@ def _read_curves(path: Path) -> pd.DataFrame:
         raise TableError(f"{path} can't be read ({error}); collect the sweep again") from error
     # Column by column, each freed as it is converted: halves the peak for long sweeps.
     return points.to_pandas(split_blocks=True, self_destruct=True)
-
-
-def _completed(frame: pd.DataFrame, headers: Sequence[str], source: str) -> pd.DataFrame:
-    """The frame with all of n_params, n_tokens and flops, the missing one from 6 N D.
-
-    A budget is what was planned, not what ran: it stands in for FLOPs only where those of N and D
-    can't.
-    """
-    lacking = "n_params" not in frame or "n_tokens" not in frame
-    if "flops" not in frame and "flops_budget" in frame and lacking:
-        frame = frame.assign(flops=frame["flops_budget"])
-    given = [name for name in _QUANTITIES if name in frame]
-    if len(given) < 2 or "loss" not in frame:
-        missing = [name for name in ("n_params", "n_tokens", "loss") if name not in frame]
-        raise TableError(
-            f"{source} has no column {', '.join(missing)}; it has: "
-            f"{few(headers)}. Name it: "
-            f'table.columns={{{missing[0]}: "their name"}}'
-        )
-    n, d, c = (as_numbers(frame, name) for name in _QUANTITIES)
-    with np.errstate(all="ignore"):
-        full = {
-            "n_params": n if "n_params" in given else c / (6 * d),
-            "n_tokens": d if "n_tokens" in given else c / (6 * n),
-            "flops": c if "flops" in given else 6 * n * d,
-        }
-    return frame.assign(**{name: full[name] for name in _QUANTITIES if name not in given})
-
-
-def _disagreement(frame: pd.DataFrame) -> tuple[str, ...]:
-    """A warning where FLOPs and 6 N D differ by more than a factor of three."""
-    n, d, c = (as_numbers(frame, name) for name in _QUANTITIES)
-    with np.errstate(all="ignore"):
-        ratio = c / (6 * n * d)
-    off = (ratio > 3) | (ratio < 1 / 3)
-    if not off.any():
-        return ()
-    return (
-        f"{int(off.sum())} of {len(frame)} runs have FLOPs more than 3 times off 6 N D (median "
-        f"ratio {np.median(ratio[off]):.3g}); check the units of n_params, n_tokens and flops",
-    )

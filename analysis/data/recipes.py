@@ -14,7 +14,7 @@ class Recipes:
     """Names of the recipes in the order that they were given, and each one's excess loss.
 
     `excess` is the mean of log loss above the best recipe of each cell, over the cells that a
-    recipe shares with others.
+    recipe shares with others, of each recipe's best run there.
     """
 
     names: tuple[str, ...]
@@ -42,8 +42,10 @@ def find_recipes(grid: np.ndarray, cells: np.ndarray, loss: np.ndarray) -> Recip
     for number in np.unique(cell):
         own = cell == number
         if len(set(names[own])) > 1:
-            for name, excess in zip(names[own], log_loss[own] - log_loss[own].min(), strict=True):
-                found.setdefault(str(name), []).append(float(excess))
+            for name in dict.fromkeys(names[own]):
+                # The best of the rates and the like that a recipe was tuned over in this cell.
+                least = log_loss[own & (names == name)].min()
+                found.setdefault(str(name), []).append(float(least - log_loss[own].min()))
     if not found:
         return None
     order = [name for name in dict.fromkeys(map(str, grid)) if name in found]

@@ -8,10 +8,11 @@ orders themselves are shared by all curves of one length.
 import functools
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
@@ -35,6 +36,42 @@ class Null:
     median: float
     q95: float
     p_value: float
+
+
+def median_chance_null(score: float, n_points: Sequence[int], n_draws: int = CHANCE_DRAWS) -> Null:
+    """The null of noise around one level for the median score of several curves.
+
+    Args:    score: that median; n_points: of each curve.
+    """
+    drawn = [_noise_scores(n, n_draws, seed) for seed, n in enumerate(n_points)]
+    return _median_null("chance", score, drawn)
+
+
+def median_permutation_null(
+    score: float, curves: Sequence[Floats], rng: np.random.Generator, n_draws: int = ORDERS
+) -> Null:
+    """The null of each curve's own values in any order, for the median score of the curves.
+
+    Args:    score: that median; curves: (points,) each, in order of scale.
+    """
+    drawn = [row_scores(rng.permuted(np.tile(own, (n_draws, 1)), axis=1)) for own in curves]
+    return _median_null("permutation", score, drawn)
+
+
+def median_score(scores: ArrayLike) -> float:
+    """The median of the scores of several curves, by sign: opposite jumps cancel, 0 for +-inf."""
+    return float(_medians(np.atleast_2d(np.asarray(scores, float)).T)[0])
+
+
+def _median_null(kind: str, score: float, drawn: Sequence[Floats]) -> Null:
+    medians = np.sort(np.abs(_medians(np.stack(drawn))))
+    return _nulls(kind, np.array([score]), medians[None])[0]
+
+
+def _medians(scores: Floats) -> Floats:
+    """Over the first axis, (curves, draws) -> (draws,); of inf and -inf in the middle 0."""
+    with np.errstate(invalid="ignore"):
+        return np.nan_to_num(np.median(scores, axis=0), nan=0.0, posinf=np.inf, neginf=-np.inf)
 
 
 def row_scores(y: Floats) -> Floats:
@@ -90,8 +127,14 @@ def _orders(n_points: int, rng: np.random.Generator, n_draws: int) -> NDArray[np
 @functools.lru_cache(maxsize=64)
 def _chance_scores(n_points: int, n_draws: int) -> Floats:
     """Sorted |scores| of noise; seeded by its size, so that one table has one null in every run."""
-    rng = np.random.default_rng([20230428, n_points])
-    return np.sort(np.abs(row_scores(rng.standard_normal((n_draws, n_points)))))
+    return np.sort(np.abs(_noise_scores(n_points, n_draws)))
+
+
+@functools.lru_cache(maxsize=16)
+def _noise_scores(n_points: int, n_draws: int, curve: int = 0) -> Floats:
+    """Scores of noise in the order drawn, for one of several curves of one length."""
+    rng = np.random.default_rng([20230428, n_points, *([curve] if curve else [])])
+    return row_scores(rng.standard_normal((n_draws, n_points)))
 
 
 def _nulls(kind: str, scores: Floats, drawn: Floats) -> list[Null]:

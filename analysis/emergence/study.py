@@ -8,9 +8,14 @@ import numpy as np
 
 from analysis.emergence.abilities import Ability, Points
 from analysis.emergence.lengths import MIN_ITEMS, length_cells, length_shares
+from analysis.emergence.null import (
+    Null,
+    median_chance_null,
+    median_permutation_null,
+    median_score,
+)
 from analysis.emergence.score import (
     MIN_POINTS,
-    Null,
     Transition,
     chance_null,
     emergence_score,
@@ -63,8 +68,8 @@ class MetricStudy:
     """One metric over scale: its emergence score, that of each seed, its nulls, its rise.
 
     `score` is that of the mean over seeds (`summary` "mean") or, where seeds of one size differ so
-    much that their mean is no model's value, of the seed with the median score, of two in the
-    middle the less emergent one ("median seed").
+    much that their mean is no model's value, the median of the seeds' scores ("median of seeds"),
+    half-way between the middle two of an even number. The nulls are then of that median.
     """
 
     metric: str
@@ -216,24 +221,32 @@ def _study_metric(
     seen = len(mean_x) >= MIN_RISE[0] and len(x) >= MIN_RISE[1]
     foreign = not set(TRANSITION_METRICS) & set(ability.metrics)
     summary, low, high = "mean", float(mean_y.min()), float(mean_y.max())
+    score, plateaus = emergence_score(mean_x, mean_y), plateau(mean_x, mean_y)
+    n_scales = len(mean_x)
     if apart and seed_scores:
-        own = points.of_seed(_median_seed(seed_scores))  # one seed's own curve stands for all
-        mean_x, mean_y = own.column(ability.scale), own.values
-        summary, low, high = "median seed", float(y.min()), float(y.max())
+        own = [points.of_seed(seed) for seed in seed_scores]
+        curves = [one.values[np.argsort(one.column(ability.scale))] for one in own]
+        score, n_scales = median_score(list(seed_scores.values())), max(map(len, curves))
+        chance = median_chance_null(score, [len(curve) for curve in curves])
+        permutation = median_permutation_null(score, curves, rng)
+        plateaus = _in_all([plateau(one.column(ability.scale), one.values) for one in own])
+        summary, low, high = "median of seeds", float(y.min()), float(y.max())
+    else:
+        chance, permutation = chance_null(mean_x, mean_y), permutation_null(mean_x, mean_y, rng)
     return MetricStudy(
         metric=name,
-        n_scales=len(mean_x),
+        n_scales=n_scales,
         summary=summary,
-        score=emergence_score(mean_x, mean_y),
+        score=score,
         seed_scores=seed_scores,
-        chance=chance_null(mean_x, mean_y),
-        permutation=permutation_null(mean_x, mean_y, rng),
+        chance=chance,
+        permutation=permutation,
         low=low,
         high=high,
         transition=fit_transition(x, y, rng, n_resamples)
         if seen and (foreign or name in TRANSITION_METRICS)
         else None,
-        plateaus=plateau(mean_x, mean_y),
+        plateaus=plateaus,
     )
 
 
@@ -248,10 +261,13 @@ def _seed_scores(ability: Ability, points: Points) -> dict[int, float]:
     return found
 
 
-def _median_seed(scores: dict[int, float]) -> int:
-    """The seed whose score is in the middle by size; of two in the middle the less emergent one."""
-    ranked = sorted(scores, key=lambda seed: abs(scores[seed]))
-    return ranked[(len(ranked) - 1) // 2]
+def _in_all(plateaus: Sequence[list[tuple[float, float]]]) -> list[tuple[float, float]]:
+    """The stretches that lie in a plateau of every curve."""
+    shared = plateaus[0]
+    for own in plateaus[1:]:
+        both = [(max(a, c), min(b, d)) for a, b in shared for c, d in own]
+        shared = [(low, high) for low, high in both if low < high]
+    return shared
 
 
 def _resolutions(ability: Ability, apart: bool) -> list[Resolution]:
@@ -267,7 +283,7 @@ def _resolutions(ability: Ability, apart: bool) -> list[Resolution]:
                     n_models=len(points),
                     n_zero=int((points.values == 0).sum()),
                     ceiling=float(wilson(0, n_items)[1]),
-                    score=scores[_median_seed(scores)] if scores else emergence_score(x, y),
+                    score=median_score(list(scores.values())) if scores else emergence_score(x, y),
                 )
             )
     return found

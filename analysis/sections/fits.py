@@ -96,12 +96,14 @@ def overlay_section(
 
 def holdout_section(study: Study) -> Section | None:
     held = study.holdout
-    title = "Prediction of the largest budget, left out"
     if held is None:
-        return not_fitted(study, "holdout", title)
+        return not_fitted(study, "holdout", "Prediction of the largest budget, left out")
+    most = "the largest budget" if held.of_budget else "the runs of most compute"
+    title = f"Prediction of {most}, left out"
+    where = "at" if held.of_budget else "at about"
     text = (
-        f"Every law fitted again to the {held.n_fitted} runs below {number(held.flops)} FLOPs and "
-        f"asked for the {held.n_held} runs there."
+        f"Every law fitted again to the other {held.n_fitted} runs and asked for the "
+        f"{held.n_held} runs {where} {number(held.flops)} FLOPs."
     )
     rows = [
         [

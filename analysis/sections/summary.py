@@ -34,7 +34,8 @@ def caveats(study: Study) -> list[str]:
             notes.append(f"The {name} fit is {fit.status}: {fit.reason}")
     notes += _quality_caveats(study)
     isoflop, parametric = study.find(IsoflopApproach), study.find(ParametricApproach)
-    if isoflop is not None and isoflop.fit.curve != study.config.curve:
+    told = isoflop is None or isoflop.status != "converged"  # with the same reason, above
+    if not told and isoflop.fit.curve != study.config.curve:
         notes.append(f"IsoFLOP profiles are not {study.config.curve}: {isoflop.fit.reason}")
     if isoflop is not None:
         for profile in isoflop.fit.profiles:

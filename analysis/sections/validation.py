@@ -25,7 +25,7 @@ def validations(study: Study, sweeps: list[str], counting: str) -> list[Validati
     """Every test of a fit among the sweeps of a report."""
     return [
         validate(study, str(t.directory), t.predicted, t.cells, t.evals, t.notes)
-        for t in trials([Path(sweep) for sweep in sweeps], counting)
+        for t in trials([Path(sweep) for sweep in sweeps], counting, study.config.loss)
     ]
 
 
@@ -68,7 +68,7 @@ def conclusion(made: Validation) -> str:
         "alternative": "the alternative wins, against the prediction",
         "neither": "the seeds do not tell them apart",
     }[made.winner]
-    gap = f"{made.gap.value:+.4f} nats/token, {100 * made.gap.value / optimum.mean:+.2f} %"
+    gap = f"{made.gap.value:+.4f} {made.unit}, {100 * made.gap.value / optimum.mean:+.2f} %"
     noise = (
         f"95 % interval over seeds {made.gap.interval[0]:+.4f} to {made.gap.interval[1]:+.4f}"
         if np.isfinite(made.gap.interval[0])
@@ -133,7 +133,7 @@ def slice_figure(study: Study, made: Validation) -> Figure:
             place = np.full(len(cell.losses), cell.n_params)
             label = f"{cell.name}, measured"
             axes.plot(place, cell.losses, mark, color=colour, ms=6, mfc="none", label=label)
-        axes.set(xscale="log", xlabel="parameters N", ylabel="validation loss (nats/token)")
+        axes.set(xscale="log", xlabel="parameters N", ylabel=f"validation loss ({made.unit})")
         axes.set_xlim(float(n_params[0]), float(n_params[-1]))
         axes.legend(loc="best")
         log_ticks(axes, "x")
@@ -156,7 +156,7 @@ def _words(made: Validation) -> list[str]:
     words = []
     if gaps:
         words.append(
-            f"The gap as predicted, alternative minus optimum: {'; '.join(gaps)} nats/token."
+            f"The gap as predicted, alternative minus optimum: {'; '.join(gaps)} {made.unit}."
         )
     words.append(
         "Intervals of predictions are the law's own, from resampling the fitted runs; a seed's "

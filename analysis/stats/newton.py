@@ -16,6 +16,9 @@ FEWEST_FACTORED = 24
 """Problems from which on factors, a fixed number of array operations, beat LAPACK's eigenvectors,
 whose time grows with every problem."""
 
+FIRST_DAMPING = 1e-2
+"""Of the first step, in units of a curvature."""
+
 MAX_STEP = 1.0
 """Longest step in one parameter; they are logarithms and exponents, so 1 is far."""
 
@@ -39,21 +42,30 @@ def minimise(
     fixed: np.ndarray | None = None,
     max_iterations: int = 500,
     tolerance: float = 1e-11,
-    damping_at_first: float = 1e-2,
+    known: Minimum | None = None,
+    apart: float = 0.0,
 ) -> Minimum:
     """Damped Newton steps from every start until no parameter moves by more than `tolerance`.
 
     Negative curvature is reversed and a damping term, lowered after success and raised after
     failure, is added to every curvature; a parameter at a bound that it would leave is held there.
 
-    Args:    theta: starts (batch, p); bounds: lower and upper (p,); fixed: (p,) of bool;
-             damping_at_first: less where the starts are near their minima.
+    Args:
+        derivatives: What is minimised.
+        theta: Starts, (batch, p).
+        bounds: Lower and upper, (p,).
+        fixed: Which parameters are held, (p,) of bool.
+        max_iterations: Steps of each search at most.
+        tolerance: Last step of a search.
+        known: Minima of the same problems: a search that comes within `apart` of its own in every
+            parameter, no lower than it, would end there and stops.
+        apart: See `known`.
     """
     lower, upper = bounds
     theta = np.clip(theta, lower, upper).astype(float)
     held = np.zeros(theta.shape[1], bool) if fixed is None else fixed
     batch = len(theta)
-    damping, iterations = np.full(batch, damping_at_first), np.zeros(batch, int)
+    damping, iterations = np.full(batch, FIRST_DAMPING), np.zeros(batch, int)
     value, gradient, hessian = derivatives(theta, np.arange(batch))
     live = np.arange(batch)
     for _ in range(max_iterations):
@@ -71,7 +83,11 @@ def minimise(
         damping[rows] *= 0.1
         damping[live[~better]] = np.maximum(damping[live[~better]] * 4, 1e-8)
         iterations[live] += 1
-        live = live[(moved > tolerance) & (damping[live] < 1e12)]
+        searching = (moved > tolerance) & (damping[live] < 1e12)
+        if known is not None:
+            away = np.abs(theta[live] - known.theta[live]).max(axis=1) > apart
+            searching &= away | (value[live] < known.value[live])
+        live = live[searching]
     at_bound = _blocked(theta, gradient, bounds)
     return Minimum(theta, value, gradient, hessian, held | at_bound, iterations)
 

@@ -31,17 +31,26 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Holdout:
-    """The largest budget, held out of every fit: its FLOPs, its runs, and each law's errors."""
+    """The largest budget, held out of every fit: its FLOPs, its runs, and each law's errors.
+
+    Where runs have no budgets (`of_budget` is False) it is those of most compute.
+    """
 
     flops: float
     n_held: int
     n_fitted: int
     predictions: tuple[Prediction, ...]
+    of_budget: bool = True
+
+    @property
+    def every_run(self) -> Prediction | None:
+        """By the first law that predicts every held-out run; None where none does."""
+        return next((p for p in self.predictions if p.rms is not None), None)
 
     @property
     def rms(self) -> float | None:
-        """Of the first law that predicts every held-out run; None where none does."""
-        return next((p.rms for p in self.predictions if p.rms is not None), None)
+        """Of `every_run`."""
+        return self.every_run.rms if self.every_run else None
 
 
 def leave_largest_out(data: FitInput, fits: Mapping[str, FittedApproach]) -> Holdout:
@@ -69,7 +78,8 @@ def leave_largest_out(data: FitInput, fits: Mapping[str, FittedApproach]) -> Hol
     ]
     if any(not fit.decides for fit in ordered):
         laws.append(("L(C) power law", lambda: _of_frontier(small.runs, large)))
-    return Holdout(flops, len(large), len(small), tuple(_tried(name, law) for name, law in laws))
+    tried = tuple(_tried(name, law) for name, law in laws)
+    return Holdout(flops, len(large), len(small), tried, _budgets(data.runs) > 1)
 
 
 def _tried(name: str, law: Callable[[], Prediction]) -> Prediction:
@@ -80,13 +90,16 @@ def _tried(name: str, law: Callable[[], Prediction]) -> Prediction:
 
 
 def _largest(runs: RunArrays) -> np.ndarray:
-    budgets = runs.budget[np.isfinite(runs.budget)]
-    if len(np.unique(budgets)) > 1:
-        return runs.budget == budgets.max()
+    if _budgets(runs) > 1:
+        return runs.budget == np.nanmax(runs.budget)
     order = np.argsort(runs.flops)
     held = np.zeros(len(runs), bool)
     held[order[-max(3, len(runs) // 10) :]] = True
     return held
+
+
+def _budgets(runs: RunArrays) -> int:
+    return len(np.unique(runs.budget[np.isfinite(runs.budget)]))
 
 
 def _measured_optimum(fits: Mapping[str, FittedApproach], flops: float) -> float | None:

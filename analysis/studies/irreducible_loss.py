@@ -73,11 +73,15 @@ def study_irreducible_loss(
 
     Args:    table: runs that belong in one fit; counting: that of the report, under which fewer
              budgets are fitted.
-    Raises:  FitError: see `known_entropy`.
+    Raises:  FitError: see `known_entropy`, or a fit of another column than the loss.
     """
     entropy = known_entropy(table)
     if entropy is None:
         return None
+    if config.loss != "loss":
+        raise FitError(
+            f"the entropy is in nats a token and these laws are of {config.loss}; fit the loss"
+        )
     estimates = [
         estimate
         for convention in distinct(table.runs)

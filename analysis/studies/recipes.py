@@ -65,20 +65,36 @@ def study_recipes(
     `order` are names of grids as they were planned, which tables of runs don't keep. None where
     the runs hold no two recipes.
     """
-    table = select(everything, config.data, None, config.where, all_recipes=True)
-    recipes = recipes_of(table)
-    if recipes is None:
+    found = tables_of_recipes(everything, config, order)
+    if found is None:
         return None
+    recipes, tables = found
     own = replace(config, approaches=["isoflop", "parametric"])
     fits: list[RecipeFit] = []
     settings = {}
-    for name in sorted(recipes.names, key=lambda name: _place(name, order)):
-        part = table.without(table.texts("grid") != name, f"not of recipe {name}")
+    for name, part in tables.items():
         settings[name] = {column: _range(part.numbers(column)) for column in SETTINGS}
         if counting != HEADLESS and one_training(part):
             fits.append(_headless(name, part, own))
         fits.append(_fit(name, part, own, counting))
     return RecipeStudy(recipes, tuple(fits), settings)
+
+
+def tables_of_recipes(
+    everything: LossTable, config: FitConfig, order: Sequence[str] = ()
+) -> tuple[Recipes, dict[str, LossTable]] | None:
+    """Each recipe's runs, in the order of the plan; of cells that it tuned the best run.
+
+    A recipe that was tuned over more rates is no worse for the bad ones among them. None where the
+    runs hold no two recipes.
+    """
+    recipes = recipes_of(select(everything, config.data, None, config.where, all_recipes=True))
+    if recipes is None:
+        return None
+    return recipes, {
+        name: select(everything, config.data, name, config.where, best_of=config.best_of)
+        for name in sorted(recipes.names, key=lambda name: _place(name, order))
+    }
 
 
 def _fit(name: str, table: LossTable, config: FitConfig, counting: str) -> RecipeFit:

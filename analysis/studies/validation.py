@@ -101,7 +101,9 @@ class Score:
 
 @dataclass(frozen=True)
 class Validation:
-    """One test of a fit, in full; `predicted_gaps` are each law's alternative minus optimum."""
+    """One test of a fit, in full; `predicted_gaps` are each law's alternative minus optimum, and
+    losses are in `unit`.
+    """
 
     source: str
     flops: float
@@ -112,6 +114,7 @@ class Validation:
     forecasts: tuple[Forecast, ...]
     predicted_gaps: dict[str, tuple[float, Interval]]
     scores: tuple[Score, ...]
+    unit: str
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -144,6 +147,7 @@ def validate(
         forecasts=(*forecasts, *_min_losses(study, optimum)),
         predicted_gaps=gaps,
         scores=scores(evals, cells),
+        unit=study.config.loss_unit,
         notes=(*notes, *changed),
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.data.loss_column import with_loss
 from analysis.data.loss_table import TableError
 from analysis.data.readers import read_sweeps
 from analysis.studies.validation import TrainedCell
@@ -38,20 +39,26 @@ def to_fit(directories: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(named))
 
 
-def trials(directories: Sequence[Path], counting: str) -> list[ValidationRuns]:
+def trials(directories: Sequence[Path], counting: str, loss: str = "loss") -> list[ValidationRuns]:
     """The tests among some sweeps, with their finished runs.
 
-    Raises:  TableError: a test of which one allocation has no finished run.
+    Args:
+        directories: Sweeps, those that test no fit among them or not.
+        counting: The fit's.
+        loss: The column that the fit is of (`fit.loss`).
+
+    Raises:
+        TableError: A test of which one allocation has no finished run, or none with that loss.
     """
     tests = [d for d in directories if SweepPaths(d).prediction.is_file()]
-    return [trial for directory in tests for trial in _trials(directory, counting)]
+    return [trial for directory in tests for trial in _trials(directory, counting, loss)]
 
 
-def _trials(directory: Path, counting: str) -> list[ValidationRuns]:
+def _trials(directory: Path, counting: str, loss: str) -> list[ValidationRuns]:
     """The optimum against each alternative that has a finished run."""
     predicted = read_json(SweepPaths(directory).prediction)
     predicted.setdefault("alternative", predicted.get("rival"))  # its name until release 0.2
-    table = read_sweeps([directory])
+    table = with_loss(read_sweeps([directory]), loss)
     counted = table.counted(counting)
     names = table.texts("run_id")
     exact_n, exact_c = table.numbers("n_params"), table.numbers("flops")

@@ -10,6 +10,7 @@ import numpy as np
 
 from eval.tasks.generated import TaskError
 from train.config.spec import DataSpec, SourceSpec, SpecError
+from train.data.columns import rows_alone
 from train.data.dataset import prepare
 from train.data.file_io import TextFile
 from train.data.hub import HubOptions, fetch
@@ -23,8 +24,6 @@ BY = ("folder", "file", "all")
 HUB = "hub:"
 TEXT_KINDS = ("stdlib", "packages", "text", "hub")
 ALL = "all"
-SAVED_SET = ("dataset_info.json", "state.json", "dataset_dict.json")
-"""What `save_to_disk` of Hugging Face datasets writes about the rows beside them."""
 
 
 @dataclass(frozen=True)
@@ -117,24 +116,32 @@ def _files(path: str) -> Iterator[Path]:
     if path.startswith(HUB):
         yield from fetch(HubOptions(name=path.removeprefix(HUB)))
     elif has_magic(path):
-        yield from (Path(one) for one in sorted(glob(path, recursive=True)) if Path(one).is_file())
+        found = [Path(one) for one in sorted(glob(path, recursive=True)) if Path(one).is_file()]
+        yield from _rows_of(found, found, path)
     elif Path(path).is_dir():
         below = [one for one in sorted(Path(path).rglob("*")) if one.is_file()]
-        kept = [one for one in below if not _describes(one, Path(path))]
-        if len(kept) < len(below):
-            _log.warning("%d of %d files below %s are hidden or describe a saved set, and are not "
-                         "read as text", len(below) - len(kept), len(below), path)  # fmt: skip
-        yield from kept
+        shown = [one for one in below if not _is_hidden(one.relative_to(path))]
+        yield from _rows_of(below, shown, path)
     elif Path(path).is_file():
         yield Path(path)
 
 
-def _describes(file: Path, root: Path) -> bool:
-    """Whether a file is hidden below the root, or is of a saved set and holds none of its rows."""
-    if any(part.startswith(".") for part in file.relative_to(root).parts):
-        return True
-    near = (*file.parent.glob("*.arrow"), *file.parent.glob("*/*.arrow"))
-    return file.name in SAVED_SET and bool(near)
+def _rows_of(found: list[Path], shown: list[Path], path: str) -> list[Path]:
+    """Files to be read; how many of those found are not is said."""
+    kept = rows_alone(shown)
+    if len(kept) < len(found):
+        _log.warning(
+            "%d of %d files below %s are hidden or lie beside the rows of a saved set, "
+            "and are not read as text",
+            len(found) - len(kept),
+            len(found),
+            path,
+        )
+    return kept
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _domain(path: str, file: Path, by: str) -> str:

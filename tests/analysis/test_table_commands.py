@@ -6,6 +6,8 @@ import pytest
 
 from analysis.__main__ import COMMAND
 from analysis.config import AnalysisConfig
+from analysis.data.loss_table import Exclusion
+from analysis.printed import _why
 from train.commands.command_line import run_command, translate
 from train.config.cli import load_config
 
@@ -76,3 +78,18 @@ def test_units_and_marks_reach_the_reader():
     config = load_config("analysis", translate(COMMAND, given).overrides, AnalysisConfig)
     assert config.table.options.units == {"n_params": "millions"}
     assert config.table.options.decimal == ","
+
+
+def test_why_runs_were_excluded_is_printed_by_kind_with_counts(table, tmp_path, capsys):
+    quick = ["fit.n_resamples=0", "fit.approaches=[parametric]", f"out={tmp_path / 'out'}"]
+    assert run(str(table), "fit.where=['loss>3']", "fit.drop_highest=1", *quick) == 0
+    line = next(one for one in capsys.readouterr().out.splitlines() if "runs fitted" in one)
+    kept, _, why = line.partition(" excluded: ")
+    n_excluded = int(kept.split()[-1])
+    assert n_excluded == len(FRAME) - int(kept.split()[0]) > 2
+    assert [int(part.split()[0]) for part in why.split("; ")] == [n_excluded - 1, 1]
+    assert "loss>3" in why
+    reasons = [f"loss {i}.5, its cell's best is 2" for i in range(5)] + ["status failed"]
+    rows = [Exclusion(str(i), reason) for i, reason in enumerate(reasons)]
+    assert _why(rows) == f": 5 (such as: {reasons[0]}); 1 (status failed)"
+    assert _why(rows[-1:]) == ": 1 (status failed)" and _why([]) == ""

@@ -7,6 +7,9 @@ from typing import Any
 
 from train.config.spec import SpecError
 
+DESCRIPTIONS = ("dataset_info.json", "state.json", "dataset_dict.json")
+"""What `save_to_disk` writes about the rows beside them."""
+
 
 def column_chunks(path: Path, kind: str, field: str) -> Iterator[tuple[Any, float]]:
     """Arrow arrays of a column in order, and the share of the rows that each one ends at.
@@ -37,14 +40,39 @@ def saved_files(directory: Path) -> list[Path]:
     if splits.is_file():
         names = ", ".join(json.loads(splits.read_text(encoding="utf-8"))["splits"])
         raise SpecError(f"{directory} holds several splits ({names}); name one: {directory}/SPLIT")
-    state = directory / "state.json"
-    if not state.is_file():
+    files = _rows_files(directory)
+    if not files:
         raise SpecError(
-            f"{directory} is a directory and no dataset that save_to_disk wrote (no state.json); "
-            f"name its files, for example {directory}/*.jsonl.gz"
+            f"{directory} is a directory and no dataset that save_to_disk wrote (no state.json "
+            f"that names files); name its files, for example {directory}/*.jsonl.gz"
         )
-    rows = json.loads(state.read_text(encoding="utf-8"))["_data_files"]
-    return [directory / row["filename"] for row in rows]
+    return [directory / name for name in files]
+
+
+def rows_alone(paths: list[Path]) -> list[Path]:
+    """Files without what `datasets` keeps beside the rows of a saved dataset.
+
+    Beside them lie descriptions in JSON, which look like text, and the results of `map`.
+    """
+    rows = {folder: _rows_files(folder) for folder in {path.parent for path in paths}}
+    kept = []
+    for path in paths:
+        own = rows[path.parent]
+        of_splits = path.name in DESCRIPTIONS and any(
+            _rows_files(state.parent) for state in path.parent.glob("*/state.json")
+        )
+        if path.name in own or not (own or of_splits):
+            kept.append(path)
+    return kept
+
+
+def _rows_files(directory: Path) -> list[str]:
+    """The names that state.json gives; none where it is some other file."""
+    try:
+        state = json.loads((directory / "state.json").read_text(encoding="utf-8"))
+        return [row["filename"] for row in state["_data_files"]]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
 
 
 def _parquet(path: Path, field: str) -> Iterator[tuple[Any, float]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from train.config.spec import SpecError
+from train.data.columns import column_chunks, saved_files
 from train.data.file_kinds import FileKind, decompressed, recognise, require_text
 from train.rundir.atomic import RecordError, read_json, write_json
 
@@ -35,10 +36,23 @@ def checksum(path: Path) -> str:
     return _sha256(str(path.absolute()), *_stamp(path))
 
 
+def content_checksum(path: Path) -> str:
+    """SHA-256 of a file, or of the rows' files of a saved dataset; nothing else in it is data.
+
+    Raises:  SpecError: it can't be read, or is a directory and no dataset.
+    """
+    try:
+        if path.is_dir():
+            return hashlib.sha256("".join(map(checksum, saved_files(path))).encode()).hexdigest()
+        return checksum(path)
+    except OSError as error:
+        raise SpecError(f"data file {path} can't be read: {error.strerror}") from error
+
+
 def checksum_is_kept(path: Path) -> bool:
-    """Whether `checksum` would answer without reading much."""
+    """Whether `content_checksum` would answer without reading much."""
     if path.is_dir():
-        return all(checksum_is_kept(p) for p in path.rglob("*") if p.is_file())
+        return all(map(checksum_is_kept, saved_files(path)))
     stamp = _stamp(path)
     if stamp[1] < KEPT_CHECKSUM_BYTES:
         return True
@@ -132,8 +146,6 @@ class TextFile:
                 yield row[self.field]
 
     def _column(self) -> Iterator[str]:
-        from train.data.columns import column_chunks
-
         for chunk, share in column_chunks(self.path, self.kind.name, self.field):
             self.position = int(share * self.size)
             for start in range(0, len(chunk), 256):
@@ -172,7 +184,5 @@ def _with_last(pieces: Iterator[str]) -> Iterator[tuple[str, bool]]:
 
 
 def size_on_disk(path: Path) -> int:
-    """Bytes of a file, or of all files of a directory."""
-    if path.is_dir():
-        return sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
-    return path.stat().st_size
+    """Bytes of a file, or of the rows' files of a saved dataset."""
+    return sum(p.stat().st_size for p in (saved_files(path) if path.is_dir() else [path]))

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from train.config.spec import SourceSpec, SpecError
+from train.data.columns import rows_alone
 from train.data.document import Document, Source
 from train.data.grammar import GRAMMAR_VERSION, Grammar, window_entropy
 from train.data.hub import HubOptions, fetch
@@ -78,7 +79,8 @@ def matching_paths(kind: str, files: list[str] | str) -> list[Path]:
         path = Path(pattern).expanduser()
         base = Path(path.anchor) if path.is_absolute() else Path()
         relative = str(path.relative_to(path.anchor)) if path.is_absolute() else pattern
-        globbed = [] if path.exists() else sorted(p for p in base.glob(relative) if p.is_file())
+        found = [] if path.exists() else sorted(p for p in base.glob(relative) if p.is_file())
+        globbed = rows_alone(found)
         matches = globbed or [path]
         if not (globbed or path.exists()):
             raise SpecError(

@@ -12,7 +12,7 @@ from typing import Any
 
 from train.config.spec import SpecError
 from train.data.document import Document
-from train.data.file_io import TextFile, checksum
+from train.data.file_io import TextFile, content_checksum
 from train.data.file_kinds import FileKind, by_suffix, recognise, require_text
 
 PIECE_CHARS = 16384
@@ -109,7 +109,7 @@ class FileSource:
     def _content(self) -> str:
         digest = hashlib.sha256()
         for path in self.paths:
-            digest.update(bytes.fromhex(_checksum(path)))
+            digest.update(bytes.fromhex(content_checksum(path)))
         return digest.hexdigest()
 
     def documents(self, split: str, length: int | None = None) -> Iterator[Document]:
@@ -140,13 +140,3 @@ class FileSource:
 def piece_hash(piece: str) -> bytes:
     """Twelve bytes by which pieces are ordered, the same for equal ones."""
     return hashlib.blake2b(piece.encode("utf-8", "surrogatepass"), digest_size=12).digest()
-
-
-def _checksum(path: Path) -> str:
-    try:
-        if path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.is_file())
-            return hashlib.sha256("".join(map(checksum, files)).encode()).hexdigest()
-        return checksum(path)
-    except OSError as error:
-        raise SpecError(f"data file {path} can't be read: {error.strerror}") from error

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from train.config.spec import SpecError, require
 from train.data.columns import column_chunks
-from train.data.file_io import cache_dir, checksum
+from train.data.file_io import cache_dir, checksum, content_checksum
 from train.data.file_kinds import TEXT_KINDS, TOKEN_KINDS, TOKEN_MAGICS, recognise
 from train.rundir.atomic import read_json, write_json
 
@@ -269,13 +269,6 @@ def _described_vocabulary(path: Path) -> int | None:
 
 
 def _content(path: Path) -> str:
-    try:
-        if path.is_dir():
-            return hashlib.sha256(
-                "".join(checksum(p) for p in sorted(path.rglob("*")) if p.is_file()).encode()
-            ).hexdigest()
-        beside = path.with_suffix(".idx")
-        index = checksum(beside) if path.suffix == ".bin" and beside.is_file() else ""
-        return checksum(path) + index
-    except OSError as error:
-        raise SpecError(f"data file {path} can't be read: {error.strerror}") from error
+    beside = path.with_suffix(".idx")
+    index = content_checksum(beside) if path.suffix == ".bin" and beside.is_file() else ""
+    return content_checksum(path) + index

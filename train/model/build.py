@@ -26,7 +26,7 @@ from train.config.flops import experts
 from train.config.kernels import LIBRARY, Kernels
 from train.config.spec import ModelSpec, known
 from train.model.built import hf_architecture
-from train.model.forward import computes, hidden_states
+from train.model.forward import computes, hidden_states, rotation
 from train.model.labels import IGNORED
 from train.model.linear import linear
 from train.model.loss import HeadLoss, chunked_loss
@@ -138,6 +138,11 @@ class SummedLoss(nn.Module):
         self._head_loss = head_loss or chunked_loss
         self.z_loss = z_loss
         self.softcap: float | None = getattr(model.config, "final_logit_softcapping", None)
+        turn = rotation(model)
+        self.turns = turn is not None
+        if turn is not None:  # buffers, which follow the module to its device
+            self.register_buffer("cosines", turn[0], persistent=False)
+            self.register_buffer("sines", turn[1], persistent=False)
         # What Accelerate cuts into shards, one at a time, where it is not named.
         self._no_split_modules = model._no_split_modules
 
@@ -175,7 +180,8 @@ class SummedLoss(nn.Module):
         """Hidden states (rows x seq_len, d_model), and the loss of an uneven use of experts."""
         model = self.model
         if computes(model, tokens.device):
-            return hidden_states(model, tokens, self._kernels), None
+            turn = (self.cosines, self.sines) if self.turns else None
+            return hidden_states(model, tokens, self._kernels, turn), None  # type: ignore[arg-type]
         share = getattr(model.config, "router_aux_loss_coef", 0.0)
         if not (self.training and share and isinstance(model, MixtralForCausalLM)):
             out = model.base_model(input_ids=tokens, use_cache=False)

@@ -46,23 +46,50 @@ def computes(model: PreTrainedModel, device: torch.device) -> bool:
     return False
 
 
-def hidden_states(model: PreTrainedModel, tokens: Tensor, kernels: Kernels = LIBRARY) -> Tensor:
-    """Hidden states after the last normalisation, (rows x T, d_model). Args: tokens (rows, T)."""
+def hidden_states(
+    model: PreTrainedModel,
+    tokens: Tensor,
+    kernels: Kernels = LIBRARY,
+    turn: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """Hidden states after the last normalisation, (rows x T, d_model).
+
+    Args:    tokens: (rows, T); turn: the model's `rotation`, computed here where it is not given.
+    """
     if isinstance(model, GPT2LMHeadModel):
         return _gpt2(model, tokens)
-    return _llama(model, tokens, kernels)
+    return _llama(model, tokens, kernels, turn)
 
 
-def _llama(model: PreTrainedModel, tokens: Tensor, kernels: Kernels) -> Tensor:
-    decoder: Any = model.model  # torch types what a module holds as Tensor | Module
-    config: Any = model.config
-    rows, length = tokens.shape
+def rotation(model: PreTrainedModel) -> tuple[Tensor, Tensor] | None:
+    """Cosines and sines of every position, (longest context, head_dim) each; None without them.
+
+    For whoever traces `hidden_states`: a compiler that is given their formula computes both again
+    for every element of every layer, in the backward pass too, most of a small model's step.
+    """
+    if not isinstance(model, LlamaForCausalLM | Qwen3ForCausalLM | Olmo2ForCausalLM):
+        return None
+    longest = model.config.max_position_embeddings
+    return _rotation(longest, *_head_dim_and_theta(model.config), torch.device("cpu"))
+
+
+def _head_dim_and_theta(config: Any) -> tuple[int, float]:
     head_dim = config.hidden_size // config.num_attention_heads
+    return head_dim, config.rope_parameters["rope_theta"]
+
+
+def _llama(
+    model: PreTrainedModel, tokens: Tensor, kernels: Kernels, turn: tuple[Tensor, Tensor] | None
+) -> Tensor:
+    decoder: Any = model.model  # torch types what a module holds as Tensor | Module
+    rows, length = tokens.shape
     normalises, after = isinstance(model, Qwen3ForCausalLM), isinstance(model, Olmo2ForCausalLM)
-    theta = config.rope_parameters["rope_theta"]
-    # Kept on a CPU alone: on a GPU it would outlive the run.
-    keeps = tokens.device.type == "cpu" and not torch.compiler.is_compiling()
-    turn = (_kept_rotation if keeps else _rotation)(length, head_dim, theta, tokens.device)
+    head_dim, theta = _head_dim_and_theta(model.config)
+    if turn is None:
+        # Kept on a CPU alone: on a GPU it would outlive the run.
+        keeps = tokens.device.type == "cpu" and not torch.compiler.is_compiling()
+        turn = (_kept_rotation if keeps else _rotation)(length, head_dim, theta, tokens.device)
+    turn = turn[0][:length], turn[1][:length]
     x = F.embedding(tokens.flatten(), decoder.embed_tokens.weight)
     for layer in decoder.layers:
         attention, mlp = layer.self_attn, layer.mlp

@@ -55,7 +55,7 @@ def _sections(table: SpeedTable, seq_len: int) -> list[str]:
             str(c.d_model),
             c.precision,
             "no compiler" if c.compiled is None else _faster(c.eager, c.compiled, "compiled"),
-            f"{c.compile_seconds / c.n_layers:.1f}",
+            f"{c.compile_seconds:.0f}",
         )
         for c in table.compiled
     ]
@@ -73,7 +73,7 @@ def _sections(table: SpeedTable, seq_len: int) -> list[str]:
             steps,
         ),
     ]
-    heading = ("width", "precision", "step, over eager", "seconds to compile a layer")
+    heading = ("width", "precision", "step, over eager", "seconds to compile")
     return found + ([_text(heading, compiled)] if compiled else [])
 
 

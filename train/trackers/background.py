@@ -24,7 +24,8 @@ Less than the 30 s that Slurm leaves by default between asking a job to stop and
 LOCAL_SECONDS = 120.0
 """The same for a store on this machine at the end of a finished run.
 
-Nothing is waited for but this machine's own work: MLflow takes half a minute to lay out a database.
+Nothing is waited for but this machine's own work: MLflow takes six seconds of a core to make a
+database, and a minute and more where many share it.
 """
 
 _too_slow: set[str] = set()
@@ -108,6 +109,8 @@ class Background:
         kind = KINDS[self._kind]
         try:
             _accelerate_state()
+            if (making := kind.begin()) is not None:
+                making.wait()
             opened = kind.open(self._job, self._run_dir, former, uuid.uuid4().hex[:12])
             self._id = opened.id
             self._keep(Mirror(opened.id))

@@ -7,6 +7,7 @@ adds what is missing. TensorBoard's files are the run's own and are written agai
 import math
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -14,9 +15,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from train.config.run_config import RunConfig
+from train.config.run_config import RunConfig, TrackerSpec
 from train.config.spec import IsoflopError
 from train.rundir.record import RunRecord
+from train.trackers import mlflow_store
 from train.trackers.names import TOKENS
 
 
@@ -34,13 +36,15 @@ class Kind:
     """One tracker: its Python package, how a run is opened, and where its data go.
 
     `open` gets the job, the run directory, the id that the run had there or an empty text, and a
-    fresh id; `close` ends it under a run's status; `address` is a server's, empty for this machine.
+    fresh id; `close` ends it under a run's status; `address` is a server's, empty for this machine;
+    `begin` starts to make a store on this machine that is not there yet, in a process of its own.
     """
 
     package: str
     open: Callable[[RunConfig, Path, str, str], Opened]
     close: Callable[[Any, str], None] = lambda tracker, status: tracker.finish()
     address: Callable[[], str] = lambda: ""
+    begin: Callable[[], "subprocess.Popen[bytes] | None"] = lambda: None
 
 
 def _open_tensorboard(job: RunConfig, run_dir: Path, former: str, fresh: str) -> Opened:
@@ -122,7 +126,7 @@ def _mlflow_address() -> str:
 KINDS = {
     "tensorboard": Kind("tensorboard", _open_tensorboard),
     "trackio": Kind("trackio", _open_trackio, address=_trackio_address),
-    "mlflow": Kind("mlflow", _open_mlflow, _close_mlflow, _mlflow_address),
+    "mlflow": Kind("mlflow", _open_mlflow, _close_mlflow, _mlflow_address, mlflow_store.begin),
 }
 
 
@@ -137,6 +141,13 @@ def require_packages(kinds: tuple[str, ...]) -> None:
                 f"tracker={name} needs the package {KINDS[name].package}, which is not installed "
                 f"here; pip install 'isoflop[{name}]'"
             )
+
+
+def begin_stores(tracker: TrackerSpec) -> None:
+    """Start to make the stores on this machine that a launch's first runs would wait for."""
+    for name in tracker.kinds if tracker.mode != "disabled" else ():
+        if name in KINDS:
+            KINDS[name].begin()
 
 
 def config(job: RunConfig) -> dict[str, Any]:

@@ -12,6 +12,10 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "n_params", "n", "params", "parameters", "parameter_count", "param_count", "num_params",
         "num_parameters", "n_parameters", "model_size", "model_params", "model_parameters",
     ),
+    "n_params_active": (
+        "n_params_active", "active_params", "n_active", "active_parameters", "params_active",
+        "activated_params", "activated_parameters",
+    ),
     "n_tokens": (
         "n_tokens", "d", "tokens", "total_tokens", "num_tokens", "token_count", "tokens_seen",
         "training_tokens", "train_tokens", "n_train_tokens",
@@ -44,9 +48,12 @@ ALIASES: dict[str, tuple[str, ...]] = {
 _ALL = frozenset(alias for aliases in ALIASES.values() for alias in aliases)
 
 NUMERIC = (
-    "n_params", "n_tokens", "flops", "flops_budget", "loss", "epochs", "unique_tokens", "step",
-    "progress",
+    "n_params", "n_params_active", "n_tokens", "flops", "flops_budget", "loss", "epochs",
+    "unique_tokens", "step", "progress",
 )  # fmt: skip
+
+COUNTS = ("n_params", "n_params_active", "n_tokens", "flops", "flops_budget", "unique_tokens")
+"""Fields whose values have a unit such as millions."""
 
 _WORDS = {
     "thousands": 1e3, "millions": 1e6, "billions": 1e9, "trillions": 1e12, "mio": 1e6, "m": 1e6,
@@ -153,7 +160,7 @@ def _unit(field: str, header: str) -> str:
     if field == "loss":
         stated = [LOSS_UNITS.get(word) for word in (*re.split(r"[^a-z]+", unit), words[-1])]
         return next((s for s in stated if s), "")
-    if field not in ("n_params", "n_tokens", "flops", "flops_budget", "unique_tokens"):
+    if field not in COUNTS:
         return ""
     if unit in SCALES or unit in _WORDS:
         return f"{_WORDS.get(unit) or SCALES[unit]:g}"

@@ -36,8 +36,11 @@ def what_was_read(table: Runs, read: Understood, n_rows: int) -> str:
         elif name == "flops" and len({"n_params", "n_tokens"} & set(read.columns)) < 2:
             parts.append("flops = flops_budget")
         elif name in DERIVED:
-            parts.append(f"{DERIVED[name]} ({_range(table, name)})")
-    for name in ("status", "data", "epochs", "unique_tokens"):
+            rule = DERIVED[name]
+            if "n_params_active" in read.columns and name != "n_params":
+                rule = rule.replace("n_params", "n_params_active")
+            parts.append(f"{rule} ({_range(table, name)})")
+    for name in ("n_params_active", "status", "data", "epochs", "unique_tokens"):
         if name in read.columns and read.columns[name].header != name:
             parts.append(f"{name} from {read.columns[name].header!r}")
     rows = f" from {n_rows} rows" if n_rows != len(table) else ""

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -10,8 +10,8 @@ import pandas as pd
 from analysis.data.reading.cells import is_missing
 from analysis.data.reading.columns import as_plain, as_quantity, decimal_marks, share_of_numbers
 from analysis.data.reading.formats import Cells
-from analysis.data.reading.names import ALIASES, NUMERIC, Column, find_columns
-from analysis.data.reading.units import COUNTS, in_base_units
+from analysis.data.reading.names import ALIASES, COUNTS, NUMERIC, Column, find_columns
+from analysis.data.reading.units import in_base_units
 from analysis.data.reading.wide import lengthened
 from analysis.data.table_error import TableError
 
@@ -77,6 +77,10 @@ def understand(cells: Cells, source: str, options: TableOptions) -> Understood:
         found |= {name: Column(name, name) for name in (wide.header_field, "loss")}
     found = {**_by_name_alone(headers, options, found), **found}
     found = {name: _with_asked_unit(column, options.units) for name, column in found.items()}
+    if "n_params_active" in found and "n_params" in found and not found["n_params_active"].unit:
+        # Two counts of one model are stated alike.
+        own = found["n_params_active"]
+        found["n_params_active"] = replace(own, unit=found["n_params"].unit)
     needed = {column.header for name, column in found.items() if name in NUMERIC}
     marks = decimal_marks(pd.DataFrame(series), cells.separator, options.decimal, needed, source)
     made = {name: as_plain(column, marks.get(name, ".")) for name, column in series.items()}
@@ -156,7 +160,7 @@ def _fits(column: pd.Series, name: str) -> bool:
 def _with_asked_unit(column: Column, units: Mapping[str, str]) -> Column:
     if column.field not in units:
         return column
-    return Column(column.field, column.header, str(units[column.field]), column.others)
+    return replace(column, unit=str(units[column.field]))
 
 
 def _scaled(values: pd.Series, column: Column) -> pd.Series:

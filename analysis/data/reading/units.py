@@ -16,7 +16,6 @@ FACTORS = {
     "tokens": 1.0, "params": 1.0, "parameters": 1.0, "flops": 1.0, "pf-days": 8.64e19,
     "petaflops": 1e15, "exaflops": 1e18, "zettaflops": 1e21,
 }  # fmt: skip
-COUNTS = ("n_params", "n_tokens", "flops", "flops_budget", "unique_tokens")
 
 FEWEST_PARAMS, FEWEST_TOKENS = 100.0, 1e4
 LEAST_RATIO, MOST_RATIO = 0.1, 1e5
@@ -76,7 +75,8 @@ def suspicion(numbers: Mapping[str, np.ndarray], known: frozenset[str]) -> str:
     """Why a table's numbers look like other units than they are taken for; "" for no suspicion.
 
     Args:
-        numbers: n_params, n_tokens, loss and, where the table has it, flops; arrays (runs,).
+        numbers: n_params, n_tokens, loss and, where the table has them, flops and the
+            n_params_active that they are of; arrays (runs,).
         known: Fields whose unit the user or the header states; they are never suspected.
     """
     n, d, loss = (_positive(numbers[name]) for name in ("n_params", "n_tokens", "loss"))
@@ -164,10 +164,11 @@ def _of_counts(
 
 
 def _of_flops(numbers: Mapping[str, np.ndarray], known: frozenset[str], free: list[str]) -> str:
-    """FLOPs that are a power of 1,000 (or PF-days) off 6 N D."""
+    """FLOPs that are a power of 1,000 (or PF-days) off 6 N D, N being what a token meets."""
     if "flops" not in numbers or "flops" in known:
         return ""
-    n, d, c = (np.asarray(numbers[name], dtype=float) for name in ("n_params", "n_tokens", "flops"))
+    met = "n_params_active" if "n_params_active" in numbers else "n_params"
+    n, d, c = (np.asarray(numbers[name], dtype=float) for name in (met, "n_tokens", "flops"))
     ratio = _positive(c / (6 * n * d))
     if not len(ratio):
         return ""

@@ -1,6 +1,7 @@
 """The second step from loss to accuracy, by a sigmoid or by independent tokens.
 
-    sigmoid   accuracy = bottom + (top - bottom) / (1 + exp(k (x - x0)))       Bhagia et al. 2024
+    sigmoid   accuracy = bottom + (top - bottom) / (1 + exp(k (x - x0)))
+    anchored  the same, with an accuracy of 1 at no loss for one more point    Bhagia et al. 2024
     tokens    accuracy = bottom + (1 - bottom) exp(-L x)                       Schaeffer et al. 2023
 
 x is the loss of the right answer (bits per byte, or nats per token), `bottom` what chance gives,
@@ -16,8 +17,9 @@ from scipy import stats
 from analysis.errors import FitError, Status
 from analysis.stats.newton import minimise
 
-KINDS = ("sigmoid", "tokens")
-NAMES = {"sigmoid": ("top", "bottom", "log_k", "x0"), "tokens": ("bottom", "log_L")}
+KINDS = ("sigmoid", "anchored", "tokens")
+SIGMOID = ("top", "bottom", "log_k", "x0")
+NAMES = {"sigmoid": SIGMOID, "anchored": SIGMOID, "tokens": ("bottom", "log_L")}
 FEWEST = 6
 """Points below which a sigmoid of four parameters is not fitted."""
 
@@ -74,7 +76,7 @@ def fit_second_step(
     Args:
         loss: Losses of the task's answers, (points,), > 0.
         accuracy: In [0, 1], (points,).
-        kind: sigmoid or tokens.
+        kind: sigmoid, anchored or tokens.
         bottom: What chance gives, held; None leaves the sigmoid's lower end free, and the tokens'
             at 0.
 
@@ -100,8 +102,9 @@ def fit_second_step(
     held = np.array([name == "bottom" and (bottom is not None or kind == "tokens")
                      for name in NAMES[kind]])  # fmt: skip
     theta = _search(
-        kind, z, y, np.ones((1, len(y))), _starts(kind, y, bottom), (lower, upper), held
-    )
+        kind, *_anchored(kind, z, y, np.ones((1, len(y))), centre, scale), _starts(kind, y, bottom),
+        (lower, upper), held,
+    )  # fmt: skip
     residual = y - _value(kind, theta, z[None])[0]
     rms, freedom = float(np.sqrt(np.mean(residual**2))), len(y) - int((~held).sum())
     status, reason = _conclusion(z, y, rms, freedom)
@@ -117,7 +120,21 @@ def refit_second_step(
     z = step._units(np.asarray(loss, dtype=float))
     starts = np.repeat(step.theta[None], len(weights), axis=0)
     y = np.asarray(accuracy, dtype=float)
-    return _minima(step.kind, z, y, weights, starts, step.bounds, step.held)[0]
+    points = _anchored(step.kind, z, y, weights, step.centre, step.scale)
+    return _minima(step.kind, *points, starts, step.bounds, step.held)[0]
+
+
+def _anchored(
+    kind: str, z: np.ndarray, y: np.ndarray, weights: np.ndarray, centre: float, scale: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Losses, accuracies and weights (draws, points), with the point of no loss where it counts."""
+    if kind != "anchored":
+        return z, y, weights
+    return (
+        np.append(z, -centre / scale),
+        np.append(y, 1.0),
+        np.append(weights, np.ones((len(weights), 1)), axis=1),
+    )
 
 
 def _box(kind: str, y: np.ndarray, bottom: float | None) -> tuple[np.ndarray, np.ndarray]:

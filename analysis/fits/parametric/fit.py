@@ -17,14 +17,14 @@ from analysis.data.cost_law import SIX_ND, Cost
 from analysis.errors import FitError, Numbers, Status
 from analysis.fits.input_checks import checked_fixed, checked_runs, checked_weights, undetermined
 from analysis.fits.parametric.huber import LogRuns, residuals
-from analysis.fits.parametric.problem import Problem, distinct
+from analysis.fits.parametric.problem import APART, Problem, distinct
 from analysis.fits.parametric.starts import ResampleGrid, grid_starts
 from analysis.fits.surface import PARAMETERS, Allocation, Surface
 from analysis.stats.resampling import in_chunks
 
-APART, MET = 1e-3, 1e-2
-"""Difference of some parameter beyond which two ends are two minima; and beyond which two searches
-under a wide loss, which end within 1e-3 of their minima, have not met."""
+MET = 1e-2
+"""Difference of some parameter beyond which two searches under a wide loss, which end within 1e-3
+of their minima, have not met."""
 
 REFIT_TOLERANCE = 1e-8
 """Last step of a refit, of which intervals are made: Newton's next would be of 1e-16."""
@@ -224,7 +224,8 @@ def refit(fit: ParametricFit, weights: np.ndarray, n_threads: int = 1) -> np.nda
     """Parameter vectors (batch, 5) of the same fit under other weights of its runs, (batch, runs).
 
     Each row starts twice, from the full fit and from its own best cell of the exponent grid, and
-    keeps the lower end. Read the vectors with `fit.problem.surface(theta)`.
+    keeps the lower end; the second stops where it meets the first's. Read the vectors with
+    `fit.problem.surface(theta)`.
     """
     grid = ResampleGrid(fit.runs)
     chunk = max(1, _CHUNK_CELLS // len(fit.runs))
@@ -235,9 +236,7 @@ def _refit(fit: ParametricFit, grid: ResampleGrid, weights: np.ndarray) -> np.nd
     problem = fit.problem
     near = np.broadcast_to(fit.theta, (len(weights), 5))
     far = problem.with_fixed(grid.starts(weights, fit.theta))
-    ends = (
-        problem.polish(near, weights, problem.widths((1.0,)), REFIT_TOLERANCE),
-        problem.polish(far, weights, problem.widths((30.0, 1.0)), REFIT_TOLERANCE),
-    )
-    lower = ends[1].value < ends[0].value
-    return np.where(lower[:, None], ends[1].theta, ends[0].theta)
+    first = problem.polish(near, weights, problem.widths((1.0,)), REFIT_TOLERANCE)
+    second = problem.polish(far, weights, problem.widths(), REFIT_TOLERANCE, first)
+    lower = second.value < first.value
+    return np.where(lower[:, None], second.theta, first.theta)

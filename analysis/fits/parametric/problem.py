@@ -25,11 +25,11 @@ LEAST_WIDTH = 1e-10
 LEAST_SQUARES_WIDTH = 1e-3
 """Least size of residuals by which a gradient of least squares is judged: Huber's usual width."""
 
+APART = 1e-3
+"""Difference of some parameter beyond which two ends are two minima."""
+
 TOLERANCE, WIDE_TOLERANCE = 1e-11, 1e-3
 """Last step of a search; of one under a wider loss, whose minimum is a start and no result."""
-
-FIRST_DAMPING, WARM_DAMPING = 1e-2, 1e-5
-"""Of steps from a cell of the grid, and from the minimum under a wider loss."""
 
 DEGENERATE_CONDITION = 1e9
 """Above this condition number the runs do not tell the parameters apart."""
@@ -146,7 +146,7 @@ class Problem:
         """The width that factors are of; below it the path to an optimum has to be followed."""
         return max(self.penalty.delta, 1e-3)
 
-    def widths(self, factors: tuple[float, ...] = (30.0, 5.0, 1.0)) -> list[float]:
+    def widths(self, factors: tuple[float, ...] = (10.0, 1.0)) -> list[float]:
         """Widths of the Huber loss, in units of delta, from wide to the asked one."""
         penalty = self.penalty
         # Least squares has no width to narrow.
@@ -162,14 +162,19 @@ class Problem:
         weights: np.ndarray,
         widths: Sequence[float],
         tolerance: float = TOLERANCE,
+        known: Minimum | None = None,
     ) -> Minimum:
         """Minima from every start, each with its row of weights, as the Huber loss narrows.
 
-        Args:    starts: (batch, 5); weights: (batch, runs); widths: of the loss, the asked one
-                 last, or without it where the end is a start again; tolerance: of the last step.
+        Args:
+            starts: Parameter vectors, (batch, 5).
+            weights: (batch, runs).
+            widths: Of the loss, the asked one last, or without it where the end is a start again.
+            tolerance: Of the last step.
+            known: Minima under the last width, where a search that meets them stops.
         """
         end = None
-        for width in widths:
+        for i, width in enumerate(widths):
             narrowed = replace(self.penalty, delta=width)
             end = minimise(
                 lambda theta, rows, p=narrowed: self.derivatives(theta, weights[rows], p),
@@ -177,9 +182,8 @@ class Problem:
                 self.bounds,
                 self.held,
                 tolerance=WIDE_TOLERANCE if width > 2 * self._narrowest else tolerance,
-                damping_at_first=FIRST_DAMPING
-                if end is None or width < self._narrowest
-                else WARM_DAMPING,
+                known=known if i == len(widths) - 1 else None,
+                apart=APART,
             )
         assert end is not None  # widths is never empty
         return replace(end, theta=end.theta @ self.tie.T)

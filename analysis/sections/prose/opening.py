@@ -14,6 +14,9 @@ from analysis.studies.study import Study
 FURTHER = 4.0
 """Compute of the next budget over the largest fitted: as far as `isoflop sweep validate` goes."""
 
+WIDE = 10.0
+"""Upper over lower end of an interval of N that leaves it open what to train."""
+
 
 def decision(study: Study, advice: list[AllocationRow]) -> str:
     """The sentences in one piece."""
@@ -25,7 +28,7 @@ def sentences(study: Study, advice: list[AllocationRow]) -> list[str]:
     best = _headline_row(study, advice)
     if best is None:
         return [undetermined(study)]
-    return [_what(study, best), _how_sure(study), _what_next(study)]
+    return [_what(study, best), _how_sure(study), _what_next(study, best)]
 
 
 def _what(study: Study, best: AllocationRow) -> str:
@@ -46,25 +49,40 @@ def _how_sure(study: Study) -> str:
     if fit is None:
         return ""
     others = [
-        f"{name} {number(other.a, 2)}"
+        (name, number(other.a, 2))
         for name, other in study.deciding.items()
         if name != fit.name and np.isfinite(other.a)
     ]
-    said = f"; the other approaches say {' and '.join(others)}" if others else ""
+    said = ""
+    if len(others) == 1:
+        said = f"; {' says '.join(others[0])}"
+    elif others:
+        said = f"; the other approaches say {' and '.join(map(' '.join, others))}"
     left_out = ""
-    if study.holdout is not None and study.holdout.rms is not None:
-        error = f"{100 * study.holdout.rms:.2g} %"
-        left_out = f"; runs of the largest budget, left out, are predicted to {error}"
+    held = study.holdout
+    if held is not None and held.every_run is not None and held.every_run.rms is not None:
+        by = "" if held.every_run.law == fit.name else f", {held.every_run.law}"
+        error = f"{100 * held.every_run.rms:.2g} % (rms{by})"
+        runs = (
+            "runs of the largest budget"
+            if held.of_budget
+            else f"the {held.n_held} runs of most compute"
+        )
+        left_out = f"; {runs}, left out, are predicted to {error}"
     return (
         f"As compute grows, N should grow as C to the power {number(fit.a, 2)} "
         f"({span(fit.intervals.get('a'), 2)}){said}{left_out}."
     )
 
 
-def _what_next(study: Study) -> str:
-    """Runs that would bracket a minimum that is open; else a budget beyond, which tests it all."""
+def _what_next(study: Study, headline: AllocationRow) -> str:
+    """Runs that would bracket a minimum that is open; else a budget beyond, which tests it all.
+
+    Where runs share no budgets and leave N wide open, budgets within them say most for their cost.
+    """
     wanted = proposals(study)
-    if study.find(IsoflopApproach) is not None and wanted:
+    low, high = headline.n_interval
+    if wanted and (study.find(IsoflopApproach) is not None or high > WIDE * low):
         return f"To be surer, run {'; '.join(wanted)}."
     flops = float(f"{FURTHER * np.max(study.runs.flops):.2g}")
     try:
@@ -77,9 +95,11 @@ def _what_next(study: Study) -> str:
     if best is None or not np.isfinite(best.n_opt):
         return f"To be surer, run several sizes at {number(flops)} FLOPs."
     sizes = f"{count_label(best.n_opt / 4)} to {count_label(4 * best.n_opt)}"
+    one = study.holdout is not None and not study.holdout.of_budget
+    largest = "the compute of the largest run" if one else "the largest budget"
     return (
         f"To be surer, run five sizes from {sizes} parameters at {number(flops)} FLOPs, "
-        f"{number(FURTHER)} times the largest budget: that tests the law and narrows its exponent."
+        f"{number(FURTHER)} times {largest}: that tests the law and narrows its exponent."
     )
 
 

@@ -147,10 +147,12 @@ def _errors(errors: list[CurveError]) -> str:
     # Less noise: the scatter of single batches is no fault of the law, and lowers R2 alone.
     least = min(one.explained for one in errors)
     mean = float(np.mean([one.mean_error for one in errors]))
+    worst = max(errors, key=lambda one: one.mean_error)
+    at_most = f" (at most {number(worst.mean_error, 2)}: {worst.name})" if len(errors) > 1 else ""
     ends = float(np.sqrt(np.mean([one.end_error**2 for one in errors])))
     return (
-        f"R2 less noise at least {number(least, 4)}, mean error {number(mean, 2)}, ends off by "
-        f"{ends:.2%} rms"
+        f"R2 less noise at least {number(least, 4)}, mean error {number(mean, 2)}{at_most}, ends "
+        f"off by {ends:.2%} rms"
     )
 
 

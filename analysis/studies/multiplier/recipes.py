@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from analysis.data.loss_table import LossTable, recipes_of, select
+from analysis.data.loss_table import LossTable
 from analysis.studies.fit_config import FitConfig
 from analysis.studies.multiplier.multiplier import APPROACHES, ComputeMultiplier, multipliers
+from analysis.studies.recipes import tables_of_recipes
 from analysis.studies.study import run_study
 
 RecipeMultipliers = dict[tuple[str, str], list[ComputeMultiplier]]
@@ -23,17 +24,10 @@ def recipe_multipliers(
         counting: How compute is counted.
         order: Names of grids as they were planned, which tables of runs do not keep.
     """
-    table = select(everything, config.data, None, config.where, all_recipes=True)
-    recipes = recipes_of(table)
-    if recipes is None:
+    found = tables_of_recipes(everything, config, order)
+    if found is None:
         return {}
     own = replace(config, approaches=list(APPROACHES))
-    names = sorted(recipes.names, key=lambda n: order.index(n) if n in order else len(order))
-    studies = {
-        name: run_study(
-            table.without(table.texts("grid") != name, f"not of recipe {name}"), own, counting
-        )
-        for name in names
-    }
-    first, *others = names
+    studies = {name: run_study(table, own, counting) for name, table in found[1].items()}
+    first, *others = studies
     return {(first, name): multipliers(studies[first], studies[name]) for name in others}

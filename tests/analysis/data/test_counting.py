@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from analysis.data.counting import count, distinct, needed_columns
 from analysis.errors import FitError
+from train.config.flops import count_params, flops_per_token_6nd
+from train.config.spec import ModelSpec
 
 
 def columns():
@@ -73,3 +77,25 @@ def test_of_mixtures_n_may_be_what_a_token_meets():
     assert "active" in distinct(mixed)
     assert "active" not in distinct(mixed.assign(n_params_active=mixed["n_params"]))
     assert "active" not in distinct(mixed.drop(columns="n_params_active"))
+
+
+@pytest.mark.parametrize("counting", ["6nd", "non_embedding"])
+def test_six_nd_of_mixtures_is_of_what_a_token_meets_as_their_records_have_it(counting):
+    spec = replace(
+        ModelSpec(family="mixtral", n_experts=8, experts_per_token=2),
+        **{"d_model": 32, "n_layers": 2, "n_heads": 2, "d_ff": 64, "vocab_size": 256},
+    )
+    counts = count_params(spec)
+    columns = {
+        "n_params": np.array([counts.n_params]),
+        "n_params_active": np.array([counts.n_params_active]),
+        "n_params_total": np.array([counts.n_params_total]),
+        "n_params_non_embedding": np.array([counts.n_params_non_embedding]),
+        "n_tokens": np.array([1e6]),
+        "loss": np.array([3.0]),
+        "budget": np.array([np.nan]),
+    }
+    met = 1e6 * flops_per_token_6nd(spec)
+    if counting == "non_embedding":
+        met -= 6e6 * (counts.n_params_total - counts.n_params_non_embedding)
+    assert count(columns, counting).flops == pytest.approx([met])

@@ -128,6 +128,54 @@ def test_flops_far_from_6nd_are_warned_about():
     assert "8 of 8 runs have FLOPs more than 3 times off 6 N D" in table.warnings[0]
 
 
+def mixtures(share: float) -> pd.DataFrame:
+    """Eight runs whose tokens meet a share of the parameters, with the FLOPs of those."""
+    active = frame().n_params * share
+    return frame().assign(
+        n_params_active=active, flops=6 * active * frame().n_tokens, sparsity=1 - share
+    )
+
+
+def test_a_mixture_costs_what_a_token_meets_and_nothing_is_asked_of_it():
+    given = mixtures(1 / 64)
+    assert from_frame(given, "memory").warnings == ()
+    assert from_frame(given.drop(columns="n_params_active"), "memory").warnings == ()
+    unlike = given.assign(flops=6 * given.n_params * given.n_tokens)
+    assert "8 of 8 runs" in from_frame(unlike, "memory").warnings[0]
+    as_all = unlike.drop(columns="n_params_active")
+    assert from_frame(as_all, "memory").warnings == ()
+
+
+def test_units_are_not_asked_of_a_mixture_that_meets_a_thousandth_of_itself(tmp_path):
+    path = tmp_path / "moe.csv"
+    given = mixtures(1e-3).rename(columns={"n_params_active": "Active Params"})
+    given.to_csv(path, index=False)
+    assert read_file(path).warnings == ()
+    given.drop(columns="Active Params").to_csv(path, index=False)
+    with pytest.raises(TableError, match=r"flops are 0\.001 times 6 N D"):
+        read_file(path)
+
+
+@pytest.mark.parametrize("missing", ["flops", "n_tokens"])
+def test_what_a_table_of_mixtures_lacks_follows_from_what_a_token_meets(missing, tmp_path):
+    given = mixtures(1 / 8)
+    path = tmp_path / "moe.csv"
+    given.drop(columns=[missing, "sparsity"]).to_csv(path, index=False)
+    table = read_file(path)
+    assert table.numbers(missing) == pytest.approx(given[missing].to_numpy())
+    assert "n_params_active" in table.understood[0]
+
+
+def test_active_parameters_have_the_unit_of_all_parameters(tmp_path):
+    path = tmp_path / "moe.csv"
+    given = mixtures(1 / 8)
+    named = {"n_params": "Params (M)", "n_params_active": "Active Params"}
+    given = given.assign(n_params=given.n_params / 1e6, n_params_active=given.n_params_active / 1e6)
+    given.rename(columns=named).to_csv(path, index=False)
+    table = read_file(path)
+    assert table.numbers("n_params_active") == pytest.approx(table.numbers("n_params") / 8)
+
+
 def test_tables_that_are_none(tmp_path):
     with pytest.raises(TableError, match="not a file"):
         read_file(tmp_path / "missing.csv")

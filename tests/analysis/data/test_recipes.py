@@ -45,3 +45,12 @@ def test_a_grid_beside_the_recipes_is_none_of_them():
     made = find_recipes(grid, cells((1, 1, 0), (1, 1, 0), (1, 9, 0)), np.array([2.0, 3.0, 1.0]))
     assert made is not None
     assert made.names == ("a", "b")
+
+
+def test_a_recipe_that_was_tuned_more_widely_is_no_worse_for_it():
+    grid = np.array(["few", "few", "many", "many", "many"])
+    losses = np.array([2.0, 2.1, 1.9, 2.5, 9.0])
+    made = find_recipes(grid, cells(*[(1, 10, 0)] * 5), losses)
+    assert made is not None
+    assert made.best == "many"
+    assert made.excess == pytest.approx((np.log(2.0 / 1.9), 0.0))

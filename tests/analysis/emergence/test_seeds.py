@@ -5,8 +5,10 @@ import pytest
 from scipy.optimize import check_grad
 
 from analysis.emergence import two_modes as modes
+from analysis.emergence.null import median_chance_null, median_permutation_null, median_score
+from analysis.emergence.score import chance_null, emergence_score
 from analysis.emergence.seeds import study_seeds
-from analysis.emergence.study import _median_seed
+from analysis.emergence.study import _in_all
 from analysis.emergence.two_modes import two_modes
 
 SIZES = np.geomspace(1e3, 1e5, 7)
@@ -97,7 +99,40 @@ def test_seeds_that_agree_need_no_test_and_single_runs_have_no_distribution() ->
     assert few.mixture is None, "five runs can't tell one mode from two"
 
 
-def test_of_two_seeds_the_less_emergent_one_stands_for_both() -> None:
-    assert _median_seed({0: 14.9, 1: 62.3}) == 0
-    assert _median_seed({0: -14.9, 1: -3.25}) == 1
-    assert _median_seed({0: 5.0, 1: 9.0, 2: 7.0}) == 2
+def test_the_score_of_seeds_is_their_median_by_sign() -> None:
+    assert median_score([14.9, 62.3]) == pytest.approx(38.6), "neither of two stands for both"
+    assert median_score([5.0, 9.0, 7.0]) == 7.0
+    assert median_score([-5.0, 5.0]) == 0.0
+    assert median_score([3.0, np.inf]) == np.inf
+    assert median_score([-np.inf, np.inf]) == 0.0
+
+
+def test_the_null_of_a_median_is_that_of_medians_of_curves_of_noise() -> None:
+    rng = np.random.default_rng(5)
+
+    def drawn() -> float:
+        return abs(median_score([emergence_score(range(7), rng.normal(size=7)) for _ in range(3)]))
+
+    null = median_chance_null(4.0, [7, 7, 7])
+    simulated = np.array([drawn() for _ in range(4000)])
+    assert null.median == pytest.approx(np.median(simulated), rel=0.05)
+    assert null.q95 == pytest.approx(np.quantile(simulated, 0.95), rel=0.05)
+    assert null.p_value == pytest.approx(np.mean(simulated >= 4.0), abs=0.01)
+    single = chance_null(range(7), rng.normal(size=7))
+    assert null.q95 < single.q95, "three curves of noise seldom jump alike"
+
+
+def test_orders_are_drawn_for_each_seed_on_its_own() -> None:
+    """Two curves that jump once: of 49 pairs of places both score high in few."""
+    jump = np.array([0.0, 0.01, 0.03, 0.02, 0.9, 0.92, 0.95])
+    score = median_score([emergence_score(range(7), jump)] * 2)
+    rng = np.random.default_rng(0)
+    both = median_permutation_null(score, [jump, jump], rng)
+    one = median_permutation_null(score, [jump], rng)
+    assert one.p_value > 3 * both.p_value
+    assert one.q95 == pytest.approx(score, rel=0.5)
+
+
+def test_a_plateau_is_one_of_every_seed() -> None:
+    assert _in_all([[(1, 4), (8, 20)], [(2, 9)]]) == [(2, 4), (8, 9)]
+    assert _in_all([[(1, 4)], [(4, 9)]]) == []

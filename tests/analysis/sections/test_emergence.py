@@ -10,6 +10,7 @@ import pytest
 
 from analysis.emergence.abilities import abilities
 from analysis.emergence.lengths import length_deviation
+from analysis.emergence.null import median_chance_null
 from analysis.emergence.study import AbilityStudy, study_ability, study_all
 from analysis.sections.emergence import emergence_json, emergence_section
 
@@ -194,7 +195,11 @@ def test_seeds_that_split_are_a_distribution_and_never_a_mean() -> None:
     assert [size.n_have for size in study.seeds.sizes] == [0, 0, 0, 1, 1, 2, 2, 2]
     assert study.seeds.mixture is not None
     assert study.seeds.mixture.p_value <= 0.05
-    assert (study.metrics[0].summary, study.metrics[0].score) == ("median seed", math.inf)
+    assert (study.metrics[0].summary, study.metrics[0].score) == ("median of seeds", math.inf)
+    for metric in study.metrics:
+        assert metric.score == pytest.approx(np.median(list(metric.seed_scores.values())))
+        own = median_chance_null(metric.score, [metric.n_scales] * len(metric.seed_scores))
+        assert metric.chance == own
     section = emergence_section([study])
     names = [spec.name.removeprefix("emergence-addition-3-plain-") for spec in section.figures]
     assert names[0] == "seeds"

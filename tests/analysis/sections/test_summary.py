@@ -1,15 +1,19 @@
 """What the headline has to survive: fit quality, identification, extrapolation."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from analysis.data.readers import from_frame
 from analysis.fits.surface import Surface
-from analysis.format import count_label
-from analysis.sections.prose.opening import decision
+from analysis.format import count_label, number
+from analysis.sections.fits import holdout_section
+from analysis.sections.prose.opening import decision, proposals, sentences
 from analysis.sections.summary import caveats, provenance
 from analysis.studies.allocation import allocate
+from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.fit_config import FitConfig
 from analysis.studies.study import Study, run_study
 
@@ -53,15 +57,52 @@ def test_three_sentences_say_what_to_train_how_sure_and_what_to_run_next():
     fit = study.preferred
     assert fit is not None
     assert sure.startswith(f"As compute grows, N should grow as C to the power {fit.a:.2g}")
-    assert (
-        "the other approaches say parametric 0.4" in sure and "left out, are predicted to" in sure
-    )
+    assert "; parametric says 0.4" in sure
+    assert study.holdout is not None and study.holdout.rms is not None
+    assert fit.name == "isoflop", "which predicts no single run"
+    error = f"{100 * study.holdout.rms:.2g} % (rms, parametric)"
+    assert sure.endswith(f"runs of the largest budget, left out, are predicted to {error}.")
     (best,) = [row for row in allocate(study, [4e20]) if row.approach == fit.name]
     low, high = (count_label(factor * best.n_opt) for factor in (0.25, 4))
     assert f"five sizes from {low} to {high} parameters at 4e20 FLOPs" in following
     short = studied(grid(spans=(0.2, 0.9)))
     if short.preferred is not None:
         assert "To be surer, run N = " in headline(short)
+
+
+def test_runs_without_budgets_are_left_out_by_compute_and_called_so():
+    frame = grid().drop(columns="flops_budget")
+    spread = np.random.default_rng(0).uniform(0.3, 3, len(frame))
+    frame = frame.assign(n_tokens=frame["n_tokens"] * spread)
+    frame["loss"] = SURFACE.loss(frame["n_params"].to_numpy(), frame["n_tokens"].to_numpy())
+    study = studied(frame, FitConfig(n_resamples=0, approaches=["parametric"]))
+    said = headline(study, 1e19)
+    assert "the 3 runs of most compute, left out, are predicted to" in said
+    assert "% (rms)." in said, "by the law of the headline"
+    assert "largest budget, left out" not in said
+    assert "4 times the compute of the largest run: that tests the law" in said
+    section = holdout_section(study)
+    assert section is not None and section.title.startswith("Prediction of the runs of most")
+
+
+def test_the_largest_open_budgets_are_asked_for_first_and_four_at_most():
+    study = studied(grid(spans=(0.2, 0.9), budgets=tuple(np.geomspace(1e17, 1e20, 6))))
+    isoflop = study.find(IsoflopApproach)
+    assert isoflop is not None
+    open_ended = [p.flops for p in isoflop.fit.profiles if not p.bracketed and len(p.propose)]
+    assert len(open_ended) > 4
+    asked = [line.rpartition(" at ")[2] for line in proposals(study)]
+    assert asked == [f"{number(flops)} FLOPs" for flops in sorted(open_ended, reverse=True)[:4]]
+
+
+def test_a_size_left_wide_open_asks_for_budgets_within_the_runs():
+    """Five sizes at four times the largest run would cost most and leave it nearly as open."""
+    frame = grid().drop(columns="flops_budget")
+    frame["n_tokens"] *= np.random.default_rng(0).uniform(0.3, 3, len(frame))
+    study = studied(frame, FitConfig(n_resamples=0, approaches=["parametric"]))
+    (row,) = allocate(study, [1e19])
+    for upper, said in ((9e8, "run five sizes from"), (2e9, "at each of 3 budgets between")):
+        assert said in sentences(study, [replace(row, n_interval=(1e8, upper))])[2]
 
 
 def test_kinds_of_runs_in_one_table_are_named_and_give_no_headline():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -72,3 +74,26 @@ def test_many_problems_end_where_each_alone_does_whatever_the_curvature():
     ]
     assert np.abs(together.theta) == pytest.approx(np.sqrt(roots**2 + 0.5), abs=1e-9)
     assert together.theta == pytest.approx(np.concatenate([one.theta for one in alone]), abs=1e-9)
+
+
+def two_valleys(theta, rows):
+    """(x^2 - 1)^2 + .1 x: minima near -1 and, higher, near 1."""
+    x = theta[:, 0]
+    value = (x**2 - 1) ** 2 + 0.1 * x
+    gradient = (4 * x * (x**2 - 1) + 0.1)[:, None]
+    return value, gradient, (12 * x**2 - 4)[:, None, None]
+
+
+def test_a_search_that_meets_a_known_minimum_stops_and_one_that_is_lower_goes_on():
+    box = np.array([-5.0]), np.array([5.0])
+    known = minimise(two_valleys, np.array([[0.9], [0.9]]), box)
+    starts = np.array([[1.5], [-1.5]])
+    alone = minimise(two_valleys, starts, box)
+    made = minimise(two_valleys, starts, box, known=known, apart=1e-2)
+    assert made.iterations[0] < alone.iterations[0], "met"
+    assert abs(made.theta[0, 0] - known.theta[0, 0]) < 1e-2
+    assert made.theta[1] == pytest.approx(alone.theta[1], abs=1e-10), "the other valley"
+    # What was taken for a minimum and is none does not stop a search that is lower.
+    false = replace(known, theta=known.theta + 0.02, value=known.value + 1.0)
+    passed = minimise(two_valleys, starts, box, known=false, apart=0.5)
+    assert passed.theta == pytest.approx(alone.theta, abs=1e-10)

@@ -44,7 +44,9 @@ def test_the_true_form_predicts_and_power_laws_without_E_do_not():
 
 
 def test_without_budgets_the_largest_tenth_is_held_out():
-    assert held_out(runs(known=False)).n_held == 3
+    held = held_out(runs(known=False))
+    assert (held.n_held, held.of_budget) == (3, False)
+    assert held_out(runs()).of_budget
 
 
 def test_laws_that_cannot_be_fitted_say_why():

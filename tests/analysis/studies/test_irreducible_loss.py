@@ -90,3 +90,8 @@ def test_the_section_says_who_holds_the_entropy(made: IrreducibleLossStudy):
     assert all(len(row) == len(conventions.columns) for row in conventions.rows)
     wrong = replace(made, entropy=0.5)
     assert "its interval misses the entropy" in conclusion(study, wrong)
+
+
+def test_bits_per_byte_are_not_held_against_an_entropy_in_nats():
+    with pytest.raises(FitError, match="laws are of bits_per_byte; fit the loss"):
+        study_irreducible_loss(table(), FitConfig(loss="bits_per_byte"), "exact")

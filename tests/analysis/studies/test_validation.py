@@ -12,7 +12,7 @@ from scipy import stats
 from analysis.__main__ import COMMAND, analyse, fitted
 from analysis.config import AnalysisConfig
 from analysis.data.loss_table import TableError
-from analysis.sections.validation import conclusion, printed, validations
+from analysis.sections.validation import conclusion, printed, slice_figure, validations
 from analysis.studies.validation import TrainedCell, difference, scores
 from analysis.studies.validation_runs import to_fit, trials
 from eval.evals_table import upgraded_frame
@@ -196,6 +196,26 @@ def test_a_prediction_without_an_interval_says_so(sweep_dir, tmp_path):
     assert parametric
     assert all("(no interval)" in line for line in parametric)
     assert not any("nan" in line for line in lines)
+
+
+def test_a_fit_of_bits_per_byte_is_tested_on_bits_per_byte(sweep_dir, tmp_path):
+    """The synthetic bytes' bits are their nats over ln 2, so every prediction is, too."""
+    trial = write_trial(tmp_path / "test", sweep_dir)
+    made = {}
+    for column in ("loss", "bits_per_byte"):
+        asked = config(f"sweep={trial}", "fit.n_resamples=0", f"fit.loss={column}",
+                       "fit.approaches=[parametric]")  # fmt: skip
+        _, study, _ = fitted(asked)
+        (made[column],) = validations(study, asked.sweeps, asked.counting)
+    nats, bits = made["loss"], made["bits_per_byte"]
+    assert bits.cells[0].mean == pytest.approx(nats.cells[0].mean / np.log(2))
+    assert [f.error for f in bits.forecasts] == pytest.approx(
+        [f.error for f in nats.forecasts], abs=1e-3
+    )
+    assert "nats/token" in conclusion(nats)
+    assert "bits/byte" in conclusion(bits) and "nats" not in conclusion(bits)
+    axes = slice_figure(study, bits).axes[0]
+    assert axes.get_ylabel() == "validation loss (bits/byte)"
 
 
 def test_without_evaluations_there_are_no_scores():

@@ -146,3 +146,21 @@ def test_blocked_attention_has_the_gradients_of_pytorch(length):
         result.square().sum().backward()
     for ours, theirs_ in zip(*sets, strict=True):
         torch.testing.assert_close(ours.grad, theirs_.grad, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3", "olmo2"])
+def test_a_traced_graph_is_given_the_rotation_and_does_not_compute_it(family):
+    traced = []
+
+    def keep(graph, inputs):
+        traced.extend(getattr(node.target, "__name__", node.target) for node in graph.graph.nodes)
+        return graph.forward
+
+    module = SummedLoss(model_of(24, 20, family=family))
+    tokens, labels = torch.randint(0, 61, (2, 3, 20)).unbind(0)
+    torch.compiler.reset()
+    compiled = torch.compile(module, backend=keep, dynamic=False)(tokens, labels)
+    assert "scaled_dot_product_attention" in traced
+    assert not {"sin", "cos", "arange"} & set(traced)
+    assert compiled.item() == pytest.approx(theirs(module.model, tokens, labels).item(), rel=2e-6)
+    assert not {"cosines", "sines"} & set(module.state_dict())

@@ -67,3 +67,13 @@ def test_runs_without_rates_or_with_few_points_have_no_training_curve(tmp_path):
     assert set(training_curves(tmp_path / "curves.parquet")["run_id"]) == {"long"}
     frame.drop(columns="lr").to_parquet(tmp_path / "old.parquet")
     assert len(training_curves(tmp_path / "old.parquet")) == 0
+
+
+def test_a_curve_begins_behind_the_warm_up_and_the_first_steps(tmp_path):
+    """The rate peaks at step 60 of 200; without a warm-up 5 % of the run are left out."""
+    warmed = points("warmed")
+    warmed["lr"] = np.minimum(warmed["step"] / 60, 1.0) * 1e-3
+    pd.concat([warmed, points("plain")]).to_parquet(tmp_path / "curves.parquet")
+    first = training_curves(tmp_path / "curves.parquet").groupby("run_id")["n_tokens"].min()
+    assert 60e3 <= first["warmed"] < 62e3
+    assert 10e3 <= first["plain"] < 12e3

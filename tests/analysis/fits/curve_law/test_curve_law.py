@@ -72,17 +72,40 @@ def test_what_no_schedule_determines_is_said():
 
 
 def test_luo_et_al_s_curves_are_predicted_from_three():
-    """Their own claim for their 100M model: R2 > .99, mean absolute error about .004 nats."""
+    """Their own figures for their 100M model: R2 .9983, mean absolute error .00435 nats."""
+    curves = luo_et_al_s()
+    own = ("constant_24000", "cosine_24000", "wsdcon_9")
+    law = fit_curve_law([curves.pop(name) for name in own])
+    found = {one.name: misfit(law, one) for one in curves.values()}
+    assert len(found) == 6 and min(r2 for _, r2 in found.values()) > 0.99
+    errors = {name: error for name, (error, _) in found.items()}
+    assert math.fsum(errors.values()) / 6 == pytest.approx(0.0043, abs=2e-4)
+    # One misses the mean's .006: a cosine of three times the fitted length (docs/log.md).
+    assert errors.pop("cosine_72000") == pytest.approx(0.0123, abs=5e-4)
+    assert max(errors.values()) < 0.006
+
+
+def test_the_longest_cosine_leaves_the_law_that_eight_curves_give():
+    """So it is the law's form, not the choice of three curves: with it among them it is met."""
+    curves = luo_et_al_s()
+    longest = curves.pop("cosine_72000")
+    error, _ = misfit(fit_curve_law(list(curves.values())), longest)
+    assert error == pytest.approx(0.0108, abs=5e-4)
+    error, _ = misfit(fit_curve_law([*curves.values(), longest]), longest)
+    assert error == pytest.approx(0.0046, abs=5e-4)
+
+
+def luo_et_al_s() -> dict[str, LossCurve]:
     curves = {}
     for file in sorted(published_file("multipowerlaw_csv_100").glob("*.csv")):
         frame = pd.read_csv(file)
         columns = (frame[name].to_numpy(dtype=float) for name in ("step", "lr", "loss"))
         curves[file.stem] = LossCurve(file.stem, 1e8, *columns)
-    own = ("constant_24000", "cosine_24000", "wsdcon_9")
-    law = fit_curve_law([curves.pop(name) for name in own])
-    errors = []
-    for one in curves.values():
-        left = one.loss - law.loss(1e8, past_of(one.n_tokens, one.lr))
-        assert 1 - np.sum(left**2) / np.sum((one.loss - one.loss.mean()) ** 2) > 0.99, one.name
-        errors.append(float(np.mean(np.abs(left))))
-    assert len(errors) == 6 and math.fsum(errors) / 6 <= 0.006
+    return curves
+
+
+def misfit(law: CurveLaw, one: LossCurve) -> tuple[float, float]:
+    """Mean absolute error and R2 over all points, which begin behind the warm-up."""
+    left = one.loss - law.loss(one.size, past_of(one.n_tokens, one.lr))
+    spread = np.sum((one.loss - one.loss.mean()) ** 2)
+    return float(np.mean(np.abs(left))), float(1 - np.sum(left**2) / spread)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import curve_fit
 
 from analysis.errors import FitError
 from analysis.fits.downstream.second_step import _slopes, _value, fit_second_step, refit_second_step
@@ -27,6 +28,23 @@ def test_a_sigmoid_is_recovered_with_its_bottom_free_or_held():
 def test_independent_tokens_have_one_length():
     step = fit_second_step(LOSS, 0.1 + 0.9 * np.exp(-3 * LOSS), "tokens", 0.1)
     assert step.parameters == pytest.approx({"bottom": 0.1, "L": 3.0}, rel=1e-6)
+
+
+def test_an_anchored_sigmoid_is_least_squares_with_one_more_point():
+    """Against scipy's curve_fit on the points and (0, 1), as Bhagia et al. fit theirs."""
+    rng = np.random.default_rng(1)
+    y = np.clip(sigmoid(LOSS, 0.8, 0.25, 5.0, 1.0) + 0.01 * rng.normal(size=16), 0, 1)
+    step = fit_second_step(LOSS, y, "anchored")
+    x, seen = np.append(LOSS, 0.0), np.append(y, 1.0)
+    bounds = ([y.max() - 0.05, 0, 0.1, -1], [1, y.min() + 0.05, 100, 3])
+    theirs = curve_fit(sigmoid, x, seen, (0.9, 0.25, 5.0, 1.0), bounds=bounds, ftol=1e-12)[0]
+    assert step(x) == pytest.approx(sigmoid(x, *theirs), abs=1e-4)
+    free = fit_second_step(LOSS, y)
+    nothing = np.array([0.0])
+    assert step(nothing)[0] > free(nothing)[0] + 0.02
+    drawn = refit_second_step(step, LOSS, y, np.ones((1, 16)))
+    assert drawn[0] == pytest.approx(step.theta, abs=1e-4), "resamples keep the point"
+    assert step.freedom == 12, "which is no evidence"
 
 
 def test_slopes_are_those_of_differences():
@@ -58,5 +76,5 @@ def test_what_does_not_rise_is_said_and_too_few_points_are_refused():
     assert "do not rise" in fit_second_step(LOSS, LOSS / 2).reason
     with pytest.raises(FitError, match="5 points; a second step needs at least 6"):
         fit_second_step(LOSS[:5], LOSS[:5] / 2)
-    with pytest.raises(FitError, match="unknown; expected one of sigmoid, tokens"):
+    with pytest.raises(FitError, match="unknown; expected one of sigmoid, anchored, tokens"):
         fit_second_step(LOSS, LOSS / 2, "cubic")

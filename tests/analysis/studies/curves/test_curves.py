@@ -85,6 +85,9 @@ def test_the_command_fits_some_curves_and_predicts_the_others(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "describes 2 curves" in printed and "R2 less noise at least" in printed
     made = json.loads((tmp_path / "out" / "curves" / "curves.json").read_text())
+    worst = max((one for one in made["curves"] if one["fitted"]), key=lambda c: c["mean_error"])
+    assert f"(at most {worst['mean_error']:.2g}: {worst['name']})" in printed
+    made = json.loads((tmp_path / "out" / "curves" / "curves.json").read_text())
     assert [one["fitted"] for one in made["curves"]] == [True, True, False]
     assert made["curves"][2]["mean_error"] < 0.01
     assert LAW.levels[1e6] == pytest.approx(made["levels"]["1e+06"], abs=0.05)

@@ -21,6 +21,7 @@ from analysis.studies.multiplier.multiplier import (
     multipliers,
     of_frontiers,
 )
+from analysis.studies.multiplier.recipes import recipe_multipliers
 from analysis.studies.multiplier.shared_cells import counts_in_step
 from analysis.studies.study import run_study
 from tests.support.published import published_file
@@ -190,3 +191,20 @@ def test_compare_leads_with_it_on_tables(tmp_path, capsys):
     assert head["interval"][0] < 2 < head["interval"][1] and asked[0]["beyond"] > 1.5
     html = (tmp_path / "out" / "report.html").read_text()
     assert "What the second is worth" in html and "beyond the compute that ran" in html
+
+
+def test_recipes_of_one_sweep_are_compared_at_the_best_of_the_rates_that_each_was_tuned_over():
+    """The second one's other rates are bad enough to make it look the worse of the two."""
+    made = {"first": (LAW, (1.0, 1.02, 1.05)), "second": (worth(2.0), (1.0, 1.2, 1.8))}
+    rows = [
+        sweep(surface, 0.003, number).runs.assign(
+            grid=name, lr_peak=10.0**-place, loss=lambda f, k=factor: f.loss * k
+        )
+        for number, (name, (surface, factors)) in enumerate(made.items())
+        for place, factor in enumerate(factors)
+    ]
+    table = from_frame(pd.concat(rows).assign(run_id=lambda f: range(len(f))), "runs")
+    config = replace(CONFIG, approaches=["isoflop"], n_resamples=100)
+    (found,) = recipe_multipliers(table, config, "exact", ["first", "second"]).values()
+    low, high = headline(found[0]).interval
+    assert low < 2 < high and low > 1.5

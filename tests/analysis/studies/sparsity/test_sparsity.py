@@ -8,7 +8,8 @@ import pytest
 
 from analysis.__main__ import COMMAND
 from analysis.errors import FitError
-from analysis.fits.forms.sparse import fit_sparse
+from analysis.fits.forms.sparse import SparseFit, fit_sparse
+from analysis.studies.sparsity.study import _objections
 from benchmarks.coverage_sparsity import LAW, LEVELS, truth
 from benchmarks.coverage_sparsity import runs as simulated
 from isoflop import fit_sparsity
@@ -50,6 +51,35 @@ def test_sparsity_is_read_from_experts_or_from_active_parameters():
     active = fit_sparsity(frame.drop(columns="sparsity"), n_resamples=0)
     assert active.column == "n_params_active / n_params"
     assert named.fit.law.loss(1e9, 1e10, 0.5) == pytest.approx(active.fit.law.loss(1e9, 1e10, 0.5))
+
+
+def test_levels_are_compared_by_their_losses_in_the_same_resamples():
+    made = fit_sparsity(runs(0.004), n_resamples=20)
+    first = made.budgets[0]
+    by_loss = sorted((one for one in made.levels if one.flops == first), key=lambda one: one.loss)
+    assert by_loss[0] is made.best(first)
+    assert made.best_share[first] == 1.0, "the sparsest wins by more than the noise"
+    few = runs().drop(index=runs().index[runs().sparsity == 0.9][2:])
+    kept = {one.sparsity for one in fit_sparsity(few, n_resamples=0).levels}
+    assert kept == {0.0, 0.5, 0.75}, "two runs are no level to advise"
+
+
+def test_a_token_costs_by_the_active_parameters_where_they_are_named():
+    """Attention is never skipped, so that active parameters are more than 1 - sparsity of all."""
+    frame = runs()
+    dense = frame.assign(n_params_active=frame.n_params_active * 1.25)
+    (own,) = (one for one in fit_sparsity(dense, [1e20], n_resamples=0).levels
+              if one.sparsity == 0.5)  # fmt: skip
+    assert own.n_active == pytest.approx(1.25 * 0.5 * own.n_params)
+    assert 6 * own.n_active * own.n_tokens == pytest.approx(1e20)
+
+
+@pytest.mark.parametrize("name", ["alpha", "beta"])
+def test_an_exponent_at_its_bound_is_an_objection(name):
+    assert _objections(SparseFit(LAW, 0.001, (name,))) == (
+        f"{name} ended at a bound, so the runs do not determine the law",
+    )
+    assert _objections(SparseFit(LAW, 0.001, ("gamma",))) == ()
 
 
 def test_tables_that_determine_no_law_say_why():
