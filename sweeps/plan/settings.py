@@ -68,7 +68,8 @@ def _best_line(cell: str, members: list[Trial]) -> str:
     if len(means) < len(by_settings):
         text += f"; {len(by_settings) - len(means)} not finished"
     ends = [name for name in best if _at_an_end(name, best[name], by_settings)]
-    return text + (f"; {', '.join(ends)} is best at the end of its range" if ends else "")
+    said = "are best at ends of their ranges" if ends[1:] else "is best at the end of its range"
+    return text + (f"; {', '.join(ends)} {said}" if ends else "")
 
 
 def _in_order(settings: dict[str, float]) -> str:

@@ -85,6 +85,8 @@ def test_the_best_of_a_cell_is_named_with_its_neighbours_and_its_range():
     assert best_lines([Trial("a", {"lr_peak": lr}, None) for lr in rates]) == [
         "a: none of 3 settings is finished"
     ]
+    both = [Trial("a", {"lr_peak": lr, "weight_decay": lr}, lr) for lr in rates]
+    assert best_lines(both)[0].endswith("lr_peak, weight_decay are best at ends of their ranges")
 
 
 def test_numbers_are_written_as_people_give_them():
