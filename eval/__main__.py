@@ -13,6 +13,7 @@ from eval.evals_table import write_evals
 from eval.evaluate import CheckpointRef, rescore, run_targets
 from eval.progress import progress, say_reasons
 from eval.score_table import scores, sweep_scores
+from eval.side_by_side import evaluated, n_workers
 from eval.tasks.codebook import TASK as CODEBOOK
 from eval.tasks.generated import TASKS, TaskError
 from eval.text.command import evaluate_text
@@ -132,9 +133,17 @@ def _score_text(config: EvalConfig, targets: list[CheckpointRef]) -> dict[str, l
 def _evaluate_all(
     config: EvalConfig, planned: list[tuple[CheckpointRef, Sets]]
 ) -> dict[str, list[str]]:
+    import torch
+
     failed: dict[str, list[str]] = {}
     total = sum(n_items(eval_sets) for _, eval_sets in planned)
+    on_gpu = config.device != "cpu" and torch.cuda.is_available()
+    workers = n_workers(config, planned, on_gpu)
     with progress(total, f"{len(planned)} checkpoints") as advance:
+        if workers > 1:
+            for checkpoint, reason in evaluated(config, planned, workers, advance):
+                failed.setdefault(reason, []).append(checkpoint)
+            return failed
         for target, eval_sets in planned:
             try:
                 answered(
@@ -173,7 +182,14 @@ def paths(given: list[str], verb: str | None) -> list[str]:
     """
     if len(given) > 1:
         raise UsageError(f"got {', '.join(given)}; expected one sweep or checkpoint")
-    return [text_override("target", path) for path in given]
+    return [text_override("target", _checkpoint_of(path)) for path in given]
+
+
+def _checkpoint_of(path: str) -> str:
+    """A run's directory as that of its model, which is what is evaluated of it."""
+    run = RunPaths(Path(path))
+    is_run = run.spec.is_file() and (run.checkpoint / "config.json").is_file()
+    return str(run.checkpoint) if is_run else path
 
 
 def _old_rescore(value: str, verb: str | None) -> list[str]:

@@ -12,7 +12,7 @@ from analysis.fits.surface import Surface
 from analysis.format import count_label, number, span
 from analysis.sections.fits import holdout_section
 from analysis.sections.prose.opening import decision, proposals, sentences
-from analysis.sections.summary import caveats
+from analysis.sections.summary import caveats, provenance
 from analysis.studies.allocation import allocate
 from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.fit_config import FitConfig
@@ -154,3 +154,20 @@ def test_a_row_outside_the_sizes_is_an_extrapolation_even_within_the_compute(siz
     fit = study.fits["parametric"]
     (row,) = [r for r in allocate(study, [fit.flops_for(size)]) if r.approach == "parametric"]
     assert "N" in row.beyond and row.extrapolated
+
+
+def test_heads_whose_number_jumps_along_the_ladder_are_a_caveat_and_one_size_is_none():
+    frame = grid(n_sizes=4)
+    widths = np.tile([16, 24, 32, 48], len(frame) // 4)
+
+    def said(*heads):
+        table = frame.assign(d_model=widths, n_heads=np.tile(heads, len(frame) // 4))
+        study = studied(table)
+        notes = [note for note in caveats(study) if "number of heads" in note]
+        return notes, dict(provenance(study)).get("head size")
+
+    notes, sizes = said(2, 3, 2, 3)
+    assert "(3 at width 24 and 2 at 32)" in notes[0] and len(notes) == 1
+    assert sizes == "8, 16 channels"
+    assert said(2, 3, 4, 6) == ([], "8 channels")
+    assert said(np.nan, np.nan, np.nan, np.nan) == ([], None)
