@@ -142,6 +142,9 @@ def undetermined(study: Study) -> str:
     return f"These runs do not determine a compute-optimal size{why}.{would}"
 
 
+LEAST_SPREAD = 10.0
+"""Largest over smallest budget that is asked for: a power law over less is mostly noise."""
+
 MOST_PROPOSALS = 4
 """Budgets whose missing runs the headline names; the caveats have them all."""
 
@@ -154,7 +157,7 @@ def proposals(study: Study) -> list[str]:
         low, high = (float(f(runs.flops)) for f in (np.min, np.max))
         return [
             f"at least 5 sizes, a factor of 2 apart, at each of 3 budgets between "
-            f"{number(low)} and {number(high)} FLOPs"
+            f"{number(low)} and {number(max(high, LEAST_SPREAD * low))} FLOPs"
         ]
     open_ended = [p for p in isoflop.fit.profiles if not p.bracketed and len(p.propose)]
     return [

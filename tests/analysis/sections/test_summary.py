@@ -1,5 +1,6 @@
 """What the headline has to survive: fit quality, identification, extrapolation."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -111,6 +112,13 @@ def test_a_size_left_wide_open_asks_for_budgets_within_the_runs():
     (row,) = allocate(study, [1e19])
     for upper, said in ((9e8, "run five sizes from"), (2e9, "at each of 3 budgets between")):
         assert said in sentences(study, [replace(row, n_interval=(1e8, upper))])[2]
+
+
+def test_budgets_that_are_asked_for_spread_over_ten_times_though_the_runs_do_not():
+    study = studied(grid().drop(columns="flops_budget").head(2), FitConfig(n_resamples=0))
+    (asked,) = proposals(study)
+    low, high = map(float, re.findall(r"[\d.]+e\d+", asked))
+    assert high == pytest.approx(10 * low, rel=0.01)
 
 
 def test_kinds_of_runs_in_one_table_are_named_and_give_no_headline():
