@@ -34,10 +34,10 @@ def caveats(study: Study) -> list[str]:
             notes.append(f"The {name} fit is {fit.status}: {fit.reason}")
     notes += _quality_caveats(study)
     isoflop, parametric = study.find(IsoflopApproach), study.find(ParametricApproach)
-    told = isoflop is None or isoflop.status != "converged"  # with the same reason, above
-    if not told and isoflop.fit.curve != study.config.curve:
-        notes.append(f"IsoFLOP profiles are not {study.config.curve}: {isoflop.fit.reason}")
     if isoflop is not None:
+        # A fit that did not converge has said the same reason above.
+        if isoflop.status == "converged" and isoflop.fit.curve != study.config.curve:
+            notes.append(f"IsoFLOP profiles are not {study.config.curve}: {isoflop.fit.reason}")
         for profile in isoflop.fit.profiles:
             sizes = " and ".join(count_label(n) for n in profile.propose)
             if not profile.bracketed:
