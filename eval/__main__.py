@@ -182,7 +182,14 @@ def paths(given: list[str], verb: str | None) -> list[str]:
     """
     if len(given) > 1:
         raise UsageError(f"got {', '.join(given)}; expected one sweep or checkpoint")
-    return [text_override("target", path) for path in given]
+    return [text_override("target", _checkpoint_of(path)) for path in given]
+
+
+def _checkpoint_of(path: str) -> str:
+    """A run's directory as that of its model, which is what is evaluated of it."""
+    run = RunPaths(Path(path))
+    is_run = run.spec.is_file() and (run.checkpoint / "config.json").is_file()
+    return str(run.checkpoint) if is_run else path
 
 
 def _old_rescore(value: str, verb: str | None) -> list[str]:

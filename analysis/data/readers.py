@@ -14,10 +14,10 @@ from analysis.data.checkpoints import join_rows, naming_column, unfinished
 from analysis.data.clean import clean, only_finished
 from analysis.data.loss_table import CURVE_COLUMNS, LossTable, TableError, as_numbers
 from analysis.data.reading.formats import Cells, read_cells
+from analysis.data.reading.six_nd import QUANTITIES, active_params, completed, disagreement
 from analysis.data.reading.summary import what_was_read
 from analysis.data.reading.understand import AS_IT_SAYS, TableOptions, understand
 from analysis.data.reading.units import suspicion
-from analysis.data.six_nd import QUANTITIES, active_params, completed, disagreement
 from analysis.data.training.smoothed import training_curves
 from eval.evals_table import trained_alone, upgraded_frame
 from train.rundir.sweep_layout import SweepPaths

@@ -75,7 +75,7 @@ def require_room(plan: Plan, root: Path, force: bool) -> None:
     """
     left = [run for run in plan.runs if plan.statuses[run.run_id] not in DONE]
     disk = disk_bytes(left, plan.workers)
-    needed, found = disk.total - disk.tokens, room(root)
+    needed, found = disk.total, room(root)
     if force or found is None or needed <= found.n_bytes:
         return
     raise StoreError(

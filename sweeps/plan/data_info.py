@@ -12,7 +12,7 @@ from train.config.resolve import DataInfo
 from train.config.spec import DataSpec, IsoflopError
 from train.data.dataset import describe, sources_of
 from train.data.hub import HubOptions, is_here
-from train.data.prepared.outlook import Preparation, assumed, estimated, unprepared
+from train.data.prepared.outlook import Preparation, assumed, estimated, id_bytes, unprepared
 from train.data.text_files import FileSource
 
 
@@ -41,6 +41,17 @@ class DataInfoCache:
                 self._assume(data, absent) if absent else self._looked_up(data, seq_len)
             )
         return self.found[key]
+
+    @property
+    def token_bytes(self) -> float:
+        """Bytes of all tokens of all data that was asked for, in the cache or where they lie."""
+        by_data: dict[str, float] = {}
+        for key, facts in self.found.items():
+            data = key.rpartition("|")[0]
+            held = (*facts.n_train_tokens.values(), *facts.n_val_tokens.values())
+            n_bytes = float(id_bytes(facts.vocab_size) * sum(n or 0 for n in held))
+            by_data[data] = max(n_bytes, by_data.get(data, 0.0))
+        return sum(by_data.values())
 
     def _looked_up(self, data: DataSpec, seq_len: int) -> DataInfo:
         kinds = {part.kind for part in data.parts.values()}

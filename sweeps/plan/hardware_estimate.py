@@ -19,8 +19,6 @@ BEST_UTILISATION, HALF_SIZE = 0.4, 30e6
 MODEL_BYTES, STATE_BYTES = 4, 24
 """Bytes a parameter: weights in float32; two resume states of weights and both AdamW moments."""
 
-TOKEN_BYTES = 2
-
 
 @dataclass(frozen=True)
 class GpuTime:
@@ -33,18 +31,20 @@ class GpuTime:
 
 @dataclass(frozen=True)
 class Disk:
-    """Bytes of a sweep: every checkpoint, resume states of the runs in flight, token shards, and
-    the state that each run of a trunk leaves for longer ones.
+    """Bytes of a sweep: every checkpoint, resume states of the runs in flight, the state that each
+    run of a trunk leaves for longer ones; and in the cache all tokens of its data, with the text
+    that is downloaded for them.
     """
 
     checkpoints: float
     states: float
-    tokens: float
     trunks: float = 0.0
+    tokens: float = 0.0
+    text: float = 0.0
 
     @property
     def total(self) -> float:
-        return self.checkpoints + self.states + self.tokens + self.trunks
+        return self.checkpoints + self.states + self.trunks + self.tokens + self.text
 
 
 def utilisation(n_params: float) -> float:
@@ -72,19 +72,22 @@ def gpu_times(
     return made
 
 
-def disk_bytes(runs: Sequence[PlannedRun], at_once: int) -> Disk:
+def disk_bytes(
+    runs: Sequence[PlannedRun], at_once: int, tokens: float = 0.0, text: float = 0.0
+) -> Disk:
     """What a sweep writes: states are of the largest runs that can be in flight, and go with them.
 
-    Tokens are those of the longest run, which shorter ones share.
+    Args:    tokens, text: bytes of its data in the cache.
     """
     sizes = [count_params(run.job.spec.model).n_params_total for run in runs]
     return Disk(
         checkpoints=sum(map(checkpoint_bytes, runs)),
         states=float(STATE_BYTES * sum(sorted(sizes, reverse=True)[:at_once])),
-        tokens=float(TOKEN_BYTES * max((run.n_tokens for run in runs), default=0)),
         trunks=float(
             STATE_BYTES / 2 * sum(n for n, run in zip(sizes, runs, strict=True) if run.trunk_id)
         ),
+        tokens=tokens,
+        text=text,
     )
 
 
@@ -94,14 +97,22 @@ def checkpoint_bytes(run: PlannedRun) -> float:
     return float(MODEL_BYTES * count_params(run.job.spec.model).n_params_total * n_kept)
 
 
-def cost_lines(runs: Sequence[PlannedRun], at_once: int, gpus_a_run: int) -> list[str]:
-    """The cost in words: disk always, GPU-hours where the sweep is meant for GPUs (not 0)."""
-    disk = disk_bytes(runs, at_once)
-    left = f", states for branches {in_bytes(disk.trunks)}" if disk.trunks else ""
-    lines = [
-        f"disk: {in_bytes(disk.total)} (checkpoints {in_bytes(disk.checkpoints)}, resume states "
-        f"with {at_once} at once {in_bytes(disk.states)}, tokens {in_bytes(disk.tokens)}{left})"
+def cost_lines(
+    runs: Sequence[PlannedRun], at_once: int, gpus_a_run: int, disk: Disk | None = None
+) -> list[str]:
+    """The cost in words: disk always, GPU-hours where the sweep is meant for GPUs (not 0).
+
+    Args:    disk: what the runs and their data take, where the data are known.
+    """
+    disk = disk or disk_bytes(runs, at_once)
+    parts = [
+        f"checkpoints {in_bytes(disk.checkpoints)}",
+        f"resume states with {at_once} at once {in_bytes(disk.states)}",
+        *([f"states for branches {in_bytes(disk.trunks)}"] if disk.trunks else []),
+        *([f"tokens {in_bytes(disk.tokens)}"] if disk.tokens else []),
+        *([f"text {in_bytes(disk.text)}"] if disk.text else []),
     ]
+    lines = [f"disk: {in_bytes(disk.total)} ({', '.join(parts)})"]
     if gpus_a_run:
         times = ", ".join(
             f"{t.gpu} {in_hours(t.device_hours)} ({in_hours(t.wall_hours)} on "

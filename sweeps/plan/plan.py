@@ -11,7 +11,7 @@ from sweeps.directory.run_state import read_state
 from sweeps.plan.cost_model import wall_seconds
 from sweeps.plan.data_info import DataInfoCache, require_launchable
 from sweeps.plan.expand import Expansion, PlannedRun, expand, short_number
-from sweeps.plan.hardware_estimate import cost_lines, disk_bytes, in_bytes
+from sweeps.plan.hardware_estimate import Disk, cost_lines, disk_bytes, in_bytes
 from sweeps.plan.machine import make_slots, usable_cores, visible_devices
 from sweeps.plan.packing import Packing, placed_by
 from sweeps.plan.settings import Trial, best_lines, settings_text
@@ -41,6 +41,13 @@ class Plan:
     preparations: tuple[Preparation, ...] = ()
     losses: dict[str, float] = field(default_factory=dict)
     packing: Packing | None = None
+    token_bytes: float = 0.0
+
+    @property
+    def disk(self) -> Disk:
+        """What the runs and their data take on the disk."""
+        text = sum(one.text_bytes for one in self.preparations if one.downloaded)
+        return disk_bytes(self.runs, self.workers, self.token_bytes, text)
 
     @property
     def runs(self) -> list[PlannedRun]:
@@ -102,6 +109,7 @@ def make_plan(config: SweepConfig) -> Plan:
         on_gpus=bool(devices) or gpus_a_run(config) > 0,
         data=tuple(facts.prepared.values()),
         preparations=tuple(facts.preparations.values()),
+        token_bytes=facts.token_bytes,
     )
 
 
@@ -134,7 +142,7 @@ def print_plan(plan: Plan, config: SweepConfig, console: Console) -> None:
     if len(plan.expansion.left_out) > SHOWN_ROWS:
         console.print(f"... and {len(plan.expansion.left_out) - SHOWN_ROWS} more cells left out")
     console.print(_totals(plan, config))
-    costs = cost_lines(plan.runs, plan.workers, gpus_a_run(config))
+    costs = cost_lines(plan.runs, plan.workers, gpus_a_run(config), plan.disk)
     preparing = map(_preparation_line, plan.preparations)
     for line in (
         *_best_lines(plan),
@@ -183,7 +191,7 @@ def plan_json(plan: Plan, config: SweepConfig) -> dict[str, Any]:
         "sweep": config.sweep.name,
         "root": str(config.root),
         "wall_seconds": plan.wall_seconds(),
-        "disk_bytes": disk_bytes(plan.runs, plan.workers).total,
+        "disk_bytes": plan.disk.total,
         "assumed": list(plan.assumed),
         "packing": asdict(plan.packing) if plan.packing else None,
         "data": list(plan.data),

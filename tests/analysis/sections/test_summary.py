@@ -1,5 +1,6 @@
 """What the headline has to survive: fit quality, identification, extrapolation."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -7,8 +8,9 @@ import pandas as pd
 import pytest
 
 from analysis.data.readers import from_frame
+from analysis.figures.style import count_span
 from analysis.fits.surface import Surface
-from analysis.format import count_label, number
+from analysis.format import count_label, number, span
 from analysis.sections.fits import holdout_section
 from analysis.sections.prose.opening import decision, proposals, sentences
 from analysis.sections.summary import caveats, provenance
@@ -56,7 +58,13 @@ def test_three_sentences_say_what_to_train_how_sure_and_what_to_run_next():
     assert what.startswith("With 1e20 FLOPs, train")
     fit = study.preferred
     assert fit is not None
-    assert sure.startswith(f"As compute grows, N should grow as C to the power {fit.a:.2g}")
+    (row,) = [row for row in allocate(study) if row.approach == fit.name and row.flops == 1e20]
+    assert f"{count_label(row.n_opt)} parameters (95 % interval" in what
+    assert f"interval {count_span(row.n_interval)}) on {count_label(row.d_opt)} tokens" in what
+    assert sure.startswith(
+        f"As compute grows, N should grow as C to the power {fit.a:.2g} "
+        f"({span(fit.intervals['a'], 2)}); "
+    )
     assert "; parametric says 0.4" in sure
     assert study.holdout is not None and study.holdout.rms is not None
     assert fit.name == "isoflop", "which predicts no single run"
@@ -65,6 +73,7 @@ def test_three_sentences_say_what_to_train_how_sure_and_what_to_run_next():
     (best,) = [row for row in allocate(study, [4e20]) if row.approach == fit.name]
     low, high = (count_label(factor * best.n_opt) for factor in (0.25, 4))
     assert f"five sizes from {low} to {high} parameters at 4e20 FLOPs" in following
+    assert "4 times the largest budget: that tests the law" in following
     short = studied(grid(spans=(0.2, 0.9)))
     if short.preferred is not None:
         assert "To be surer, run N = " in headline(short)
@@ -103,6 +112,13 @@ def test_a_size_left_wide_open_asks_for_budgets_within_the_runs():
     (row,) = allocate(study, [1e19])
     for upper, said in ((9e8, "run five sizes from"), (2e9, "at each of 3 budgets between")):
         assert said in sentences(study, [replace(row, n_interval=(1e8, upper))])[2]
+
+
+def test_budgets_that_are_asked_for_spread_over_ten_times_though_the_runs_do_not():
+    study = studied(grid().drop(columns="flops_budget").head(2), FitConfig(n_resamples=0))
+    (asked,) = proposals(study)
+    low, high = map(float, re.findall(r"[\d.]+e\d+", asked))
+    assert high == pytest.approx(10 * low, rel=0.01)
 
 
 def test_kinds_of_runs_in_one_table_are_named_and_give_no_headline():

@@ -41,6 +41,8 @@ def test_large_presets_are_planned_without_their_data_and_say_what_they_assume(p
     assert len(made.runs) >= 15
     assert "not on this machine: assumed" in made.assumed[0]
     assert plan_json(made, config(f"preset={preset}"))["assumed"] == list(made.assumed)
+    assert made.disk.tokens == sum(one.token_bytes for one in made.preparations) > 0
+    assert made.disk.text == sum(one.text_bytes for one in made.preparations) > 0
     budgets = {run.job.flops_budget for run in made.runs}
     for budget in budgets:
         ratios = [r.n_tokens / r.n_params for r in made.runs if r.job.flops_budget == budget]

@@ -48,10 +48,17 @@ def test_disk_counts_every_kept_checkpoint_and_the_states_in_flight():
     disk = disk_bytes(RUNS, at_once=2)
     assert disk.checkpoints == 4 * sum(sizes)
     assert disk.states == 24 * sum(sorted(sizes)[-2:])
-    assert disk.tokens == 2 * max(run.n_tokens for run in RUNS)
+    assert disk.total == disk.checkpoints + disk.states
     runtime = replace(RUNS[0].job.runtime, keep_checkpoints=[0.5, 1.0])
     kept = [replace(run, job=replace(run.job, runtime=runtime)) for run in RUNS]
     assert disk_bytes(kept, 2).checkpoints == 2 * disk.checkpoints
+
+
+def test_the_line_of_the_disk_adds_up_to_its_total_with_the_data():
+    disk = disk_bytes(RUNS, 2, tokens=26e9, text=36e9)
+    assert disk.total == disk_bytes(RUNS, 2).total + 62e9
+    (line,) = cost_lines(RUNS, 2, gpus_a_run=0, disk=disk)
+    assert line.startswith("disk: 62 GB (") and line.endswith("tokens 26 GB, text 36 GB)")
 
 
 def test_hours_are_named_as_assumed_and_only_for_sweeps_on_gpus():

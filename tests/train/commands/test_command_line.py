@@ -107,3 +107,14 @@ def test_deletions_and_additions_are_overrides_and_paths_are_not():
     assert all(map(is_override, ("a=1", "+a.b=1", "++a=b=c", "~a.b", "data@x.y=z", "a=")))
     assert not any(map(is_override, ("results/demo", "./a=b", "~/results", "runs.csv", "../x=1")))
     assert text_override("out", "a'b") == r"out='a\'b'"
+
+
+def test_of_a_run_its_checkpoint_is_evaluated(tmp_path):
+    for place in (tmp_path / "run", tmp_path / "model"):
+        (place / "checkpoint").mkdir(parents=True)
+        (place / "checkpoint" / "config.json").write_text("{}")
+    (tmp_path / "run" / "spec.json").write_text("{}")
+    for name, meant in (("run", "run/checkpoint"), ("model", "model"), ("none", "none")):
+        overrides = translate(EVAL, [str(tmp_path / name), "task=addition"]).overrides
+        loaded = load_config(EVAL.config_name, overrides, EVAL.config)
+        assert loaded.target == str(tmp_path / meant)

@@ -15,7 +15,6 @@ from train.data.file_io import cache_dir, checksum_is_kept, size_on_disk
 from train.data.prepared.build import fingerprint_of
 from train.data.prepared.encode_pool import usable_cores
 from train.data.prepared.encode_worker import encode_pieces
-from train.data.prepared.holdout import PIECE
 from train.data.text_files import FileSource
 from train.data.tokenizer import TextCodec, build_codec
 
@@ -44,8 +43,18 @@ class Preparation:
     measured: bool
 
     @property
+    def downloaded(self) -> bool:
+        """Whether the text is not on this machine yet."""
+        return not self.measured
+
+    @property
     def basis(self) -> str:
         return "from a sample" if self.measured else "assumed, without the download"
+
+
+def id_bytes(vocab_size: int) -> int:
+    """Bytes of a token on disk."""
+    return 2 if vocab_size <= 65536 else 4
 
 
 def unprepared(data: DataSpec, sources: dict[str, Source]) -> dict[str, FileSource]:
@@ -86,7 +95,7 @@ def assumed(name: str, n_chars: float, n_tokens: float, vocab_size: int) -> Prep
     return Preparation(
         name,
         HUB_BYTES_PER_CHARACTER * n_chars,
-        n_tokens * (2 if vocab_size <= 65536 else 4),
+        n_tokens * id_bytes(vocab_size),
         n_chars / (CHARACTERS_PER_SECOND * cores),
         cores,
         measured=False,
@@ -102,8 +111,7 @@ def _measured(name: str, source: FileSource, codec: TextCodec) -> tuple[Preparat
     scale = total / max(1, n_read)
     n_tokens = int(len(answer.tokens) / 4 * scale)
     cores = usable_cores() if codec.table is None else 1
-    width = 2 if codec.vocab_size <= 65536 else 4
-    n_bytes = n_tokens * width + len(answer.pieces) / PIECE.itemsize * scale * PIECE.itemsize
+    n_bytes = n_tokens * id_bytes(codec.vocab_size) + len(answer.pieces) * scale
     return Preparation(name, total, n_bytes, seconds * scale / cores, cores, True), n_tokens
 
 
