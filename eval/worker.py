@@ -6,7 +6,7 @@ It belongs to `eval.side_by_side`, and ends with it: its input then ends.
 import os
 import pickle
 import sys
-from typing import BinaryIO
+from typing import IO
 
 from eval.answered import Sets, answered
 from eval.config import EvalConfig
@@ -26,7 +26,7 @@ def answer(request: Request) -> str:
     return ""
 
 
-def send(stream: BinaryIO, content: object) -> None:
+def send(stream: IO[bytes], content: object) -> None:
     """Write one request or answer and let it go."""
     pickle.dump(content, stream)
     stream.flush()

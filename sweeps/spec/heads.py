@@ -5,7 +5,7 @@ width 16, three at 24, two at 32), a second cause of their losses beside size.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from train.config.spec import ModelSpec
@@ -43,7 +43,7 @@ class LadderHeads:
         )
 
 
-def ladder_heads(shapes: dict[str, Sequence[ModelSpec]]) -> LadderHeads | None:
+def ladder_heads(shapes: Mapping[str, Sequence[ModelSpec]]) -> LadderHeads | None:
     """The head size of a ladder: the largest power of two, at most 64, that divides every width.
 
     Args:

@@ -82,7 +82,7 @@ def test_the_wheel_holds_settings_templates_and_types_and_nothing_else(wheel):
 def test_the_wheel_plans_trains_fits_and_reports(environment):
     assert "analyze" in run(environment, "--help")
     assert isoflop.__version__ in run(environment, "--version")
-    others = ["~sweep.grids.addition", "~sweep.grids.codebook"]
+    others = [f"~sweep.grids.{name}" for name in ("addition", "addition_seeds", "codebook")]
     planned = run(environment, "sweep", "plan", "preset=demo", *others, "calibrate=false")
     assert "34 runs, 0 done" in planned
     trained = run(environment, "train", "one", *TINY)
