@@ -37,7 +37,7 @@ def main(config: AnalysisConfig, overrides: list[str]) -> int:
     directory = output_directory(config)
     write_json(directory / "fits.json", plain({"optima": minima.optima_json(made, flops)}))
     words = minima.optima_words(made)
-    for line in words:
+    for line in (*words, *minima.optima_answers(made, flops)):
         say(line)
     report = Report(
         title=config.title or f"Optima of {Path(config.table.path).stem}",

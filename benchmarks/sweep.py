@@ -20,7 +20,7 @@ from train.rundir.record import read_record
 
 BUDGETS = (3e10, 1e11, 3e11)
 WIDTHS = (8, 12, 16, 24, 32, 48)
-OF_CORES = 0.9
+OF_CORES = 0.98
 
 
 def small_grid(scale: float) -> list[str]:

@@ -13,6 +13,7 @@ from eval.evals_table import write_evals
 from eval.evaluate import CheckpointRef, rescore, run_targets
 from eval.progress import progress, say_reasons
 from eval.score_table import scores, sweep_scores
+from eval.side_by_side import evaluated, n_workers
 from eval.tasks.codebook import TASK as CODEBOOK
 from eval.tasks.generated import TASKS, TaskError
 from eval.text.command import evaluate_text
@@ -132,9 +133,17 @@ def _score_text(config: EvalConfig, targets: list[CheckpointRef]) -> dict[str, l
 def _evaluate_all(
     config: EvalConfig, planned: list[tuple[CheckpointRef, Sets]]
 ) -> dict[str, list[str]]:
+    import torch
+
     failed: dict[str, list[str]] = {}
     total = sum(n_items(eval_sets) for _, eval_sets in planned)
+    on_gpu = config.device != "cpu" and torch.cuda.is_available()
+    workers = n_workers(config, planned, on_gpu)
     with progress(total, f"{len(planned)} checkpoints") as advance:
+        if workers > 1:
+            for checkpoint, reason in evaluated(config, planned, workers, advance):
+                failed.setdefault(reason, []).append(checkpoint)
+            return failed
         for target, eval_sets in planned:
             try:
                 answered(

@@ -16,7 +16,9 @@ class EvalConfig:
     """What is evaluated and on what; conf/eval.yaml explains the settings.
 
     `target` is a sweep's directory, or a checkpoint's directory or Hugging Face name. `rescore`
-    computes metrics again from the answers that are stored there.
+    computes metrics again from the answers that are stored there. `workers` are the processes that
+    evaluate a sweep's checkpoints side by side on a processor; None is one per core (over
+    `threads`) where checkpoints are small, and changes no answer.
     """
 
     target: str | None = None
@@ -41,6 +43,7 @@ class EvalConfig:
     dtype: str = "auto"
     device: str = "auto"
     threads: int = 1
+    workers: int | None = None
     allow_untrained: bool = False
     trust_remote_code: bool = False
     overwrite: bool = False
@@ -61,6 +64,8 @@ class EvalConfig:
             f"system_prompt",
         )
         require(self.threads >= 1, f"threads={self.threads} must be at least 1")
+        workers = self.workers
+        require(workers is None or workers >= 1, f"workers={workers} must be at least 1, or null")
 
     @property
     def is_sweep(self) -> bool:

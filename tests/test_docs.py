@@ -240,4 +240,4 @@ def test_the_cheap_commands_of_the_docs_run_on_a_simulated_demo(tmp_path, monkey
     assert ran == {"plan"}
     (config,) = compose(LINES["analysis"], ["results/demo", "fit.n_resamples=100"])
     assert analyse(config, "command").name == "report.html"
-    assert "28 runs fitted" in capsys.readouterr().out
+    assert "34 runs fitted" in capsys.readouterr().out

@@ -6,6 +6,7 @@ are a null distribution and what a straight line through as many points would sc
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,6 +127,15 @@ def plateau(x: ArrayLike, y: ArrayLike, share: float = 0.05) -> list[tuple[float
                 found.append((float(x[start]), float(x[i])))
             start = None
     return found
+
+
+def in_all(plateaus: Sequence[list[tuple[float, float]]]) -> list[tuple[float, float]]:
+    """The stretches that lie in a plateau of every curve."""
+    shared = plateaus[0]
+    for own in plateaus[1:]:
+        both = [(max(a, c), min(b, d)) for a, b in shared for c, d in own]
+        shared = [(low, high) for low, high in both if low < high]
+    return shared
 
 
 def mean_by(x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:

@@ -6,20 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.emergence import null
 from analysis.emergence.abilities import Ability, Points
 from analysis.emergence.lengths import MIN_ITEMS, length_cells, length_shares
-from analysis.emergence.null import (
-    Null,
-    median_chance_null,
-    median_permutation_null,
-    median_score,
-)
 from analysis.emergence.score import (
     MIN_POINTS,
     Transition,
     chance_null,
     emergence_score,
     fit_transition,
+    in_all,
     mean_by,
     permutation_null,
     plateau,
@@ -77,8 +73,8 @@ class MetricStudy:
     summary: str
     score: float
     seed_scores: dict[int, float]
-    chance: Null
-    permutation: Null
+    chance: null.Null
+    permutation: null.Null
     low: float
     high: float
     transition: Transition | None
@@ -226,10 +222,10 @@ def _study_metric(
     if apart and seed_scores:
         own = [points.of_seed(seed) for seed in seed_scores]
         curves = [one.values[np.argsort(one.column(ability.scale))] for one in own]
-        score, n_scales = median_score(list(seed_scores.values())), max(map(len, curves))
-        chance = median_chance_null(score, [len(curve) for curve in curves])
-        permutation = median_permutation_null(score, curves, rng)
-        plateaus = _in_all([plateau(one.column(ability.scale), one.values) for one in own])
+        score, n_scales = null.median_score(list(seed_scores.values())), max(map(len, curves))
+        chance = null.median_chance_null(score, [len(curve) for curve in curves])
+        permutation = null.median_permutation_null(score, curves, rng)
+        plateaus = in_all([plateau(one.column(ability.scale), one.values) for one in own])
         summary, low, high = "median of seeds", float(y.min()), float(y.max())
     else:
         chance, permutation = chance_null(mean_x, mean_y), permutation_null(mean_x, mean_y, rng)
@@ -261,21 +257,12 @@ def _seed_scores(ability: Ability, points: Points) -> dict[int, float]:
     return found
 
 
-def _in_all(plateaus: Sequence[list[tuple[float, float]]]) -> list[tuple[float, float]]:
-    """The stretches that lie in a plateau of every curve."""
-    shared = plateaus[0]
-    for own in plateaus[1:]:
-        both = [(max(a, c), min(b, d)) for a, b in shared for c, d in own]
-        shared = [(low, high) for low, high in both if low < high]
-    return shared
-
-
 def _resolutions(ability: Ability, apart: bool) -> list[Resolution]:
     found = []
     for n_items in ability.resolutions:
         points = ability.points("exact_match", n_first=n_items)
         x, y = mean_by(points.column(ability.scale), points.values)
-        scores = _seed_scores(ability, points) if apart else {}
+        scores = list(_seed_scores(ability, points).values()) if apart else []
         if len(x) >= MIN_POINTS:
             found.append(
                 Resolution(
@@ -283,7 +270,7 @@ def _resolutions(ability: Ability, apart: bool) -> list[Resolution]:
                     n_models=len(points),
                     n_zero=int((points.values == 0).sum()),
                     ceiling=float(wilson(0, n_items)[1]),
-                    score=median_score(list(scores.values())) if scores else emergence_score(x, y),
+                    score=null.median_score(scores) if scores else emergence_score(x, y),
                 )
             )
     return found

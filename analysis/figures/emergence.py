@@ -55,7 +55,6 @@ def _metrics(study: AbilityStudy, metrics: tuple[str, str]) -> Figure:
                 _draw_metric(axes, study, metric, log_y)
                 axes.set_ylabel(name_of(metric) + (" (log)" if log_y else ""))
                 log_axis(axes, AXES[ability.scale] if row else "")
-            grid[0, column].set_title(name_of(metric))
         grid[0, 0].legend(loc="best")
         return figure
 
@@ -212,8 +211,12 @@ def _on_axis(points: Points, axis: str) -> Points:
 
 
 def log_axis(axes: Axes, label: str) -> None:
-    """A logarithmic x axis whose ticks read 1k, 10k, 1M."""
+    """A logarithmic x axis whose ticks read 1k, 10k, 1M, and 2k, 5k between where it is short.
+
+    Limits must be set before: call it last.
+    """
     axes.set_xscale("log")
     axes.set_xlabel(label)
+    axes.xaxis.set_major_locator(style.log_locator(*axes.get_xlim()))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: style.count_label(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())

@@ -135,10 +135,15 @@ def log_ticks(axes: Axes, which: str = "both") -> None:
     for axis in ("x", "y") if which == "both" else (which,):
         low, high = getattr(axes, f"get_{axis}lim")()
         one = getattr(axes, f"{axis}axis")
-        narrow = np.floor(np.log10(high)) - np.ceil(np.log10(low)) < 2
-        one.set_major_locator(LogLocator(10, subs=(1, 2, 5) if narrow else (1,), numticks=9))
+        one.set_major_locator(log_locator(low, high))
         one.set_major_formatter(FuncFormatter(lambda value, _: power_label(value)))
         one.set_minor_formatter(NullFormatter())
+
+
+def log_locator(low: float, high: float) -> LogLocator:
+    """Ticks of a log axis: powers of ten; 1, 2 and 5 times them where it holds less than three."""
+    narrow = np.floor(np.log10(high)) - np.ceil(np.log10(low)) < 2
+    return LogLocator(10, subs=(1, 2, 5) if narrow else (1,), numticks=9)
 
 
 def power_label(value: float) -> str:

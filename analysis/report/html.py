@@ -5,14 +5,14 @@ from collections.abc import Iterable
 from importlib import resources
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from analysis.figures.hover import link
 from analysis.report.document import TableSpec
+from analysis.report.page import page_environment
 from analysis.report.report import Report, versions
 from analysis.report.svg import Drawing, colour_variables, drawing
-from analysis.report.typeset import anchor, numeric_columns, typeset
+from analysis.report.typeset import anchor, numeric_columns
 
 PAGE_ROWS = 50
 """Rows of a sortable table that are shown at a time, and without the script."""
@@ -22,20 +22,13 @@ _TEMPLATES = resources.files("analysis.report")
 
 def render(report: Report) -> str:
     """The report as HTML; every string of it is escaped, figures are inlined as SVG."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("analysis.report", ""),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     tables = {
         id(table): f"table-{i}"
         for i, table in enumerate(t for section in report.sections for t in section.tables)
     }
     environment.filters.update(
         anchor=anchor,
-        typeset=typeset,
         numeric_columns=numeric_columns,
         table_id=lambda table: tables[id(table)],
         run_anchor=_run_anchor,

@@ -3,13 +3,12 @@
 import base64
 from importlib import resources
 
-import jinja2
 from markupsafe import Markup
 
 from analysis.figures.figure_spec import FigureSpec
+from analysis.report.page import page_environment
 from analysis.report.report import Report
 from analysis.report.svg import svg
-from analysis.report.typeset import typeset
 
 FIRST = ("isoflop", "loss_curves", "contours")
 """Names of figures that go first, as in Hoffmann et al. 2022: profiles, curves, surface."""
@@ -31,14 +30,7 @@ def chosen(report: Report) -> list[FigureSpec]:
 
 def poster(report: Report) -> str:
     """The sheet as HTML that needs no network; every string is escaped, figures are inlined."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("analysis.report", ""),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["typeset"] = typeset
+    environment = page_environment()
     environment.filters["address"] = _address
     style = (resources.files("analysis.report") / "poster.css").read_text()
     return environment.get_template("poster.html.j2").render(

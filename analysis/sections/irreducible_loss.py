@@ -109,7 +109,9 @@ def conclusion(study: Study, made: IrreducibleLossStudy) -> str:
             + ("it has no interval" if inside is None else tail[inside])
         )
     low = min(loss for _, loss in made.least)
-    gap = f"The least loss that ran is {_percent(low / made.entropy - 1)} from it."
+    gap = (
+        f"The least loss that ran, {number(low, 4)}, is {_percent(low / made.entropy - 1)} off it."
+    )
     return "; ".join([*said[:-1], said[-1] + "."]) + " " + gap if said else gap
 
 

@@ -1,6 +1,7 @@
 """What to know before believing a report's decision, and where its numbers come from."""
 
 import hashlib
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -33,10 +34,10 @@ def caveats(study: Study) -> list[str]:
             notes.append(f"The {name} fit is {fit.status}: {fit.reason}")
     notes += _quality_caveats(study)
     isoflop, parametric = study.find(IsoflopApproach), study.find(ParametricApproach)
-    told = isoflop is None or isoflop.status != "converged"  # with the same reason, above
-    if not told and isoflop.fit.curve != study.config.curve:
-        notes.append(f"IsoFLOP profiles are not {study.config.curve}: {isoflop.fit.reason}")
     if isoflop is not None:
+        # A fit that did not converge has said the same reason above.
+        if isoflop.status == "converged" and isoflop.fit.curve != study.config.curve:
+            notes.append(f"IsoFLOP profiles are not {study.config.curve}: {isoflop.fit.reason}")
         for profile in isoflop.fit.profiles:
             sizes = " and ".join(count_label(n) for n in profile.propose)
             if not profile.bracketed:
@@ -53,7 +54,31 @@ def caveats(study: Study) -> list[str]:
     flat = [name for name, profile in profiles.items() if profile.flat]
     if flat:
         notes.append(f"The runs do not bound {', '.join(flat)} on one side (flat profile)")
-    return notes + _repeated_caveats(study)
+    return [*notes, *_head_caveats(study), *_repeated_caveats(study)]
+
+
+def _heads(study: Study) -> dict[int, set[int]]:
+    """Numbers of heads by width, of fitted runs that say both."""
+    found: dict[int, set[int]] = {}
+    columns = (study.table.numbers(name) for name in ("d_model", "n_heads"))
+    for width, heads in zip(*columns, strict=True):
+        if width > 0 and heads > 0:
+            found.setdefault(int(width), set()).add(int(heads))
+    return found
+
+
+def _head_caveats(study: Study) -> list[str]:
+    """Where the number of heads jumps along the ladder, which changes losses beside size."""
+    heads = _heads(study)
+    pairs = sorted((width, n) for width, counts in heads.items() for n in counts)
+    falls = [(a, b) for a, b in itertools.pairwise(pairs) if b[1] < a[1]]
+    if not falls or any(len(counts) > 1 for counts in heads.values()):
+        return []
+    return [
+        "The number of heads jumps along the ladder ("
+        + ", ".join(f"{a[1]} at width {a[0]} and {b[1]} at {b[0]}" for a, b in falls[:3])
+        + "), a second cause of losses beside size: sweep.head_rule=ladder gives all one head size"
+    ]
 
 
 def _repeated_caveats(study: Study) -> list[str]:
@@ -137,8 +162,14 @@ def provenance(study: Study) -> list[tuple[str, str]]:
         *shown,
         ("procedure", f"{config.name}, {_objective(study)}profiles {config.curve}"),
         ("counting", study.runs.counting),
+        *_head_sizes(study),
         ("resamples", f"{study.n_resamples:,} over {config.resample}, seed {config.seed}"),
     ]
+
+
+def _head_sizes(study: Study) -> list[tuple[str, str]]:
+    sizes = sorted({width // n for width, counts in _heads(study).items() for n in counts})
+    return [("head size", ", ".join(f"{size}" for size in sizes) + " channels")] if sizes else []
 
 
 def _objective(study: Study) -> str:

@@ -15,6 +15,7 @@ from sweeps.design.predict import Prediction, PredictionError, predict
 from sweeps.plan.plan import Plan, make_plan
 from sweeps.spec.config import SweepConfig
 from sweeps.spec.grids import BASE_PARTS, GridSpec
+from sweeps.spec.heads import is_open
 from sweeps.spec.stored import stored_config
 from train.config.decode import merge
 from train.config.spec import IsoflopError, RunSpec
@@ -116,21 +117,24 @@ def validation_sweep(
         for choice in prediction.choices
     }
     parts = {name: getattr(base.spec, name) for name in BASE_PARTS}
-    made = replace(config, sweep=replace(config.sweep, grids=grids), **parts)
+    # The fitted ladder's head size is in the base: two sizes of a test make no ladder of their own.
+    sweep = replace(config.sweep, grids=grids, head_rule="width")
+    made = replace(config, sweep=sweep, **parts)
     return ValidationSweep(fit, prediction, made, base)
 
 
 def fitted_base(fit: StoredFits) -> FittedBase:
-    """The base run that all fitted grids share.
+    """The base run that all fitted grids share, with their one head size where a rule set it.
 
     Raises:  PredictionError: they share none, or a sweep's files no longer say it.
     """
     excluded = fit.excluded_ids
     found: dict[str, RunSpec] = {}
     prints: set[str] = set()
+    sizes: set[int] = set()
     for root in fit.sweeps:
         config = stored_config(root)
-        for grid, fingerprint in _fitted_grids(root, excluded):
+        for grid, fingerprint, head_size in _fitted_grids(root, excluded):
             if grid not in config.sweep.grids:
                 raise PredictionError(
                     f"{root} has fitted runs of grid {grid!r}, which its sweep.yaml no longer "
@@ -139,13 +143,18 @@ def fitted_base(fit: StoredFits) -> FittedBase:
             where = f"{root}: {grid}"
             found[where] = merge(config.base, config.sweep.grids[grid].base, where)
             prints.add(fingerprint)
+            if config.sweep.head_rule == "ladder" and is_open(found[where].model):
+                sizes.add(head_size)
     specs = list(found.values())
     if not specs or len(prints) != 1 or any(spec != specs[0] for spec in specs):
         raise PredictionError(
             f"the fitted grids share no one base to train by: {', '.join(found) or 'none found'}; "
             f"fit one of them alone (fit.grid=, fit.data=)"
         )
-    return FittedBase(specs[0], prints.pop())
+    spec = specs[0]
+    if len(sizes) == 1:
+        spec = replace(spec, model=replace(spec.model, head_dim=sizes.pop()))
+    return FittedBase(spec, prints.pop())
 
 
 def check_cells(plan: Plan, test: ValidationSweep) -> None:
@@ -237,19 +246,22 @@ def _require_unanswered(root: Path, prediction: Prediction) -> None:
 
 def _decided_by_the_fit(override: str) -> bool:
     key = override.partition("=")[0].lstrip("+~")
-    return key == "sweep" or key.split(".")[0] in BASE_PARTS or key.startswith("sweep.grids")
+    theirs = ("sweep.grids", "sweep.head_rule")
+    return key == "sweep" or key.split(".")[0] in BASE_PARTS or key.startswith(theirs)
 
 
-def _fitted_grids(root: Path, excluded: set[str]) -> set[tuple[str, str]]:
-    """(grid, data fingerprint) of the finished runs of a sweep that a fit did not exclude."""
+def _fitted_grids(root: Path, excluded: set[str]) -> set[tuple[str, str, int]]:
+    """(grid, data fingerprint, head size) of a sweep's finished runs that a fit did not exclude."""
     found = set()
     for run_dir in run_dirs(root):
         try:
             content = read_json(RunPaths(run_dir).spec)
             run_id, grid = content["run_id"], content["grid"]
             fingerprint = content["spec"]["data"]["fingerprint"]
+            model = content["spec"]["model"]
+            head_size = model["d_model"] // model["n_heads"]
         except (IsoflopError, KeyError, TypeError):
             continue  # not a run that could have been fitted
         if run_id not in excluded and RunPaths(run_dir).record.exists():
-            found.add((grid, fingerprint))
+            found.add((grid, fingerprint, head_size))
     return found

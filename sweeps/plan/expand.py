@@ -8,11 +8,20 @@ from sweeps.plan.branching import first_steps, in_trunks
 from sweeps.plan.cell import GridCell, cost, resolved
 from sweeps.plan.settings import settings_label, with_settings
 from sweeps.spec.grids import Bounds, GridSpec, SweepSpec
-from sweeps.spec.shapes import labelled, shapes_of
+from sweeps.spec.heads import LadderHeads, ladder_heads
+from sweeps.spec.shapes import drafts_of, labelled, shapes_of
 from train.config.decode import merge
 from train.config.resolve import DataInfo
 from train.config.run_config import RunConfig, RuntimeSpec, TrackerSpec
-from train.config.spec import DataSpec, HorizonSpec, RunSpec, SpecError, known, require
+from train.config.spec import (
+    DataSpec,
+    HorizonSpec,
+    ModelSpec,
+    RunSpec,
+    SpecError,
+    known,
+    require,
+)
 from train.config.wsd_branching import trunk_id
 from train.rundir.starting_point import StartingPoint
 
@@ -71,10 +80,11 @@ class SkippedCell:
 
 @dataclass(frozen=True)
 class Expansion:
-    """The runs of a sweep in grid order, and the cells that gave none."""
+    """The runs of a sweep in grid order, the cells that gave none, and each ladder's head size."""
 
     runs: list[PlannedRun] = field(default_factory=list)
     left_out: list[SkippedCell] = field(default_factory=list)
+    heads: list[LadderHeads] = field(default_factory=list)
 
     @property
     def dropped(self) -> list[SkippedCell]:
@@ -107,16 +117,19 @@ def expand(
         tracker=tracker or TrackerSpec(),
         sweep=sweep.name,
     )
+    sides: list[_GridSide] = []
     for grid_name, grid in sweep.grids.items():
-        job = replace(
-            template, spec=merge(base, grid.base, f"sweep.grids.{grid_name}.base"), grid=grid_name
-        )
+        spec = merge(base, grid.base, f"sweep.grids.{grid_name}.base")
+        known_facts = facts(spec.data, spec.model.seq_len)
+        sides.append(_GridSide(replace(template, spec=spec, grid=grid_name), grid, known_facts))
+    heads = _shared_heads(sides) if sweep.head_rule == "ladder" else {}
+    out.heads.extend(heads.values())
+    for side in sides:
+        grid = side.grid
         seeds, bounds = grid.seeds or sweep.seeds, grid.bounds or sweep.bounds
-        known_facts = facts(job.spec.data, job.spec.model.seq_len)
-        cells = list(
-            _cells(grid, job, known_facts, _shaped(grid, job.spec, known_facts, checkpoints))
-        )
-        for cell in in_trunks(cells, bounds, grid_name) if grid.branch else cells:
+        shaped = _shaped(side, heads.get(side.facts.fingerprint), checkpoints)
+        cells = list(_cells(grid, side.job, side.facts, shaped))
+        for cell in in_trunks(cells, bounds, side.job.grid) if grid.branch else cells:
             _add_cell(out, taken, cell, seeds, bounds)
     if not out.runs:
         reasons = "; ".join(dict.fromkeys(cell.reason for cell in out.dropped[:3]))
@@ -144,18 +157,42 @@ def _with_unique_names(runs: list[PlannedRun]) -> list[PlannedRun]:
     ]
 
 
+@dataclass(frozen=True)
+class _GridSide:
+    """A grid, the run that its cells start from, and its data."""
+
+    job: RunConfig
+    grid: GridSpec
+    facts: DataInfo
+
+    @property
+    def template(self) -> ModelSpec:
+        model = self.job.spec.model
+        return replace(model, vocab_size=model.vocab_size or self.facts.vocab_size)
+
+
+def _shared_heads(sides: list[_GridSide]) -> dict[str, LadderHeads]:
+    """The head size of each ladder, by its data: all grids on one data are fitted together."""
+    ladders: dict[str, dict[str, list[ModelSpec]]] = {}
+    for side in sides:
+        shapes = ladders.setdefault(side.facts.fingerprint, {})
+        shapes[side.job.grid] = drafts_of(side.grid, side.template)
+    found = {data: ladder_heads(shapes) for data, shapes in ladders.items()}
+    return {data: heads for data, heads in found.items() if heads is not None}
+
+
 def _shaped(
-    grid: GridSpec, spec: RunSpec, facts: DataInfo, checkpoints: StartsLookup
+    side: _GridSide, heads: LadderHeads | None, checkpoints: StartsLookup
 ) -> list[tuple[str, RunSpec]]:
     """The base run in every shape of a grid, or from every checkpoint, each with its label."""
+    grid, spec = side.grid, side.job.spec
     begun = [start for place in grid.init_from for start in checkpoints(place)]
     if begun:
         return [
             (f"d{start.model.d_model}-from{start.init.sha256[:6]}", start.applied(spec))
             for start in begun
         ]
-    template = replace(spec.model, vocab_size=spec.model.vocab_size or facts.vocab_size)
-    shapes = labelled(shapes_of(grid, template))
+    shapes = labelled(shapes_of(grid, side.template, heads))
     return [(label, replace(spec, model=model)) for label, model in shapes]
 
 

@@ -147,6 +147,7 @@ def print_plan(plan: Plan, config: SweepConfig, console: Console) -> None:
     for line in (
         *_best_lines(plan),
         *_trunk_lines(plan),
+        *(heads.text() for heads in plan.expansion.heads),
         *plan.data,
         *plan.assumed,
         *plan.packing_lines,
@@ -194,6 +195,7 @@ def plan_json(plan: Plan, config: SweepConfig) -> dict[str, Any]:
         "assumed": list(plan.assumed),
         "packing": asdict(plan.packing) if plan.packing else None,
         "data": list(plan.data),
+        "heads": [asdict(heads) for heads in plan.expansion.heads],
         "preparations": [vars(one) for one in plan.preparations],
         "runs": [
             {

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from sweeps.spec.heads import HEAD_RULES
 from train.config.spec import SpecError, one_of, require
 
 KINDS = ("isoflop", "grid", "ladder")
@@ -146,6 +147,8 @@ class SweepSpec:
     between seeds (default: a measured one), and by what share the smallest model is undertuned.
     `early_stop` is the share of its tokens from which a run in progress is stopped if its predicted
     end lies above those of all its alternatives (`sweeps.manage.early_stop`); None for never.
+    `head_rule`: ladder (grids on the same data share one head size, `sweeps.spec.heads`) | width
+    (each width has its own, as in the first release; stored sweeps that don't say have it).
     """
 
     name: str = "sweep"
@@ -156,8 +159,10 @@ class SweepSpec:
     noise: float | None = None
     undertuning: float = 0.0
     early_stop: float | None = None
+    head_rule: str = "width"
 
     def __post_init__(self) -> None:
+        one_of("sweep.head_rule", self.head_rule, HEAD_RULES)
         require(
             self.early_stop is None or 0 < self.early_stop < 1,
             f"sweep.early_stop={self.early_stop} must lie between 0 and 1: the share of its tokens "

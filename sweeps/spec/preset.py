@@ -24,6 +24,8 @@ def preset_text(config: SweepConfig, comments: list[str]) -> str:
         "defaults": [{f"override /{group}": option} for group, option in chosen.items()],
         **{name: _plain(getattr(config, name)) for name in PARTS},
     }
+    # The one default of a dataclass, for stored sweeps, that is not what a new sweep has.
+    content["sweep"]["head_rule"] = config.sweep.head_rule
     launcher = {k: v for k, v in _plain(config.launcher).items() if k != "kind"}
     content |= {"launcher": launcher} if launcher else {}
     content = {name: value for name, value in content.items() if value is not None}

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from sweeps.spec.grids import GridSpec, SweepSpec
+from sweeps.spec.heads import LadderHeads, with_head_dim
 from train.config.decode import merge
 from train.config.shapes import complete_shape, nearest_shape
 from train.config.spec import ModelSpec
@@ -11,12 +12,25 @@ ANY_VOCABULARY = 1024
 """Stands in for a vocabulary not known yet where only a width is asked for."""
 
 
-def shapes_of(grid: GridSpec, template: ModelSpec) -> list[ModelSpec]:
-    """Complete shapes in the order given. Args: template: what they start from, with vocabulary."""
+def drafts_of(grid: GridSpec, template: ModelSpec) -> list[ModelSpec]:
+    """Shapes in the order given, each with what is left to rules, heads among it, still open.
+
+    Args:    template: what they start from, with vocabulary.
+    """
     chosen = [merge(template, {"d_model": d}, "shapes") for d in grid.d_models]
-    chosen += [nearest_shape(n, template) for n in grid.n_params]
-    chosen += [merge(template, shape, "shapes") for shape in grid.shapes]
-    return [complete_shape(shape) for shape in chosen]
+    chosen += [replace(nearest_shape(n, template), n_heads=None) for n in grid.n_params]
+    return chosen + [merge(template, shape, "shapes") for shape in grid.shapes]
+
+
+def shapes_of(
+    grid: GridSpec, template: ModelSpec, heads: LadderHeads | None = None
+) -> list[ModelSpec]:
+    """Complete shapes in the order given.
+
+    Args:    template: what they start from, with vocabulary; heads: the ladder's, None for those
+             that each width has by itself.
+    """
+    return [complete_shape(with_head_dim(m, heads)) for m in drafts_of(grid, template)]
 
 
 def labelled(shapes: list[ModelSpec]) -> list[tuple[str, ModelSpec]]:

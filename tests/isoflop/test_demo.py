@@ -11,6 +11,7 @@ import analysis.__main__
 import eval.__main__
 import sweeps.__main__
 from isoflop import demo
+from sweeps.spec.config import SweepConfig
 from train.commands.command_line import translate
 from train.config.cli import load_config
 
@@ -57,6 +58,20 @@ def test_settings_may_stand_alone_and_a_failing_step_ends_it(ran):
     assert [command[4:] for command in ran.commands] == [
         ["sweep", "launch", "results/demo", "preset=demo", "launcher.workers=1"]
     ]
+
+
+def test_other_seeds_share_none_with_the_demo_and_change_nothing_else(ran):
+    def planned(*settings):
+        config = load_config("sweep", ["preset=demo", *settings], SweepConfig)
+        return {name: grid.seeds or config.sweep.seeds for name, grid in config.sweep.grids.items()}
+
+    assert demo.main(["results/x", "--seed-offset", "3", "calibrate=false"], "isoflop demo") == 0
+    directory, preset, *settings = ran.commands[0][6:]
+    assert (directory, preset, settings[-1]) == ("results/x", "preset=demo", "calibrate=false")
+    own, others = planned(), planned(*settings)
+    assert others == {name: [seed + 3 for seed in seeds] for name, seeds in own.items()}
+    seeds = [{seed for one in plan.values() for seed in one} for plan in (own, others)]
+    assert not seeds[0] & seeds[1]
 
 
 def test_make_demo_is_the_set_up_and_this_command():

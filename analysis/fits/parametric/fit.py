@@ -237,6 +237,8 @@ def _refit(fit: ParametricFit, grid: ResampleGrid, weights: np.ndarray) -> np.nd
     near = np.broadcast_to(fit.theta, (len(weights), 5))
     far = problem.with_fixed(grid.starts(weights, fit.theta))
     first = problem.polish(near, weights, problem.widths((1.0,)), REFIT_TOLERANCE)
-    second = problem.polish(far, weights, problem.widths(), REFIT_TOLERANCE, first)
+    # From 10 delta one resample in 4,000 of Besiroglu et al.'s
+    # finds a lower minimum, which moves the standard error of B by 1.4 %.
+    second = problem.polish(far, weights, problem.widths((30.0, 1.0)), REFIT_TOLERANCE, first)
     lower = second.value < first.value
     return np.where(lower[:, None], second.theta, first.theta)

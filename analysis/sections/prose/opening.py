@@ -95,12 +95,18 @@ def _what_next(study: Study, headline: AllocationRow) -> str:
     if best is None or not np.isfinite(best.n_opt):
         return f"To be surer, run several sizes at {number(flops)} FLOPs."
     sizes = f"{count_label(best.n_opt / 4)} to {count_label(4 * best.n_opt)}"
-    one = study.holdout is not None and not study.holdout.of_budget
-    largest = "the compute of the largest run" if one else "the largest budget"
+    largest = "the largest budget" if _ends_in_a_budget(study) else "the compute of the largest run"
     return (
         f"To be surer, run five sizes from {sizes} parameters at {number(flops)} FLOPs, "
         f"{number(FURTHER)} times {largest}: that tests the law and narrows its exponent."
     )
+
+
+def _ends_in_a_budget(study: Study) -> bool:
+    """Whether the largest run is one of several of its compute, not a single one above them."""
+    runs = study.runs
+    budgets, n_runs = np.unique(runs.budget[np.isfinite(runs.budget)], return_counts=True)
+    return len(budgets) > 1 and n_runs[-1] > 1 and runs.flops.max() < 1.1 * budgets[-1]
 
 
 def _headline_row(study: Study, advice: list[AllocationRow]) -> AllocationRow | None:
@@ -136,6 +142,9 @@ def undetermined(study: Study) -> str:
     return f"These runs do not determine a compute-optimal size{why}.{would}"
 
 
+LEAST_SPREAD = 10.0
+"""Largest over smallest budget that is asked for: a power law over less is mostly noise."""
+
 MOST_PROPOSALS = 4
 """Budgets whose missing runs the headline names; the caveats have them all."""
 
@@ -148,7 +157,7 @@ def proposals(study: Study) -> list[str]:
         low, high = (float(f(runs.flops)) for f in (np.min, np.max))
         return [
             f"at least 5 sizes, a factor of 2 apart, at each of 3 budgets between "
-            f"{number(low)} and {number(high)} FLOPs"
+            f"{number(low)} and {number(max(high, LEAST_SPREAD * low))} FLOPs"
         ]
     open_ended = [p for p in isoflop.fit.profiles if not p.bracketed and len(p.propose)]
     return [

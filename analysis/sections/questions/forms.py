@@ -61,13 +61,18 @@ def forms_section(made: FormStudy) -> Section:
 def conclusion(made: FormStudy) -> str:
     """The averages beside the usual form, and the best by hindsight."""
     usual, average, chosen = (made.find(name) for name in (USUAL, AVERAGE, CHOSEN))
+    n_steps = len(made.rolling.cuts)
+    steps = f"over {n_steps - 1} steps after the first" if n_steps > 1 else "in one step"
     said = (
-        f"Next group, {'steps after the first' if len(made.rolling.cuts) > 1 else 'one step'}: "
+        f"Runs of the next group up, left out, are predicted {steps} to (rms): "
         f"{USUAL} {_percent(usual.following)}, {AVERAGE} {_percent(average.following)}"
     )
     if np.isfinite(chosen.following):
         said += f", {CHOSEN} {_percent(chosen.following)}"
-    return f"{said}; by hindsight {made.best.name} {_percent(made.best.following)}."
+    return (
+        f"{said}; the best of all forms, known only afterwards, is {made.best.name} with "
+        f"{_percent(made.best.following)}."
+    )
 
 
 def printed(made: FormStudy) -> list[str]:

@@ -13,7 +13,7 @@ from analysis.format import count_label, number, span
 from analysis.report.document import Section, TableSpec
 from analysis.sections.chapter import Chapter, ReportInputs
 from analysis.studies.minima.line import FARTHEST, LineLaw, fit_losses, on_one_line
-from analysis.studies.minima.optima import OptimaLaw
+from analysis.studies.minima.optima import Advice, OptimaLaw
 from analysis.studies.study import Study
 
 LINE = "The loss along one line"
@@ -151,6 +151,25 @@ def optima_words(made: OptimaLaw) -> list[str]:
         ends = f"E {number(E, 4)} ({span(interval, 4)})" if np.isfinite(E) else made.loss.law.reason
         said.append(f"Least loss: L = E + k C^-g with {ends}, g {number(g)} ({span(g_interval)}).")
     return said
+
+
+def optima_answers(made: OptimaLaw, flops: Sequence[float]) -> list[str]:
+    """A sentence for each budget that was asked for; none where no size is read."""
+    return [] if made.objections else [_answer(made.optimal(float(c))) for c in flops]
+
+
+def _answer(one: Advice) -> str:
+    beyond = (
+        f" (an extrapolation beyond the optima, in C by {number(one.beyond, 2)} times)"
+        if one.beyond > 1
+        else ""
+    )
+    return (
+        f"With {number(one.flops)} FLOPs, train {count_label(one.n_opt)} parameters (95 % interval "
+        f"{count_span(one.n_interval)}) on {count_label(one.d_opt)} tokens "
+        f"({count_span(one.d_interval)}), {number(one.d_opt / one.n_opt, 2)} tokens per "
+        f"parameter{beyond}."
+    )
 
 
 def optima_json(made: OptimaLaw, flops: Sequence[float]) -> dict[str, Any]:

@@ -6,9 +6,8 @@ from scipy.optimize import check_grad
 
 from analysis.emergence import two_modes as modes
 from analysis.emergence.null import median_chance_null, median_permutation_null, median_score
-from analysis.emergence.score import chance_null, emergence_score
+from analysis.emergence.score import chance_null, emergence_score, in_all
 from analysis.emergence.seeds import study_seeds
-from analysis.emergence.study import _in_all
 from analysis.emergence.two_modes import two_modes
 
 SIZES = np.geomspace(1e3, 1e5, 7)
@@ -134,5 +133,5 @@ def test_orders_are_drawn_for_each_seed_on_its_own() -> None:
 
 
 def test_a_plateau_is_one_of_every_seed() -> None:
-    assert _in_all([[(1, 4), (8, 20)], [(2, 9)]]) == [(2, 4), (8, 9)]
-    assert _in_all([[(1, 4)], [(4, 9)]]) == []
+    assert in_all([[(1, 4), (8, 20)], [(2, 9)]]) == [(2, 4), (8, 9)]
+    assert in_all([[(1, 4)], [(4, 9)]]) == []

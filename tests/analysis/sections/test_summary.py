@@ -1,5 +1,6 @@
 """What the headline has to survive: fit quality, identification, extrapolation."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -7,11 +8,12 @@ import pandas as pd
 import pytest
 
 from analysis.data.readers import from_frame
+from analysis.figures.style import count_span
 from analysis.fits.surface import Surface
-from analysis.format import count_label, number
+from analysis.format import count_label, number, span
 from analysis.sections.fits import holdout_section
 from analysis.sections.prose.opening import decision, proposals, sentences
-from analysis.sections.summary import caveats
+from analysis.sections.summary import caveats, provenance
 from analysis.studies.allocation import allocate
 from analysis.studies.approaches.isoflop import IsoflopApproach
 from analysis.studies.fit_config import FitConfig
@@ -56,7 +58,13 @@ def test_three_sentences_say_what_to_train_how_sure_and_what_to_run_next():
     assert what.startswith("With 1e20 FLOPs, train")
     fit = study.preferred
     assert fit is not None
-    assert sure.startswith(f"As compute grows, N should grow as C to the power {fit.a:.2g}")
+    (row,) = [row for row in allocate(study) if row.approach == fit.name and row.flops == 1e20]
+    assert f"{count_label(row.n_opt)} parameters (95 % interval" in what
+    assert f"interval {count_span(row.n_interval)}) on {count_label(row.d_opt)} tokens" in what
+    assert sure.startswith(
+        f"As compute grows, N should grow as C to the power {fit.a:.2g} "
+        f"({span(fit.intervals['a'], 2)}); "
+    )
     assert "; parametric says 0.4" in sure
     assert study.holdout is not None and study.holdout.rms is not None
     assert fit.name == "isoflop", "which predicts no single run"
@@ -65,6 +73,7 @@ def test_three_sentences_say_what_to_train_how_sure_and_what_to_run_next():
     (best,) = [row for row in allocate(study, [4e20]) if row.approach == fit.name]
     low, high = (count_label(factor * best.n_opt) for factor in (0.25, 4))
     assert f"five sizes from {low} to {high} parameters at 4e20 FLOPs" in following
+    assert "4 times the largest budget: that tests the law" in following
     short = studied(grid(spans=(0.2, 0.9)))
     if short.preferred is not None:
         assert "To be surer, run N = " in headline(short)
@@ -103,6 +112,13 @@ def test_a_size_left_wide_open_asks_for_budgets_within_the_runs():
     (row,) = allocate(study, [1e19])
     for upper, said in ((9e8, "run five sizes from"), (2e9, "at each of 3 budgets between")):
         assert said in sentences(study, [replace(row, n_interval=(1e8, upper))])[2]
+
+
+def test_budgets_that_are_asked_for_spread_over_ten_times_though_the_runs_do_not():
+    study = studied(grid().drop(columns="flops_budget").head(2), FitConfig(n_resamples=0))
+    (asked,) = proposals(study)
+    low, high = map(float, re.findall(r"[\d.]+e\d+", asked))
+    assert high == pytest.approx(10 * low, rel=0.01)
 
 
 def test_kinds_of_runs_in_one_table_are_named_and_give_no_headline():
@@ -146,3 +162,20 @@ def test_a_row_outside_the_sizes_is_an_extrapolation_even_within_the_compute(siz
     fit = study.fits["parametric"]
     (row,) = [r for r in allocate(study, [fit.flops_for(size)]) if r.approach == "parametric"]
     assert "N" in row.beyond and row.extrapolated
+
+
+def test_heads_whose_number_jumps_along_the_ladder_are_a_caveat_and_one_size_is_none():
+    frame = grid(n_sizes=4)
+    widths = np.tile([16, 24, 32, 48], len(frame) // 4)
+
+    def said(*heads):
+        table = frame.assign(d_model=widths, n_heads=np.tile(heads, len(frame) // 4))
+        study = studied(table)
+        notes = [note for note in caveats(study) if "number of heads" in note]
+        return notes, dict(provenance(study)).get("head size")
+
+    notes, sizes = said(2, 3, 2, 3)
+    assert "(3 at width 24 and 2 at 32)" in notes[0] and len(notes) == 1
+    assert sizes == "8, 16 channels"
+    assert said(2, 3, 4, 6) == ([], "8 channels")
+    assert said(np.nan, np.nan, np.nan, np.nan) == ([], None)

@@ -14,7 +14,9 @@ from analysis.studies.fit_config import FitConfig
 from analysis.studies.fits_json import fits_json
 from sweeps.__main__ import main
 from sweeps.design.propose import ProposalError, next_runs
+from sweeps.plan.plan import make_plan
 from sweeps.spec.config import SweepConfig
+from sweeps.spec.stored import stored_config
 from train.config.cli import load_config
 from train.config.spec import IsoflopError
 from train.rundir.atomic import read_json, write_json
@@ -105,6 +107,21 @@ def test_new_runs_are_on_the_base_of_the_fitted_ones(sweep):
     assert config.launcher.kind == "simulate"
     assert config.root == sweep
     assert set(config.sweep.grids) > {"low", "high"}
+
+
+def test_a_proposal_trains_no_fitted_run_again_whatever_its_heads(sweep):
+    """Its sweep.yaml says by which rule; one of an earlier release does not, which is by width."""
+    stored = sweep / "sweep.yaml"
+    text = stored.read_text()
+    assert "head_rule: ladder" in text
+    for wanted, content in (("ladder", text), ("width", text.replace("  head_rule: ladder\n", ""))):
+        stored.write_text(content)
+        fitted = {run.run_id for run in make_plan(stored_config(sweep)).runs}
+        propose(sweep)
+        given = [f"preset={sweep / 'analysis' / 'proposal.yaml'}"]
+        config = load_config("sweep", given, SweepConfig)
+        assert config.sweep.head_rule == wanted
+        assert fitted < {run.run_id for run in make_plan(config).runs}
 
 
 def test_proposing_again_before_launching_proposes_the_same(sweep):

@@ -92,6 +92,25 @@ def test_two_cells_of_equal_cost_on_the_base_of_the_fitted_grid(fitted, tmp_path
     assert 2 < runs[-1].n_params / runs[0].n_params < 8
 
 
+def test_a_test_has_the_head_size_of_the_ladder_that_was_fitted(fitted, tmp_path):
+    """Widths 8 and 16 share heads of 8; by width alone they have heads of 4 and 8."""
+    config = settled(tmp_path / "test", fitted)
+    assert config is not None and config.model.head_dim == 8
+    models = [run.job.spec.model for run in make_plan(config).runs]
+    assert len({model.d_model for model in models}) == 2
+    assert {model.d_model // model.n_heads for model in models} == {8}
+
+
+def test_a_fit_of_an_earlier_release_is_tested_with_the_heads_of_each_width(fitted, tmp_path):
+    stored = fitted / "sweep.yaml"
+    text = stored.read_text()
+    assert "head_rule: ladder" in text
+    stored.write_text(text.replace("  head_rule: ladder\n", ""))
+    config = settled(tmp_path / "test", fitted)
+    assert config is not None
+    assert (config.model.head_dim, config.sweep.head_rule) == (None, "width")
+
+
 def test_the_prediction_is_written_before_anything_is_trained(fitted, tmp_path):
     out = tmp_path / "test"
     settled(out, fitted)

@@ -41,6 +41,13 @@ def test_errors_are_those_of_the_noise():
     assert made[0].error[-1] < 0.02 / 4
 
 
+def test_where_points_are_sparse_a_line_takes_eight_of_them():
+    """Points further apart than the window: the error is that of eight, as far as one can tell."""
+    steps = np.geomspace(1, 1e5, 50)
+    made = smoothed(steps, means(steps, 0.02, np.random.default_rng(2)), 1.0)
+    assert np.median(made.error) == pytest.approx(0.02 / np.sqrt(8), rel=0.3)
+
+
 def test_a_run_over_two_row_groups_is_one_curve(tmp_path):
     table = pa.Table.from_pandas(pd.concat([points("a"), points("b")], ignore_index=True))
     pq.write_table(table, tmp_path / "whole.parquet")

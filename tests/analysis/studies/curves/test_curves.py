@@ -12,6 +12,7 @@ from analysis.errors import FitError
 from analysis.figures.questions.curves import labels
 from analysis.fits.curve_law.law import CurveLaw
 from analysis.fits.curve_law.path import past_of
+from analysis.format import number
 from analysis.studies.curves.ends import end_envelope
 from analysis.studies.curves.study import curves_of, study_curves
 from isoflop import fit_curves
@@ -86,7 +87,7 @@ def test_the_command_fits_some_curves_and_predicts_the_others(tmp_path, capsys):
     assert "describes 2 curves" in printed and "R2 less noise at least" in printed
     made = json.loads((tmp_path / "out" / "curves" / "curves.json").read_text())
     worst = max((one for one in made["curves"] if one["fitted"]), key=lambda c: c["mean_error"])
-    assert f"(at most {worst['mean_error']:.2g}: {worst['name']})" in printed
+    assert f"(at most {number(worst['mean_error'], 2)}: {worst['name']})" in printed
     made = json.loads((tmp_path / "out" / "curves" / "curves.json").read_text())
     assert [one["fitted"] for one in made["curves"]] == [True, True, False]
     assert made["curves"][2]["mean_error"] < 0.01

@@ -148,7 +148,8 @@ def test_the_command_line_adds_a_section(tmp_path, capsys):
         run_command(COMMAND, words, "isoflop analyze")
     assert stopped.value.code == 0
     said = capsys.readouterr().out
-    assert "forms: Next group, steps after the first: additive, Huber, log 0." in said
+    assert "forms: Runs of the next group up, left out, are predicted over " in said
+    assert "steps after the first to (rms): additive, Huber, log 0." in said
     assert "10B on 200B tokens, average of forms: loss " in said
     forms = json.loads((tmp_path / "out/fits.json").read_text())["forms"]
     assert len(forms["cuts"]) == 3 and len(forms["errors"]) == 22

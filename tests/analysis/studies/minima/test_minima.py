@@ -11,6 +11,7 @@ from analysis.data.reading.optima import read_optima
 from analysis.data.table_error import TableError
 from analysis.errors import FitError
 from analysis.fits.surface import Surface
+from analysis.format import count_label
 from analysis.optima import COMMAND
 from analysis.studies.minima.line import fit_losses
 from analysis.studies.minima.optima import fit_optima
@@ -56,10 +57,15 @@ def test_table_3_of_hoffmann_et_al(tmp_path, capsys):
     path = tmp_path / "optima.csv"
     path.write_text(TABLE_3)
     assert run(COMMAND, str(path), "flops=[5.76e23,1e30]", f"out={tmp_path / 'out'}") == 0
-    assert "N_opt ~ C^0.498 (0.497 to 0.499)" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "N_opt ~ C^0.498 (0.497 to 0.499)" in printed
+    assert "With 1e30 FLOPs, train " in printed
+    assert "(an extrapolation beyond the optima, in C by 77 times)." in printed
     found = json.loads((tmp_path / "out/fits.json").read_text())["optima"]
     assert found["b"] == pytest.approx(0.502, abs=0.001)
     near, far = found["allocation"]
+    size = count_label(near["n_opt"])
+    assert f"With 5.76e23 FLOPs, train {size} parameters (95 % interval " in printed
     assert near["n_opt"] == pytest.approx(67e9, rel=0.03) and near["beyond"] == 1
     assert far["beyond"] == pytest.approx(1e30 / 1.3e28)
     assert "has no losses" in found["loss_reason"]

@@ -8,7 +8,8 @@ import pytest
 
 from analysis.__main__ import COMMAND
 from analysis.errors import FitError
-from analysis.fits.forms.sparse import SparseFit, fit_sparse
+from analysis.fits.forms.sparse import SparseFit, _law, _theta, fit_sparse
+from analysis.fits.parametric.huber import LogRuns
 from analysis.studies.sparsity.study import _objections
 from benchmarks.coverage_sparsity import LAW, LEVELS, truth
 from benchmarks.coverage_sparsity import runs as simulated
@@ -27,6 +28,13 @@ def test_the_law_is_recovered_from_runs_without_noise():
     assert fit.rms < 1e-6 and fit.at_bound == ()
     for name, value in vars(LAW).items():
         assert getattr(fit.law, name) == pytest.approx(value, rel=1e-3), name
+
+
+def test_a_search_from_a_known_law_starts_at_that_law():
+    frame = runs()
+    centred = LogRuns.of(*frame[["n_params", "n_tokens", "loss"]].to_numpy().T)
+    again = _law(_theta(LAW, centred), centred)
+    assert vars(again) == pytest.approx(vars(LAW), rel=1e-9)
 
 
 def test_intervals_hold_losses_and_sizes_at_and_beyond_the_largest_budget():
