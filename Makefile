@@ -20,7 +20,7 @@ setup: .venv/ready  ## build .venv with the exact versions of constraints.txt
 	$(PIP) --group docs
 	@touch $@
 
-demo: setup  ## train two small sweeps, evaluate, fit, write the report (about 6 minutes on 2 cores)
+demo: setup  ## train two small sweeps, evaluate, fit, write the report (about 5 minutes on 2 cores)
 	$(PIN) $(BIN)/isoflop demo $(DEMO)
 
 test: setup  ## run the tests (slurm and gpu tests apart)

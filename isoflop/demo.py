@@ -45,7 +45,7 @@ def main(arguments: Sequence[str], prog: str) -> int:
     parser = argparse.ArgumentParser(
         prog=prog,
         description="Train two small sweeps, evaluate them, fit scaling laws and write the report: "
-        "about 6 minutes on two cores, without a network. Settings go to the launch.",
+        "about 5 minutes on two cores, without a network. Settings go to the launch.",
     )
     parser.add_argument("directory", nargs="?", default=DIRECTORY, help=f"default {DIRECTORY}")
     parser.add_argument(
