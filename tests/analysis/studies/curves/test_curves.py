@@ -13,6 +13,7 @@ from analysis.figures.questions.curves import labels
 from analysis.fits.curve_law.law import CurveLaw
 from analysis.fits.curve_law.path import past_of
 from analysis.format import number
+from analysis.sections.questions.curves import conclusion
 from analysis.studies.curves.ends import end_envelope
 from analysis.studies.curves.study import curves_of, study_curves
 from isoflop import fit_curves
@@ -37,6 +38,14 @@ def cosine_sweep(noise: float, seed: int = 0):
     final = np.array([LADDER.loss(c.size, past_of(c.n_tokens, c.lr))[-1] for c in curves])
     loss = 1.1 * final * np.exp(rng.normal(0, 0.1 * noise, len(n)))  # validation lies higher
     return curves, RunArrays("exact", n, d, 6 * n * d, loss, 6 * n * d, SIX_ND)
+
+
+def test_curves_that_the_law_misses_are_counted_and_not_called_described():
+    study = study_curves(cosine_sweep(0.0)[0])
+    assert conclusion(study).startswith(f"One law describes {len(study.errors)} curves")
+    worse = [replace(one, explained=0.3 + 0.65 * (i > 1)) for i, one in enumerate(study.errors)]
+    said = conclusion(replace(study, errors=worse))
+    assert said.startswith(f"One law misses 2 of {len(worse)} curves")
 
 
 def test_the_envelope_of_ends_is_that_of_runs_that_ended():
