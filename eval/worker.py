@@ -1,24 +1,28 @@
-"""A process that evaluates one checkpoint after another: pickled requests in, answers out.
-
-It belongs to `eval.side_by_side`, and ends with it: its input then ends.
-"""
+"""What a process of `eval.side_by_side` does: it evaluates one checkpoint after another."""
 
 import os
-import pickle
-import sys
-from typing import IO
+import signal
+from multiprocessing import parent_process
+from threading import Thread
 
 from eval.answered import Sets, answered
 from eval.config import EvalConfig
 from eval.evaluate import CheckpointRef
 from train.config.spec import IsoflopError
 
-Request = tuple[EvalConfig, CheckpointRef, Sets]
+
+def begin(threads: int) -> None:
+    """Once a process: its threads, its end with the first one, a terminal that they share."""
+    import torch
+
+    Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the first process's business
+    os.dup2(2, 1)  # what libraries print is no result
+    torch.set_num_threads(threads)
 
 
-def answer(request: Request) -> str:
+def answer(config: EvalConfig, target: CheckpointRef, sets: Sets) -> str:
     """Why a checkpoint could not be evaluated; empty where it was."""
-    config, target, sets = request
     try:
         answered(target, sets, config.settings, config.device, config.overwrite, lambda n: None)
     except IsoflopError as error:
@@ -26,26 +30,9 @@ def answer(request: Request) -> str:
     return ""
 
 
-def send(stream: IO[bytes], content: object) -> None:
-    """Write one request or answer and let it go."""
-    pickle.dump(content, stream)
-    stream.flush()
-
-
-def main() -> None:
-    """Answer requests until there are no more."""
-    import torch
-
-    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print must not be read as an answer
-    while True:
-        try:
-            request: Request = pickle.load(requests)
-        except EOFError:
-            return
-        torch.set_num_threads(request[0].threads)
-        send(answers, answer(request))
-
-
-if __name__ == "__main__":
-    main()
+def _end_with_parent() -> None:
+    """A process that was killed ends no others: they would wait for its requests for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -2,7 +2,11 @@
 
 import dataclasses
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -72,13 +76,42 @@ def test_side_by_side_gives_the_same_answers_and_names_what_failed(tmp_path, cap
     assert len(tables[0]) > 10 and tables[0] == tables[1]
 
 
+def killed(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def test_a_killed_process_is_an_error_that_says_what_to_do(tmp_path, monkeypatch) -> None:
     for name in "ab":
         save_run(tmp_path / "runs" / name, OPTIONS)
-    killed = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
-    monkeypatch.setattr(side_by_side, "python_command", lambda module: killed)
+    # What a process is asked to do ends it, as the system does that has no memory left.
+    monkeypatch.setattr(side_by_side.worker, "answer", killed)
     with pytest.raises(TaskError, match=r"a process that evaluates ended .* run again"):
         main(EvalConfig(target=str(tmp_path), n_items=20, workers=2), [])
+
+
+def test_no_process_outlives_one_that_was_killed(tmp_path) -> None:
+    """Each waits for what the first one asks, and nobody is left who could ask."""
+    program = (
+        "from multiprocessing import active_children, get_context\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "import os\n"
+        "from eval.worker import begin\n"
+        "if __name__ == '__main__':\n"
+        "    pool = ProcessPoolExecutor(1, get_context('spawn'), begin, (1,))\n"
+        "    print(pool.submit(os.getpid).result(), flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    (tmp_path / "first.py").write_text(program)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    first = subprocess.run(
+        [sys.executable, str(tmp_path / "first.py")], stdout=subprocess.PIPE, text=True,
+        env=environment,
+    )  # fmt: skip
+    assert first.returncode == -signal.SIGKILL
+    other, deadline = int(first.stdout), time.monotonic() + 60
+    while Path(f"/proc/{other}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{other}").exists()
 
 
 def test_small_checkpoints_share_the_cores_where_there_is_enough_to_do(tmp_path, monkeypatch):

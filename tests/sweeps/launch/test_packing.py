@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -189,7 +190,8 @@ def test_a_choice_is_kept_by_the_sweep_and_used_by_the_launcher(tmp_path, monkey
         from rich.console import Console
 
         again = config(tmp_path, "launch", *overrides)
-        training.train_tasks(again, ["a task"], 1, [], Console(quiet=True))
+        task = SimpleNamespace(run_dir=tmp_path / "run")
+        training.train_tasks(again, [task], 1, [], Console(quiet=True))
         return used[-1].packed
 
     again = make_plan(config(tmp_path, "plan"))
@@ -212,6 +214,7 @@ def test_a_number_that_was_not_timed_is_predicted_by_a_run_alone_which_is_said(t
 CHILD = """
 import json, os, sys, time
 from pathlib import Path
+from types import SimpleNamespace
 folder = Path(sys.argv[1])
 print_ = lambda text: print(text, flush=True)
 def comes_first():
