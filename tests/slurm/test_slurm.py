@@ -28,6 +28,7 @@ CLUSTER = ["bash", str(Path(__file__).with_name("cluster.sh"))]
 SWEEP = (
     "sweep=grid",
     "sweep.grids.grid.d_models=[8,16,24,32]",
+    "sweep.head_rule=width",  # so that a test of one width has the ladder's own runs
     "sweep.grids.grid.n_tokens=[2.5e5,3e5]",
     "model.seq_len=64",
     "optim.batch_tokens=512",
@@ -220,6 +221,11 @@ def test_a_time_limit_saves_requeues_and_continues_until_there_have_been_enough(
     wait_until(tmp_path, lambda s: s.counts.get("preempted") == 1)
 
 
+def states(root: Path) -> list[dict]:
+    """Rows of `status format=json`."""
+    return json.loads(sweeps(root, "format=json", verb="status").splitlines()[-1])["runs"]
+
+
 def test_runs_killed_for_their_memory_are_told_by_the_accounting_and_retried_with_more(
     tmp_path, expected
 ):
@@ -231,10 +237,14 @@ def test_runs_killed_for_their_memory_are_told_by_the_accounting_and_retried_wit
     while (queue := read_queue()) is None or any(queue.knows(f"{array}_{i}") for i in (0, 1)):
         assert time.monotonic() < end, f"squeue still has the jobs\n{logs(tmp_path)}"
         time.sleep(1)
-    told = json.loads(sweeps(tmp_path, "format=json", verb="status").splitlines()[-1])
-    assert [run["status"] for run in told["runs"]] == ["oom", "oom"], told
-    assert all("is failed (exit code" in run["note"] for run in told["runs"])
-    assert all("xceeded" in run["note"] for run in told["runs"])
+    end = time.monotonic() + 60  # the accounting hears of a job's end after the queue
+    runs = states(tmp_path)
+    while not all("xceeded" in run["note"] for run in runs):
+        assert time.monotonic() < end, runs
+        time.sleep(1)
+        runs = states(tmp_path)
+    assert [run["status"] for run in runs] == ["oom", "oom"], runs
+    assert all("is failed (exit code" in run["note"] for run in runs)
     more = ("launcher.mem_gb=0.3", "scale_memory=7")
     sweeps(tmp_path, *cells, "status=oom", *SLURM, *more, verb="retry")
     wait_until(tmp_path, all_done)
