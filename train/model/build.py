@@ -26,7 +26,7 @@ from train.config.flops import experts
 from train.config.kernels import LIBRARY, Kernels
 from train.config.spec import ModelSpec, known
 from train.model.built import hf_architecture
-from train.model.forward import computes, hidden_states, rotation
+from train.model.forward import computes, hidden_states, is_plain, rotation
 from train.model.labels import IGNORED
 from train.model.linear import linear
 from train.model.loss import HeadLoss, chunked_loss
@@ -138,7 +138,8 @@ class SummedLoss(nn.Module):
         self._head_loss = head_loss or chunked_loss
         self.z_loss = z_loss
         self.softcap: float | None = getattr(model.config, "final_logit_softcapping", None)
-        turn = rotation(model)
+        self.is_plain = is_plain(model)
+        turn = rotation(model) if self.is_plain else None
         self.turns = turn is not None
         if turn is not None:  # buffers, which follow the module to its device
             self.register_buffer("cosines", turn[0], persistent=False)
@@ -179,7 +180,7 @@ class SummedLoss(nn.Module):
     def _hidden(self, tokens: Tensor) -> tuple[Tensor, Tensor | None]:
         """Hidden states (rows x seq_len, d_model), and the loss of an uneven use of experts."""
         model = self.model
-        if computes(model, tokens.device):
+        if self.is_plain and computes(model, tokens.device):
             turn = (self.cosines, self.sines) if self.turns else None
             return hidden_states(model, tokens, self._kernels, turn), None  # type: ignore[arg-type]
         share = getattr(model.config, "router_aux_loss_coef", 0.0)

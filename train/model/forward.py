@@ -30,9 +30,49 @@ from train.config.kernels import LIBRARY, Kernels
 from train.model.attention import causal_attention, widens
 from train.model.linear import linear
 
+_FOLLOWED = {
+    *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
+    *("num_key_value_heads", "max_position_embeddings", "rms_norm_eps", "tie_word_embeddings"),
+    *("n_positions", "n_ctx", "n_embd", "n_layer", "n_head", "n_inner", "layer_norm_epsilon"),
+    *("activation_function", "initializer_range", "bos_token_id", "eos_token_id", "pad_token_id"),
+    *("use_cache", "architectures", "dtype", "transformers_version", "name_or_path"),
+    "_name_or_path",
+}
+"""Settings of a configuration that `hidden_states` follows, or that change no hidden state."""
+
+_ASKED = {"head_dim", "rope_parameters", "layer_types", "max_window_layers", "sliding_window"}
+_DROPOUTS = {"resid_pdrop", "embd_pdrop", "attn_pdrop"}
+
+
+def is_plain(model: PreTrainedModel) -> bool:
+    """Whether a model's configuration asks for nothing that `hidden_states` leaves out.
+
+    Any setting that is not known to be followed has to have its class's default, so that one which
+    a later transformers adds (biases, scaled rotary positions, windows, dropout are there today)
+    sends a model through its own forward pass instead of through another function.
+    """
+    settings = model.config.to_dict()
+    usual = type(model.config)().to_dict()
+    left = settings.keys() - _FOLLOWED - _ASKED - _DROPOUTS
+    if any(settings[name] != usual.get(name) for name in left):
+        return False
+    if any(settings.get(name) for name in _DROPOUTS):
+        return False
+    if isinstance(model, GPT2LMHeadModel):
+        return True
+    rope = settings.get("rope_parameters") or {}
+    heads = settings.get("num_attention_heads")
+    return (
+        rope.keys() == {"rope_type", "rope_theta"}
+        and rope["rope_type"] == "default"
+        and bool(heads)
+        and settings.get("head_dim", 0) in (0, None, settings["hidden_size"] // heads)
+        and set(settings.get("layer_types") or ()) <= {"full_attention"}
+    )
+
 
 def computes(model: PreTrainedModel, device: torch.device) -> bool:
-    """Whether `hidden_states` takes the place of the model's own forward pass on a device.
+    """Whether `hidden_states` takes the place of a plain model's own forward pass on a device.
 
     Not where FSDP has put classes of its own in place of the layers, which have to be called, and
     not for a GPT-2 on a CPU, whose runs keep the bits that they have always had.
@@ -68,7 +108,7 @@ def rotation(model: PreTrainedModel) -> tuple[Tensor, Tensor] | None:
     for every element of every layer, in the backward pass too, most of a small model's step.
     """
     if not isinstance(model, LlamaForCausalLM | Qwen3ForCausalLM | Olmo2ForCausalLM):
-        return None
+        return None  # GPT-2 learns its positions
     longest = model.config.max_position_embeddings
     return _rotation(longest, *_head_dim_and_theta(model.config), torch.device("cpu"))
 

@@ -92,7 +92,7 @@ def test_a_search_that_meets_a_known_minimum_stops_and_one_that_is_lower_goes_on
     made = minimise(two_valleys, starts, box, known=known, apart=1e-2)
     assert made.iterations[0] < alone.iterations[0], "met"
     assert abs(made.theta[0, 0] - known.theta[0, 0]) < 1e-2
-    assert made.theta[1] == pytest.approx(alone.theta[1], abs=1e-10), "the other valley"
+    assert made.theta[1] == pytest.approx(alone.theta[1], abs=1e-10), "the other minimum"
     # What was taken for a minimum and is none does not stop a search that is lower.
     false = replace(known, theta=known.theta + 0.02, value=known.value + 1.0)
     passed = minimise(two_valleys, starts, box, known=false, apart=0.5)

@@ -6,13 +6,21 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import LlamaForCausalLM, PreTrainedModel
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    Qwen3Config,
+)
 
 from train.config.kernels import EARLIER, LIBRARY, Kernels
 from train.config.shapes import complete_shape
 from train.config.spec import ModelSpec
 from train.model.attention import causal_attention
 from train.model.build import SummedLoss, build_model
+from train.model.forward import is_plain
 from train.model.linear import ONEDNN, linear
 
 
@@ -164,3 +172,46 @@ def test_a_traced_graph_is_given_the_rotation_and_does_not_compute_it(family):
     assert not {"sin", "cos", "arange"} & set(traced)
     assert compiled.item() == pytest.approx(theirs(module.model, tokens, labels).item(), rel=2e-6)
     assert not {"cosines", "sines"} & set(module.state_dict())
+
+
+ROPE = {"rope_theta": 1e4, "rope_type": "linear", "factor": 4.0}
+LLAMA3 = {
+    "rope_theta": 1e4, "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0, "original_max_position_embeddings": 16,
+}  # fmt: skip
+WINDOW = {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 0, "head_dim": 12}
+
+
+@pytest.mark.parametrize(
+    ("config", "changes"),
+    [(LlamaConfig, {"attention_bias": True}), (LlamaConfig, {"mlp_bias": True}),
+     (LlamaConfig, {"head_dim": 16}), (LlamaConfig, {"hidden_act": "gelu"}),
+     (LlamaConfig, {"rope_parameters": ROPE}), (LlamaConfig, {"rope_parameters": LLAMA3}),
+     (LlamaConfig, {"attention_dropout": 0.5}), (Qwen3Config, {"head_dim": 16}),
+     (Qwen3Config, WINDOW)],
+)  # fmt: skip
+def test_what_the_fast_forward_leaves_out_goes_through_the_models_own(config, changes):
+    """As `family=hf` and `init_from=` may ask for: the loss is that of the model that is saved."""
+    shape = {
+        "vocab_size": 61, "hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "num_key_value_heads": 2, "max_position_embeddings": 32,
+        "head_dim": 12,
+    }  # fmt: skip
+    torch.manual_seed(0)
+    plain = AutoModelForCausalLM.from_config(config(**shape))
+    model = AutoModelForCausalLM.from_config(config(**(shape | changes)))
+    assert is_plain(plain) and not is_plain(model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    tokens, labels = torch.randint(0, 61, (2, 3, 32)).unbind(0)
+    ours = SummedLoss(model.eval())(tokens, labels)
+    assert ours.item() == pytest.approx(theirs(model, tokens, labels).item(), rel=2e-6)
+
+
+def test_a_gpt2_with_dropout_is_not_plain():
+    sizes = {"n_embd": 8, "n_layer": 1, "n_head": 2, "vocab_size": 11}
+    usual = AutoModelForCausalLM.from_config(GPT2Config(**sizes))  # drops a tenth
+    none = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+    without = AutoModelForCausalLM.from_config(GPT2Config(**sizes, **none))
+    assert is_plain(without) and not is_plain(usual)
