@@ -70,6 +70,11 @@ def losses(root: Path) -> dict[str, float]:
     return {record.run_id: record.loss for record in records if record is not None}
 
 
+def told(root: Path) -> list[dict]:
+    """Rows of `status format=json`."""
+    return json.loads(sweeps(root, "format=json", verb="status").splitlines()[-1])["runs"]
+
+
 def wait_until(root: Path, condition, seconds: float = 600) -> SweepState:
     """Wait until the sweep's state meets a condition, or fail with the logs."""
     end = time.monotonic() + seconds
@@ -171,8 +176,7 @@ def test_a_cancelled_job_is_retried_and_a_requeued_one_comes_back(tmp_path, expe
     subprocess.run(["scontrol", "requeue", slurm_job(requeued)], check=True)
     come_back_now()
     wait_until(tmp_path, lambda s: s.n_done >= 6 and squeue_is_empty())
-    told = json.loads(sweeps(tmp_path, "format=json", verb="status").splitlines()[-1])
-    stopped = [run for run in told["runs"] if run["status"] not in ("finished",)]
+    stopped = [run for run in told(tmp_path) if run["status"] not in ("finished",)]
     assert cancelled.run_id in {run["run_id"] for run in stopped}
     assert {run["status"] for run in stopped} <= {"preempted", "failed"}
     sweeps(tmp_path, *SLURM, verb="retry")
@@ -221,11 +225,6 @@ def test_a_time_limit_saves_requeues_and_continues_until_there_have_been_enough(
     wait_until(tmp_path, lambda s: s.counts.get("preempted") == 1)
 
 
-def states(root: Path) -> list[dict]:
-    """Rows of `status format=json`."""
-    return json.loads(sweeps(root, "format=json", verb="status").splitlines()[-1])["runs"]
-
-
 def test_runs_killed_for_their_memory_are_told_by_the_accounting_and_retried_with_more(
     tmp_path, expected
 ):
@@ -237,12 +236,9 @@ def test_runs_killed_for_their_memory_are_told_by_the_accounting_and_retried_wit
     while (queue := read_queue()) is None or any(queue.knows(f"{array}_{i}") for i in (0, 1)):
         assert time.monotonic() < end, f"squeue still has the jobs\n{logs(tmp_path)}"
         time.sleep(1)
-    end = time.monotonic() + 60  # the accounting hears of a job's end after the queue
-    runs = states(tmp_path)
-    while not all("xceeded" in run["note"] for run in runs):
-        assert time.monotonic() < end, runs
-        time.sleep(1)
-        runs = states(tmp_path)
+    # The accounting hears of a job's end after the queue.
+    wait_until(tmp_path, lambda _: all("xceeded" in run["note"] for run in told(tmp_path)), 60)
+    runs = told(tmp_path)
     assert [run["status"] for run in runs] == ["oom", "oom"], runs
     assert all("is failed (exit code" in run["note"] for run in runs)
     more = ("launcher.mem_gb=0.3", "scale_memory=7")
@@ -271,9 +267,9 @@ def test_a_job_preempted_by_cancelling_comes_back_and_the_last_job_tells_the_end
 ):
     """A partition of higher priority takes both nodes; this one's jobs are cancelled for it."""
     cells = ("sweep.grids.grid.d_models=[16]", "sweep.grids.grid.n_tokens=[3e5]")
-    told = tmp_path / "told"
+    saying = tmp_path / "told"
     root = tmp_path / "sweep"
-    on_end = f"launcher.on_end='sh -c \"echo $ISOFLOP_STATUS > {told}\"'"
+    on_end = f"launcher.on_end='sh -c \"echo $ISOFLOP_STATUS > {saying}\"'"
     sweeps(root, *SWEEP, *cells, *SLURM, on_end)
     run = wait_until(root, lambda s: any(map(has_saved, running(s)))).runs[0]
     urgent = ["sbatch", "--partition=urgent", "--nodes=2", "--mem=7000", "--output=/dev/null"]
@@ -283,8 +279,8 @@ def test_a_job_preempted_by_cancelling_comes_back_and_the_last_job_tells_the_end
     [(run_id, loss)] = losses(root).items()
     assert loss == expected[run_id]
     assert len(started(run.run_dir)) == 2
-    wait_until(root, lambda _: told.exists(), 60)
-    assert told.read_text() == "finished\n"
+    wait_until(root, lambda _: saying.exists(), 60)
+    assert saying.read_text() == "finished\n"
 
 
 def test_a_refused_submission_is_one_clear_line(tmp_path):
