@@ -109,9 +109,8 @@ def conclusion(study: Study, made: IrreducibleLossStudy) -> str:
             + ("it has no interval" if inside is None else tail[inside])
         )
     low = min(loss for _, loss in made.least)
-    gap = (
-        f"The least loss that ran, {number(low, 4)}, is {_percent(low / made.entropy - 1)} off it."
-    )
+    off = _percent(low / made.entropy - 1)
+    gap = f"The least loss that ran, {number(low, 4)}, is {off} off the text's entropy."
     return "; ".join([*said[:-1], said[-1] + "."]) + " " + gap if said else gap
 
 
