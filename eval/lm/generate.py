@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from eval.lm.loglikelihood import Read, masked
+from eval.lm.extend import extend
+from eval.lm.loglikelihood import Read
 
 Choose = Callable[[Tensor, int, Tensor], Tensor]
 """(logits of the live rows, step, their row numbers) -> one token each."""
@@ -106,12 +107,9 @@ def _decode(
             rows, tokens = rows[going], tokens[going]
             cache.batch_select_indices(going.nonzero().squeeze(1))
             mask = None if mask is None else mask[going]
-        options = {}
-        if mask is not None:
-            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-            options = masked(model, mask, 1)
-        output = model(input_ids=tokens[:, None], past_key_values=cache, use_cache=True, **options)
-        logits, cache = output.logits[:, -1].float(), output.past_key_values
+        mask = None if mask is None else torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+        behind, cache = extend(model, tokens[:, None], cache, mask)
+        logits = behind[:, -1]
     return _finished(written.tolist(), logprobs.tolist(), frozenset(stop_ids))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eval.lm.loglikelihood import takes
+from eval.lm.extend import takes
 from eval.lm.memory import PASS_ON_CPU, batch_tokens, in_batches, is_out_of_memory
 from eval.lm.pair_rows import Row, Tokens, batch_end, clusters, ordered, rows_of
 

@@ -12,7 +12,7 @@ from eval.lm.context import TOO_LONG, UNBOUNDED, fitted, new_tokens
 from eval.lm.generate import Decoded, greedy, sample
 from eval.lm.load import DTYPES
 from eval.lm.loglikelihood import Read, read_prompts, score
-from eval.lm.memory import batch_tokens, in_batches
+from eval.lm.memory import batch_tokens, in_batches, young_garbage_alone
 from eval.lm.pair_scores import PairScorer
 from eval.lm.tokenization import BOS, Encoded, Vocabulary, encode_items, encode_prompt
 from eval.metrics.outcome import Outcome
@@ -84,7 +84,8 @@ def answer_items(
     items = in_chat(vocab.tokenizer, items, settings.chat_template, settings.system_prompt)
     if settings.chat_template:
         vocab = vocab.in_turns()
-    encoded = encode_items(vocab, items)
+    with young_garbage_alone():
+        encoded = encode_items(vocab, items)
     context = getattr(model.config, "max_position_embeddings", None) or UNBOUNDED
     encoded, kept = fitted(encoded, context, settings.too_long, vocab.bos_id)
     longer = rules is not None and rules.takes_longer
@@ -109,7 +110,8 @@ def answer_items(
             outcomes[i] = outcome
         advance(len(batch))
 
-    in_batches(len(order), end_of, run)
+    with young_garbage_alone():
+        in_batches(len(order), end_of, run)
     complete = [outcome for outcome in outcomes if outcome is not None]
     if settings.pmi_prompt is not None:
         complete = _with_base(model, vocab, [encoded[i] for i in kept], complete, settings)
@@ -133,7 +135,7 @@ def _answer_batch(
     choices = _score_choices(model, read, chosen)
     leading = _n_leading(vocab, chosen)
     decoded = greedy(model, read, sorted(vocab.stop_ids), limit) if settings.decode else []
-    outputs = vocab.decode([one.tokens for one in decoded])
+    outputs = _texts(vocab, decoded)
     samples = _samples(model, vocab, read, batch, limit, settings)
     for row, i in enumerate(batch):
         logprobs, hits = targets[row]
@@ -183,7 +185,7 @@ def _decoded_fields(vocab: Vocabulary, one: Decoded, text: str) -> dict[str, Any
     if vocab.stop_text != STOP:
         return _cut_fields(vocab, one, text)
     return {
-        "output": _cut(vocab, one, text),
+        "output": text,
         "output_tokens": tuple(one.tokens),
         "output_logprob": one.logprob,
         "stopped": one.stop is not None,
@@ -210,13 +212,15 @@ def _cut_fields(vocab: Vocabulary, one: Decoded, text: str) -> dict[str, Any]:
     }
 
 
-def _cut(vocab: Vocabulary, one: Decoded, text: str) -> str:
-    """The text before the stop, including what stands before it within the token that held it."""
-    if vocab.stop_text != STOP:
-        return vocab.cut(text)
-    if one.stop in (None, vocab.stop_id):
-        return text
-    return vocab.decode([[*one.tokens, one.stop]])[0].split(STOP)[0]
+def _texts(vocab: Vocabulary, decoded: Sequence[Decoded]) -> list[str]:
+    """Text of each output; where a line break ended it, with what its last token has before it."""
+    asked, of_its_own = [], []
+    for one in decoded:
+        stop = one.stop if vocab.stop_text == STOP and one.stop != vocab.stop_id else None
+        asked.append(one.tokens if stop is None else [*one.tokens, stop])
+        of_its_own.append(stop is not None)
+    texts = zip(vocab.decode(asked), of_its_own, strict=True)
+    return [text.split(STOP)[0] if holds else text for text, holds in texts]
 
 
 def _score_choices(model: Any, read: Read, chosen: Sequence[Encoded]) -> list[list[float]]:
@@ -264,10 +268,9 @@ def _samples(
             [np.random.default_rng([settings.seed, k, i]).random(limit) for i in batch]
         )
         drawn = sample(model, read, sorted(vocab.stop_ids), uniforms, settings.temperature)
-        texts = vocab.decode([one.tokens for one in drawn])
-        for row, (one, text) in enumerate(zip(drawn, texts, strict=True)):
+        for row, (one, text) in enumerate(zip(drawn, _texts(vocab, drawn), strict=True)):
             ended = one.stop is not None or (vocab.stop_text != STOP and vocab.stop_text in text)
-            found[row].append((_cut(vocab, one, text), ended))
+            found[row].append((text if vocab.stop_text == STOP else vocab.cut(text), ended))
     return found
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from transformers import PreTrainedTokenizerFast
+
 from eval.tasks.generated import TaskError
 from eval.tasks.prompt_formats import STOP, Item
 
@@ -70,8 +72,11 @@ class Vocabulary:
 
     def decode(self, token_ids: Sequence[Sequence[int]]) -> list[str]:
         """Text of each token sequence, special tokens left out."""
+        lists = [list(ids) for ids in token_ids]
+        if _decodes_alone(self.tokenizer):
+            return self.tokenizer.backend_tokenizer.decode_batch(lists, skip_special_tokens=True)
         return self.tokenizer.batch_decode(
-            [list(ids) for ids in token_ids],
+            lists,
             skip_special_tokens=True,
             clean_up_tokenization_spaces=False,
         )
@@ -97,6 +102,18 @@ class Vocabulary:
         except Exception:  # tokenizers raises a bare Exception for a character without a token
             return False
         return bool(ids) and self.tokenizer.unk_token_id not in ids
+
+
+def _decodes_alone(tokenizer: Any) -> bool:
+    """Whether transformers adds nothing to what the tokenizers library decodes.
+
+    Its wrapper looks at every id of every text, which takes longer than the decoding.
+    """
+    kind = type(tokenizer)
+    return isinstance(tokenizer, PreTrainedTokenizerFast) and all(
+        getattr(kind, name) is getattr(PreTrainedTokenizerFast, name)
+        for name in ("batch_decode", "decode", "_decode")
+    )
 
 
 def batch_ids(tokenizer: Any, texts: Sequence[str], **options: Any) -> list[list[int]]:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 from transformers import (
+    DynamicCache,
     GPT2LMHeadModel,
     LlamaForCausalLM,
     Olmo2ForCausalLM,
@@ -91,14 +92,17 @@ def hidden_states(
     tokens: Tensor,
     kernels: Kernels = LIBRARY,
     turn: tuple[Tensor, Tensor] | None = None,
+    cache: DynamicCache | None = None,
 ) -> Tensor:
     """Hidden states after the last normalisation, (rows x T, d_model).
 
-    Args:    tokens: (rows, T); turn: the model's `rotation`, computed here where it is not given.
+    Args:    tokens: (rows, T); turn: the model's `rotation`, computed here where it is not given;
+             cache: keys and values of what stands before `tokens`, which is extended by theirs.
+             GPT-2 takes none.
     """
     if isinstance(model, GPT2LMHeadModel):
         return _gpt2(model, tokens)
-    return _llama(model, tokens, kernels, turn)
+    return _llama(model, tokens, kernels, turn, cache)
 
 
 def rotation(model: PreTrainedModel) -> tuple[Tensor, Tensor] | None:
@@ -119,19 +123,26 @@ def _head_dim_and_theta(config: Any) -> tuple[int, float]:
 
 
 def _llama(
-    model: PreTrainedModel, tokens: Tensor, kernels: Kernels, turn: tuple[Tensor, Tensor] | None
+    model: PreTrainedModel,
+    tokens: Tensor,
+    kernels: Kernels,
+    turn: tuple[Tensor, Tensor] | None,
+    cache: DynamicCache | None,
 ) -> Tensor:
     decoder: Any = model.model  # torch types what a module holds as Tensor | Module
     rows, length = tokens.shape
+    read = 0 if cache is None else cache.get_seq_length()
     normalises, after = isinstance(model, Qwen3ForCausalLM), isinstance(model, Olmo2ForCausalLM)
     head_dim, theta = _head_dim_and_theta(model.config)
     if turn is None:
         # Kept on a CPU alone: on a GPU it would outlive the run.
         keeps = tokens.device.type == "cpu" and not torch.compiler.is_compiling()
-        turn = (_kept_rotation if keeps else _rotation)(length, head_dim, theta, tokens.device)
-    turn = turn[0][:length], turn[1][:length]
+        # A cache grows by a token at a time, and so do the positions that are asked for.
+        longest = length if cache is None else 2 ** (read + length - 1).bit_length()
+        turn = (_kept_rotation if keeps else _rotation)(longest, head_dim, theta, tokens.device)
+    turn = turn[0][read : read + length], turn[1][read : read + length]
     x = F.embedding(tokens.flatten(), decoder.embed_tokens.weight)
-    for layer in decoder.layers:
+    for number, layer in enumerate(decoder.layers):
         attention, mlp = layer.self_attn, layer.mlp
         normal = x if after else _norm(x, layer.input_layernorm)
         query, key, value = (
@@ -148,7 +159,10 @@ def _llama(
         )
         dtype = torch.float32 if widens(kernels, query) else query.dtype
         query, key = (_rotate(part, *turn).to(dtype) for part in (query, key))
-        mixed = causal_attention(query, key, value, kernels)
+        if cache is None:
+            mixed = causal_attention(query, key, value, kernels)
+        else:
+            mixed = _attention_behind(query, *cache.update(key, value, number))
         mixed = linear(mixed.transpose(1, 2).reshape(x.shape), attention.o_proj.weight, kernels)
         x = x + (_norm(mixed, layer.post_attention_layernorm) if after else mixed)
         normal = x if after else _norm(x, layer.post_attention_layernorm)
@@ -157,6 +171,22 @@ def _llama(
         wide = linear(wide, mlp.down_proj.weight, kernels)
         x = x + (_norm(wide, layer.post_feedforward_layernorm) if after else wide)
     return _norm(x, decoder.norm)
+
+
+def _attention_behind(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention of the last positions to themselves and to all before them.
+
+    Args:    query: (rows, heads, T, head_dim); key, value: of all positions, with as many heads or
+             fewer, each of which serves as many neighbouring heads of queries.
+    """
+    new, known = query.shape[2], key.shape[2]
+    shared = query.shape[1] // key.shape[1]
+    if 1 < new < known:  # a flag would put the square of what is seen at the upper left
+        seen = torch.ones(new, known, dtype=torch.bool, device=query.device).tril(known - new)
+        return F.scaled_dot_product_attention(query, key, value, seen, enable_gqa=shared > 1)
+    return F.scaled_dot_product_attention(
+        query, key, value, is_causal=new > 1, enable_gqa=shared > 1
+    )
 
 
 def _gpt2(model: PreTrainedModel, tokens: Tensor) -> Tensor:
