@@ -3,9 +3,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from benchmarks import coverage_profiles, study, train_step
+from benchmarks import backends, coverage_profiles, study, train_step
 from benchmarks.figures import Figure, parse, read, report, table
 
 
@@ -139,3 +140,24 @@ def test_a_prediction_of_the_study_stands_once_a_run_has_begun(tmp_path: Path, m
     path.unlink()
     with pytest.raises(SystemExit, match=r"is missing, but runs of 1e13 have begun"):
         study.predict(tmp_path, ("3e13",))
+
+
+def test_rounding_is_told_beside_the_spread_of_seeds(tmp_path: Path):
+    one = pd.DataFrame(
+        {"run_id": list("abcd"), "status": ["finished"] * 3 + ["diverged"],
+         "loss": [2.0, 2.02, 3.0, 9.0], "n_params": [10, 10, 20, 20], "n_tokens": 5}
+    )  # fmt: skip
+    (tmp_path / "one").mkdir()
+    (tmp_path / "other").mkdir()
+    one.to_parquet(tmp_path / "one" / "runs.parquet")
+    other = one.assign(loss=[2.002, 2.02, 3.0, 1.0])[:3]
+    other.to_parquet(tmp_path / "other" / "runs.parquet")
+    runs = [backends.finished(tmp_path / name) for name in ("one", "other")]
+    found = {figure.what: figure.value for figure in backends.figures_of(*runs)}
+    assert found["runs that both have"] == 3 and found["runs whose loss differs"] == 1
+    shift = 100 * np.log(1.001)
+    assert found["largest difference of a run"] == pytest.approx(shift)
+    assert found["rms difference of a run"] == pytest.approx(shift / np.sqrt(3))
+    assert found["rms difference of two seeds"] == pytest.approx(100 * np.log(1.01))
+    with pytest.raises(SystemExit, match="share no finished run"):
+        backends.figures_of(runs[0], runs[1].head(0))
