@@ -2,11 +2,12 @@
 
     python -m benchmarks.scaling [most=10000] [trained=1000] [figure=docs/figures/scaling.svg]
 
-Finished sweeps of up to `most` runs are simulated (benchmarks/sweeps.py), which is timed too; of up
-to `trained` runs they are trained, a step of a model of width 4 each, and evaluated on a few sums.
-Commands run in fresh processes, start-up included; seconds are CPU time, of a command's workers
-too. Growth is the slope of log seconds against log runs between the two largest sweeps, less the
-seconds of the smallest. One is linear.
+Finished sweeps of up to `most` runs (100000 takes a quarter of an hour more) are simulated
+(benchmarks/sweeps.py), which is timed too; of up to `trained` runs, none with trained=0, they are
+trained, a step of a model of width 4 each, and evaluated on a few sums. Commands run in fresh
+processes, start-up included; seconds are CPU time, of a command's workers too. Growth is the slope
+of log seconds against log runs between the two largest sweeps, at 100,000 runs from 1,000, less the
+seconds of the smallest. One is linear. Peak memory is that of the command's own process.
 """
 
 import math
@@ -24,23 +25,30 @@ from analysis.fits.surface import Surface
 from benchmarks.figures import Figure, parse, report
 from benchmarks.sweeps import cpu_seconds, timed
 
-SIZES = (10, 100, 1_000, 3_000, 10_000)
+HUGE = 100_000
+SIZES = (10, 100, 1_000, 3_000, 10_000, HUGE)
 TRAINED = (10, 300, 1_000, 3_000, 10_000)
 LINEAR = 1.15
 """Greatest slope that passes for linear. Sorting alone has 1.1 at 10,000; what looks at every pair
 of runs has 2."""
 
+LINEAR_FROM_1000 = 1.1
+"""The same between 1,000 and 100,000 runs, where the start-up matters less."""
+
 ROUNDS = {"launch": 2, "plan": 5, "status": 9, "collect": 3, "fit": 5}
 """How often each is timed: what a command adds to its start-up can be less than that scatters."""
 
-MEMORY, ROOM = Path("/dev/shm"), 2**30
-"""Where files can lie in memory, and the free bytes that the largest sweeps need there."""
+MEMORY, ROOM = Path("/dev/shm"), 2**16
+"""Where files can lie in memory, and the free bytes that a run of the largest sweep needs there."""
+
+MOST_BYTES = 2e9
+"""Peak memory of plan, status and collect, at any of these sizes."""
 
 LONGEST_COLLECT = 10.0
 TRUTH = Surface(E=1.8, A=480.0, B=2100.0, alpha=0.35, beta=0.37)
 
 Times = dict[str, dict[int, float]]
-"""Seconds by what was timed and the number of runs."""
+"""Seconds, or peak megabytes, by what was timed and the number of runs."""
 
 
 def fit_seconds(n_runs: int) -> float:
@@ -53,25 +61,36 @@ def fit_seconds(n_runs: int) -> float:
     return time.process_time() - started
 
 
-def simulated(sizes: list[int]) -> Times:
-    """Seconds of what only reads, writes and fits, the least of several rounds.
+def simulated(sizes: list[int]) -> tuple[Times, Times]:
+    """Seconds of what only reads, writes and fits, the least of several rounds, and peak megabytes.
 
     A round times every size in turn, so that a machine that changes its speed changes it for all.
     Files lie in memory where that can be had: what a disk's file system spends on the files of
     10,000 runs was 14 to 31 s in four tries, where memory takes 1 s, and is not our work.
     """
     seconds: Times = {name: dict.fromkeys(sizes, math.inf) for name in ROUNDS}
-    in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
+    megabytes: Times = {name: dict.fromkeys(sizes, 0.0) for name in ("plan", "status", "collect")}
+    needed = ROOM * max(sizes)
+    in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > needed
     with tempfile.TemporaryDirectory(dir=MEMORY if in_memory else None) as directory:
         for name, n_rounds in ROUNDS.items():
             for k, size in product(range(n_rounds), sizes):
+                if k and size == HUGE:
+                    continue
                 root = Path(directory) / f"{size}-{k if name == 'launch' else 0}"
-                took = fit_seconds(size) if name == "fit" else timed(root, name, size)[1]
+                took, peak = _once(root, name, size)
                 seconds[name][size] = min(seconds[name][size], took)
+                if name in megabytes:
+                    megabytes[name][size] = max(megabytes[name][size], peak)
     seconds["simulate"] = seconds.pop("launch")
     for size in sizes:
         _note(size, {name: by[size] for name, by in seconds.items()})
-    return seconds
+    return seconds, megabytes
+
+
+def _once(root: Path, name: str, size: int) -> tuple[float, float]:
+    """(CPU seconds, peak megabytes) of one verb, or of a fit in this process."""
+    return (fit_seconds(size), 0.0) if name == "fit" else timed(root, name, size)[1:]
 
 
 def trained(sizes: list[int]) -> Times:
@@ -112,6 +131,8 @@ def _note(n_runs: int, found: dict[str, float]) -> None:
 def growth(seconds: dict[int, float]) -> float | None:
     """Slope between the two largest; None where the work is lost in the start-up's scatter."""
     least, *_, before, last = sorted(seconds)
+    if last == HUGE:
+        before = 1_000
     start = seconds[least]
     early, late = seconds[before] - start, seconds[last] - start
     if early < 0.1 * start or late <= 0:
@@ -152,27 +173,33 @@ def _apart(ends: dict[str, float], least: float = 1.6) -> dict[str, float]:
     return heights
 
 
-def figures_of(seconds: Times) -> list[Figure]:
-    """The largest sweep's seconds and the growth of each."""
+def figures_of(seconds: Times, megabytes: Times) -> list[Figure]:
+    """The largest sweep's seconds, the growth of each, and peak memory."""
     figures = []
     for name, by in seconds.items():
         largest = max(by)
-        limit = LONGEST_COLLECT if name == "collect" and largest >= 10_000 else None
+        limit = LONGEST_COLLECT if name == "collect" and largest == 10_000 else None
         figures.append(Figure(f"{name}, {largest:,} runs", by[largest], "s", at_most=limit))
         slope = growth(by) if len(by) > 2 else None
         note = "" if slope is not None else "lost in the start-up"
-        figures.append(Figure(f"growth of {name}", slope, "", at_most=LINEAR, note=note))
+        most = LINEAR_FROM_1000 if largest == HUGE else LINEAR
+        figures.append(Figure(f"growth of {name}", slope, "", at_most=most, note=note))
+    for name, by in megabytes.items():
+        largest = max(by)
+        what = f"peak memory of {name}, {largest:,} runs"
+        figures.append(Figure(what, by[largest], "MB", at_most=MOST_BYTES / 1e6))
     return figures
 
 
 def main(arguments: list[str]) -> int:
     settings = parse(arguments, __doc__, ("most", "trained", "figure"))
     most, most_trained = int(settings.get("most", 10_000)), int(settings.get("trained", 1_000))
-    seconds = simulated([size for size in SIZES if size <= most])
-    seconds |= trained([size for size in TRAINED if size <= most_trained])
+    seconds, megabytes = simulated([size for size in SIZES if size <= most])
+    if most_trained:
+        seconds |= trained([size for size in TRAINED if size <= most_trained])
     if "figure" in settings:
         draw(seconds, Path(settings["figure"]))
-    return report(figures_of(seconds), settings)
+    return report(figures_of(seconds, megabytes), settings)
 
 
 if __name__ == "__main__":
