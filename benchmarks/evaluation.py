@@ -98,7 +98,7 @@ def run_ours(checkpoint: Path, n_items: int, threads: int) -> tuple[list[Outcome
     with tempfile.TemporaryDirectory() as scratch:
         started = time.perf_counter()
         command = [
-            sys.executable, "-m", "eval", str(checkpoint), f"task={SPEC.task}",
+            sys.executable, "-m", "isoflop", "eval", str(checkpoint), f"task={SPEC.task}",
             f"task.digits={SPEC.digits}", f"task.format={SPEC.format}", f"n_items={n_items}",
             f"threads={threads}", f"out={scratch}",
         ]  # fmt: skip

@@ -3,7 +3,7 @@
     python -m benchmarks.sweep [grid=small] [scale=1] [serial=4]
 
 grid=small is an IsoFLOP grid of the demo's kind, its budgets times `scale`; grid=demo is the
-demo's own. The goal: workers are in their training loops, not starting, waiting or writing, for at
+demo's own IsoFLOP grid. The goal: workers are in their training loops, not starting, waiting or writing, for at
 least 90 % of cores x wall-clock time of the whole command. `serial` runs of the same specs (or
 serial=all), each `python -m train.run` in a fresh process, say what warm workers save.
 """
@@ -37,7 +37,8 @@ def small_grid(scale: float) -> list[str]:
 def grid_of(name: str, scale: float) -> list[str]:
     """Overrides of the grid of that name."""
     if name == "demo":
-        return ["preset=demo", "~sweep.grids.addition"]
+        abilities = ("codebook", "addition", "addition_seeds")
+        return ["preset=demo", *(f"~sweep.grids.{name}" for name in abilities)]
     if name != "small":
         sys.exit(f"grid={name} is unknown; expected small or demo")
     return small_grid(scale)
