@@ -3,9 +3,9 @@
     python -m benchmarks.sweep [grid=small] [scale=1] [serial=4]
 
 grid=small is an IsoFLOP grid of the demo's kind, its budgets times `scale`; grid=demo is the
-demo's own IsoFLOP grid. The goal: workers are in their training loops, not starting, waiting or writing, for at
-least 90 % of cores x wall-clock time of the whole command. `serial` runs of the same specs (or
-serial=all), each `python -m train.run` in a fresh process, say what warm workers save.
+demo's own IsoFLOP grid. The goal: workers are in their training loops, not starting, waiting or
+writing, for 98 % of cores x wall-clock time of the whole command. `serial` runs of the same specs
+(or serial=all), each `python -m train.run` in a fresh process, say what warm workers save.
 """
 
 import os

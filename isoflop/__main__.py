@@ -1,14 +1,12 @@
 """`isoflop COMMAND ...`: each command's module is imported only when it is called."""
 
 import argparse
-import gc
 import importlib
 import importlib.util
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from isoflop import __version__
@@ -39,27 +37,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     made = parser()
     _complete(made)
     options = made.parse_args(argv)
-    module = _imported(COMMANDS[options.command][0])
+    from train.commands.imports import imports_that_stay
+
+    with imports_that_stay():
+        module = importlib.import_module(COMMANDS[options.command][0])
     prog = f"isoflop {options.command}"
     if not hasattr(module, "COMMAND"):
         sys.exit(module.main(options.arguments, prog))
     from train.commands.command_line import run_command
 
     run_command(module.COMMAND, options.arguments, prog)
-
-
-def _imported(name: str) -> ModuleType:
-    """A module with all that it imports, which Python does not look through for garbage.
-
-    torch and transformers make a million objects that stay: looking takes a tenth of their time,
-    and as long again whenever a command has made some objects of its own.
-    """
-    gc.disable()
-    try:
-        return importlib.import_module(name)
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def parser() -> argparse.ArgumentParser:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
+from train.commands.imports import imports_that_stay
 from train.config.spec import IsoflopError
 from train.engine.signals import Stopped, answer_at_once
 from train.rundir.record import append_status
@@ -83,8 +84,9 @@ def main() -> None:
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     answer_at_once()
-    from train.engine.device import is_usable
-    from train.run import train_run
+    with imports_that_stay():
+        from train.engine.device import is_usable
+        from train.run import train_run
 
     serve(train_run, is_usable)
 
