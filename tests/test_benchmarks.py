@@ -6,8 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import backends, coverage_profiles, study, train_step
+from benchmarks import backends, coverage_profiles, study, study_figure, train_step
 from benchmarks.figures import Figure, parse, read, report, table
+from train.rundir.atomic import read_json
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.parametrize(
@@ -161,3 +164,21 @@ def test_rounding_is_told_beside_the_spread_of_seeds(tmp_path: Path):
     assert found["rms difference of two seeds"] == pytest.approx(100 * np.log(1.01))
     with pytest.raises(SystemExit, match="share no finished run"):
         backends.figures_of(runs[0], runs[1].head(0))
+
+
+def test_the_studys_figure_shows_what_was_measured_and_every_prediction(tmp_path: Path):
+    content = read_json(ROOT / "docs" / "study" / "prediction-1.json")
+    run_id = next(cell["run_id"] for cell in content["cells"] if cell["name"] == "3e13 optimum")
+    losses = {run_id: 1.2361, "another": 9.0, content["cells"][0]["run_id"]: "diverged"}
+    _, (left, right) = study_figure.new_figure(2)
+    study_figure.losses_panel(left, content, losses)
+    study_figure.errors_panel(right, content, losses)
+    points = [line for line in left.lines if np.size(line.get_ydata()) == 1]
+    filled = [line for line in points if line.get_markerfacecolor() != "white"]
+    assert [np.asarray(line.get_ydata()).item() for line in filled] == [1.2361]
+    assert len(points) == len(content["cells"]) + 1
+    drawn = [np.asarray(line.get_ydata()) for line in right.lines]
+    errors = [float(one.item()) for one in drawn if one.size == 1]
+    assert len(errors) == 4 and min(abs(error) for error in errors) == pytest.approx(0.49, abs=0.01)
+    study_figure.draw(ROOT / "docs" / "study" / "prediction-1.json", losses, tmp_path / "s.svg")
+    assert (tmp_path / "s.svg").stat().st_size > 1000
