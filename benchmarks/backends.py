@@ -3,13 +3,14 @@
     python -m benchmarks.backends [out=results/backends] [other=DIR]
 
 Processors differ in how they round a product, and a run amplifies that. The demo's IsoFLOP grid is
-trained with PyTorch's own calls and with oneDNN's products and attention in blocks, which are what
-machines of two makers were measured to be fastest with: the same specs and seeds, other last
-digits. Printed: the relative difference of losses between the two, run by run, beside that between
-the seeds of a cell. `other=DIR` compares the runs of a sweep from elsewhere, by run_id, and trains
-nothing. Both sweeps go on where they were stopped.
+trained as this processor does it, and once more with its libraries told that it has AVX2 alone,
+which changes the order of every sum: the same specs and seeds, other last digits. Printed: the
+relative difference of losses between the two, run by run, beside that between the seeds of a cell.
+`other=DIR` compares the runs of a sweep from another machine, by run_id, and trains nothing. Both
+sweeps go on where they were stopped.
 """
 
+import os
 import subprocess
 import sys
 from itertools import combinations
@@ -20,7 +21,14 @@ import pandas as pd
 
 from benchmarks.figures import Figure, parse, report
 
-KERNELS = ("library", "onednn_blocks")
+NARROW = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+}
+"""What PyTorch, MKL and oneDNN read of a processor's instructions before they choose their code."""
+
+BACK_ENDS: dict[str, dict[str, str]] = {"own": {}, "avx2": NARROW}
 GRID = (
     "preset=demo",
     "~sweep.grids.codebook",
@@ -30,11 +38,13 @@ GRID = (
 
 
 def train(root: Path) -> None:
-    """Both sweeps, eager, so that kernels are all that differs; each in its directory of `root`."""
-    for kernels in KERNELS:
-        command = [sys.executable, "-P", "-m", "isoflop", "sweep", "launch", str(root / kernels)]
-        chosen = [f"runtime.kernels={kernels}", "runtime.compile=off"]
-        subprocess.run([*command, *GRID, *chosen], check=True, stdout=sys.stderr)
+    """Both sweeps, eager and by PyTorch's own calls, so that instructions are all that differs."""
+    for name, environment in BACK_ENDS.items():
+        command = [sys.executable, "-P", "-m", "isoflop", "sweep", "launch", str(root / name)]
+        chosen = ["runtime.kernels=library", "runtime.compile=off"]
+        subprocess.run(
+            [*command, *GRID, *chosen], check=True, stdout=sys.stderr, env=os.environ | environment
+        )
 
 
 def finished(root: Path) -> pd.DataFrame:
@@ -90,7 +100,7 @@ def main(arguments: list[str]) -> int:
         first, second = root, Path(given["other"])
     else:
         train(root)
-        first, second = (root / kernels for kernels in KERNELS)
+        first, second = (root / name for name in BACK_ENDS)
     return report(figures_of(finished(first), finished(second)), given)
 
 
