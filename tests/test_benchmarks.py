@@ -48,19 +48,19 @@ def test_what_a_benchmark_measures_is_still_there(name: str):
 
 def test_a_step_is_compared_with_the_faster_of_the_others_and_an_absent_one_is_no_miss():
     speeds = {"harness": [2.0, 3.0], "best": [4.0, 6.0], "bare": [2.0, 3.0], "trainer": [1.6, 2.4]}
-    found = {one.what: one for one in train_step.compared(64, speeds, has_bf16=True)}
+    found = {one.what: one for one in train_step.compared(64, speeds, takes_bf16=True)}
     loops = found["d64 harness / transformers or bare"]
     assert (loops.value, loops.outcome) == (1.0, "met")
     assert loops.note == "transformers did not run"
     among = found["d64 best / trainer or litgpt"]
     assert (among.value, among.outcome, among.note) == (None, "not measured", "litgpt did not run")
     speeds |= {"litgpt": [4.0, 6.0], "auto": [6.0, 9.0]}
-    found = {one.what: one for one in train_step.compared(128, speeds, has_bf16=True)}
+    found = {one.what: one for one in train_step.compared(128, speeds, takes_bf16=True)}
     assert found["d128 best / trainer or litgpt"].value == 1.0
     assert found["d128 auto / trainer or litgpt"].outcome == "MISSED"  # 1.5 of 1.6
-    plain = {one.what for one in train_step.compared(128, speeds, has_bf16=False)}
+    plain = {one.what for one in train_step.compared(128, speeds, takes_bf16=False)}
     assert plain == set(found) - {"d128 auto / trainer or litgpt"}
-    tiny = train_step.compared(16, {"harness": [1.0]}, has_bf16=False)
+    tiny = train_step.compared(16, {"harness": [1.0]}, takes_bf16=False)
     assert [one.outcome for one in tiny] == ["", "not measured", "not measured"]
 
 

@@ -53,14 +53,14 @@ _asked: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 
 def _is_shortened(model: Any) -> bool:
     """Whether `train.model.forward` stands in for a model's own pass."""
-    kind = getattr(model, "dtype", None), getattr(model, "device", None)
-    if kind != (torch.float32, torch.device("cpu")):
-        return False
     if model not in _asked:
         own_code = not type(model).__module__.startswith("transformers.models.")
-        _asked[model] = not own_code and computes(model, model.device) and is_plain(model)
+        _asked[model] = not own_code and computes(model, torch.device("cpu")) and is_plain(model)
     # A hook (one masks ids without a token) has to see the model's own output.
-    return _asked[model] and not model._forward_hooks
+    if not _asked[model] or model._forward_hooks:
+        return False
+    weight = model.lm_head.weight
+    return weight.dtype == torch.float32 and weight.device.type == "cpu"
 
 
 def masked(model: Any, mask: Tensor, n_new: int) -> dict[str, Tensor]:

@@ -25,6 +25,15 @@ class Read:
 
     def fork(self) -> Any:
         """A cache that may be extended without touching this one."""
+        from transformers.cache_utils import DynamicCache, DynamicLayer
+
+        if type(self.cache) is DynamicCache and all(
+            type(layer) is DynamicLayer for layer in self.cache.layers
+        ):
+            # Such a layer makes new tensors whenever it changes, so that both may hold these.
+            forked = copy.copy(self.cache)
+            forked.layers = [copy.copy(layer) for layer in self.cache.layers]
+            return forked
         return copy.deepcopy(self.cache)
 
 

@@ -1,5 +1,6 @@
 """One model over many items: read each prompt once, then score and decode from the same cache."""
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -161,17 +162,20 @@ def _answer_batch(
 
 def _n_leading(vocab: Vocabulary, chosen: Sequence[Encoded]) -> list[int]:
     """1 where a target's first token is space alone and others follow, else 0."""
-    firsts = vocab.decode([one.target[:1] for one in chosen])
-    return [
-        int(len(one.target) > 1 and text.isspace())
-        for one, text in zip(chosen, firsts, strict=True)
-    ]
+    firsts = sorted({one.target[0] for one in chosen if one.target})
+    spaces = {
+        token
+        for token, text in zip(firsts, vocab.decode([[one] for one in firsts]), strict=True)
+        if text.isspace()
+    }
+    return [int(len(one.target) > 1 and one.target[0] in spaces) for one in chosen]
 
 
 def _check_numbers(outcomes: Sequence[Outcome]) -> None:
     """Refuse NaN, which would count as right or wrong by where the answer stands."""
+    # Of log-probabilities, none of which is +inf, a sum is NaN where one of them is.
     bad = sum(
-        bool(np.isnan([*o.target_logprobs, *o.choice_logprobs, o.output_logprob or 0.0]).any())
+        math.isnan(sum(o.target_logprobs) + sum(o.choice_logprobs) + (o.output_logprob or 0.0))
         for o in outcomes
     )
     if bad:
