@@ -245,7 +245,14 @@ def _norm(x: Tensor, norm: Any) -> Tensor:
     weight, eps = norm.weight, norm.variance_epsilon
     if torch.compiler.is_compiling() or x.device.type != "cpu":
         return F.rms_norm(x, x.shape[-1:], weight, eps)
+    if not torch.is_grad_enabled():
+        return x * _inverse_rms(x, eps) * weight
     return _RmsNorm.apply(x, weight, eps)  # type: ignore[return-value]
+
+
+def _inverse_rms(x: Tensor, eps: float) -> Tensor:
+    mean_square = torch.linalg.vecdot(x, x).div_(x.shape[-1])
+    return mean_square.add_(eps).rsqrt_().unsqueeze(-1)
 
 
 class _RmsNorm(Function):
@@ -253,8 +260,7 @@ class _RmsNorm(Function):
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, eps: float) -> Tensor:  # type: ignore[override]
-        mean_square = torch.linalg.vecdot(x, x).div_(x.shape[-1])
-        inverse = mean_square.add_(eps).rsqrt_().unsqueeze(-1)
+        inverse = _inverse_rms(x, eps)
         normal = x * inverse
         ctx.save_for_backward(normal, weight, inverse)
         return normal * weight
