@@ -1,13 +1,12 @@
-"""The training loops that are compared, each a process: python -m benchmarks.loops NAME REQUEST.
+"""The training loops that are compared, each in a process that `benchmarks.train_step` forks.
 
 harness: `train.run` on a run directory. bare: the same module and optimiser, batches made before.
 transformers: the same loop around the Hugging Face model's own forward pass. trainer: Hugging Face
-Trainer on that model. litgpt: see litgpt_loop.py, which needs nothing of this project. REQUEST is
-JSON: d_model, seq_len, rows, vocab, layers, heads, d_ff, precision, compile, kernels, every,
+Trainer on that model. litgpt: see litgpt_loop.py, which needs nothing of this project. A request
+has d_model, seq_len, rows, vocab, layers, heads, d_ff, precision, compile, kernels, every,
 scratch.
 """
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from benchmarks.metronome import beat_every
 from train.config.resolve import resolve
 from train.config.run_config import RunConfig, RuntimeSpec
 from train.config.spec import DataSpec, HorizonSpec, ModelSpec, OptimSpec, RunSpec, SourceSpec
@@ -131,9 +129,3 @@ def trainer(request: dict[str, Any]) -> None:
 
 
 LOOPS = {"harness": harness, "bare": bare, "transformers": transformers, "trainer": trainer}
-
-if __name__ == "__main__":
-    request = json.loads(sys.argv[2])
-    torch.set_num_threads(1)
-    beat_every(request["every"])
-    LOOPS[sys.argv[1]](request)

@@ -35,7 +35,7 @@ of runs has 2."""
 LINEAR_FROM_1000 = 1.1
 """The same between 1,000 and 100,000 runs, where the start-up matters less."""
 
-ROUNDS = {"launch": 2, "plan": 5, "status": 9, "collect": 3, "fit": 5}
+ROUNDS = {"launch": 1, "plan": 3, "status": 4, "collect": 2, "fit": 5}
 """How often each is timed: what a command adds to its start-up can be less than that scatters."""
 
 MEMORY, ROOM = Path("/dev/shm"), 2**16

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Figure, parse, report
-from benchmarks.metronome import Contender
+from benchmarks.metronome import Contender, Forked
 from train.config.shapes import d_ff_for
 from train.speed.choice import has_compiler
 from train.speed.machine import measured_table, with_compiled
@@ -90,7 +90,7 @@ def steps_a_round(d_model: int, seconds: float) -> int:
 @contextmanager
 def contender(
     name: str, d_model: int, every: int, litgpt: str | None, kernels: str
-) -> Iterator[Contender]:
+) -> Iterator[Contender | Forked]:
     """A started and warmed process of that name."""
     precision, compiled = settings_of(name, d_model)
     with tempfile.TemporaryDirectory() as scratch:
@@ -105,14 +105,16 @@ def contender(
             "every": every,
             "scratch": scratch,
         }
+        log = Path(scratch) / "log"
         if name == "litgpt":
             assert litgpt is not None
             loop = str(Path(__file__).with_name("litgpt_loop.py"))
-            command = [litgpt, loop, json.dumps(request)]
+            started = Contender([litgpt, loop, json.dumps(request)], log)
         else:
+            from benchmarks.loops import LOOPS
+
             loop = "harness" if name in OURS else name.removesuffix("_bf16")
-            command = [sys.executable, "-m", "benchmarks.loops", loop, json.dumps(request)]
-        started = Contender(command, Path(scratch) / "log")
+            started = Forked(LOOPS[loop], request, log)
         try:
             yield started
         finally:

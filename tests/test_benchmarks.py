@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import backends, coverage_profiles, study, study_figure, train_step
+from benchmarks import backends, coverage_profiles, metronome, study, study_figure, train_step
 from benchmarks.figures import Figure, parse, read, report, table
+from tests.support import stepping
 from train.rundir.atomic import read_json
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -182,3 +183,15 @@ def test_the_studys_figure_shows_what_was_measured_and_every_prediction(tmp_path
     assert len(errors) == 4 and min(abs(error) for error in errors) == pytest.approx(0.49, abs=0.01)
     study_figure.draw(ROOT / "docs" / "study" / "prediction-1.json", losses, tmp_path / "s.svg")
     assert (tmp_path / "s.svg").stat().st_size > 1000
+
+
+def test_a_forked_contender_beats_until_it_is_closed_and_tells_why_it_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(metronome, "PRELOADED", [])
+    running = metronome.Forked(stepping.steps, {"every": 3}, tmp_path / "steps.log")
+    running.ready()
+    assert 0 <= running.round() < 10
+    running.close()
+    assert not running.process.is_alive()
+    failing = metronome.Forked(stepping.fails, {"every": 3, "what": "this"}, tmp_path / "log")
+    with pytest.raises(RuntimeError, match=r"(?s)ended early.*no loop for this"):
+        failing.ready()
