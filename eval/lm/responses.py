@@ -163,11 +163,8 @@ def _answer_batch(
 def _n_leading(vocab: Vocabulary, chosen: Sequence[Encoded]) -> list[int]:
     """1 where a target's first token is space alone and others follow, else 0."""
     firsts = sorted({one.target[0] for one in chosen if one.target})
-    spaces = {
-        token
-        for token, text in zip(firsts, vocab.decode([[one] for one in firsts]), strict=True)
-        if text.isspace()
-    }
+    texts = vocab.decode([[one] for one in firsts])
+    spaces = {one for one, text in zip(firsts, texts, strict=True) if text.isspace()}
     return [int(len(one.target) > 1 and one.target[0] in spaces) for one in chosen]
 
 

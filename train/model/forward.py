@@ -226,7 +226,13 @@ def _rotation(
     return angle.cos(), angle.sin()
 
 
-_kept_rotation = lru_cache(maxsize=8)(_rotation)
+@lru_cache(maxsize=8)
+def _kept_rotation(
+    length: int, head_dim: int, theta: float, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    # Whoever asks first: what is made in inference mode can't be differentiated through later.
+    with torch.inference_mode(False):
+        return _rotation(length, head_dim, theta, device)
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

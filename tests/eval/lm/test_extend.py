@@ -117,3 +117,11 @@ def test_a_plain_model_without_padding_takes_ours(family) -> None:
         assert ours.call_count == 1
         extend(model, tokens, mask=torch.ones(2, 6, dtype=torch.long))
     assert ours.call_count == 1
+
+
+def test_a_model_that_was_asked_can_be_trained_in_the_same_process() -> None:
+    model, tokens = model_of(d_model=28, n_heads=2), torch.randint(0, 61, (2, 16))
+    with torch.inference_mode():
+        extend(model, tokens)
+    hidden_states(model, tokens).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in model.model.parameters())
