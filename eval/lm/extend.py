@@ -54,9 +54,8 @@ _asked: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 def _is_shortened(model: Any) -> bool:
     """Whether `train.model.forward` stands in for a model's own pass."""
     if model not in _asked:
-        own_code = not type(model).__module__.startswith("transformers.models.")
-        _asked[model] = not own_code and computes(model, torch.device("cpu")) and is_plain(model)
-    # A hook (one masks ids without a token) has to see the model's own output.
+        _asked[model] = computes(model, torch.device("cpu")) and is_plain(model)
+    # A hook that came later has to see the model's own output as well.
     if not _asked[model] or model._forward_hooks:
         return False
     weight = model.lm_head.weight

@@ -50,8 +50,12 @@ def is_plain(model: PreTrainedModel) -> bool:
 
     Any setting that is not known to be followed has to have its class's default, so that one which
     a later transformers adds (biases, scaled rotary positions, windows, dropout are there today)
-    sends a model through its own forward pass instead of through another function.
+    sends a model through its own forward pass instead of through another function. So does a part
+    that is of neither torch nor transformers (an adapter, a quantised layer, a checkpoint's own
+    code) or has a hook, since parts are not called here.
     """
+    if not all(_may_be_left_uncalled(part) for part in model.modules()):
+        return False
     settings = model.config.to_dict()
     usual = type(model.config)().to_dict()
     left = settings.keys() - _FOLLOWED - _ASKED - _DROPOUTS
@@ -70,6 +74,11 @@ def is_plain(model: PreTrainedModel) -> bool:
         and settings.get("head_dim", 0) in (0, None, settings["hidden_size"] // heads)
         and set(settings.get("layer_types") or ()) <= {"full_attention"}
     )
+
+
+def _may_be_left_uncalled(part: Any) -> bool:
+    known_code = type(part).__module__.startswith(("torch.nn.modules.", "transformers."))
+    return known_code and not part._forward_hooks and not part._forward_pre_hooks
 
 
 def computes(model: PreTrainedModel, device: torch.device) -> bool:
@@ -101,6 +110,7 @@ def hidden_states(
              GPT-2 takes none.
     """
     if isinstance(model, GPT2LMHeadModel):
+        assert cache is None
         return _gpt2(model, tokens)
     return _llama(model, tokens, kernels, turn, cache)
 

@@ -83,6 +83,25 @@ def hooked() -> PreTrainedModel:
     return model
 
 
+class LowRank(torch.nn.Linear):
+    """An adapter: the weight that it wraps is not all that it computes."""
+
+    def forward(self, x):
+        return super().forward(x) + x.sum(-1, keepdim=True)
+
+
+def adapted() -> PreTrainedModel:
+    model = model_of()
+    model.model.layers[1].self_attn.v_proj.__class__ = LowRank
+    return model
+
+
+def hooked_within() -> PreTrainedModel:
+    model = model_of()
+    model.model.layers[0].mlp.register_forward_hook(lambda module, given, output: 2 * output)
+    return model
+
+
 def unlike(**changes) -> PreTrainedModel:
     model = model_of()
     for name, value in changes.items():
@@ -92,9 +111,9 @@ def unlike(**changes) -> PreTrainedModel:
 
 @pytest.mark.parametrize(
     "made",
-    [own_code, hooked, lambda: unlike(hidden_act="gelu"), lambda: model_of().bfloat16(),
-     lambda: model_of(family="gpt2")],
-    ids=["own code", "hook", "another activation", "bf16", "gpt2"],
+    [own_code, hooked, adapted, hooked_within, lambda: unlike(hidden_act="gelu"),
+     lambda: model_of().bfloat16(), lambda: model_of(family="gpt2")],
+    ids=["own code", "hook", "adapter", "hook within", "another activation", "bf16", "gpt2"],
 )  # fmt: skip
 def test_what_ours_leaves_out_is_the_models_own(made) -> None:
     model, tokens = made(), torch.randint(0, 61, (2, 6))
