@@ -29,6 +29,7 @@ from eval.lm.responses import GenerationSettings, answer_items
 from eval.metrics.per_item import Outcome
 from eval.tasks.eval_set import HELDOUT_SEED
 from eval.tasks.generated import TaskSpec, alphabet, heldout_items
+from train.commands.imports import imports_that_stay
 
 SPEC = TaskSpec(task="addition", digits=3, format="reversed")
 LARGEST_LOGPROB_GAP = 1e-4
@@ -88,7 +89,8 @@ def run_ours(checkpoint: Path, n_items: int, threads: int) -> tuple[list[Outcome
 
     torch.set_num_threads(threads)
     items = heldout_items(SPEC, n_items, HELDOUT_SEED)
-    model, vocab = load_checkpoint(str(checkpoint), "cpu")
+    with imports_that_stay():  # as the command has them
+        model, vocab = load_checkpoint(str(checkpoint), "cpu")
     passes, outcomes = [], []
     for _ in range(3):
         started = time.perf_counter()

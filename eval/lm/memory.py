@@ -2,8 +2,7 @@
 
 import gc
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -96,21 +95,6 @@ def in_batches(n: int, end_of: Callable[[int, float], int], run: Callable[[int, 
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
     return halved
-
-
-@contextmanager
-def young_garbage_alone() -> Iterator[None]:
-    """Look for cyclic garbage among new objects alone.
-
-    Thousands of items and outcomes come to stay. For each few of them Python would look through
-    everything that the libraries have made, a seventh of the time in which a small model answers.
-    """
-    usual = gc.get_threshold()
-    gc.set_threshold(*usual[:2], 2**30)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
 
 
 def rows_within(n: int, usual: float) -> Callable[[int, float], int]:

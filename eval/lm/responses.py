@@ -13,7 +13,7 @@ from eval.lm.context import TOO_LONG, UNBOUNDED, fitted, new_tokens
 from eval.lm.generate import Decoded, greedy, sample
 from eval.lm.load import DTYPES
 from eval.lm.loglikelihood import Read, read_prompts, score
-from eval.lm.memory import batch_tokens, in_batches, young_garbage_alone
+from eval.lm.memory import batch_tokens, in_batches
 from eval.lm.pair_scores import PairScorer
 from eval.lm.tokenization import BOS, Encoded, Vocabulary, encode_items, encode_prompt
 from eval.metrics.outcome import Outcome
@@ -85,8 +85,7 @@ def answer_items(
     items = in_chat(vocab.tokenizer, items, settings.chat_template, settings.system_prompt)
     if settings.chat_template:
         vocab = vocab.in_turns()
-    with young_garbage_alone():
-        encoded = encode_items(vocab, items)
+    encoded = encode_items(vocab, items)
     context = getattr(model.config, "max_position_embeddings", None) or UNBOUNDED
     encoded, kept = fitted(encoded, context, settings.too_long, vocab.bos_id)
     longer = rules is not None and rules.takes_longer
@@ -111,8 +110,7 @@ def answer_items(
             outcomes[i] = outcome
         advance(len(batch))
 
-    with young_garbage_alone():
-        in_batches(len(order), end_of, run)
+    in_batches(len(order), end_of, run)
     complete = [outcome for outcome in outcomes if outcome is not None]
     if settings.pmi_prompt is not None:
         complete = _with_base(model, vocab, [encoded[i] for i in kept], complete, settings)
