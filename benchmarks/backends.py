@@ -49,7 +49,10 @@ def train(root: Path) -> None:
 
 def finished(root: Path) -> pd.DataFrame:
     """The finished runs of a sweep: log loss, n_params and n_tokens by run_id."""
-    table = pd.read_parquet(root / "runs.parquet").set_index("run_id")
+    path = root / "runs.parquet"
+    if not path.is_file():
+        sys.exit(f"{path} is missing; give the directory of a sweep that was launched or collected")
+    table = pd.read_parquet(path).set_index("run_id")
     done = table[table["status"] == "finished"]
     columns = {"n_params": done["n_params"], "n_tokens": done["n_tokens"]}
     return pd.DataFrame({"log_loss": np.log(done["loss"].astype(float)), **columns})

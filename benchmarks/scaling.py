@@ -2,7 +2,7 @@
 
     python -m benchmarks.scaling [most=10000] [trained=1000] [figure=docs/figures/scaling.svg]
 
-Finished sweeps of up to `most` runs (100000 takes a quarter of an hour more) are simulated
+Finished sweeps of up to `most` runs (100000: seven processor minutes more) are simulated
 (benchmarks/sweeps.py), which is timed too; of up to `trained` runs, none with trained=0, they are
 trained, a step of a model of width 4 each, and evaluated on a few sums. Commands run in fresh
 processes, start-up included; seconds are CPU time, of a command's workers too. Growth is the slope

@@ -105,7 +105,15 @@ def main(arguments: list[str]) -> int:
     given = parse(arguments, __doc__, ("prediction", "out", "figure"))
     prediction = Path(given.get("prediction", "docs/study/prediction-1.json"))
     path = Path(given.get("figure", "docs/figures/study.svg"))
-    draw(prediction, measured(Path(given.get("out", "results")), BUDGETS), path)
+    losses = measured(Path(given.get("out", "results")), BUDGETS)
+    draw(prediction, losses, path)
+    planned = [
+        losses.get(cell["run_id"], "not yet trained") for cell in read_json(prediction)["cells"]
+    ]
+    left = [one for one in planned if not isinstance(one, float)]
+    print(
+        f"{len(planned) - len(left)} of {len(planned)} runs measured", *sorted(set(left)), sep="; "
+    )
     print(path)
     return 0
 

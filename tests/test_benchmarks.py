@@ -165,6 +165,8 @@ def test_rounding_is_told_beside_the_spread_of_seeds(tmp_path: Path):
     assert found["rms difference of two seeds"] == pytest.approx(100 * np.log(1.01))
     with pytest.raises(SystemExit, match="share no finished run"):
         backends.figures_of(runs[0], runs[1].head(0))
+    with pytest.raises(SystemExit, match=r"none/runs.parquet is missing"):
+        backends.finished(tmp_path / "none")
 
 
 def test_the_studys_figure_shows_what_was_measured_and_every_prediction(tmp_path: Path):
