@@ -113,3 +113,18 @@ def test_one_item_that_is_too_long_does_not_end_a_file(loaded, caplog) -> None:
     )
     assert cut[1].target_logprobs == pytest.approx(alone.target_logprobs, abs=1e-5)
     assert len(cut) == 3
+
+
+def test_a_tokenizer_that_decodes_in_its_own_way_is_asked(loaded) -> None:
+    from transformers import PreTrainedTokenizerFast
+
+    class Shouting(PreTrainedTokenizerFast):
+        def _decode(self, *args: Any, **kwargs: Any) -> str:
+            return super()._decode(*args, **kwargs).upper() + "!"
+
+    plain = loaded[1].tokenizer
+    eos = plain.eos_token
+    own = Shouting(tokenizer_object=plain.backend_tokenizer, eos_token=eos)
+    ids = [plain("12 3")["input_ids"], [*plain("4")["input_ids"], plain.eos_token_id]]
+    assert vocabulary(own).decode(ids) == ["12 3!", "4!"]
+    assert vocabulary(plain).decode(ids) == plain.batch_decode(ids, skip_special_tokens=True)
