@@ -6,7 +6,7 @@ import sys
 from rich.console import Console
 
 from sweeps.spec.config import SweepConfig, names_of
-from sweeps.training import FAILED_EXIT, collect, show_scripts, train_tasks
+from sweeps.training import FAILED_EXIT, begin, collect, show_scripts, train_tasks
 from sweeps.verbs import VERBS, old_only, paths
 from train.__main__ import GROUP_OPTIONS
 from train.commands.command_line import Command, run_command
@@ -47,11 +47,12 @@ def launch(config: SweepConfig, overrides: list[str], console: Console) -> int:
     from sweeps.launch.launch import require_room, tasks_of, write_sweep
     from sweeps.launch.packing import packed
     from sweeps.plan.plan import make_plan
-    from sweeps.simulate.simulate import require_trained
+    from sweeps.simulate.mark import require_trained
 
     if config.launcher.kind == "simulate":
         return simulate(config, overrides, console)
     require_trained(config.root, config.sweep.surface)
+    begin(config)
     made = packed(make_plan(config), config)
     if config.launcher.kind == "slurm" and config.launcher.dry_run:
         for line in made.assumed:
@@ -94,7 +95,7 @@ def retry(config: SweepConfig, overrides: list[str], console: Console) -> int:
     """Train again what went wrong, chosen by status."""
     from sweeps.manage.manage import clear_the_way, retry_tasks, to_retry
     from sweeps.manage.status import predictions
-    from sweeps.simulate.simulate import require_trained
+    from sweeps.simulate.mark import require_trained
     from sweeps.slurm.submissions import jobs_of
     from train.rundir.sweep_layout import planned_run_dirs
 

@@ -51,6 +51,17 @@ def submit(config: SweepConfig, tasks: list, console: Console) -> int:
     return FAILED_EXIT if made.problem or made.elsewhere else 0
 
 
+def begin(config: SweepConfig) -> None:
+    """Let the workers of a new sweep on this machine's CPU import what they need from now on."""
+    from sweeps.launch.worker_process import begin_imports
+    from sweeps.plan.machine import visible_devices
+    from train.rundir.sweep_layout import SweepPaths
+
+    new = not SweepPaths(config.root).plan.exists()
+    if config.launcher.kind == "pool" and new and not visible_devices(config.launcher):
+        begin_imports(config.launcher.threads)
+
+
 def train_tasks(
     config: SweepConfig, tasks: list, n_runs: int, run_dirs: list, console: Console
 ) -> int:

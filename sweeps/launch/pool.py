@@ -15,13 +15,10 @@ from pathlib import Path
 from sweeps.directory.run_state import last_line, written
 from sweeps.launch.failures import GaveUpError
 from sweeps.launch.scheduler import MemoryScheduler, QueuedRun, Report
-from sweeps.launch.worker_process import WorkerProcess
+from sweeps.launch.worker_process import WORKER, WorkerProcess
 from sweeps.plan.machine import Slot
-from train.commands.processes import python_command
 from train.config.spec import IsoflopError
 from train.rundir.record import DONE, RunPaths, append_status, read_record
-
-WORKER = python_command("sweeps.launch.worker")
 
 TICK_SECONDS = 0.5
 

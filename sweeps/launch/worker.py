@@ -4,6 +4,8 @@ Protocol, one line each way: a run directory on standard input, a JSON object wi
 on standard output; `device_lost` in it says that the process can't use its GPU any more and leaves.
 What a run prints goes to standard error, which the pool sends to the worker's
 log. A closed standard input means that the launcher is gone: the run in progress saves and stops.
+
+With `forks` behind it, it is the fork server that such workers come from (fork_server.py).
 """
 
 import json
@@ -17,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
+from sweeps.launch.fork_server import become_worker
 from train.commands.imports import imports_that_stay
 from train.config.spec import IsoflopError
 from train.engine.signals import Stopped, answer_at_once
@@ -83,11 +86,16 @@ def main() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    answer_at_once()
+    forks = sys.argv[1:] == ["forks"]
+    if not forks:
+        answer_at_once()
     with imports_that_stay():
         from train.engine.device import is_usable
         from train.run import train_run
 
+    if forks and not become_worker():
+        return
+    answer_at_once()
     serve(train_run, is_usable)
 
 

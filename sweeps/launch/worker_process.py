@@ -8,11 +8,15 @@ import signal
 import subprocess
 import threading
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from sweeps.launch.fork_server import ForkedProcess, prepare
 from sweeps.plan.machine import Slot, environment
-from train.commands.processes import python_environment
+from train.commands.processes import python_command, python_environment
 from train.engine.signals import STOPPED_EXIT, held
+
+WORKER = python_command("sweeps.launch.worker")
+FORKS = [*WORKER, "forks"]
 
 START_SECONDS = 300.0
 """A worker that has not finished its imports by then is broken."""
@@ -20,6 +24,12 @@ START_SECONDS = 300.0
 RETIRE_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
+
+
+def begin_imports(threads: int) -> None:
+    """Have workers on the CPU of so many threads import what they need, while a launch plans."""
+    slot = Slot(0, None, (), threads)
+    prepare(FORKS, environment(slot, python_environment(os.environ)))
 
 
 class WorkerProcess:
@@ -30,16 +40,10 @@ class WorkerProcess:
 
     def __init__(self, slot: Slot, command: list[str], log_path: Path) -> None:
         self.log_path = log_path
-        with log_path.open("ab") as stream, held():
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stream,
-                env=environment(slot, python_environment(os.environ)),
-                text=True,
-                start_new_session=True,
-            )
+        own = environment(slot, python_environment(os.environ))
+        with log_path.open("ab") as stream:
+            forked = _forked(slot, command, own, stream.fileno())
+            self._process = forked or _started(command, own, stream)
         if slot.cores:
             _pin(self._process.pid, slot.cores)
 
@@ -104,6 +108,30 @@ class WorkerProcess:
             return json.loads(line) if line else None
         except ValueError:
             return None
+
+
+def _forked(
+    slot: Slot, command: list[str], environment: dict[str, str], log: int
+) -> ForkedProcess | None:
+    """A worker forked from the launch's fork server, where there can be one."""
+    if slot.device is not None or command != WORKER:
+        return None
+    server = prepare(FORKS, environment)
+    return server.fork(environment, log) if server is not None else None
+
+
+def _started(command: list[str], environment: dict[str, str], log: IO[bytes]) -> subprocess.Popen:
+    """A worker in a fresh process."""
+    with held():
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=environment,
+            text=True,
+            start_new_session=True,
+        )
 
 
 def _pin(pid: int, cores: tuple[int, ...]) -> None:

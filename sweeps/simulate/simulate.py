@@ -6,7 +6,6 @@ was trained is never simulated into, and one that was simulated is never trained
 
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,19 +16,15 @@ from analysis.studies.known_surfaces import SEED_NOISE, TRUTHS, Truth, truth_jso
 from sweeps.plan.expand import PlannedRun
 from sweeps.plan.plan import Plan
 from sweeps.plan.write_sweep import write_plan
+from sweeps.simulate.mark import SimulationError, mark
 from sweeps.simulate.simulated_runs import Simulation, curve, losses, record_of
 from sweeps.spec.config import SweepConfig
 from train.config.run_config import job_to_json
-from train.config.spec import IsoflopError
-from train.rundir.atomic import read_json, write_atomic, write_json
+from train.rundir.atomic import write_atomic, write_json
 from train.rundir.record import RunPaths, write_record
 from train.rundir.sweep_layout import SweepPaths, fits_file, prepare, run_dirs
 
 DEFAULT_SURFACE = "besiroglu"
-
-
-class SimulationError(IsoflopError):
-    """A sweep that can't be simulated as asked, or trained where it was simulated."""
 
 
 def simulate(plan: Plan, config: SweepConfig, composed: str) -> tuple[int, str]:
@@ -64,7 +59,7 @@ def simulation_of(config: SweepConfig, plan: Plan) -> Simulation:
     asked = config.sweep
     surface = asked.surface or DEFAULT_SURFACE
     truth, measured = named_truth(surface)
-    before = _mark(config.root)
+    before = mark(config.root)
     sizes = [float(run.n_params) for run in plan.runs]
     span = before["sizes"] if before else [min(sizes), max(sizes)]
     return Simulation(
@@ -109,7 +104,7 @@ def require_simulated(root: Path, simulation: Simulation) -> None:
 
     Raises:  SimulationError: it holds trained runs, or runs of another simulation.
     """
-    before = _mark(root)
+    before = mark(root)
     if before is None:
         runs = run_dirs(root) if SweepPaths(root).runs.is_dir() else []
         if runs:
@@ -126,30 +121,6 @@ def require_simulated(root: Path, simulation: Simulation) -> None:
             f"({', '.join(f'{k}={before.get(k)}' for k in changed if k != 'truth')}); "
             f"choose another out=DIR, or delete that one"
         )
-
-
-def require_trained(root: Path, surface: str | None = None) -> None:
-    """Check that a directory may be trained in, and that nobody meant to simulate.
-
-    Raises:  SimulationError: its runs are simulated, so that they would count as done; or a
-             surface was named, which training has no use for.
-    """
-    if surface is not None:
-        raise SimulationError(
-            f"sweep.surface={surface} is what launcher=simulate draws losses from, and this would "
-            f"train; add launcher=simulate, or leave the surface out"
-        )
-    if _mark(root) is not None:
-        raise SimulationError(
-            f"{root} holds simulated runs ({SweepPaths(root).simulation.name}), which would "
-            f"count as done; "
-            f"choose another out=DIR, or launcher=simulate to go on with it"
-        )
-
-
-def _mark(root: Path) -> Mapping[str, Any] | None:
-    path = SweepPaths(root).simulation
-    return read_json(path) if path.exists() else None
 
 
 def _write_run(

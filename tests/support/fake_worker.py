@@ -1,6 +1,7 @@
 """A worker whose runs do as their `behave` file says, in milliseconds and without torch.
 
     finish | fail | damaged | die | hang | slow (finishes unless asked to stop)
+    open (notes its open descriptors)
     lose (the device fails, and with it every later run of the process)
 
 The claim, the status trail and the record are the real ones.
@@ -14,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from sweeps.launch.fork_server import become_worker
 from sweeps.launch.worker import serve
 from tests.support.sweep_fixtures import finish
 from train.engine.signals import answer_at_once, stop_requests
@@ -36,6 +38,7 @@ def train(run_dir: Path) -> str:
                 return "finished"
             with (run_dir / "starts").open("a") as file:
                 file.write(f"{os.getpid()} {os.environ['CUDA_VISIBLE_DEVICES']}\n")
+            (run_dir / "parent").write_text(str(os.getppid()))
             append_status(run_dir, "running")
             status = _behave(run_dir)
             if status == "finished":
@@ -51,6 +54,8 @@ def _behave(run_dir: Path) -> str:
     how = told.read_text().strip() if told.exists() else "finish"
     if how == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+    if how == "open":
+        (run_dir / "open").write_text(" ".join(sorted(os.listdir("/proc/self/fd"))))
     if how == "hang":
         time.sleep(600)
     if how == "lose":
@@ -68,6 +73,6 @@ def _behave(run_dir: Path) -> str:
     return "finished"
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and (sys.argv[1:] != ["forks"] or become_worker()):
     answer_at_once()
     serve(train, lambda: not lost)

@@ -5,12 +5,19 @@ import time
 from pathlib import Path
 
 from sweeps.directory.run_state import read_state
+from sweeps.launch import worker_process
 from sweeps.launch.pool import Pool
 from sweeps.launch.scheduler import QueuedRun
 from sweeps.plan.machine import make_slots
 from sweeps.spec.launcher import LauncherSpec
 
 WORKER = [sys.executable, str(Path(__file__).with_name("fake_worker.py"))]
+
+
+def fork_fakes(setattr=setattr):
+    """Have fake workers of this process forked, as real ones on a CPU are."""
+    setattr(worker_process, "WORKER", WORKER)
+    setattr(worker_process, "FORKS", [*WORKER, "forks"])
 
 
 class Reports(list):

@@ -12,9 +12,26 @@ import pytest
 from sweeps.directory.run_state import read_state
 from sweeps.launch.pool import Pool
 from sweeps.plan.machine import Slot
-from tests.support.pool_runs import WORKER, Reports, behave, run_pool, statuses, tasks, wait_for
+from tests.support.pool_runs import (
+    WORKER,
+    Reports,
+    behave,
+    fork_fakes,
+    run_pool,
+    statuses,
+    tasks,
+    wait_for,
+)
 from tests.support.sweep_fixtures import grid, make_sweep
 from train.config.spec import IsoflopError
+
+
+@pytest.fixture(autouse=True, params=["started", "forked"])
+def way(request, monkeypatch):
+    """Both ways in which a worker comes to be: a fresh process, and a fork."""
+    if request.param == "forked":
+        fork_fakes(monkeypatch.setattr)
+    return request.param
 
 
 def test_every_run_is_trained_once_by_warm_workers(tmp_path):
@@ -135,13 +152,14 @@ def test_a_worker_that_can_not_start_is_one_clear_error(tmp_path):
         run_pool(dirs, tmp_path, command=command)
 
 
-def test_the_death_of_the_launcher_stops_its_workers_which_save(tmp_path):
+def test_the_death_of_the_launcher_stops_its_workers_which_save(tmp_path, way):
     """SIGKILL of the launcher closes the workers' input; the run in hand saves and lets go."""
     dirs = make_sweep(tmp_path)
     behave(dirs[3], "slow")
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; "
         "from tests.support.pool_runs import *; "
+        f"{'fork_fakes(); ' if way == 'forked' else ''}"
         "run_pool([Path(p) for p in sys.argv[3:]], Path(sys.argv[2]), 1)"
     )
     launcher = subprocess.Popen(
