@@ -139,12 +139,7 @@ class Forked:
             raise _early(self.log) from error
 
 
-PRELOADED = [
-    "transformers.models.llama.modeling_llama",
-    "transformers.trainer",
-    "torch._inductor.compile_fx",
-    "benchmarks.loops",
-]
+PRELOADED = ["benchmarks.loops"]
 
 
 def _beating(

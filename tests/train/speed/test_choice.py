@@ -30,6 +30,13 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return lambda table: write_json(table_path(1), asdict(table))
 
 
+@pytest.fixture
+def capable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine has oneDNN's products and a compiler, whatever it has."""
+    monkeypatch.setattr("train.model.linear.ONEDNN", True)
+    monkeypatch.setattr(choice_module, "has_compiler", lambda: True)
+
+
 def long_job(job: RunConfig, n_tokens: float, **changes) -> RunConfig:
     horizon = replace(job.spec.horizon, n_tokens=n_tokens)
     return replace(job, spec=replace(job.spec, horizon=horizon, **changes))
@@ -49,7 +56,7 @@ def test_a_run_records_what_computed_it(tmp_path, tiny_job, measured):
     assert record.kernels.startswith("oneDNN from 5.2e+05")
 
 
-def test_a_resumed_run_keeps_the_choice_it_began_with(tmp_path, tiny_job, measured):
+def test_a_resumed_run_keeps_the_choice_it_began_with(tmp_path, tiny_job, measured, capable):
     asked = replace(tiny_job, runtime=replace(tiny_job.runtime, kernels="onednn_blocks"))
     first = run_choice(made(tmp_path, asked), asked, "cpu")
     assert first == Choice(EARLIER, False, "asked", first.processor)
@@ -63,7 +70,9 @@ def made(tmp_path: Path, job: RunConfig) -> Path:
     return tmp_path / "run"
 
 
-def test_a_state_of_an_earlier_release_goes_on_as_it_was_computed(tmp_path, tiny_job, measured):
+def test_a_state_of_an_earlier_release_goes_on_as_it_was_computed(
+    tmp_path, tiny_job, measured, capable
+):
     measured(FAST_MKL)
     run_dir = made(tmp_path, tiny_job)
     (RunPaths(run_dir).state / "step-10").mkdir(parents=True)
@@ -72,7 +81,9 @@ def test_a_state_of_an_earlier_release_goes_on_as_it_was_computed(tmp_path, tiny
     assert run_choice(run_dir, tiny_job, "cpu").kernels == EARLIER  # kept once it is written
 
 
-def test_what_a_machine_lacks_is_replaced_and_reported(tmp_path, tiny_job, monkeypatch, caplog):
+def test_what_a_machine_lacks_is_replaced_and_reported(
+    tmp_path, tiny_job, capable, monkeypatch, caplog
+):
     run_dir = made(tmp_path, tiny_job)
     write_json(RunPaths(run_dir).choice, asdict(Choice(EARLIER, True, "measured")))
     assert run_choice(run_dir, tiny_job, "cpu").compiled
