@@ -36,7 +36,7 @@ of runs has 2."""
 LINEAR_FROM_1000 = 1.1
 """The same between 1,000 and 100,000 runs, where the start-up matters less."""
 
-ROUNDS = {"launch": 1, "plan": 3, "status": 4, "collect": 2, "fit": 5}
+ROUNDS = {"launch": 1, "plan": 2, "status": 3, "collect": 1, "fit": 5}
 """How often each is timed: what a command adds to its start-up can be less than that scatters."""
 
 MEMORY, ROOM = Path("/dev/shm"), 2**16

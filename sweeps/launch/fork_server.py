@@ -137,7 +137,6 @@ class ForkServer:
 _servers: list[ForkServer] = []
 """This process's fork server, one at most: it lasts as long as the process, for every launch."""
 
-
 _preparing = threading.Lock()
 
 
@@ -168,6 +167,7 @@ def become_worker() -> bool:
     Returns: True in a worker, whose streams, environment and working directory are set; False in
              the server, at the end.
     """
+    os.close(os.pidfd_open(os.getpid()))  # where a sandbox forbids it, no worker is forked
     with socket.socket(fileno=os.dup(0)) as channel:
         workers: dict[int, tuple[int, int]] = {}
         """pid and status pipe by pidfd."""

@@ -14,7 +14,7 @@ def imports_that_stay() -> Iterator[None]:
     the time of importing them, as long again whenever a command has made some objects of its own,
     and a second once more at the end of a process that trained; they are left out from here on.
     """
-    atexit.register(gc.freeze)  # whatever was imported since
+    atexit.register(gc.freeze)  # what was imported since, too
     gc.disable()
     try:
         yield

@@ -131,10 +131,26 @@ def test_a_server_that_is_killed_takes_no_worker_with_it_and_is_replaced(tmp_pat
     assert statuses(dirs) == ["finished"] * 4
 
 
-def test_a_server_that_dies_while_it_is_asked_is_done_without(tmp_path, fakes, monkeypatch):
-    monkeypatch.setattr("sweeps.launch.worker_process.FORKS", [sys.executable, "-c", "1/0"])
+FORBIDDEN = """
+import os, sys
+from sweeps.launch.fork_server import become_worker
+def pidfd_open(pid):
+    raise OSError("no such call")
+os.pidfd_open = pidfd_open
+if become_worker():
+    open(sys.argv[1], "w").close()
+"""
+
+
+@pytest.mark.parametrize("code", ["1/0", FORBIDDEN])
+def test_a_server_that_dies_while_it_is_asked_is_done_without(tmp_path, fakes, monkeypatch, code):
+    orphan = tmp_path / "orphan"
+    command = [sys.executable, "-c", code, str(orphan)]
+    monkeypatch.setattr("sweeps.launch.worker_process.FORKS", command)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     dirs = make_sweep(tmp_path)
     run_pool(dirs, tmp_path)
+    assert not orphan.exists()
     assert statuses(dirs) == ["finished"] * 4
     assert all(parent(path) == os.getpid() for path in dirs)
 

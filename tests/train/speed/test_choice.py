@@ -32,7 +32,7 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 @pytest.fixture
 def capable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This machine has oneDNN's products and a compiler, whatever it has."""
+    """This machine passes for one with oneDNN's products and a compiler."""
     monkeypatch.setattr("train.model.linear.ONEDNN", True)
     monkeypatch.setattr(choice_module, "has_compiler", lambda: True)
 
