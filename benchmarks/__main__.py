@@ -23,9 +23,9 @@ from benchmarks.figures import Figure, machine, parse, read, table
 SHORT = {
     "train_step": ["starts=1", "rounds=5", "seconds=0.3"],
     "startup": [],
-    "sweep": ["grid=demo", "serial=1"],
+    "sweep": ["grid=demo", "serial=0"],
     "evaluation": ["n_items=20000"],
-    "fits": ["stride=450"],
+    "fits": ["stride=900"],
     "curves": [],
     "named_tasks": [],
     "score_tables": [],

@@ -5,7 +5,7 @@
 grid=small is an IsoFLOP grid of the demo's kind, its budgets times `scale`; grid=demo is the
 demo's own IsoFLOP grid. The goal: workers are in their training loops, not starting, waiting or
 writing, for 98 % of cores x wall-clock time of the whole command. `serial` runs of the same specs
-(or serial=all), each `python -m train.run` in a fresh process, say what warm workers save.
+(or serial=all, or 0), each `python -m train.run` in a fresh process, say what warm workers save.
 """
 
 import os
@@ -75,34 +75,39 @@ def train_serially(run_dirs: list[Path], scratch: Path) -> float:
     return time.perf_counter() - started
 
 
+def against_serial(loops: dict[Path, float], wall: float, asked: str, scratch: Path) -> Figure:
+    """What the same specs would take in fresh processes, measured on some and scaled to all."""
+    n_serial = len(loops) if asked == "all" else min(int(asked), len(loops))
+    chosen = sorted(loops, key=lambda run: loops[run])[:: len(loops) // n_serial][:n_serial]
+    scratch.mkdir()
+    around = train_serially(chosen, scratch) - sum(loops[run] for run in chosen)
+    serial = sum(loops.values()) + around / n_serial * len(loops)
+    measured = f"start and end of {n_serial} runs measured, all loops added"
+    return Figure(
+        "fresh processes, one at a time / the sweep",
+        serial / wall,
+        "x",
+        note="" if n_serial == len(loops) else measured,
+    )
+
+
 def main(arguments: list[str]) -> int:
     settings = parse(arguments, __doc__, ("grid", "scale", "serial"))
     grid = grid_of(settings.get("grid", "small"), float(settings.get("scale", 1)))
     asked = settings.get("serial", "4")
-    if asked != "all" and not (asked.isdecimal() and int(asked)):
+    if asked != "all" and not asked.isdecimal():
         sys.exit(f"serial={asked} is neither a number of runs nor all")
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     with tempfile.TemporaryDirectory() as scratch:
-        root = Path(scratch) / "sweep"
-        wall, loops = train_sweep(root, workers, grid)
-        n_serial = len(loops) if asked == "all" else min(int(asked), len(loops))
-        chosen = sorted(loops, key=lambda run: loops[run])[:: len(loops) // n_serial][:n_serial]
-        again = Path(scratch) / "serial"
-        again.mkdir()
-        serial = train_serially(chosen, again)
-    trained = sum(loops.values())
-    around = serial - sum(loops[run] for run in chosen)
-    serial_all = trained + around / len(chosen) * len(loops)
-    figures = [
-        Figure(f"sweep of {len(loops)} runs on {workers} cores", wall, "s"),
-        Figure("sum of training loops / cores", trained / workers, "s"),
-        Figure("share of the cores' time in loops", trained / workers / wall, "", OF_CORES),
-        Figure(
-            "fresh processes, one at a time / the sweep", serial_all / wall, "x",
-            note="" if n_serial == len(loops)
-            else f"start and end of {n_serial} runs measured, all loops added",
-        ),
-    ]  # fmt: skip
+        wall, loops = train_sweep(Path(scratch) / "sweep", workers, grid)
+        trained = sum(loops.values())
+        figures = [
+            Figure(f"sweep of {len(loops)} runs on {workers} cores", wall, "s"),
+            Figure("sum of training loops / cores", trained / workers, "s"),
+            Figure("share of the cores' time in loops", trained / workers / wall, "", OF_CORES),
+        ]
+        if asked != "0":
+            figures.append(against_serial(loops, wall, asked, Path(scratch) / "serial"))
     return report(figures, settings)
 
 
