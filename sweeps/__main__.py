@@ -6,7 +6,13 @@ import sys
 from rich.console import Console
 
 from sweeps.spec.config import SweepConfig, names_of
-from sweeps.training import FAILED_EXIT, begin, collect, show_scripts, train_tasks
+from sweeps.training import (
+    FAILED_EXIT,
+    collect,
+    prepare_workers,
+    show_scripts,
+    train_tasks,
+)
 from sweeps.verbs import VERBS, old_only, paths
 from train.__main__ import GROUP_OPTIONS
 from train.commands.command_line import Command, run_command
@@ -52,7 +58,7 @@ def launch(config: SweepConfig, overrides: list[str], console: Console) -> int:
     if config.launcher.kind == "simulate":
         return simulate(config, overrides, console)
     require_trained(config.root, config.sweep.surface)
-    begin(config)
+    prepare_workers(config)
     made = packed(make_plan(config), config)
     if config.launcher.kind == "slurm" and config.launcher.dry_run:
         for line in made.assumed:

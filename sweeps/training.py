@@ -51,7 +51,7 @@ def submit(config: SweepConfig, tasks: list, console: Console) -> int:
     return FAILED_EXIT if made.problem or made.elsewhere else 0
 
 
-def begin(config: SweepConfig) -> None:
+def prepare_workers(config: SweepConfig) -> None:
     """Let the workers of a new sweep on this machine's CPU import what they need from now on."""
     from sweeps.launch.worker_process import begin_imports
     from sweeps.plan.machine import visible_devices

@@ -19,7 +19,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import weakref
 from collections.abc import Mapping
@@ -32,6 +31,9 @@ REQUEST_BYTES = 1 << 21
 
 IMPORT_SECONDS = 300.0
 """A server that has not answered by then is broken."""
+
+UNSEEN = 256
+"""Stands for an exit status that nobody was left to be told; no process has it."""
 
 _FDS = 4
 """Descriptors of a request: a worker's standard input, output and error, and its status pipe."""
@@ -55,12 +57,14 @@ class ForkedProcess:
         self._lock = threading.Lock()
 
     def poll(self) -> int | None:
-        """Exit status, or minus the number of the signal that ended it; None while it lives."""
+        """Exit status, or minus the number of the signal that ended it; None while it lives.
+
+        It is UNSEEN where the server had ended before.
+        """
         with self._lock:
             if self._code is None and (self._pidfd is None or _readable(self._pidfd, 0)):
                 told = os.read(self._status, 64)
-                # Without a server nobody knows how it ended.
-                self._code = int(told) if told else -signal.SIGKILL
+                self._code = int(told) if told else UNSEEN
             return self._code
 
     def wait(self, timeout: float | None = None) -> int:
@@ -94,12 +98,12 @@ class ForkServer:
         self._lock = threading.Lock()
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._channel.settimeout(IMPORT_SECONDS)
-        with theirs, tempfile.TemporaryFile() as output, held():
+        with theirs, held():
             self._process = subprocess.Popen(
                 command,
                 stdin=theirs.fileno(),
-                stdout=output,
-                stderr=output,
+                stdout=subprocess.DEVNULL,  # a worker started in its place says what is wrong
+                stderr=subprocess.DEVNULL,
                 env=dict(environment),
                 start_new_session=True,
             )
@@ -140,8 +144,8 @@ _servers: list[ForkServer] = []
 _preparing = threading.Lock()
 
 
-def prepare(command: list[str], environment: Mapping[str, str]) -> ForkServer | None:
-    """Have the imports of workers of this command begin, unless they have; None off Linux."""
+def server_for(command: list[str], environment: Mapping[str, str]) -> ForkServer | None:
+    """The server of such workers, which begins to import where it is new; None off Linux."""
     if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
         return None
     with _preparing:

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import IO, Any
 
-from sweeps.launch.fork_server import ForkedProcess, prepare
+from sweeps.launch.fork_server import UNSEEN, ForkedProcess, server_for
 from sweeps.plan.machine import Slot, environment
 from train.commands.processes import python_command, python_environment
 from train.engine.signals import STOPPED_EXIT, held
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 def begin_imports(threads: int) -> None:
     """Have workers on the CPU of so many threads import what they need, while a launch plans."""
     slot = Slot(0, None, (), threads)
-    prepare(FORKS, environment(slot, python_environment(os.environ)))
+    server_for(FORKS, environment(slot, python_environment(os.environ)))
 
 
 class WorkerProcess:
@@ -95,6 +95,8 @@ class WorkerProcess:
     def ending(self) -> str:
         """How a worker that ended did so, in words."""
         code = self._process.wait()
+        if code == UNSEEN:
+            return "ended unseen, since the process that it was forked from had been killed"
         if code >= 0:
             return f"exited with status {code}"
         name = signal.Signals(-code).name
@@ -116,7 +118,7 @@ def _forked(
     """A worker forked from the launch's fork server, where there can be one."""
     if slot.device is not None or command != WORKER:
         return None
-    server = prepare(FORKS, environment)
+    server = server_for(FORKS, environment)
     return server.fork(environment, log) if server is not None else None
 
 

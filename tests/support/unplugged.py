@@ -1,8 +1,7 @@
 """Runs tests as on a machine that lacks a fast path: pytest -p tests.support.unplugged.
 
-ISOFLOP_UNPLUGGED names what is missing, both unless told otherwise: onednn (PyTorch's private
-operator), compiler (of C++, which torch.compile needs). What was measured on a machine is left
-alone by all tests but those of the measurement.
+ISOFLOP_UNPLUGGED names what is missing, both unless it is set: onednn (PyTorch's private operator),
+compiler (of C++, which torch.compile needs).
 """
 
 import os
